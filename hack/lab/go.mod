@@ -1,0 +1,3 @@
+module github.com/meshfleet/meshfleet/hack/lab
+
+go 1.26.0
