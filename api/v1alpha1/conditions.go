@@ -1,0 +1,94 @@
+package v1alpha1
+
+// Condition types of both kinds. Ready, Reconciling and Stalled follow kstatus: Reconciling and Stalled exist only
+// when True.
+const (
+	// ConditionReady sums up: True when everything below holds for the observed generation.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while the operator works or waits.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when only a change by a person helps.
+	ConditionStalled = "Stalled"
+	// ConditionAvailable is True while a control plane serves.
+	ConditionAvailable = "Available"
+	// ConditionReachable is True while the member's API server answers. MeshMember only.
+	ConditionReachable = "Reachable"
+	// ConditionTrustRootReady is True when the mesh's root is in force.
+	ConditionTrustRootReady = "TrustRootReady"
+	// ConditionControlPlanesReady is True when every wanted istiod serves.
+	ConditionControlPlanesReady = "ControlPlanesReady"
+	// ConditionGatewaysReady is True when the east-west gateways serve and are announced.
+	ConditionGatewaysReady = "GatewaysReady"
+	// ConditionDiscoveryReady is True when istiod has synced every peer.
+	ConditionDiscoveryReady = "DiscoveryReady"
+)
+
+// Reasons of the conditions.
+const (
+	// ReasonReady: everything holds.
+	ReasonReady = "Ready"
+	// ReasonProgressing: the operator works or waits for what it has written.
+	ReasonProgressing = "Progressing"
+	// ReasonWaitingForMembers: some members are not ready yet; the message names them.
+	ReasonWaitingForMembers = "WaitingForMembers"
+	// ReasonRetrying: a call failed and is tried again.
+	ReasonRetrying = "Retrying"
+	// ReasonDeleting: the object is being deleted.
+	ReasonDeleting = "Deleting"
+	// ReasonConnected: the API server answers.
+	ReasonConnected = "Connected"
+	// ReasonConnecting: the first connection is being made.
+	ReasonConnecting = "Connecting"
+	// ReasonConnectionDown: the API server does not answer; what it last said is kept.
+	ReasonConnectionDown = "ConnectionDown"
+	// ReasonKubeconfigMissing: the Secret or the key that clusterRef names does not exist.
+	ReasonKubeconfigMissing = "KubeconfigMissing"
+	// ReasonKubeconfigInvalid: the kubeconfig cannot be parsed or uses what the operator does not run (exec plugins, files).
+	ReasonKubeconfigInvalid = "KubeconfigInvalid"
+	// ReasonUnauthorized: the API server refuses the credential; it may have expired.
+	ReasonUnauthorized = "Unauthorized"
+	// ReasonPermissionDenied: the credential lacks permissions of config/member-rbac.
+	ReasonPermissionDenied = "PermissionDenied"
+	// ReasonClusterClaimed: the cluster belongs to another member or mesh already.
+	ReasonClusterClaimed = "ClusterClaimed"
+	// ReasonForeignRoot: the member has a root of trust that is not this mesh's.
+	ReasonForeignRoot = "ForeignRoot"
+	// ReasonForeignControlPlane: the member has an istiod that the operator did not install.
+	ReasonForeignControlPlane = "ForeignControlPlane"
+	// ReasonObjectConflict: an object of that name exists which the operator did not create.
+	ReasonObjectConflict = "ObjectConflict"
+	// ReasonRootNotInForce: workloads are not yet given the mesh's root.
+	ReasonRootNotInForce = "RootNotInForce"
+	// ReasonWaitingForCertificate: cert-manager has not issued yet.
+	ReasonWaitingForCertificate = "WaitingForCertificate"
+	// ReasonCertManagerMissing: the hub has no cert-manager.
+	ReasonCertManagerMissing = "CertManagerMissing"
+	// ReasonInvalidValues: the charts do not render with the user's values.
+	ReasonInvalidValues = "InvalidValues"
+	// ReasonVersionUnsupported: the operator has no charts for the version.
+	ReasonVersionUnsupported = "VersionUnsupported"
+	// ReasonChangeNotApplied: a change of version or of control plane values is held back, because the mesh is running.
+	ReasonChangeNotApplied = "ChangeNotApplied"
+	// ReasonWaitingForIstiod: istiod is not rolled out, or its webhooks are not armed yet.
+	ReasonWaitingForIstiod = "WaitingForIstiod"
+	// ReasonWaitingForGateway: the gateway's pods do not serve yet.
+	ReasonWaitingForGateway = "WaitingForGateway"
+	// ReasonWaitingForAddress: the gateway's Service has no address yet.
+	ReasonWaitingForAddress = "WaitingForAddress"
+	// ReasonWaitingForPeers: peers have not published their reader credentials, or istiod has not synced them.
+	ReasonWaitingForPeers = "WaitingForPeers"
+	// ReasonDeadlineExceeded: a wait took longer than its deadline; the message says for what.
+	ReasonDeadlineExceeded = "DeadlineExceeded"
+)
+
+const (
+	// LabelInstallation on an object names its MeshInstallation as `<namespace>.<name>` in members, and `<name>` on
+	// the hub.
+	LabelInstallation = "mesh.meshfleet.io/installation"
+	// LabelMember on a hub object names the member.
+	LabelMember = "mesh.meshfleet.io/member"
+	// LabelComponent names the component whose inventory holds the object.
+	LabelComponent = "mesh.meshfleet.io/component"
+	// Finalizer holds an object until what it stands for is removed.
+	Finalizer = "mesh.meshfleet.io/finalizer"
+)

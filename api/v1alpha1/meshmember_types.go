@@ -1,0 +1,224 @@
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MeshMember is the work order for one member cluster and its state. The operator writes it; people read it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=meshfleet
+// +kubebuilder:printcolumn:name="Mesh",type=string,JSONPath=`.spec.installation`
+// +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.spec.cluster`
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.spec.defaultRevision`
+// +kubebuilder:printcolumn:name="Gateway",type=string,JSONPath=`.status.gateway.address`
+// +kubebuilder:printcolumn:name="Peers",type=string,JSONPath=`.status.discovery.synced`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type MeshMember struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the complete work order for the member.
+	// +required
+	Spec MeshMemberSpec `json:"spec"`
+	// status is the state of the member.
+	// +optional
+	Status MeshMemberStatus `json:"status,omitzero"`
+}
+
+// MeshMemberList is a list of MeshMembers.
+//
+// +kubebuilder:object:root=true
+type MeshMemberList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MeshMember `json:"items"`
+}
+
+// MeshMemberSpec is everything that one member must look like.
+type MeshMemberSpec struct {
+	// installation is the name of the MeshInstallation, in the same namespace.
+	// +required
+	Installation string `json:"installation"`
+	// cluster is the member's name in the installation and its Istio cluster ID.
+	// +required
+	Cluster string `json:"cluster"`
+	// network is the Istio network of the member's pods.
+	// +required
+	Network string `json:"network"`
+	// meshID is the mesh's ID.
+	// +required
+	MeshID string `json:"meshID"`
+	// trustDomain is the mesh's trust domain.
+	// +required
+	TrustDomain string `json:"trustDomain"`
+	// controlPlaneNamespace is the namespace of istiod and the gateway.
+	// +required
+	ControlPlaneNamespace string `json:"controlPlaneNamespace"`
+	// clusterRef says how to reach the cluster.
+	// +required
+	ClusterRef ClusterRef `json:"clusterRef"`
+	// apiServer is the URL at which peers reach the member's API server. Empty: the kubeconfig's server.
+	// +optional
+	APIServer string `json:"apiServer,omitempty"`
+	// caSecret is the hub Secret with the member's intermediate and the root.
+	// +required
+	CASecret string `json:"caSecret"`
+	// revisions are the control planes to run, oldest first.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	Revisions []Revision `json:"revisions"`
+	// defaultRevision is the revision of `istio-injection: enabled`, of unlabelled configuration's validation and of
+	// the east-west gateway.
+	// +required
+	DefaultRevision string `json:"defaultRevision"`
+	// tags are the named revision tags.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Tags []Tag `json:"tags,omitempty"`
+	// gateway is the east-west gateway.
+	// +required
+	Gateway EastWestGateway `json:"gateway"`
+	// peers are the other members that this one must discover.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Peers []Peer `json:"peers,omitempty"`
+	// deletionPolicy is the installation's.
+	// +required
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy"`
+}
+
+// Revision is one control plane of one version and one set of values.
+type Revision struct {
+	// name of the revision.
+	// +required
+	Name string `json:"name"`
+	// version is the Istio release.
+	// +required
+	Version string `json:"version"`
+	// values are the user's istiod chart values, merged for this member.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+}
+
+// Tag points a stable name at a revision.
+type Tag struct {
+	// name of the tag.
+	// +required
+	Name string `json:"name"`
+	// revision that it points at.
+	// +required
+	Revision string `json:"revision"`
+}
+
+// Peer is another member that this one must discover.
+type Peer struct {
+	// name is the peer's Istio cluster ID.
+	// +required
+	Name string `json:"name"`
+	// readerSecret is the hub Secret with a kubeconfig that reads the peer.
+	// +required
+	ReaderSecret string `json:"readerSecret"`
+}
+
+// MeshMemberStatus is the state of one member.
+type MeshMemberStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions, see the constants in this package's documentation.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// clusterUID identifies the cluster: the UID of its kube-system namespace.
+	// +optional
+	ClusterUID string `json:"clusterUID,omitempty"`
+	// kubernetesVersion is the API server's version.
+	// +optional
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+	// revisions are the states of the control planes.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Revisions []RevisionStatus `json:"revisions,omitempty"`
+	// gateway is the state of the east-west gateway.
+	// +optional
+	Gateway GatewayStatus `json:"gateway,omitzero"`
+	// trust is the state of the member's certificates.
+	// +optional
+	Trust MemberTrustStatus `json:"trust,omitzero"`
+	// discovery is the state of endpoint discovery.
+	// +optional
+	Discovery DiscoveryStatus `json:"discovery,omitzero"`
+}
+
+// RevisionStatus is the state of one control plane.
+type RevisionStatus struct {
+	// name of the revision.
+	// +required
+	Name string `json:"name"`
+	// version is the Istio release.
+	// +required
+	Version string `json:"version"`
+	// replicas that are ready.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas"`
+}
+
+// GatewayStatus is the state of the east-west gateway.
+type GatewayStatus struct {
+	// address is the IP address or host name at which peers reach the gateway.
+	// +optional
+	Address string `json:"address,omitempty"`
+	// announced says since when the gateway's Service has carried the network label that tells peers of it.
+	// +optional
+	Announced *metav1.Time `json:"announced,omitempty"`
+}
+
+// MemberTrustStatus is the state of the member's certificates.
+type MemberTrustStatus struct {
+	// rootFingerprints are the SHA-256 fingerprints (hex) of the roots that istiod hands to workloads.
+	// +optional
+	// +listType=set
+	RootFingerprints []string `json:"rootFingerprints,omitempty"`
+	// intermediateNotAfter is the end of the intermediate's life.
+	// +optional
+	IntermediateNotAfter *metav1.Time `json:"intermediateNotAfter,omitempty"`
+}
+
+// DiscoveryStatus is the state of endpoint discovery.
+type DiscoveryStatus struct {
+	// synced is the number of peers that every istiod of this member has synced, out of all peers, as `1/1`.
+	// +optional
+	Synced string `json:"synced,omitempty"`
+	// tokenExpires is the end of the reader token that this member's peers use.
+	// +optional
+	TokenExpires *metav1.Time `json:"tokenExpires,omitempty"`
+	// peers is the state of each peer as this member's istiod reports it.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Peers []PeerStatus `json:"peers,omitempty"`
+}
+
+// PeerStatus is the state of one peer as this member sees it.
+type PeerStatus struct {
+	// name of the peer.
+	// +required
+	Name string `json:"name"`
+	// state is istiod's word: synced, syncing, timeout, closed; or missing when istiod does not list the peer.
+	// +required
+	State string `json:"state"`
+}
