@@ -1,0 +1,130 @@
+// Package charts renders Istio's official Helm charts. It is the only package that knows Helm: everything else gets
+// plain objects. Nothing is installed through Helm, so there is no release record and no lock.
+package charts
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// Names of the charts.
+const (
+	Base    = "base"
+	Istiod  = "istiod"
+	Gateway = "gateway"
+)
+
+// ErrNoChart says that the library has no chart of that version.
+var ErrNoChart = errors.New("chart not in the library")
+
+// Library is a directory of charts, `<version>/<chart>/`, as `make charts` writes it.
+type Library struct {
+	dir string
+
+	mu     sync.Mutex
+	charts map[string]*chart.Chart
+}
+
+// NewLibrary opens the library in dir. Charts are read when first needed and kept: they are about 2 MB each.
+func NewLibrary(dir string) *Library {
+	return &Library{dir: dir, charts: map[string]*chart.Chart{}}
+}
+
+// Request says what to render.
+type Request struct {
+	// Version is the Istio release.
+	Version string
+	// Chart is one of Base, Istiod and Gateway.
+	Chart string
+	// Release is the release name that templates see.
+	Release string
+	// Namespace is the release's namespace; namespaced objects get it when they name none.
+	Namespace string
+	// Values are merged over the chart's defaults.
+	Values map[string]any
+}
+
+// Render renders a chart into objects in the order of the templates' names, prepared for server-side apply: see
+// prepare. Errors: ErrNoChart when the version is missing; otherwise what the chart said of the values.
+func (l *Library) Render(r Request) ([]*unstructured.Unstructured, error) {
+	c, err := l.load(r.Version, r.Chart)
+	if err != nil {
+		return nil, err
+	}
+	values, err := chartutil.ToRenderValues(c, r.Values, chartutil.ReleaseOptions{
+		Name: r.Release, Namespace: r.Namespace, Revision: 1, IsInstall: true,
+	}, chartutil.DefaultCapabilities)
+	if err != nil {
+		return nil, fmt.Errorf("values of chart %s %s: %w", r.Chart, r.Version, err)
+	}
+	files, err := engine.Render(c, values)
+	if err != nil {
+		return nil, fmt.Errorf("render chart %s %s: %w", r.Chart, r.Version, err)
+	}
+	objects, err := parse(files)
+	if err != nil {
+		return nil, fmt.Errorf("read chart %s %s: %w", r.Chart, r.Version, err)
+	}
+	for _, o := range objects {
+		if err := prepare(o, r.Namespace); err != nil {
+			return nil, fmt.Errorf("prepare %s %s of chart %s %s: %w", o.GetKind(), o.GetName(), r.Chart, r.Version, err)
+		}
+	}
+	return objects, nil
+}
+
+// load reads a chart once. Charts on disk do not change while the operator runs: they are part of its image.
+func (l *Library) load(version, name string) (*chart.Chart, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := version + "/" + name
+	if c, ok := l.charts[key]; ok {
+		return c, nil
+	}
+	// The version comes from users: it must not lead out of the library.
+	dir := filepath.Join(l.dir, filepath.Base(version), name)
+	if _, err := os.Stat(filepath.Join(dir, "Chart.yaml")); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s %s: %w", name, version, ErrNoChart)
+	}
+	c, err := loader.Load(dir)
+	if err != nil {
+		return nil, fmt.Errorf("load chart %s %s: %w", name, version, err)
+	}
+	l.charts[key] = c
+	return c, nil
+}
+
+func parse(files map[string]string) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	for _, name := range sortedKeys(files) {
+		if strings.HasSuffix(name, "NOTES.txt") || strings.HasPrefix(filepath.Base(name), "_") {
+			continue
+		}
+		for _, doc := range splitDocuments(files[name]) {
+			o := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(doc), &o.Object); err != nil {
+				return nil, fmt.Errorf("template %s: %w", name, err)
+			}
+			if len(o.Object) == 0 {
+				continue
+			}
+			if o.GetKind() == "" || o.GetName() == "" {
+				return nil, fmt.Errorf("template %s: an object without kind or name", name)
+			}
+			objects = append(objects, o)
+		}
+	}
+	return objects, nil
+}

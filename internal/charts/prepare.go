@@ -1,0 +1,57 @@
+package charts
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// clusterScoped are the kinds of the charts that have no namespace.
+var clusterScoped = map[string]bool{
+	"ClusterRole": true, "ClusterRoleBinding": true, "CustomResourceDefinition": true, "Namespace": true,
+	"MutatingWebhookConfiguration": true, "ValidatingWebhookConfiguration": true,
+	"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true, "GatewayClass": true,
+}
+
+// prepare makes a rendered object fit for server-side apply by the operator:
+//   - a namespaced object that names no namespace gets the release's;
+//   - the failurePolicy of validating webhooks is left out: istiod owns it, Ignore until it serves and Fail from then
+//     on. Whoever applies must supply Ignore at creation, because the API server's default is Fail;
+//   - wildcards in roles become explicit lists, so that neither istiod nor the credential that installs it holds a
+//     permission that nobody named;
+//   - the network label is taken off a gateway's Service: it announces the gateway to every peer and goes on last.
+func prepare(o *unstructured.Unstructured, namespace string) error {
+	if !clusterScoped[o.GetKind()] && o.GetNamespace() == "" {
+		o.SetNamespace(namespace)
+	}
+	switch o.GetKind() {
+	case "ValidatingWebhookConfiguration":
+		return dropFailurePolicy(o)
+	case "ClusterRole", "Role":
+		return expandRules(o)
+	case "Service":
+		labels := o.GetLabels()
+		delete(labels, NetworkLabel)
+		o.SetLabels(labels)
+	}
+	return nil
+}
+
+// NetworkLabel on a Service with port 15443 makes istiod of every peer treat it as a gateway of that network, at once
+// and whether or not anything answers there. Source: Istio's network gateway discovery.
+const NetworkLabel = "topology.istio.io/network"
+
+func dropFailurePolicy(o *unstructured.Unstructured) error {
+	webhooks, found, err := unstructured.NestedSlice(o.Object, "webhooks")
+	if err != nil || !found {
+		return err
+	}
+	for _, w := range webhooks {
+		m, ok := w.(map[string]any)
+		if !ok {
+			return fmt.Errorf("webhook is a %T, not a map", w)
+		}
+		delete(m, "failurePolicy")
+	}
+	return unstructured.SetNestedSlice(o.Object, webhooks, "webhooks")
+}

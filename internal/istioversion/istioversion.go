@@ -1,0 +1,75 @@
+// Package istioversion is the capability table: every Istio release that the operator can install, with what differs
+// between them. No other package compares Istio versions.
+package istioversion
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// Release is one Istio release that the operator can install.
+type Release struct {
+	// Version is the exact release, for example `1.29.1`.
+	Version string
+	// MinKubernetes is the oldest Kubernetes minor version that istiod of this release accepts. Source: the minimum
+	// version check in the release's own pre-flight code.
+	MinKubernetes string
+}
+
+var releases = []Release{
+	{Version: "1.28.3", MinKubernetes: "1.30"},
+	{Version: "1.29.1", MinKubernetes: "1.30"},
+}
+
+// Lookup finds a release by its exact version.
+func Lookup(version string) (Release, bool) {
+	i := slices.IndexFunc(releases, func(r Release) bool { return r.Version == version })
+	if i < 0 {
+		return Release{}, false
+	}
+	return releases[i], true
+}
+
+// Supported lists the versions that can be installed, oldest first.
+func Supported() []string {
+	versions := make([]string, 0, len(releases))
+	for _, r := range releases {
+		versions = append(versions, r.Version)
+	}
+	return versions
+}
+
+// Compare orders two versions: negative when a is older than b. A version that is no semantic version is older than
+// every one that is.
+func Compare(a, b string) int {
+	va, errA := semver.NewVersion(a)
+	vb, errB := semver.NewVersion(b)
+	switch {
+	case errA != nil && errB != nil:
+		return 0
+	case errA != nil:
+		return -1
+	case errB != nil:
+		return 1
+	}
+	return va.Compare(vb)
+}
+
+// CheckKubernetes says whether an API server of this version, as `/version` reports it, can run the release.
+func (r Release) CheckKubernetes(gitVersion string) error {
+	v, err := semver.NewVersion(gitVersion)
+	if err != nil {
+		return fmt.Errorf("read Kubernetes version %q: %w", gitVersion, err)
+	}
+	least, err := semver.NewVersion(r.MinKubernetes)
+	if err != nil {
+		return fmt.Errorf("read minimum Kubernetes version %q: %w", r.MinKubernetes, err)
+	}
+	// Only the minor counts: vendors add suffixes that semantic versioning would read as pre-releases.
+	if v.Major() < least.Major() || v.Major() == least.Major() && v.Minor() < least.Minor() {
+		return fmt.Errorf("istio %s needs Kubernetes %s or newer, the cluster has %s", r.Version, r.MinKubernetes, gitVersion)
+	}
+	return nil
+}
