@@ -105,9 +105,9 @@ func TestChoose(t *testing.T) {
 func TestWriteRelease(t *testing.T) {
 	r := release{version: "1.29.1", module: "v0.0.0-1", sum: "h1:x"}
 	files := map[string]string{
-		"LICENSE": "licence",
-		"manifests/charts/base/Chart.yaml":                           chartYAML,
-		"manifests/charts/gateway/Chart.yaml":                        chartYAML,
+		"LICENSE":                             "licence",
+		"manifests/charts/base/Chart.yaml":    chartYAML,
+		"manifests/charts/gateway/Chart.yaml": chartYAML,
 		"manifests/charts/istio-control/istio-discovery/Chart.yaml":  chartYAML,
 		"manifests/charts/istio-control/istio-discovery/values.yaml": valuesYAML,
 		"pilot/main.go": "package main",
