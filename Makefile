@@ -1,0 +1,133 @@
+# Every command that a developer of Meshfleet needs. `make` alone lists them.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+# The clusters of lab-up, and the Istio release (or releases, separated by commas) whose images it loads.
+CLUSTERS ?= hub,east,west
+ISTIO ?= 1.29.1
+# The name that the image gets.
+IMAGE ?= meshfleet/meshfleet:dev
+# Where the generators write; make verify-generated points it elsewhere.
+OUT ?= .
+# More flags for go test, for example GOTESTFLAGS='-run TestPlan -v'.
+GOTESTFLAGS ?=
+
+TOOL := $(GO) tool -modfile=hack/tools/go.mod
+LINT := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
+# Go modules of this repository besides the main one.
+MODULES := hack/lab hack/image
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "; printf "Usage: make <target>\n"} \
+	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-zA-Z0-9_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##@ See it work (Linux, root)
+
+.PHONY: demo
+demo: labctl charts image ## Bring up three clusters, install the operator, join east and west into one mesh, prove it
+	$(GO) run ./test/demo
+
+.PHONY: demo-down
+demo-down: lab-down ## Remove everything that the demo started
+
+.PHONY: lab-up
+lab-up: labctl ## Bring up the lab's clusters (CLUSTERS=hub,east,west ISTIO=1.29.1)
+	bin/labctl up --clusters $(CLUSTERS) --istio $(ISTIO)
+
+.PHONY: lab-down
+lab-down: labctl ## Remove the lab's clusters
+	bin/labctl down
+
+##@ Check
+
+.PHONY: test
+test: labctl charts ## Run unit tests, CEL cases and tests against real API servers
+	assets="$$(bin/labctl env)"; export KUBEBUILDER_ASSETS="$$assets"; \
+	  $(GO) test -timeout 20m $(GOTESTFLAGS) $$($(GO) list ./... | grep -v -e '/test/e2e' -e '/test/bench')
+	for module in $(MODULES); do (cd $$module && $(GO) test -timeout 10m $(GOTESTFLAGS) ./...); done
+
+.PHONY: e2e
+e2e: labctl charts image ## Run the end-to-end tests in the lab (Linux, root)
+	$(GO) test -tags e2e ./test/e2e/... -count=1 -v -timeout 60m $(GOTESTFLAGS)
+
+.PHONY: bench
+bench: labctl charts image ## Measure the time to a ready mesh against a scripted install (Linux, root)
+	$(GO) test -tags bench ./test/bench/... -count=1 -v -timeout 60m $(GOTESTFLAGS)
+
+.PHONY: lint
+lint: charts verify-generated verify-manifests ## Run the linters; fail when a generated file is out of date
+	$(LINT) config verify
+	$(LINT) run --build-tags e2e,bench ./...
+	for module in $(MODULES); do (cd $$module && \
+	  $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done
+
+.PHONY: fmt
+fmt: ## Format the Go sources
+	$(LINT) fmt ./...
+
+.PHONY: verify-generated
+verify-generated: ## Fail when a generated file differs from what the generators write
+	@rm -rf bin/generated && $(MAKE) generate OUT=bin/generated >/dev/null
+	@hack/verify-generated.sh bin/generated
+
+.PHONY: verify-manifests
+verify-manifests: ## Build every kustomization
+	@for k in $$(find config -name kustomization.yaml -exec dirname {} \; | sort); do \
+	  $(TOOL) kustomize build "$$k" >/dev/null || { echo "kustomize build $$k failed" >&2; exit 1; }; done
+
+##@ Generate
+
+.PHONY: generate
+generate: manifests ## Write everything that is generated: deep copies, manifests, member permissions, API reference
+	@mkdir -p $(OUT)/api/v1alpha1 $(OUT)/docs
+	$(TOOL) controller-gen object paths=./api/... output:object:dir=$(OUT)/api/v1alpha1
+	$(TOOL) crd-ref-docs --log-level=WARN --renderer=markdown --config=hack/api-docs/config.yaml \
+	  --templates-dir=hack/api-docs/templates --source-path=api/v1alpha1 --output-path=$(OUT)/docs/api-reference.md
+
+.PHONY: manifests
+manifests: member-rbac ## Write CRDs, the operator's role and the webhook configuration from the markers in the code
+	@mkdir -p $(OUT)/config/crd/bases $(OUT)/config/rbac $(OUT)/config/webhook
+	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=$(OUT)/config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=meshfleet-manager paths=./controllers/... paths=./webhooks/... output:rbac:dir=$(OUT)/config/rbac
+	$(TOOL) controller-gen webhook paths=./webhooks/... output:webhook:dir=$(OUT)/config/webhook
+
+.PHONY: member-rbac
+member-rbac: charts ## Write the permissions that a member's credential needs, from the charts
+	@mkdir -p $(OUT)/config/member-rbac
+	$(GO) run ./hack/memberrbac --charts bin/charts --output $(OUT)/config/member-rbac/role.yaml
+
+.PHONY: api-docs
+api-docs: generate ## Write docs/api-reference.md (a part of generate)
+
+##@ Build
+
+.PHONY: build
+build: ## Build the operator: bin/manager, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -buildid=' -o bin/manager .
+
+.PHONY: charts
+charts: ## Package Istio's charts from its Go modules: bin/charts
+	@$(GO) run ./hack/charts --output bin/charts
+
+.PHONY: image
+image: build charts ## Write the container image without Docker: bin/meshfleet.tar and bin/meshfleet-oci.tar
+	cd hack/image && $(GO) run . --binary $(CURDIR)/bin/manager --charts $(CURDIR)/bin/charts --name $(IMAGE) --output $(CURDIR)/bin
+
+.PHONY: install-yaml
+install-yaml: ## Write all manifests of config/default as one file: bin/install.yaml
+	@mkdir -p bin
+	$(TOOL) kustomize build config/default > bin/install.yaml
+
+.PHONY: labctl
+labctl: ## Build the lab's tool: bin/labctl
+	@cd hack/lab && $(GO) build -o ../../bin/labctl .
+
+.PHONY: clean
+clean: ## Remove what was built, but not the lab's caches or clusters
+	rm -rf bin/manager bin/charts bin/generated bin/install.yaml bin/meshfleet.tar bin/meshfleet-oci.tar
