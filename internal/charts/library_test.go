@@ -1,0 +1,135 @@
+package charts
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// library opens the charts that `make charts` packages; without them these tests cannot say anything.
+func library(t *testing.T) *Library {
+	t.Helper()
+	dir := filepath.Join("..", "..", "bin", "charts")
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("charts missing, run `make charts`: %v", err)
+	}
+	return NewLibrary(dir)
+}
+
+func versions() []string { return []string{"1.28.3", "1.29.1"} }
+
+func TestRender(t *testing.T) {
+	lib := library(t)
+	for _, version := range versions() {
+		for name, values := range map[string]map[string]any{
+			Base:    {"defaultRevision": "rev"},
+			Istiod:  {"revision": "rev", "revisionTags": []any{"default", "prod"}},
+			Gateway: {"name": "gw", "revision": "rev", "networkGateway": "net"},
+		} {
+			t.Run(version+"/"+name, func(t *testing.T) {
+				req := Request{Version: version, Chart: name, Release: name, Namespace: "istio-system", Values: values}
+				first, err := lib.Render(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for _, o := range first {
+					got = append(got, strings.TrimPrefix(o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName(), " "))
+					if o.GetLabels()["app.kubernetes.io/version"] != version {
+						t.Errorf("%s %s: version label is %q", o.GetKind(), o.GetName(), o.GetLabels()["app.kubernetes.io/version"])
+					}
+				}
+				slices.Sort(got)
+				golden(t, filepath.Join(t.Name()+".golden"), strings.Join(got, "\n")+"\n")
+				second, err := lib.Render(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(first, second); diff != "" {
+					t.Errorf("second rendering differs (-first +second):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestRenderedRolesHaveNoWildcards(t *testing.T) {
+	lib := library(t)
+	for _, version := range versions() {
+		objects, err := lib.Render(Request{Version: version, Chart: Istiod, Release: "istiod", Namespace: "istio-system", Values: map[string]any{"revision": "rev"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		roles := 0
+		for _, o := range objects {
+			if !strings.HasSuffix(o.GetKind(), "Role") {
+				continue
+			}
+			roles++
+			role := rbacv1.ClusterRole{}
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &role); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range role.Rules {
+				if slices.Contains(append(append(slices.Clone(r.Verbs), r.Resources...), r.APIGroups...), "*") {
+					t.Errorf("%s: wildcard in %v", o.GetName(), r)
+				}
+			}
+		}
+		if roles < 4 {
+			t.Errorf("%s: %d roles rendered, want at least 4", version, roles)
+		}
+	}
+}
+
+func TestRenderRefusesUnknownVersion(t *testing.T) {
+	_, err := library(t).Render(Request{Version: "../1.29.1", Chart: "nothing"})
+	if !errors.Is(err, ErrNoChart) {
+		t.Errorf("error is %v, want ErrNoChart", err)
+	}
+}
+
+func TestCheckValues(t *testing.T) {
+	lib := library(t)
+	cases := map[string]struct {
+		chart  string
+		values map[string]any
+		want   []string
+	}{
+		"known values pass":            {Istiod, map[string]any{"autoscaleMin": 2, "global": map[string]any{"hub": "x"}, "pilot": map[string]any{"env": map[string]any{"A": "b"}}, "profile": "demo"}, nil},
+		"a typo is refused":            {Istiod, map[string]any{"autoscaleMinn": 2}, []string{"autoscaleMinn"}},
+		"an owned key is refused":      {Istiod, map[string]any{"revision": "x", "global": map[string]any{"network": "n"}}, []string{"global.network", "revision"}},
+		"an owned key below pilot too": {Istiod, map[string]any{"pilot": map[string]any{"env": map[string]any{"ISTIO_MULTIROOT_MESH": "false"}}}, []string{"pilot.env.ISTIO_MULTIROOT_MESH"}},
+		"gateway typo":                 {Gateway, map[string]any{"podAnotations": nil}, []string{"podAnotations"}},
+		"gateway name is owned":        {Gateway, map[string]any{"name": "x"}, []string{"name"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			err := lib.CheckValues("1.29.1", c.chart, c.values)
+			var got []string
+			if joined, ok := err.(interface{ Unwrap() []error }); ok {
+				for _, e := range joined.Unwrap() {
+					var v *ValueError
+					if !errors.As(e, &v) {
+						t.Fatalf("%v is no ValueError", e)
+					}
+					got = append(got, v.Path)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("refused paths (-want +got):\n%s", diff)
+			}
+		})
+	}
+	if got := nearest("autoscaleMinn", []string{"autoscaleMax", "autoscaleMin"}); got != "autoscaleMin" {
+		t.Errorf("nearest is %q", got)
+	}
+}
