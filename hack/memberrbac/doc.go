@@ -1,0 +1,9 @@
+// Command memberrbac writes the ClusterRole of a member's credential: config/member-rbac/role.yaml.
+//
+// The operator creates Istio's Roles and ClusterRoles in a member. Kubernetes lets nobody create a role with
+// permissions that he does not hold himself, and the verbs `escalate` and `bind`, which lift that rule, amount to
+// cluster-admin. So the role is what the operator does in a member (operator.go) joined with every permission that
+// the charts' roles contain, for every release that the operator installs, rendered the way the operator renders them.
+//
+//	go run ./hack/memberrbac --charts bin/charts --output config/member-rbac/role.yaml
+package main
