@@ -1,0 +1,56 @@
+//go:build linux
+
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	tests := map[string]struct {
+		mounts string
+		want   []hierarchy
+	}{
+		"version 1 with the unified hierarchy beside it": {
+			mounts: "25 20 0:22 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755\n" +
+				"26 25 0:23 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 master:2 - cgroup cgroup rw,cpu,cpuacct\n" +
+				"27 25 0:24 / /sys/fs/cgroup/systemd rw shared:10 - cgroup cgroup rw,name=systemd\n" +
+				"28 25 0:25 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+			want: []hierarchy{
+				{path: "/sys/fs/cgroup/cpu,cpuacct"},
+				{path: "/sys/fs/cgroup/systemd"},
+				{path: "/sys/fs/cgroup/unified", unified: true},
+			},
+		},
+		"version 2, mounted a second time elsewhere": {
+			mounts: "25 20 0:22 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n" +
+				"40 20 0:22 / /mnt/other rw - cgroup2 cgroup2 rw\n",
+			want: []hierarchy{{path: "/sys/fs/cgroup", unified: true}},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := parse(tt.mounts); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("parse = %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRemoveTreeGoesDepthFirst(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "lab-east")
+	if err := os.MkdirAll(filepath.Join(dir, "kubepods", "burstable", "pod"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := removeTree(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("directory still exists: %v", err)
+	}
+}

@@ -1,0 +1,85 @@
+//go:build linux
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshfleet/meshfleet/hack/lab/internal/artifacts"
+	"github.com/meshfleet/meshfleet/hack/lab/internal/cluster"
+)
+
+func newBuild() *cobra.Command {
+	selected := selection{certManager: true}
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Build the programs and images that clusters run",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			builder, _, err := newBuilder(cluster.NewProgress())
+			if err != nil {
+				return err
+			}
+			_, err = selected.build(cmd.Context(), builder)
+			return err
+		},
+	}
+	cmd.Flags().StringSliceVar(&selected.istio, "istio", []string{defaultIstio}, "Istio versions to build images of")
+	cmd.Flags().BoolVar(&selected.certManager, "cert-manager", true, "build cert-manager's image")
+	return cmd
+}
+
+func newEnv() *cobra.Command {
+	return &cobra.Command{
+		Use:   "env",
+		Short: "Print a directory with kube-apiserver, etcd and kubectl, for tests that run only these",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Standard output is for the directory alone.
+			progress := func(format string, args ...any) {
+				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
+			}
+			builder, root, err := newBuilder(progress)
+			if err != nil {
+				return err
+			}
+			paths, err := builder.Ensure(cmd.Context(), artifacts.Kubernetes, artifacts.Etcd)
+			if err != nil {
+				return err
+			}
+			dir := filepath.Join(root, "bin", "lab", "envtest")
+			err = link(dir, map[string]string{
+				"kube-apiserver": paths[artifacts.Kubernetes], "kubectl": paths[artifacts.Kubernetes],
+				"etcd": paths[artifacts.Etcd],
+			})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir)
+			return err
+		},
+	}
+}
+
+// link fills dir with links to programs in other directories, replacing older ones.
+func link(dir string, programs map[string]string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("link programs: %w", err)
+	}
+	for name, source := range programs {
+		path := filepath.Join(dir, name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("link programs: %w", err)
+		}
+		if err := os.Symlink(filepath.Join(source, name), path); err != nil {
+			return fmt.Errorf("link programs: %w", err)
+		}
+	}
+	return nil
+}
