@@ -62,7 +62,6 @@ bench: labctl charts image ## Measure the time to a ready mesh against a scripte
 
 .PHONY: lint
 lint: charts verify-generated verify-manifests ## Run the linters; fail when a generated file is out of date
-	$(LINT) config verify
 	$(LINT) run --build-tags e2e,bench ./...
 	for module in $(MODULES); do (cd $$module && \
 	  $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done

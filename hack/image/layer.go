@@ -114,5 +114,5 @@ func writeOCI(output string, tag name.Tag, img v1.Image) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(output, content, 0o644) //nolint:gosec // build output is for everybody
+	return os.WriteFile(output, content, 0o644)
 }

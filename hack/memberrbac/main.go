@@ -32,7 +32,7 @@ func run(chartsDir, output string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(output, content, 0o644) //nolint:gosec // a manifest is for everybody
+	return os.WriteFile(output, content, 0o644)
 }
 
 // generate returns the manifest of the ClusterRole.
