@@ -1,0 +1,91 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/test/traffic"
+)
+
+// brokenKubeconfig breaks the credential of west in several ways. Each gives west a condition that says so, leaves
+// east ready and the traffic as it was, and is over when the credential is mended.
+func (s *suite) brokenKubeconfig(t *testing.T) {
+	good, err := s.env.MemberKubeconfig(t.Context(), "west")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		name       string
+		kubeconfig string
+		wantReason string
+	}{
+		{"malformed", "this is not a kubeconfig", meshv1alpha1.ReasonKubeconfigInvalid},
+		{"refused credential", spoilToken(good), meshv1alpha1.ReasonUnauthorized},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := t.Context()
+			defer func() {
+				if err := s.env.WriteKubeconfigSecret(context.WithoutCancel(ctx), "west", good); err != nil {
+					t.Error(err)
+				}
+			}()
+			s.step(t, "break the credential of west: "+c.name, func() error {
+				return s.env.WriteKubeconfigSecret(ctx, "west", c.kubeconfig)
+			})
+			s.step(t, "west says "+c.wantReason, func() error { return s.awaitReason(ctx, "west", c.wantReason) })
+			s.step(t, "east stays ready", func() error { return s.staysReady(ctx, "east", 5*time.Second) })
+			s.step(t, "traffic goes on", func() error { return traffic.AcrossClusters(ctx, s.env) })
+			s.step(t, "mend the credential", func() error { return s.env.WriteKubeconfigSecret(ctx, "west", good) })
+			s.step(t, "the mesh is ready again", func() error { return s.waitReady(ctx) })
+		})
+	}
+}
+
+// awaitReason waits until Reachable is not True for the wanted reason, and Ready is not True either.
+func (s *suite) awaitReason(ctx context.Context, member, reason string) error {
+	_, err := s.env.WaitCondition(ctx, member, meshv1alpha1.ConditionReachable,
+		func(c metav1.Condition) bool { return c.Status != metav1.ConditionTrue && c.Reason == reason }, 2*time.Minute)
+	if err != nil {
+		return err
+	}
+	_, err = s.env.WaitCondition(ctx, member, meshv1alpha1.ConditionReady,
+		func(c metav1.Condition) bool { return c.Status != metav1.ConditionTrue }, time.Minute)
+	return err
+}
+
+// staysReady watches a member for a while and wants Ready=True all the time.
+func (s *suite) staysReady(ctx context.Context, member string, period time.Duration) error {
+	for end := time.Now().Add(period); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
+		m, err := s.env.MeshMember(ctx, member)
+		if err != nil {
+			return err
+		}
+		if !meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReady) {
+			return fmt.Errorf("member %q is not ready: %v", member,
+				meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionReady))
+		}
+	}
+	return nil
+}
+
+// spoilToken makes a token that no API server has signed.
+func spoilToken(kubeconfig string) string {
+	lines := strings.Split(kubeconfig, "\n")
+	for i, line := range lines {
+		if key, token, found := strings.Cut(line, "token: "); found {
+			token = strings.Trim(token, `"`)
+			lines[i] = key + "token: " + token[:len(token)-8] + "AAAAAAAA"
+		}
+	}
+	return strings.Join(lines, "\n")
+}

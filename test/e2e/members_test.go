@@ -1,0 +1,208 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshfleet/meshfleet/test/harness"
+	"github.com/meshfleet/meshfleet/test/traffic"
+)
+
+const (
+	third         = "south"
+	loadPerSecond = 20
+	// removalDeadline covers the removal of a member's mesh: the gateway leaves discovery and drains first.
+	removalDeadline = 3 * time.Minute
+)
+
+// memberAdded lets a third cluster join while requests flow between the first two, and none of them may fail.
+func (s *suite) memberAdded(t *testing.T) {
+	ctx := t.Context()
+	s.step(t, "bring up "+third, func() error { return s.env.AddCluster(ctx, third) })
+	s.underLoad(t, s.env.Members(), loadPerSecond, func() error {
+		if err := s.env.AddMember(ctx, third); err != nil {
+			return err
+		}
+		if err := s.waitReady(ctx); err != nil {
+			return err
+		}
+		return s.env.DeployWorkloads(ctx)
+	})
+	s.step(t, "three members are one mesh", func() error { return traffic.AcrossClusters(ctx, s.env) })
+	s.step(t, "nobody gets in without mutual TLS", func() error { return traffic.StrictMTLS(ctx, s.env) })
+}
+
+// userObjects are what users own in a member: it must survive the removal of the mesh.
+var userObjects = []owned{
+	{"v1", "Namespace", "", harness.DemoNamespace},
+	{"apps/v1", "Deployment", harness.DemoNamespace, "echo"},
+	{"v1", "Service", harness.DemoNamespace, "echo"},
+	{"networking.istio.io/v1", "DestinationRule", harness.DemoNamespace, "of-a-user"},
+	{"security.istio.io/v1", "PeerAuthentication", istioSystem, "default"},
+}
+
+// userRule is an Istio object of a user, harmless to everything else.
+const userRule = `
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata:
+  name: of-a-user
+  namespace: demo
+spec:
+  host: nobody.demo.svc.cluster.local
+`
+
+// memberRemoved takes the third member out of the mesh while requests flow between the other two. Its Istio goes, what
+// users own there stays, and the peers forget it.
+func (s *suite) memberRemoved(t *testing.T) {
+	ctx := t.Context()
+	south := s.env.Cluster(third)
+	if err := south.Apply(ctx, userRule); err != nil {
+		t.Fatal(err)
+	}
+	rest := []string{"east", "west"}
+	s.underLoad(t, rest, loadPerSecond, func() error {
+		if err := s.env.RemoveMember(ctx, third); err != nil {
+			return err
+		}
+		if err := s.awaitMemberGone(ctx, third); err != nil {
+			return err
+		}
+		return s.waitReady(ctx)
+	})
+	s.step(t, "its mesh is gone, what users own stays", func() error { return s.requireClean(ctx, south) })
+	s.step(t, "its peers forget it", func() error {
+		for _, m := range rest {
+			if err := s.awaitForgotten(ctx, m, third); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.step(t, "the others are one mesh", func() error { return traffic.AcrossClusters(ctx, s.env) })
+}
+
+// deleted deletes the MeshInstallation: everything of it goes from members and hub, and nothing else.
+func (s *suite) deleted(t *testing.T) {
+	ctx := t.Context()
+	members := s.env.Members()
+	for _, m := range members {
+		if err := s.env.Cluster(m).Apply(ctx, userRule); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.step(t, "delete the MeshInstallation", func() error { return s.env.DeleteMesh(ctx, removalDeadline) })
+	for _, m := range members {
+		t.Run("member "+m, func(t *testing.T) {
+			s.step(t, "clean "+m, func() error { return s.requireClean(t.Context(), s.env.Cluster(m)) })
+		})
+	}
+	t.Run("hub", func(t *testing.T) {
+		s.step(t, "clean hub", func() error { return s.awaitUnowned(t.Context(), s.env.Hub) })
+		for _, m := range members {
+			requireExists(t, s.env.Hub, owned{"v1", "Secret", harness.OperatorNamespace, harness.KubeconfigSecretName(m)})
+		}
+	})
+}
+
+// awaitMemberGone waits until the MeshMember of a cluster is gone, which is when its mesh is removed.
+func (s *suite) awaitMemberGone(ctx context.Context, member string) error {
+	return harness.Await(ctx, fmt.Sprintf("the MeshMember of %q to be gone", member), removalDeadline,
+		func(ctx context.Context) (bool, string, error) {
+			members, err := s.env.MeshMembers(ctx)
+			if err != nil {
+				return false, "", err
+			}
+			for _, m := range members {
+				if m.Spec.Cluster == member {
+					return false, fmt.Sprintf("it still exists: %+v", m.Status.Conditions), nil
+				}
+			}
+			return true, "", nil
+		})
+}
+
+// requireClean checks that a former member has nothing of the mesh but the CRDs, and everything of its users.
+func (s *suite) requireClean(ctx context.Context, c *harness.Cluster) error {
+	if err := s.awaitUnowned(ctx, c); err != nil {
+		return err
+	}
+	for _, gone := range []owned{
+		{"v1", "Secret", istioSystem, "cacerts"},
+		{"v1", "Service", istioSystem, "istio-eastwestgateway"},
+		{"admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "", "istio-revision-tag-default"},
+		{"admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "istiod-default-validator"},
+	} {
+		exists, err := c.Exists(ctx, gone.apiVersion, gone.kind, gone.namespace, gone.name)
+		if err != nil {
+			return err
+		}
+		if exists {
+			return fmt.Errorf("%s should be gone from cluster %q", gone, c.Name)
+		}
+	}
+	for _, stays := range append([]owned{
+		{"apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "virtualservices.networking.istio.io"},
+	}, userObjects...) {
+		exists, err := c.Exists(ctx, stays.apiVersion, stays.kind, stays.namespace, stays.name)
+		if err != nil {
+			return err
+		}
+		if !exists {
+			return fmt.Errorf("%s should still be in cluster %q", stays, c.Name)
+		}
+	}
+	return nil
+}
+
+// awaitUnowned waits until no object in a cluster carries the mesh's label, but for CRDs, which stay. The garbage
+// collector may still be at work for a moment when the operator is done.
+func (s *suite) awaitUnowned(ctx context.Context, c *harness.Cluster) error {
+	return harness.Await(ctx, "nothing of the mesh to be left in cluster "+c.Name, time.Minute,
+		func(ctx context.Context) (bool, string, error) {
+			objects, err := s.env.Owned(ctx, c)
+			if err != nil {
+				return false, "", err
+			}
+			var left []string
+			for _, o := range objects {
+				if !strings.HasPrefix(o.Resource, "customresourcedefinitions") {
+					left = append(left, o.String())
+				}
+			}
+			return len(left) == 0, strings.Join(left, ", "), nil
+		})
+}
+
+// awaitForgotten waits until a member has no remote secret of a former peer and its istiod does not list it.
+func (s *suite) awaitForgotten(ctx context.Context, member, former string) error {
+	what := fmt.Sprintf("%s to forget %s", member, former)
+	return harness.Await(ctx, what, time.Minute, func(ctx context.Context) (bool, string, error) {
+		exists, err := s.env.Cluster(member).Exists(ctx, "v1", "Secret", istioSystem, "istio-remote-secret-"+former)
+		if err != nil {
+			return false, "", err
+		}
+		clusters, err := s.env.Clusterz(ctx, member)
+		if err != nil {
+			return false, "", err
+		}
+		return !exists && !strings.Contains(clusters, former), fmt.Sprintf("remote secret: %v, istiod: %s", exists, clusters), nil
+	})
+}
+
+// requireExists fails the test when an object is missing.
+func requireExists(t *testing.T, c *harness.Cluster, o owned) {
+	t.Helper()
+	exists, err := c.Exists(t.Context(), o.apiVersion, o.kind, o.namespace, o.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !exists {
+		t.Errorf("%s should still be in cluster %q", o, c.Name)
+	}
+}

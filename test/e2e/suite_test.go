@@ -1,0 +1,123 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/meshfleet/meshfleet/test/harness"
+	"github.com/meshfleet/meshfleet/test/traffic"
+)
+
+// readyDeadline is far above what a mesh takes, because a slow machine is not a broken mesh.
+const readyDeadline = 5 * time.Minute
+
+// suite is what the subtests share.
+type suite struct {
+	env *harness.Env
+}
+
+// TestMesh follows one mesh from its installation to its deletion.
+func TestMesh(t *testing.T) {
+	env, err := harness.New(harness.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{env: env}
+	t.Cleanup(func() { s.tearDown(t) })
+
+	// Nothing that follows means anything without a mesh.
+	if !t.Run("install", s.install) {
+		t.FailNow()
+	}
+	t.Run("traffic", s.traffic)
+	t.Run("admission", s.admission)
+	t.Run("drift", s.drift)
+	t.Run("steady state makes no write calls", s.steadyState)
+	t.Run("broken kubeconfig", s.brokenKubeconfig)
+	if t.Run("member added under load", s.memberAdded) {
+		t.Run("member removed under load", s.memberRemoved)
+	}
+	t.Run("installation deleted", s.deleted)
+}
+
+// tearDown removes the lab, unless somebody wants to look at it.
+func (s *suite) tearDown(t *testing.T) {
+	if os.Getenv("KEEP_LAB") == "1" {
+		s.env.Logf("the clusters stay up (KEEP_LAB=1); remove them with: make lab-down")
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := s.env.DownLab(ctx); err != nil {
+		t.Errorf("remove the lab: %v", err)
+	}
+}
+
+// step runs one step of a subtest and ends the subtest when it fails, with diagnostics.
+func (s *suite) step(t *testing.T, name string, run func() error) {
+	t.Helper()
+	if err := s.env.Step(name, run); err != nil {
+		s.env.Dump(t.Context(), t.Name())
+		t.Fatal(err)
+	}
+}
+
+// install is the demo's path.
+func (s *suite) install(t *testing.T) {
+	ctx := t.Context()
+	s.step(t, "bring up the clusters", func() error { return s.env.EnsureLab(ctx) })
+	s.step(t, "install the operator", func() error { return s.env.InstallOperator(ctx) })
+	s.step(t, "give it credentials for the members", func() error {
+		for _, m := range s.env.Members() {
+			if err := s.env.JoinMember(ctx, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.step(t, "apply the sample", func() error { return s.env.ApplyMesh(ctx) })
+	s.step(t, "wait for the mesh", func() error { return s.waitReady(ctx) })
+	s.step(t, "deploy the workloads", func() error { return s.env.DeployWorkloads(ctx) })
+}
+
+// waitReady waits for the mesh and prints its members.
+func (s *suite) waitReady(ctx context.Context) error {
+	ready, err := s.env.WaitReady(ctx, readyDeadline)
+	if err != nil {
+		return err
+	}
+	return s.env.PrintMembers(ctx, ready)
+}
+
+// traffic runs every check of what users of a mesh rely on.
+func (s *suite) traffic(t *testing.T) {
+	for _, c := range traffic.Checks() {
+		t.Run(c.Name, func(t *testing.T) {
+			s.step(t, c.Name, func() error { return c.Run(t.Context(), s.env) })
+		})
+	}
+}
+
+// underLoad runs an action while every given member sends requests to every given member, and wants none to fail.
+func (s *suite) underLoad(t *testing.T, members []string, perSecond int, action func() error) {
+	t.Helper()
+	s.step(t, "under load", func() error {
+		load, err := s.env.StartSteady(t.Context(), members, perSecond)
+		if err != nil {
+			return err
+		}
+		actionErr := action()
+		report, err := load.Stop(context.WithoutCancel(t.Context()))
+		if actionErr != nil {
+			return actionErr
+		}
+		if err != nil {
+			return err
+		}
+		return traffic.RequireNoFailure(report)
+	})
+}

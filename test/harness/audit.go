@@ -1,0 +1,103 @@
+package harness
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// AuditEvent is what an API server's audit log says of one call.
+type AuditEvent struct {
+	Verb      string    `json:"verb"`
+	Time      time.Time `json:"requestReceivedTimestamp"`
+	ObjectRef struct {
+		Resource    string `json:"resource"`
+		Subresource string `json:"subresource"`
+		Namespace   string `json:"namespace"`
+		Name        string `json:"name"`
+		APIGroup    string `json:"apiGroup"`
+	} `json:"objectRef"`
+	User struct {
+		Username string `json:"username"`
+	} `json:"user"`
+	UserAgent      string `json:"userAgent"`
+	ResponseStatus struct {
+		Code int `json:"code"`
+	} `json:"responseStatus"`
+}
+
+// String describes the call in messages.
+func (a AuditEvent) String() string {
+	ref := a.ObjectRef
+	resource := ref.Resource
+	if ref.Subresource != "" {
+		resource += "/" + ref.Subresource
+	}
+	return fmt.Sprintf("%s %s %s %s/%s by %s (%d)", a.Time.Format(time.TimeOnly), a.Verb, resource, ref.Namespace,
+		ref.Name, a.User.Username, a.ResponseStatus.Code)
+}
+
+var (
+	writeVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
+	// connectSubresources are opened with the verb create but store nothing.
+	connectSubresources = []string{"portforward", "proxy", "exec", "attach"}
+)
+
+// isWrite tells whether the call was meant to change what the API server stores. Reviews and connections are
+// questions that are put with the verb create.
+func (a AuditEvent) isWrite() bool {
+	return slices.Contains(writeVerbs, a.Verb) &&
+		!slices.Contains(connectSubresources, a.ObjectRef.Subresource) &&
+		!strings.HasSuffix(a.ObjectRef.Resource, "reviews")
+}
+
+// isLease tells whether the call was about leader election, which has to write.
+func (a AuditEvent) isLease() bool {
+	return a.ObjectRef.APIGroup == "coordination.k8s.io" && a.ObjectRef.Resource == "leases"
+}
+
+// Writes returns the writing calls of one identity to a cluster's API server in a period, without those of leader
+// election, and how many calls of anybody the log holds in that period. Without the second number a log that is
+// not written would pass for silence.
+func (e *Env) Writes(cluster, identity string, from, to time.Time) (writes []AuditEvent, total int, err error) {
+	path := e.Path("bin", "lab", cluster+"-audit.log")
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the audit log of cluster %q: %w", cluster, err)
+	}
+	defer f.Close()
+	scanner := bufio.NewScanner(f)
+	scanner.Buffer(nil, 4<<20)
+	for scanner.Scan() {
+		var event AuditEvent
+		if err := json.Unmarshal(scanner.Bytes(), &event); err != nil {
+			// The API server may be in the middle of the last line.
+			continue
+		}
+		if event.Time.Before(from) || event.Time.After(to) {
+			continue
+		}
+		total++
+		if event.User.Username == identity && event.isWrite() && !event.isLease() {
+			writes = append(writes, event)
+		}
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, 0, fmt.Errorf("read the audit log of cluster %q: %w", cluster, err)
+	}
+	return writes, total, nil
+}
+
+// OperatorIdentity is the user name of the operator on the hub.
+func (e *Env) OperatorIdentity(ctx context.Context) (string, error) {
+	d, err := e.operatorDeployment(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("system:serviceaccount:%s:%s", OperatorNamespace, d.Spec.Template.Spec.ServiceAccountName), nil
+}

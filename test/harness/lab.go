@@ -1,0 +1,88 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// EnsureLab brings the hub and the members up; on a lab that runs it only connects and checks. The clusters have
+// DNS, load balancer addresses, the Istio images of the versions asked for, and cert-manager on the hub.
+func (e *Env) EnsureLab(ctx context.Context) error {
+	if err := e.requireFiles("bin/labctl"); err != nil {
+		return err
+	}
+	names := append([]string{HubName}, e.opts.Members...)
+	hub, err := e.up(ctx, names)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.Hub = hub
+	e.mu.Unlock()
+	return nil
+}
+
+// AddCluster brings one more cluster up beside those that run. It does not join the mesh by that.
+func (e *Env) AddCluster(ctx context.Context, name string) error {
+	_, err := e.up(ctx, []string{name})
+	return err
+}
+
+// up runs labctl for the clusters and connects to them. It returns the first.
+func (e *Env) up(ctx context.Context, names []string) (*Cluster, error) {
+	args := []string{"up", "--clusters", strings.Join(names, ","), "--istio", strings.Join(e.opts.IstioVersions, ",")}
+	if err := e.labctl(ctx, args...); err != nil {
+		return nil, err
+	}
+	var first *Cluster
+	for _, name := range names {
+		c, err := e.connect(name)
+		if err != nil {
+			return nil, err
+		}
+		if first == nil {
+			first = c
+		}
+	}
+	return first, nil
+}
+
+// RemoveCluster stops one cluster of the lab.
+func (e *Env) RemoveCluster(ctx context.Context, name string) error {
+	if err := e.labctl(ctx, "down", "--clusters", name); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.clusters, name)
+	e.members = slices.DeleteFunc(e.members, func(m string) bool { return m == name })
+	return nil
+}
+
+// DownLab stops every cluster and removes what the lab has put on the machine.
+func (e *Env) DownLab(ctx context.Context) error {
+	return e.labctl(ctx, "down")
+}
+
+// Link cuts a cluster off the others, or joins it again.
+func (e *Env) Link(ctx context.Context, cluster string, up bool) error {
+	state := "down"
+	if up {
+		state = "up"
+	}
+	return e.labctl(ctx, "link", state, cluster)
+}
+
+// requireFiles says which build step is missing, in place of a failure further on.
+func (e *Env) requireFiles(paths ...string) error {
+	for _, p := range paths {
+		if _, err := os.Stat(e.Path(p)); err != nil {
+			return fmt.Errorf("%s is missing: run this through `make demo`, `make e2e` or `make bench`, which build it: %w",
+				p, err)
+		}
+	}
+	return nil
+}

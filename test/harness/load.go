@@ -1,0 +1,143 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LoadReport is what came of a steady load.
+type LoadReport struct {
+	Sent      int            `json:"sent"`
+	OK        int            `json:"ok"`
+	Failed    int            `json:"failed"`
+	ByCluster map[string]int `json:"byCluster"`
+	Failures  []Failure      `json:"failures"`
+	P50Ms     float64        `json:"p50Ms"`
+	P99Ms     float64        `json:"p99Ms"`
+	MaxMs     float64        `json:"maxMs"`
+}
+
+// Failure is one request that failed.
+type Failure struct {
+	At     time.Time `json:"at"`
+	Kind   string    `json:"kind"`
+	Error  string    `json:"error"`
+	Status int       `json:"status"`
+}
+
+// String sums the report up in one line.
+func (r LoadReport) String() string {
+	served := make([]string, 0, len(r.ByCluster))
+	for _, name := range slices.Sorted(maps.Keys(r.ByCluster)) {
+		served = append(served, fmt.Sprintf("%s %d", name, r.ByCluster[name]))
+	}
+	return fmt.Sprintf("%d sent, %d failed, served by %s, p50 %.1f ms, p99 %.1f ms, max %.0f ms",
+		r.Sent, r.Failed, strings.Join(served, ", "), r.P50Ms, r.P99Ms, r.MaxMs)
+}
+
+// Load is a steady load that runs in a client pod.
+type Load struct {
+	client Client
+	url    string
+	pod    string
+	id     string
+}
+
+// StartLoad makes the client send requests at a steady rate until it is stopped.
+func (c Client) StartLoad(ctx context.Context, url string, perSecond int) (*Load, error) {
+	pod, err := c.pod(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in := map[string]any{"url": url, "rate": perSecond, "timeout": "5s"}
+	var out struct {
+		ID string `json:"id"`
+	}
+	if err := c.control(ctx, "POST", pod, "runs", in, &out); err != nil {
+		return nil, err
+	}
+	return &Load{client: c, url: url, pod: pod, id: out.ID}, nil
+}
+
+// Report reads what has come of the load so far.
+func (l *Load) Report(ctx context.Context) (LoadReport, error) {
+	var r LoadReport
+	err := l.client.control(ctx, "GET", l.pod, "runs/"+l.id, nil, &r)
+	return r, err
+}
+
+// Stop ends the load, waits for the requests on their way, and returns what came of all.
+func (l *Load) Stop(ctx context.Context) (LoadReport, error) {
+	var r LoadReport
+	err := l.client.control(ctx, "DELETE", l.pod, "runs/"+l.id, nil, &r)
+	return r, err
+}
+
+// String names the load in reports.
+func (l *Load) String() string { return fmt.Sprintf("%s → %s", l.client, shortURL(l.url)) }
+
+func shortURL(url string) string {
+	host := strings.TrimPrefix(url, "http://")
+	name, _, _ := strings.Cut(host, ".")
+	return name
+}
+
+// Steady is load in and across all members at once.
+type Steady struct {
+	env   *Env
+	loads []*Load
+	start time.Time
+}
+
+// StartSteady starts, in every given member, one load to each member's echo: its own, and those of its peers through
+// the gateways.
+func (e *Env) StartSteady(ctx context.Context, members []string, perSecond int) (*Steady, error) {
+	s := &Steady{env: e, start: time.Now()}
+	for _, from := range members {
+		for _, to := range members {
+			l, err := e.Client(from).StartLoad(ctx, EchoInURL(to, "/"), perSecond)
+			if err != nil {
+				_, stopErr := s.Stop(context.WithoutCancel(ctx))
+				return nil, errors.Join(err, stopErr)
+			}
+			s.loads = append(s.loads, l)
+		}
+	}
+	return s, nil
+}
+
+// Stop ends all loads and prints and returns the sum.
+func (s *Steady) Stop(ctx context.Context) (LoadReport, error) {
+	sum := LoadReport{ByCluster: map[string]int{}}
+	var errs []error
+	for _, l := range s.loads {
+		r, err := l.Stop(ctx)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.env.Logf("  %-28s %s", l, r)
+		for _, f := range r.Failures[:min(len(r.Failures), 5)] {
+			s.env.Logf("    failed at %s: %s %s (status %d)", f.At.Format(time.TimeOnly), f.Kind, f.Error, f.Status)
+		}
+		sum.add(r)
+	}
+	s.env.Logf("  load of %.0f s: %d sent, %d failed", time.Since(s.start).Seconds(), sum.Sent, sum.Failed)
+	return sum, errors.Join(errs...)
+}
+
+func (r *LoadReport) add(o LoadReport) {
+	r.Sent += o.Sent
+	r.OK += o.OK
+	r.Failed += o.Failed
+	r.Failures = append(r.Failures, o.Failures...)
+	r.P50Ms, r.P99Ms, r.MaxMs = max(r.P50Ms, o.P50Ms), max(r.P99Ms, o.P99Ms), max(r.MaxMs, o.MaxMs)
+	for k, v := range o.ByCluster {
+		r.ByCluster[k] += v
+	}
+}

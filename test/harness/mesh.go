@@ -1,0 +1,140 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// meshOverlay is the sample with the lab's values.
+const meshOverlay = "hack/lab/overlays/mesh"
+
+// ApplyMesh applies the sample with the lab's values.
+func (e *Env) ApplyMesh(ctx context.Context) error {
+	return e.kubectlQuiet(ctx, HubName, "apply", "-k", meshOverlay)
+}
+
+// Installation reads the MeshInstallation.
+func (e *Env) Installation(ctx context.Context) (*meshv1alpha1.MeshInstallation, error) {
+	m := &meshv1alpha1.MeshInstallation{}
+	if err := e.Hub.Client.Get(ctx, e.Mesh, m); err != nil {
+		return nil, fmt.Errorf("get MeshInstallation %s: %w", e.Mesh, err)
+	}
+	return m, nil
+}
+
+// MeshMembers reads the MeshMembers of the installation, sorted by cluster.
+func (e *Env) MeshMembers(ctx context.Context) ([]meshv1alpha1.MeshMember, error) {
+	list := &meshv1alpha1.MeshMemberList{}
+	if err := e.Hub.Client.List(ctx, list, client.InNamespace(e.Mesh.Namespace)); err != nil {
+		return nil, fmt.Errorf("list MeshMembers: %w", err)
+	}
+	members := slices.DeleteFunc(list.Items, func(m meshv1alpha1.MeshMember) bool {
+		return m.Spec.Installation != e.Mesh.Name
+	})
+	slices.SortFunc(members, func(a, b meshv1alpha1.MeshMember) int {
+		switch {
+		case a.Spec.Cluster < b.Spec.Cluster:
+			return -1
+		case a.Spec.Cluster > b.Spec.Cluster:
+			return 1
+		}
+		return 0
+	})
+	return members, nil
+}
+
+// MeshMember reads the MeshMember of one cluster.
+func (e *Env) MeshMember(ctx context.Context, cluster string) (*meshv1alpha1.MeshMember, error) {
+	members, err := e.MeshMembers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range members {
+		if members[i].Spec.Cluster == cluster {
+			return &members[i], nil
+		}
+	}
+	return nil, fmt.Errorf("there is no MeshMember for cluster %q", cluster)
+}
+
+// EditMesh changes the MeshInstallation's spec, as a user would with kubectl edit.
+func (e *Env) EditMesh(ctx context.Context, edit func(*meshv1alpha1.MeshInstallation)) error {
+	m, err := e.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	patch := client.MergeFrom(m.DeepCopy())
+	edit(m)
+	if err := e.Hub.Client.Patch(ctx, m, patch); err != nil {
+		return fmt.Errorf("change MeshInstallation %s: %w", e.Mesh, err)
+	}
+	return nil
+}
+
+// AddMember adds a cluster that is up to the mesh.
+func (e *Env) AddMember(ctx context.Context, name string) error {
+	if err := e.JoinMember(ctx, name); err != nil {
+		return err
+	}
+	err := e.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
+		m.Spec.Members = append(m.Spec.Members, meshv1alpha1.Member{
+			Name: name,
+			ClusterRef: meshv1alpha1.ClusterRef{
+				KubeconfigSecret: &meshv1alpha1.SecretKeyRef{Name: KubeconfigSecretName(name), Key: KubeconfigSecretKey},
+			},
+		})
+	})
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.members = append(e.members, name)
+	return nil
+}
+
+// RemoveMember takes a cluster out of the mesh. The cluster stays up.
+func (e *Env) RemoveMember(ctx context.Context, name string) error {
+	err := e.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
+		m.Spec.Members = slices.DeleteFunc(m.Spec.Members, func(x meshv1alpha1.Member) bool { return x.Name == name })
+	})
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.members = slices.DeleteFunc(e.members, func(m string) bool { return m == name })
+	return nil
+}
+
+// DeleteMesh deletes the MeshInstallation and waits until it is gone, which is when every member is clean.
+func (e *Env) DeleteMesh(ctx context.Context, deadline time.Duration) error {
+	m := &meshv1alpha1.MeshInstallation{ObjectMeta: metav1.ObjectMeta{Namespace: e.Mesh.Namespace, Name: e.Mesh.Name}}
+	if err := e.Hub.Client.Delete(ctx, m); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete MeshInstallation %s: %w", e.Mesh, err)
+	}
+	watch := newConditionWatch(e)
+	return Await(ctx, "the MeshInstallation to be gone", deadline, func(ctx context.Context) (bool, string, error) {
+		err := e.Hub.Client.Get(ctx, e.Mesh, m)
+		if isAbsent(err) {
+			return true, "", nil
+		}
+		if err != nil {
+			return false, "", err
+		}
+		return false, watch.look(ctx), nil
+	})
+}
+
+// isReady tells whether Ready is True for the newest generation.
+func isReady(conditions []metav1.Condition, observed, generation int64) bool {
+	return observed == generation && meta.IsStatusConditionTrue(conditions, meshv1alpha1.ConditionReady)
+}

@@ -1,0 +1,191 @@
+package harness
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+const (
+	// operatorImage is the archive that `make image` writes.
+	operatorImage = "bin/meshfleet.tar"
+	// imageAnnotation on the Deployment records which build of the image runs, because the tag never changes.
+	imageAnnotation = "meshfleet-suite/image-sha256"
+
+	operatorDeadline = 3 * time.Minute
+	webhookDeadline  = 2 * time.Minute
+)
+
+// InstallOperator loads the operator's image into the hub and applies config/default, as a user would, and returns
+// when the operator runs and its admission webhook answers. On a hub that has the operator it upgrades it.
+func (e *Env) InstallOperator(ctx context.Context) error {
+	if err := e.requireFiles(operatorImage); err != nil {
+		return err
+	}
+	sum, err := fileSum(e.Path(operatorImage))
+	if err != nil {
+		return err
+	}
+	if err := e.labctl(ctx, "load-image", "--clusters", HubName, operatorImage); err != nil {
+		return err
+	}
+	before, err := e.operatorDeployment(ctx)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	if err := e.kubectlQuiet(ctx, HubName, "apply", "--server-side", "-k", "config/default"); err != nil {
+		return err
+	}
+	if before != nil && before.Annotations[imageAnnotation] != sum {
+		args := []string{"-n", OperatorNamespace, "rollout", "restart", "deployment/" + OperatorDeployment}
+		if err := e.kubectlQuiet(ctx, HubName, args...); err != nil {
+			return err
+		}
+	}
+	if err := e.recordImage(ctx, sum); err != nil {
+		return err
+	}
+	if err := e.awaitOperator(ctx); err != nil {
+		return err
+	}
+	return e.awaitWebhook(ctx)
+}
+
+// operatorDeployment returns the operator's Deployment, or a not-found error.
+func (e *Env) operatorDeployment(ctx context.Context) (*appsv1.Deployment, error) {
+	d := &appsv1.Deployment{}
+	key := types.NamespacedName{Namespace: OperatorNamespace, Name: OperatorDeployment}
+	if err := e.Hub.Client.Get(ctx, key, d); err != nil {
+		return nil, fmt.Errorf("get the operator's Deployment: %w", err)
+	}
+	return d, nil
+}
+
+func (e *Env) recordImage(ctx context.Context, sum string) error {
+	d, err := e.operatorDeployment(ctx)
+	if err != nil {
+		return err
+	}
+	patch := client.MergeFrom(d.DeepCopy())
+	if d.Annotations == nil {
+		d.Annotations = map[string]string{}
+	}
+	d.Annotations[imageAnnotation] = sum
+	if err := e.Hub.Client.Patch(ctx, d, patch); err != nil {
+		return fmt.Errorf("record the operator's image: %w", err)
+	}
+	return nil
+}
+
+func (e *Env) awaitOperator(ctx context.Context) error {
+	return Await(ctx, "the operator to run on the hub", operatorDeadline, func(ctx context.Context) (bool, string, error) {
+		d, err := e.operatorDeployment(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		done, seen := rolledOut(d)
+		if !done {
+			seen += "; " + e.Hub.podStates(ctx, OperatorNamespace)
+		}
+		return done, seen, nil
+	})
+}
+
+// rolledOut tells whether all replicas are of the newest template and available, and none of an older one is left.
+func rolledOut(d *appsv1.Deployment) (bool, string) {
+	want := int32(1)
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	s := d.Status
+	done := s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.Replicas == want &&
+		s.AvailableReplicas == want
+	return done, fmt.Sprintf("%d of %d replicas updated, %d available, %d in all",
+		s.UpdatedReplicas, want, s.AvailableReplicas, s.Replicas)
+}
+
+// awaitWebhook waits until admission answers, so that the first apply of a user does not hit a webhook whose
+// certificate cert-manager has not injected yet. Any verdict on the object will do.
+func (e *Env) awaitWebhook(ctx context.Context) error {
+	probe := &meshv1alpha1.MeshInstallation{}
+	probe.Namespace, probe.Name = OperatorNamespace, "webhook-probe"
+	probe.Spec.Version = "1.29.1"
+	probe.Spec.Members = []meshv1alpha1.Member{{
+		Name: "probe",
+		ClusterRef: meshv1alpha1.ClusterRef{
+			KubeconfigSecret: &meshv1alpha1.SecretKeyRef{Name: "webhook-probe"},
+		},
+	}}
+	return Await(ctx, "the operator's admission webhook to answer", webhookDeadline,
+		func(ctx context.Context) (bool, string, error) {
+			err := e.Hub.Client.Create(ctx, probe.DeepCopy(), client.DryRunAll)
+			if err == nil || isRefusal(err) {
+				return true, "", nil
+			}
+			return false, "", err
+		})
+}
+
+// podStates describes the pods of a namespace that are not ready, for the message of a wait.
+func (c *Cluster) podStates(ctx context.Context, namespace string) string {
+	pods := &corev1.PodList{}
+	if err := c.Client.List(ctx, pods, client.InNamespace(namespace)); err != nil {
+		return "pods: " + err.Error()
+	}
+	out := ""
+	for _, p := range pods.Items {
+		if isPodReady(&p) {
+			continue
+		}
+		out += fmt.Sprintf(" pod %s %s%s", p.Name, p.Status.Phase, waitingReasons(&p))
+	}
+	if out == "" {
+		return "all pods are ready"
+	}
+	return "not ready:" + out
+}
+
+func isPodReady(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func waitingReasons(p *corev1.Pod) string {
+	out := ""
+	for _, s := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...),
+		p.Status.ContainerStatuses...) {
+		if s.State.Waiting != nil {
+			out += fmt.Sprintf(" (%s: %s %s)", s.Name, s.State.Waiting.Reason, s.State.Waiting.Message)
+		}
+	}
+	return out
+}
+
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,134 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// Readiness says when a mesh became ready.
+type Readiness struct {
+	// Mesh is the time from the call of WaitReady to Ready=True of the MeshInstallation.
+	Mesh time.Duration
+	// Members is the same for each MeshMember.
+	Members map[string]time.Duration
+}
+
+// WaitReady waits for Ready=True of the MeshInstallation at its newest generation, with as many MeshMembers as the
+// spec has members, all of them ready. It prints every condition that changes, with the time since the call.
+func (e *Env) WaitReady(ctx context.Context, deadline time.Duration) (Readiness, error) {
+	start := time.Now()
+	result := Readiness{Members: map[string]time.Duration{}}
+	watch := newConditionWatch(e)
+	err := Await(ctx, "the mesh to be ready", deadline, func(ctx context.Context) (bool, string, error) {
+		seen := watch.look(ctx)
+		mesh, err := e.Installation(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		members, err := e.MeshMembers(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		ready := 0
+		for _, m := range members {
+			if !isReady(m.Status.Conditions, m.Status.ObservedGeneration, m.Generation) {
+				continue
+			}
+			ready++
+			if _, known := result.Members[m.Spec.Cluster]; !known {
+				result.Members[m.Spec.Cluster] = time.Since(start)
+			}
+		}
+		done := ready == len(mesh.Spec.Members) && len(members) == ready &&
+			isReady(mesh.Status.Conditions, mesh.Status.ObservedGeneration, mesh.Generation)
+		return done, seen, nil
+	})
+	result.Mesh = time.Since(start)
+	return result, err
+}
+
+// WaitCondition waits until a condition of a member's MeshMember is as wanted, and returns it.
+func (e *Env) WaitCondition(ctx context.Context, member, conditionType string, wanted func(metav1.Condition) bool,
+	deadline time.Duration,
+) (metav1.Condition, error) {
+	var found metav1.Condition
+	what := fmt.Sprintf("condition %s of member %q", conditionType, member)
+	err := Await(ctx, what, deadline, func(ctx context.Context) (bool, string, error) {
+		m, err := e.MeshMember(ctx, member)
+		if err != nil {
+			return false, "", err
+		}
+		for _, c := range m.Status.Conditions {
+			if c.Type == conditionType {
+				found = c
+				return wanted(c), describeCondition(c), nil
+			}
+		}
+		return false, "no such condition", nil
+	})
+	return found, err
+}
+
+// conditionWatch prints conditions when they change.
+type conditionWatch struct {
+	env  *Env
+	last map[string]string
+}
+
+func newConditionWatch(e *Env) *conditionWatch {
+	return &conditionWatch{env: e, last: map[string]string{}}
+}
+
+// look prints what has changed since the last look and returns the Ready conditions of all objects in one line.
+func (w *conditionWatch) look(ctx context.Context) string {
+	var ready []string
+	show := func(object string, conditions []metav1.Condition) {
+		for _, c := range conditions {
+			if c.Type == meshv1alpha1.ConditionReady {
+				ready = append(ready, object+" "+describeCondition(c))
+			}
+			w.printChange(object, c)
+		}
+	}
+	if mesh, err := w.env.Installation(ctx); err == nil {
+		show("mesh/"+mesh.Name, mesh.Status.Conditions)
+	}
+	members, err := w.env.MeshMembers(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	for _, m := range members {
+		show("member/"+m.Spec.Cluster, m.Status.Conditions)
+	}
+	if len(ready) == 0 {
+		return "no status yet"
+	}
+	return strings.Join(ready, "; ")
+}
+
+func (w *conditionWatch) printChange(object string, c metav1.Condition) {
+	key := object + "/" + c.Type
+	text := describeCondition(c)
+	if w.last[key] == text {
+		return
+	}
+	w.last[key] = text
+	w.env.Logf("  %-14s %s", object, text)
+}
+
+func describeCondition(c metav1.Condition) string {
+	text := fmt.Sprintf("%s=%s", c.Type, c.Status)
+	if c.Reason != "" && c.Reason != meshv1alpha1.ReasonReady {
+		text += " " + c.Reason
+	}
+	if c.Message != "" && c.Status != metav1.ConditionTrue {
+		text += ": " + c.Message
+	}
+	return text
+}

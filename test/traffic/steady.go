@@ -1,0 +1,42 @@
+package traffic
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/meshfleet/meshfleet/test/harness"
+)
+
+const (
+	steadyRate   = 20
+	steadyPeriod = 10 * time.Second
+)
+
+// SteadyLoad sends load from every member to every member, itself included, for a while and accepts no failure.
+func SteadyLoad(ctx context.Context, env *harness.Env) error {
+	load, err := env.StartSteady(ctx, env.Members(), steadyRate)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(steadyPeriod):
+	case <-ctx.Done():
+	}
+	report, err := load.Stop(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	return RequireNoFailure(report)
+}
+
+// RequireNoFailure is the verdict on a load: requests were sent, and none failed.
+func RequireNoFailure(report harness.LoadReport) error {
+	switch {
+	case report.Sent == 0:
+		return fmt.Errorf("no request was sent")
+	case report.Failed > 0:
+		return fmt.Errorf("%d of %d requests failed", report.Failed, report.Sent)
+	}
+	return nil
+}
