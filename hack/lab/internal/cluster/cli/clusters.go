@@ -116,9 +116,17 @@ func printStatus(out io.Writer, statuses []cluster.Status) error {
 			down = "-"
 		}
 		fmt.Fprintf(table, "%s\t%t\t%t\t%s\t%s\t%s\t%s\t%s\t%d\n", s.Name, s.Running, s.Complete,
-			readyOrNot(s.APIReady), readyOrNot(s.NodeReady), s.Link, s.Node, down, restarts)
+			readyOrNot(s.APIReady), nodeState(s), s.Link, s.Node, down, restarts)
 	}
 	return table.Flush()
+}
+
+// nodeState is asked of the API server over the network, which a cut link prevents.
+func nodeState(s cluster.Status) string {
+	if s.Running && s.Link == "down" {
+		return "Unknown"
+	}
+	return readyOrNot(s.NodeReady)
 }
 
 func readyOrNot(ready bool) string {

@@ -92,7 +92,8 @@ func (s Spec) apiServerArgs() []string {
 	}
 }
 
-// controllerManagerArgs include the root for service accounts: without it no pod could verify the API server.
+// controllerManagerArgs include the root for service accounts: without it no pod could verify the API server. The request
+// rate is raised because the default delays the first Deployment of a new cluster by five seconds.
 func (s Spec) controllerManagerArgs() []string {
 	caCert, caKey := s.pair(pki.CA)
 	return append(s.clientArgs(pki.ControllerManager),
@@ -101,6 +102,8 @@ func (s Spec) controllerManagerArgs() []string {
 		"--root-ca-file="+caCert,
 		"--service-account-private-key-file="+pki.KeyFile(s.Dir.PKI(), pki.ServiceAccount),
 		"--use-service-account-credentials=true",
+		"--kube-api-qps=200",
+		"--kube-api-burst=400",
 		"--cluster-signing-cert-file="+caCert,
 		"--cluster-signing-key-file="+caKey,
 	)
