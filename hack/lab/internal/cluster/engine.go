@@ -61,13 +61,13 @@ func New(progress Progress) (*Engine, error) {
 // isRunning reports whether the node of a record is alive.
 func isRunning(record state.Record) bool { return record.Process.IsAlive() }
 
-// running returns the record of a cluster that is up.
-func (e *Engine) running(name string) (state.Record, error) {
+// requireRunning fails for a cluster that is not up.
+func (e *Engine) requireRunning(name string) error {
 	record, err := e.store.Load(name)
 	if err != nil || !isRunning(record) {
-		return record, fmt.Errorf("cluster %q is not running", name)
+		return fmt.Errorf("cluster %q is not running", name)
 	}
-	return record, nil
+	return nil
 }
 
 func (e *Engine) supervisor(name string) *control.Client {

@@ -130,7 +130,7 @@ func importFile(ctx context.Context, supervisor *control.Client, path string) er
 // LoadImage imports archives into running clusters, all clusters at once.
 func (e *Engine) LoadImage(ctx context.Context, clusters, archives []string) error {
 	for _, name := range clusters {
-		if _, err := e.running(name); err != nil {
+		if err := e.requireRunning(name); err != nil {
 			return err
 		}
 	}

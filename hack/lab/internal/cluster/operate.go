@@ -15,7 +15,7 @@ const actionLimit = 30 * time.Second
 
 // Link connects a cluster to the others and to the host, or cuts it off. The cluster itself goes on working.
 func (e *Engine) Link(name string, up bool) error {
-	if _, err := e.running(name); err != nil {
+	if err := e.requireRunning(name); err != nil {
 		return err
 	}
 	if err := network.SetLink(name, up); err != nil {
@@ -27,7 +27,7 @@ func (e *Engine) Link(name string, up bool) error {
 
 // Component starts, stops or restarts one component of a node. A stopped one stays down until it is started.
 func (e *Engine) Component(ctx context.Context, action, name, component string) error {
-	if _, err := e.running(name); err != nil {
+	if err := e.requireRunning(name); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, actionLimit)

@@ -43,7 +43,7 @@ func newEnv() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Standard output is for the directory alone.
 			progress := func(format string, args ...any) {
-				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
+				cmd.PrintErrf(format+"\n", args...)
 			}
 			builder, root, err := newBuilder(progress)
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -103,7 +104,7 @@ func newStatus() *cobra.Command {
 
 func printStatus(out io.Writer, statuses []cluster.Status) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CLUSTER\tRUNNING\tCOMPLETE\tAPI\tNODE\tLINK\tADDRESS\tNOT RUNNING\tRESTARTS")
+	rows := []string{"CLUSTER\tRUNNING\tCOMPLETE\tAPI\tNODE\tLINK\tADDRESS\tNOT RUNNING\tRESTARTS"}
 	for _, s := range statuses {
 		down, restarts := "", 0
 		for _, component := range s.Components {
@@ -115,8 +116,11 @@ func printStatus(out io.Writer, statuses []cluster.Status) error {
 		if down == "" {
 			down = "-"
 		}
-		fmt.Fprintf(table, "%s\t%t\t%t\t%s\t%s\t%s\t%s\t%s\t%d\n", s.Name, s.Running, s.Complete,
-			readyOrNot(s.APIReady), nodeState(s), s.Link, s.Node, down, restarts)
+		rows = append(rows, fmt.Sprintf("%s\t%t\t%t\t%s\t%s\t%s\t%s\t%s\t%d", s.Name, s.Running, s.Complete,
+			readyOrNot(s.APIReady), nodeState(s), s.Link, s.Node, down, restarts))
+	}
+	if _, err := io.WriteString(table, strings.Join(rows, "\n")+"\n"); err != nil {
+		return err
 	}
 	return table.Flush()
 }

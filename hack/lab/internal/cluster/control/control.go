@@ -71,9 +71,10 @@ func Serve(listener net.Listener, supervisor Supervisor) error {
 }
 
 func answer(w http.ResponseWriter, err error) {
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+	if err == nil {
+		return
 	}
+	http.Error(w, err.Error(), http.StatusInternalServerError)
 }
 
 // Client talks to the supervisor behind a socket.

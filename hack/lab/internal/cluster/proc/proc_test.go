@@ -35,7 +35,9 @@ func TestKillEndsOnlyTheNamedProcess(t *testing.T) {
 	if err := id.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	<-done
+	if err := <-done; err == nil {
+		t.Error("process ended without a signal")
+	}
 	if id.IsAlive() {
 		t.Error("process is alive after Kill")
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -87,5 +86,5 @@ func set(name, value string) error {
 }
 
 func path(name string) string {
-	return filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
+	return "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
 }
