@@ -92,6 +92,7 @@ type MeshInstallationSpec struct {
 	// trust says where the mesh's root certificate comes from and how long the members' intermediates live.
 	// Default: a self-signed root for ten years, intermediates for 90 days.
 	// +optional
+	// +kubebuilder:default={}
 	Trust Trust `json:"trust,omitzero"`
 
 	// controlPlane configures istiod in every member.
@@ -203,16 +204,19 @@ type SecretKeyRef struct {
 type Trust struct {
 	// root is the origin of the root certificate. Default: self-signed.
 	// +optional
+	// +kubebuilder:default={}
 	Root TrustRoot `json:"root,omitzero"`
 	// intermediate configures the signing certificate of each member.
 	// +optional
 	Intermediate Intermediate `json:"intermediate,omitzero"`
 }
 
-// TrustRoot is the origin of the root certificate. At most one field is set.
+// TrustRoot is the origin of the root certificate. At most one field is set. It is defaulted to an empty object, because
+// transition rules are skipped when one side of an update lacks what they stand on.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.selfSigned) && has(self.issuerRef))",message="spec.trust.root: set at most one of selfSigned and issuerRef"
 // +kubebuilder:validation:XValidation:rule="has(self.issuerRef) == has(oldSelf.issuerRef) && (!has(self.issuerRef) || self.issuerRef == oldSelf.issuerRef)",message="spec.trust.root.issuerRef is immutable: another issuer is another root, and workloads would stop trusting each other"
+// +kubebuilder:validation:XValidation:rule="has(self.selfSigned) == has(oldSelf.selfSigned) && (!has(self.selfSigned) || self.selfSigned == oldSelf.selfSigned)",message="spec.trust.root.selfSigned is immutable: a new root needs a rotation in which every member trusts both"
 type TrustRoot struct {
 	// selfSigned makes a root on the hub. Its private key never leaves the hub.
 	// +optional
@@ -226,7 +230,6 @@ type TrustRoot struct {
 // SelfSignedRoot configures a root that cert-manager makes on the hub.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.size) || (self.algorithm == 'ECDSA' ? self.size in [256, 384, 521] : self.size in [2048, 3072, 4096])",message="spec.trust.root.selfSigned.size: 256, 384 or 521 for ECDSA; 2048, 3072 or 4096 for RSA"
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.trust.root.selfSigned is immutable: a new root needs a rotation in which every member trusts both"
 type SelfSignedRoot struct {
 	// duration is the life of the root. Default: 87600h (ten years); at least 720h.
 	// +optional

@@ -1,0 +1,215 @@
+package crd
+
+const installationBase = `
+apiVersion: mesh.meshfleet.io/v1alpha1
+kind: MeshInstallation
+metadata: {name: shop, namespace: meshfleet-system}
+spec:
+  version: 1.29.1
+  members:
+  - {name: east, clusterRef: {kubeconfigSecret: {name: east-kubeconfig}}}
+`
+
+var installationCases = []ruleCases{
+	{
+		message: "metadata.name: at most 40 characters, because the names of Secrets and Certificates are made from it",
+		accepts: []string{`metadata: {name: a23456789-123456789-123456789-123456789x}`},
+		rejects: []string{`metadata: {name: a23456789-123456789-123456789-123456789xy}`},
+	},
+	{
+		message: "spec.meshID is immutable: proxies carry it; make a new MeshInstallation for another mesh",
+		updates: []update{
+			{from: `spec: {meshID: shop}`, to: `spec: {meshID: shop, version: 1.29.2}`, wantOK: true},
+			{from: `{}`, to: `spec: {version: 1.29.2}`, wantOK: true},
+			{from: `spec: {meshID: shop}`, to: `spec: {meshID: other}`},
+			{from: `{}`, to: `spec: {meshID: other}`},
+			{from: `spec: {meshID: shop}`, to: `{}`},
+		},
+	},
+	{
+		message: "spec.members[].apiServer: required for a member with clusterRef.local when there are other members, because they cannot reach the in-cluster address",
+		accepts: []string{
+			`spec: {members: [{name: hub, clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: hub, apiServer: "https://hub:6443", clusterRef: {local: {}}}, {name: east, clusterRef: {kubeconfigSecret: {name: x}}}]}`,
+			`spec: {members: [{name: west, clusterRef: {kubeconfigSecret: {name: z}}}, {name: east, clusterRef: {kubeconfigSecret: {name: x}}}]}`,
+		},
+		rejects: []string{
+			`spec: {members: [{name: hub, clusterRef: {local: {}}}, {name: east, clusterRef: {kubeconfigSecret: {name: x}}}]}`,
+		},
+	},
+	{
+		message: "spec.version: write an exact Istio release without a prefix, for example 1.29.1",
+		accepts: []string{`spec: {version: 1.28.3}`, `spec: {version: 10.200.3000}`},
+		rejects: []string{
+			`spec: {version: "1.29"}`, `spec: {version: v1.29.1}`, `spec: {version: latest}`, `spec: {version: 1.29.x}`,
+			`spec: {version: 1.29.1-rc.0}`, `spec: {version: " 1.29.1"}`, `spec: {version: ""}`, `spec: {version: ../1.29.1}`,
+		},
+	},
+	{
+		message: "spec.meshID: use lower-case letters, digits, '-' and '.', starting and ending with a letter or digit",
+		accepts: []string{`spec: {meshID: shop}`, `spec: {meshID: shop-1.example}`, `spec: {meshID: s}`},
+		rejects: []string{`spec: {meshID: Shop}`, `spec: {meshID: -shop}`, `spec: {meshID: shop.}`, `spec: {meshID: shop_1}`},
+	},
+	{
+		message: "spec.trustDomain: use lower-case letters, digits, '-', '_' and '.'",
+		accepts: []string{`spec: {trustDomain: shop.example}`, `spec: {trustDomain: shop_1}`},
+		rejects: []string{`spec: {trustDomain: Shop.example}`, `spec: {trustDomain: "spiffe://shop"}`, `spec: {trustDomain: shop/x}`},
+	},
+	{
+		message: "spec.trustDomain is immutable: every workload identity contains it",
+		updates: []update{
+			{from: `{}`, to: `spec: {trustDomain: cluster.local}`, wantOK: true},
+			{from: `spec: {trustDomain: shop.example}`, to: `spec: {trustDomain: shop.example, version: 1.29.2}`, wantOK: true},
+			{from: `{}`, to: `spec: {trustDomain: shop.example}`},
+			{from: `spec: {trustDomain: shop.example}`, to: `{}`},
+		},
+	},
+	{
+		message: "spec.controlPlaneNamespace: must be a DNS label",
+		accepts: []string{`spec: {controlPlaneNamespace: istio-system}`, `spec: {controlPlaneNamespace: mesh1}`},
+		rejects: []string{`spec: {controlPlaneNamespace: Istio}`, `spec: {controlPlaneNamespace: istio.system}`, `spec: {controlPlaneNamespace: -a}`},
+	},
+	{
+		message: "spec.controlPlaneNamespace: use a namespace of its own, not a system namespace",
+		accepts: []string{`spec: {controlPlaneNamespace: kube-mesh}`},
+		rejects: []string{
+			`spec: {controlPlaneNamespace: default}`, `spec: {controlPlaneNamespace: kube-system}`,
+			`spec: {controlPlaneNamespace: kube-public}`, `spec: {controlPlaneNamespace: kube-node-lease}`,
+		},
+	},
+	{
+		message: "spec.controlPlaneNamespace is immutable: make a new MeshInstallation and move the members",
+		updates: []update{
+			{from: `{}`, to: `spec: {controlPlaneNamespace: istio-system}`, wantOK: true},
+			{from: `{}`, to: `spec: {controlPlaneNamespace: mesh}`},
+			{from: `spec: {controlPlaneNamespace: mesh}`, to: `{}`},
+		},
+	},
+	{
+		message: "spec.members[].name: must be a DNS label of at most 40 characters",
+		accepts: []string{`spec: {members: [{name: east-1, clusterRef: {local: {}}}]}`, `spec: {members: [{name: "1", clusterRef: {local: {}}}]}`},
+		rejects: []string{
+			`spec: {members: [{name: East, clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east., clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east-, clusterRef: {local: {}}}]}`,
+		},
+	},
+	{
+		message: "spec.members[].network: must be a DNS label",
+		accepts: []string{`spec: {members: [{name: east, network: net-east, clusterRef: {local: {}}}]}`},
+		rejects: []string{
+			`spec: {members: [{name: east, network: Net, clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east, network: net.east, clusterRef: {local: {}}}]}`,
+		},
+	},
+	{
+		message: "spec.members[].labels: keys with the meshfleet.io domain are the operator's",
+		accepts: []string{`spec: {members: [{name: east, labels: {tier: canary, example.com/region: eu}, clusterRef: {local: {}}}]}`},
+		rejects: []string{`spec: {members: [{name: east, labels: {mesh.meshfleet.io/member: west}, clusterRef: {local: {}}}]}`},
+	},
+	{
+		message: "spec.members[].apiServer: must be an https URL with a host",
+		accepts: []string{
+			`spec: {members: [{name: east, apiServer: "https://203.0.113.7:6443", clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east, apiServer: "https://east.example.com", clusterRef: {local: {}}}]}`,
+		},
+		rejects: []string{
+			`spec: {members: [{name: east, apiServer: "http://203.0.113.7:6443", clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east, apiServer: "203.0.113.7:6443", clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east, apiServer: "https://", clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east, apiServer: "/path", clusterRef: {local: {}}}]}`,
+		},
+	},
+	{
+		message: "spec.members[].clusterRef: set exactly one of kubeconfigSecret and local",
+		accepts: []string{
+			`spec: {members: [{name: east, clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east, clusterRef: {kubeconfigSecret: {name: x}}}]}`,
+		},
+		rejects: []string{
+			`spec: {members: [{name: east, clusterRef: {}}]}`,
+			`spec: {members: [{name: east, clusterRef: {local: {}, kubeconfigSecret: {name: x}}}]}`,
+		},
+	},
+	{
+		message: "spec.trust.root: set at most one of selfSigned and issuerRef",
+		accepts: []string{
+			`spec: {trust: {root: {}}}`, `spec: {trust: {root: {selfSigned: {}}}}`, `spec: {trust: {root: {issuerRef: {name: ca}}}}`,
+		},
+		rejects: []string{`spec: {trust: {root: {selfSigned: {}, issuerRef: {name: ca}}}}`},
+	},
+	{
+		message: "spec.trust.root.issuerRef is immutable: another issuer is another root, and workloads would stop trusting each other",
+		updates: []update{
+			{from: `spec: {trust: {root: {issuerRef: {name: ca}}}}`, to: `spec: {trust: {root: {issuerRef: {name: ca, kind: Issuer}}}}`, wantOK: true},
+			{from: `{}`, to: `spec: {trust: {intermediate: {duration: 1440h}}}`, wantOK: true},
+			{from: `spec: {trust: {root: {issuerRef: {name: ca}}}}`, to: `spec: {trust: {root: {issuerRef: {name: other}}}}`},
+			{from: `spec: {trust: {root: {issuerRef: {name: ca}}}}`, to: `spec: {trust: {root: {issuerRef: {name: ca, kind: ClusterIssuer}}}}`},
+			{from: `spec: {trust: {root: {issuerRef: {name: ca}}}}`, to: `spec: {trust: {root: {}}}`},
+			{from: `spec: {trust: {root: {issuerRef: {name: ca}}}}`, to: `{}`},
+			{from: `{}`, to: `spec: {trust: {root: {issuerRef: {name: ca}}}}`},
+		},
+	},
+	{
+		message: "spec.trust.root.selfSigned.size: 256, 384 or 521 for ECDSA; 2048, 3072 or 4096 for RSA",
+		accepts: []string{
+			`spec: {trust: {root: {selfSigned: {size: 384}}}}`,
+			`spec: {trust: {root: {selfSigned: {algorithm: RSA, size: 4096}}}}`,
+			`spec: {trust: {root: {selfSigned: {algorithm: RSA}}}}`,
+		},
+		rejects: []string{
+			`spec: {trust: {root: {selfSigned: {size: 2048}}}}`,
+			`spec: {trust: {root: {selfSigned: {algorithm: RSA, size: 256}}}}`,
+			`spec: {trust: {root: {selfSigned: {algorithm: RSA, size: 1024}}}}`,
+		},
+	},
+	{
+		message: "spec.trust.root.selfSigned is immutable: a new root needs a rotation in which every member trusts both",
+		updates: []update{
+			{from: `spec: {trust: {root: {selfSigned: {}}}}`, to: `spec: {trust: {root: {selfSigned: {algorithm: ECDSA, duration: 87600h}}}}`, wantOK: true},
+			{from: `{}`, to: `spec: {version: 1.29.2}`, wantOK: true},
+			{from: `{}`, to: `spec: {trust: {root: {}}}`, wantOK: true},
+			{from: `spec: {trust: {root: {selfSigned: {}}}}`, to: `spec: {trust: {root: {selfSigned: {algorithm: RSA}}}}`},
+			{from: `spec: {trust: {root: {selfSigned: {algorithm: RSA}}}}`, to: `{}`},
+			{from: `{}`, to: `spec: {trust: {root: {selfSigned: {algorithm: RSA}}}}`},
+		},
+	},
+	{
+		message: "spec.trust.root.selfSigned.duration: at least 720h",
+		accepts: []string{`spec: {trust: {root: {selfSigned: {duration: 720h}}}}`},
+		rejects: []string{`spec: {trust: {root: {selfSigned: {duration: 719h59m}}}}`},
+	},
+	{
+		message: "spec.trust.intermediate.renewBefore: must be shorter than duration",
+		accepts: []string{`spec: {trust: {intermediate: {duration: 72h, renewBefore: 48h}}}`},
+		rejects: []string{
+			`spec: {trust: {intermediate: {duration: 72h, renewBefore: 72h}}}`,
+			`spec: {trust: {intermediate: {duration: 100h}}}`,
+		},
+	},
+	{
+		message: "spec.trust.intermediate.duration: at least 72h, because workload certificates live 24h and istiod must not sign beyond its own life",
+		accepts: []string{`spec: {trust: {intermediate: {duration: 72h, renewBefore: 48h}}}`},
+		rejects: []string{`spec: {trust: {intermediate: {duration: 71h, renewBefore: 48h}}}`},
+	},
+	{
+		message: "spec.trust.intermediate.renewBefore: at least 48h, twice the life of a workload certificate",
+		accepts: []string{`spec: {trust: {intermediate: {renewBefore: 48h}}}`},
+		rejects: []string{`spec: {trust: {intermediate: {renewBefore: 47h}}}`},
+	},
+	{
+		message: "spec.eastWestGateway.replicas: min must not be greater than max",
+		accepts: []string{`spec: {eastWestGateway: {replicas: {min: 2, max: 2}}}`, `spec: {eastWestGateway: {replicas: {min: 5}}}`},
+		rejects: []string{`spec: {eastWestGateway: {replicas: {min: 3, max: 2}}}`, `spec: {eastWestGateway: {replicas: {min: 6}}}`},
+	},
+	{
+		message: "spec.dataPlane.tags: each must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision",
+		accepts: []string{`spec: {dataPlane: {tags: [prod, canary-1]}}`},
+		rejects: []string{`spec: {dataPlane: {tags: [1-29-1]}}`, `spec: {dataPlane: {tags: [Prod]}}`, `spec: {dataPlane: {tags: [prod.eu]}}`},
+	},
+	{
+		message: "spec.dataPlane.tags: the tag default always exists; do not list it",
+		accepts: []string{`spec: {dataPlane: {tags: [defaults]}}`, `spec: {dataPlane: {tags: []}}`},
+		rejects: []string{`spec: {dataPlane: {tags: [prod, default]}}`},
+	},
+}

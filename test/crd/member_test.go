@@ -1,0 +1,33 @@
+package crd
+
+const memberBase = `
+apiVersion: mesh.meshfleet.io/v1alpha1
+kind: MeshMember
+metadata: {name: shop-east, namespace: meshfleet-system}
+spec:
+  installation: shop
+  cluster: east
+  network: east
+  meshID: shop
+  trustDomain: cluster.local
+  controlPlaneNamespace: istio-system
+  clusterRef: {kubeconfigSecret: {name: east-kubeconfig}}
+  caSecret: shop-east-ca
+  revisions: [{name: 1-29-1, version: 1.29.1}]
+  defaultRevision: 1-29-1
+  gateway: {}
+  deletionPolicy: WaitForMembers
+`
+
+var memberCases = []ruleCases{
+	{
+		message: "spec.members[].clusterRef: set exactly one of kubeconfigSecret and local",
+		accepts: []string{`spec: {clusterRef: {kubeconfigSecret: null, local: {}}}`},
+		rejects: []string{`spec: {clusterRef: {local: {}}}`, `spec: {clusterRef: {kubeconfigSecret: null}}`},
+	},
+	{
+		message: "spec.eastWestGateway.replicas: min must not be greater than max",
+		accepts: []string{`spec: {gateway: {replicas: {min: 2, max: 3}}}`},
+		rejects: []string{`spec: {gateway: {replicas: {min: 3, max: 2}}}`},
+	},
+}
