@@ -88,14 +88,15 @@ func (c *Cluster) Delete(ctx context.Context, manifest string) error {
 	}
 	var errs []error
 	for i := len(objects) - 1; i >= 0; i-- {
-		if err := c.remove(ctx, objects[i]); err != nil {
+		if err := c.Remove(ctx, objects[i]); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (c *Cluster) remove(ctx context.Context, u *unstructured.Unstructured) error {
+// Remove deletes one object and waits until it is gone.
+func (c *Cluster) Remove(ctx context.Context, u *unstructured.Unstructured) error {
 	err := c.Client.Delete(ctx, u)
 	if isAbsent(err) {
 		return nil

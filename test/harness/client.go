@@ -15,7 +15,7 @@ const (
 	clientGuest = "guest"
 	clientPlain = "plain"
 
-	controlPort = 8081
+	controlPort = 9090
 )
 
 // Client is a pod from which requests are sent. It is steered through the API server, so that the machine that runs
@@ -88,7 +88,7 @@ type Echo struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision"`
 	// Caller is the SPIFFE ID of the caller as the server's proxy has verified it; empty for plaintext.
-	Caller string `json:"caller"`
+	Caller string `json:"callerSPIFFE"`
 }
 
 // OK tells whether the request was answered with 200.
@@ -130,7 +130,7 @@ func (c Client) Send(ctx context.Context, r Request) ([]Answer, error) {
 	var out struct {
 		Answers []Answer `json:"answers"`
 	}
-	if err := c.control(ctx, "POST", pod, "request", body, &out); err != nil {
+	if err := c.control(ctx, "POST", pod, "once", body, &out); err != nil {
 		return nil, err
 	}
 	if len(out.Answers) != r.Count {

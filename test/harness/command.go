@@ -47,7 +47,7 @@ func (e *Env) labctl(ctx context.Context, args ...string) error {
 
 // Kubectl runs the lab's own kubectl against a cluster and returns what it prints.
 func (e *Env) Kubectl(ctx context.Context, cluster string, args ...string) (string, error) {
-	path, err := e.kubectlPath(ctx)
+	path, err := e.KubectlPath(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -56,14 +56,15 @@ func (e *Env) Kubectl(ctx context.Context, cluster string, args ...string) (stri
 
 // KubectlLogged is Kubectl with the output shown as progress.
 func (e *Env) KubectlLogged(ctx context.Context, cluster string, args ...string) error {
-	path, err := e.kubectlPath(ctx)
+	path, err := e.KubectlPath(ctx)
 	if err != nil {
 		return err
 	}
 	return e.run(ctx, "", path, append([]string{"--kubeconfig", e.Cluster(cluster).Kubeconfig}, args...)...)
 }
 
-func (e *Env) kubectlPath(ctx context.Context) (string, error) {
+// KubectlPath finds the kubectl that the lab has built.
+func (e *Env) KubectlPath(ctx context.Context) (string, error) {
 	e.mu.Lock()
 	path := e.kubectl
 	e.mu.Unlock()

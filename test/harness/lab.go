@@ -15,7 +15,7 @@ func (e *Env) EnsureLab(ctx context.Context) error {
 		return err
 	}
 	names := append([]string{HubName}, e.opts.Members...)
-	hub, err := e.up(ctx, names)
+	hub, err := e.up(ctx, names, "--cert-manager-on", HubName)
 	if err != nil {
 		return err
 	}
@@ -32,9 +32,9 @@ func (e *Env) AddCluster(ctx context.Context, name string) error {
 }
 
 // up runs labctl for the clusters and connects to them. It returns the first.
-func (e *Env) up(ctx context.Context, names []string) (*Cluster, error) {
+func (e *Env) up(ctx context.Context, names []string, more ...string) (*Cluster, error) {
 	args := []string{"up", "--clusters", strings.Join(names, ","), "--istio", strings.Join(e.opts.IstioVersions, ",")}
-	if err := e.labctl(ctx, args...); err != nil {
+	if err := e.labctl(ctx, append(args, more...)...); err != nil {
 		return nil, err
 	}
 	var first *Cluster

@@ -54,11 +54,11 @@ func (c Client) StartLoad(ctx context.Context, url string, perSecond int) (*Load
 	if err != nil {
 		return nil, err
 	}
-	in := map[string]any{"url": url, "rate": perSecond, "timeout": "5s"}
+	in := map[string]any{"url": url, "rps": perSecond, "timeout": "5s"}
 	var out struct {
 		ID string `json:"id"`
 	}
-	if err := c.control(ctx, "POST", pod, "runs", in, &out); err != nil {
+	if err := c.control(ctx, "POST", pod, "run", in, &out); err != nil {
 		return nil, err
 	}
 	return &Load{client: c, url: url, pod: pod, id: out.ID}, nil
@@ -67,14 +67,14 @@ func (c Client) StartLoad(ctx context.Context, url string, perSecond int) (*Load
 // Report reads what has come of the load so far.
 func (l *Load) Report(ctx context.Context) (LoadReport, error) {
 	var r LoadReport
-	err := l.client.control(ctx, "GET", l.pod, "runs/"+l.id, nil, &r)
+	err := l.client.control(ctx, "GET", l.pod, "run/"+l.id, nil, &r)
 	return r, err
 }
 
 // Stop ends the load, waits for the requests on their way, and returns what came of all.
 func (l *Load) Stop(ctx context.Context) (LoadReport, error) {
 	var r LoadReport
-	err := l.client.control(ctx, "DELETE", l.pod, "runs/"+l.id, nil, &r)
+	err := l.client.control(ctx, "POST", l.pod, "run/"+l.id+"/stop", nil, &r)
 	return r, err
 }
 

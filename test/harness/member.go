@@ -32,14 +32,12 @@ func (e *Env) JoinMember(ctx context.Context, member string) error {
 
 // MemberKubeconfig runs the script that a user would run and returns the kubeconfig that it prints.
 func (e *Env) MemberKubeconfig(ctx context.Context, member string) (string, error) {
-	path, err := e.kubectlPath(ctx)
+	path, err := e.KubectlPath(ctx)
 	if err != nil {
 		return "", err
 	}
-	// The script calls kubectl by name; the lab's own comes first on its PATH.
-	script := `PATH="$1:$PATH" exec hack/member-kubeconfig.sh --kubeconfig "$2"`
-	out, err := e.output(ctx, "bash", "-c", script, "member-kubeconfig",
-		strings.TrimSuffix(path, "/kubectl"), e.Cluster(member).Kubeconfig)
+	out, err := e.output(ctx, "env", "KUBECTL="+path, "hack/member-kubeconfig.sh",
+		"--kubeconfig", e.Cluster(member).Kubeconfig)
 	if err != nil {
 		return "", fmt.Errorf("make the kubeconfig of member %q: %w", member, err)
 	}

@@ -13,12 +13,12 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
-// meshOverlay is the sample with the lab's values.
-const meshOverlay = "hack/lab/overlays/mesh"
+// MeshOverlay is the sample with the lab's values.
+const MeshOverlay = "hack/lab/overlays/mesh"
 
 // ApplyMesh applies the sample with the lab's values.
 func (e *Env) ApplyMesh(ctx context.Context) error {
-	return e.kubectlQuiet(ctx, HubName, "apply", "-k", meshOverlay)
+	return e.kubectlQuiet(ctx, HubName, "apply", "-k", MeshOverlay)
 }
 
 // Installation reads the MeshInstallation.
