@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -55,7 +56,10 @@ func (e *Engine) upOne(ctx context.Context, record state.Record, request UpReque
 	if err != nil {
 		return err
 	}
-	record.Images = append(record.Images, loaded...)
+	if record.Images == nil {
+		record.Images = map[string]string{}
+	}
+	maps.Copy(record.Images, loaded)
 	record.CertManager = record.CertManager || withCertManager
 	record.Ready = true
 	if err := e.store.Save(record); err != nil {

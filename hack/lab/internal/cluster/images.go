@@ -28,7 +28,7 @@ func (m Materials) images(certManager bool) []Image {
 type imageLoad struct {
 	mu      sync.Mutex
 	present map[string]bool
-	loaded  []string
+	loaded  map[string]string
 	err     error
 	// changed is closed and replaced after every import and at the end.
 	changed chan struct{}
@@ -37,10 +37,10 @@ type imageLoad struct {
 
 // loadImages starts importing the images that a cluster lacks.
 func (e *Engine) loadImages(ctx context.Context, record state.Record, images []Image) *imageLoad {
-	load := &imageLoad{present: map[string]bool{}, changed: make(chan struct{})}
+	load := &imageLoad{present: map[string]bool{}, loaded: map[string]string{}, changed: make(chan struct{})}
 	var missing []Image
 	for _, image := range images {
-		if slices.Contains(record.Images, image.Ref) {
+		if record.Images[image.Ref] == image.Path {
 			load.present[image.Ref] = true
 		} else {
 			missing = append(missing, image)
@@ -56,7 +56,7 @@ func (e *Engine) loadImages(ctx context.Context, record state.Record, images []I
 			}
 			load.update(func() {
 				load.present[image.Ref] = true
-				load.loaded = append(load.loaded, image.Ref)
+				load.loaded[image.Ref] = image.Path
 			})
 		}
 		if len(missing) > 0 && load.err == nil {
@@ -102,8 +102,8 @@ func (l *imageLoad) await(ctx context.Context, images ...Image) error {
 	})
 }
 
-// all returns the references that were loaded, when no import is left.
-func (l *imageLoad) all(ctx context.Context) ([]string, error) {
+// all returns the references that were loaded, with their archives, when no import is left.
+func (l *imageLoad) all(ctx context.Context) (map[string]string, error) {
 	err := l.until(ctx, func() bool { return l.done })
 	return l.loaded, err
 }

@@ -4,7 +4,9 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,7 +75,7 @@ func (e *Engine) statusOf(ctx context.Context, name string) (Status, bool) {
 		Name: name, Index: record.Index, Running: isRunning(record), Complete: record.Ready,
 		Link: upOrDown(network.IsUp(name)), Kubeconfig: kubeconfigIn(record.Out, name), AuditLog: dir.AuditLog(),
 		Logs: dir.Logs(), Node: plan.Node, Pods: plan.Pods, Services: plan.Services, LoadBalancers: plan.Pool,
-		CertManager: record.CertManager, Images: record.Images,
+		CertManager: record.CertManager, Images: slices.Sorted(maps.Keys(record.Images)),
 	}
 	if !status.Running {
 		return status, true

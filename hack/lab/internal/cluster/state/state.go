@@ -40,9 +40,10 @@ type Record struct {
 	Process proc.Identity `json:"process"`
 	// Ready is set when the cluster came up completely. One that did not is started afresh by the next up.
 	Ready bool `json:"ready"`
-	// Images are the references that were loaded.
-	Images      []string `json:"images,omitempty"`
-	CertManager bool     `json:"certManager,omitempty"`
+	// Images are the references that were loaded, with their archives. An archive's path changes with its content, so an
+	// image that was built anew under the same reference is loaded again.
+	Images      map[string]string `json:"images,omitempty"`
+	CertManager bool              `json:"certManager,omitempty"`
 	// Out is the directory with the files handed to the user, which go away with the cluster.
 	Out string `json:"out"`
 }

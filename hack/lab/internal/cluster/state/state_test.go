@@ -27,7 +27,7 @@ func openTemp(t *testing.T) *Store {
 func TestRecordsSurviveReopening(t *testing.T) {
 	store := openTemp(t)
 	want := Record{
-		Name: "east", Index: 1, Ready: true, Images: []string{"lab.local/pause:1"}, Out: "/out",
+		Name: "east", Index: 1, Ready: true, Images: map[string]string{"lab.local/pause:1": "/cache/pause.tar"}, Out: "/out",
 		Process: proc.Identity{PID: 7, StartTime: 8, PIDNamespace: 9},
 	}
 	if _, err := store.Load("east"); !errors.Is(err, fs.ErrNotExist) {
