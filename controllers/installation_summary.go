@@ -1,0 +1,135 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/status"
+)
+
+var errNotOurs = errors.New("exists already and was not made for this MeshInstallation; delete or rename it")
+
+// namesShown bounds how many members a message names.
+const namesShown = 5
+
+// summarise counts members and takes over what they found.
+func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) {
+	counts := meshv1alpha1.MemberCounts{Total: int32(len(inst.Spec.Members))} //nolint:gosec // bounded by the CRD
+	var roots []string
+	for i := range members {
+		m := &members[i]
+		if upToDate(m, meshv1alpha1.ConditionReady) {
+			counts.Ready++
+		}
+		if c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionReachable); c != nil && c.Status != metav1.ConditionTrue {
+			counts.Unreachable++
+		}
+		roots = append(roots, m.Status.Trust.RootFingerprints...)
+		for _, rev := range m.Status.Revisions {
+			if rev.ReadyReplicas > 0 && inst.Status.Revision == "" {
+				inst.Status.Revision, inst.Status.EffectiveVersion = rev.Name, rev.Version
+			}
+		}
+	}
+	slices.Sort(roots)
+	inst.Status.Members = counts
+	inst.Status.Trust.RootFingerprints = slices.Compact(roots)
+}
+
+// upToDate says whether a condition is True for the member's present work order.
+func upToDate(m *meshv1alpha1.MeshMember, kind string) bool {
+	c := meta.FindStatusCondition(m.Status.Conditions, kind)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == m.Generation
+}
+
+// aggregate sums the members' conditions up: each is True when it is for every member.
+func aggregate(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []status.Outcome {
+	var outcomes []status.Outcome
+	for _, kind := range []string{
+		meshv1alpha1.ConditionTrustRootReady, meshv1alpha1.ConditionControlPlanesReady, meshv1alpha1.ConditionGatewaysReady,
+		meshv1alpha1.ConditionDiscoveryReady, meshv1alpha1.ConditionAvailable, meshv1alpha1.ConditionReady,
+	} {
+		o := status.Outcome{Type: kind, Result: aggregateOne(inst, members, kind)}
+		if kind == meshv1alpha1.ConditionReady {
+			// Ready itself follows from the outcomes.
+			o.Type = ""
+		}
+		outcomes = append(outcomes, o)
+	}
+	return outcomes
+}
+
+func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, kind string) phase.Result {
+	total := len(inst.Spec.Members)
+	var behind []string
+	worst := phase.Result{}
+	seen := 0
+	for i := range members {
+		m := &members[i]
+		if !m.DeletionTimestamp.IsZero() {
+			continue
+		}
+		seen++
+		if upToDate(m, kind) {
+			continue
+		}
+		behind = append(behind, m.Spec.Cluster)
+		if k := kindOf(m); k >= worst.Kind {
+			worst = phase.Result{Kind: k, Reason: meshv1alpha1.ReasonWaitingForMembers, Message: m.Spec.Cluster + ": " + message(m, kind)}
+		}
+	}
+	if seen < total {
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForMembers, fmt.Sprintf("%d of %d members are planned", seen, total), 0)
+	}
+	if len(behind) == 0 {
+		return phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d of %d members", total, total))
+	}
+	worst.Message = fmt.Sprintf("%d of %d members not ready (%s); %s", len(behind), total, list(behind, len(behind)), worst.Message)
+	worst.Err = errors.New(worst.Message)
+	return worst
+}
+
+// kindOf reads from a member's conditions how its reconciler's last pass ended.
+func kindOf(m *meshv1alpha1.MeshMember) phase.Kind {
+	switch {
+	case meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionStalled):
+		return phase.Stalled
+	case meta.IsStatusConditionFalse(m.Status.Conditions, meshv1alpha1.ConditionReady):
+		return phase.Retry
+	}
+	return phase.Wait
+}
+
+func message(m *meshv1alpha1.MeshMember, kind string) string {
+	c := meta.FindStatusCondition(m.Status.Conditions, kind)
+	if c == nil || c.ObservedGeneration != m.Generation {
+		return "not observed yet"
+	}
+	return c.Reason + ": " + c.Message
+}
+
+func list(names []string, total int) string {
+	names = slices.Sorted(slices.Values(names))
+	if total <= namesShown {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:namesShown], ", ") + fmt.Sprintf(" and %d more", total-namesShown)
+}
+
+// removalProblem says what the first member that is being removed waits for.
+func removalProblem(members []meshv1alpha1.MeshMember) string {
+	for i := range members {
+		c := meta.FindStatusCondition(members[i].Status.Conditions, meshv1alpha1.ConditionReady)
+		if c != nil && c.Reason == meshv1alpha1.ReasonDeleting {
+			return "; " + members[i].Spec.Cluster + ": " + c.Message
+		}
+	}
+	return ""
+}

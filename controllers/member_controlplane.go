@@ -1,0 +1,239 @@
+package controllers
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/controlplane"
+	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/trust"
+)
+
+const (
+	trustComponent = "trust"
+	cacertsName    = "cacerts"
+	// rootConfigMap is where istiod publishes the root that it hands to workloads.
+	rootConfigMap = "istio-ca-root-cert"
+
+	certificateDeadline = 5 * time.Minute
+	istiodDeadline      = 10 * time.Minute
+	rootDeadline        = 3 * time.Minute
+)
+
+// cacerts puts the member's signing certificate in place. Precondition: the claim. It never replaces a root by
+// another one: workloads of the two would not trust each other.
+func (r *MeshMemberReconciler) cacerts(ctx context.Context, s *scope) phase.Result {
+	secret := &corev1.Secret{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.member.Namespace, Name: s.member.Spec.CASecret}, secret)
+	if client.IgnoreNotFound(err) != nil {
+		return failed(err)
+	}
+	bundle, err := trust.ReadBundle(secret, s.now)
+	if errors.Is(err, trust.ErrIncomplete) {
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForCertificate,
+			fmt.Sprintf("cert-manager has not issued Certificate %q yet", s.member.Spec.CASecret), 0).
+			Overdue(s.member.CreationTimestamp.Time, s.now, certificateDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+	}
+	if err != nil {
+		return stalled(meshv1alpha1.ReasonWaitingForCertificate, fmt.Errorf("secret %q: %w", s.member.Spec.CASecret, err))
+	}
+	s.member.Status.Trust.IntermediateNotAfter = &metav1.Time{Time: bundle.NotAfter}
+	metrics.SetCertificateExpiry(s.key, bundle.NotAfter)
+	if err := r.sameRoot(ctx, s, bundle); err != nil {
+		return stalledOr(err, errForeignRoot, meshv1alpha1.ReasonForeignRoot)
+	}
+	data := map[string]any{}
+	for k, v := range bundle.Cacerts() {
+		data[k] = base64.StdEncoding.EncodeToString(v)
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": string(corev1.SecretTypeOpaque),
+		"metadata": map[string]any{"name": cacertsName, "namespace": s.namespace()},
+		"data":     data,
+	}}
+	if err := r.apply(ctx, s, apply.Component{Name: trustComponent, Objects: []*unstructured.Unstructured{object}}); err != nil {
+		return failed(err)
+	}
+	return phase.Complete(meshv1alpha1.ReasonReady, "the signing certificate is in place")
+}
+
+var errForeignRoot = errors.New("the member has another root of trust")
+
+func (r *MeshMemberReconciler) sameRoot(ctx context.Context, s *scope, bundle *trust.Bundle) error {
+	existing := &corev1.Secret{}
+	err := s.remote.Get(ctx, client.ObjectKey{Namespace: s.namespace(), Name: cacertsName}, existing)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read Secret %q: %w", cacertsName, err)
+	}
+	text := existing.Data["root-cert.pem"]
+	if len(text) == 0 {
+		text = existing.Data["ca.crt"]
+	}
+	have, err := trust.Fingerprints(text)
+	if err != nil {
+		return fmt.Errorf("%w: the root in Secret %s/%s cannot be read (%w); delete that Secret if nothing uses it",
+			errForeignRoot, s.namespace(), cacertsName, err)
+	}
+	want, err := trust.Fingerprints(bundle.Roots)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(have, want) {
+		return fmt.Errorf("%w: Secret %s/%s has root %s, the mesh has %s; delete that Secret if nothing uses it, or set "+
+			"spec.trust.root.issuerRef to an issuer of that root", errForeignRoot, s.namespace(), cacertsName, short(have), short(want))
+	}
+	return nil
+}
+
+// short shows the first digits of fingerprints, enough to tell them apart.
+func short(fingerprints []string) string {
+	out := make([]string, 0, len(fingerprints))
+	for _, f := range fingerprints {
+		out = append(out, f[:min(len(f), 16)])
+	}
+	return strings.Join(out, ",")
+}
+
+// install applies CRDs, base and every istiod. Precondition: cacerts, because an istiod that starts without it makes
+// a root of its own.
+func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Result {
+	spec := &s.member.Spec
+	crds, base, err := controlplane.Foundation(r.Charts, spec)
+	if err != nil {
+		return renderFailed(err)
+	}
+	components := []apply.Component{crds, base}
+	wanted := map[string]bool{}
+	for i := range spec.Revisions {
+		c, err := controlplane.Revision(r.Charts, spec, &spec.Revisions[i])
+		if err != nil {
+			return renderFailed(err)
+		}
+		components = append(components, c)
+		wanted[c.Name] = true
+	}
+	for _, c := range components {
+		if err := r.apply(ctx, s, c); err != nil {
+			return failed(err)
+		}
+	}
+	if err := r.retireRevisions(ctx, s, wanted); err != nil {
+		return failed(err)
+	}
+	return phase.Complete(meshv1alpha1.ReasonProgressing, "istiod is applied")
+}
+
+// retireRevisions deletes the revisions that the work order no longer names.
+func (r *MeshMemberReconciler) retireRevisions(ctx context.Context, s *scope, wanted map[string]bool) error {
+	present, err := s.state.applier.Components(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range present {
+		if strings.HasPrefix(c, controlplane.RevisionPrefix) && !wanted[c] {
+			_, err := s.state.applier.Delete(ctx, c)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func renderFailed(err error) phase.Result {
+	if errors.Is(err, charts.ErrNoChart) {
+		return failed(err)
+	}
+	return phase.Stall(meshv1alpha1.ReasonInvalidValues, err)
+}
+
+// serve waits until every istiod is rolled out and armed, then points the tags at them. Precondition: install.
+func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result {
+	spec := &s.member.Spec
+	var revisions []meshv1alpha1.RevisionStatus
+	result := phase.Complete(meshv1alpha1.ReasonReady, "")
+	var names []string
+	for _, rev := range spec.Revisions {
+		st, err := controlplane.Observe(ctx, s.remote, s.namespace(), rev.Name, s.owner())
+		if err != nil {
+			return failed(err)
+		}
+		revisions = append(revisions, meshv1alpha1.RevisionStatus{Name: rev.Name, Version: rev.Version, ReadyReplicas: st.ReadyReplicas})
+		names = append(names, rev.Name)
+		if !st.Complete || !st.Armed {
+			result = phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, st.Message, shortWait).
+				Overdue(st.Created, s.now, istiodDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+		}
+	}
+	s.member.Status.Revisions = revisions
+	if result.Kind != phase.Done {
+		return result
+	}
+	tags, err := controlplane.TagObjects(r.Charts, spec)
+	if err != nil {
+		return renderFailed(err)
+	}
+	if err := r.apply(ctx, s, tags); err != nil {
+		return failed(err)
+	}
+	armed, err := controlplane.Observe(ctx, s.remote, s.namespace(), spec.DefaultRevision, s.owner())
+	if err != nil {
+		return failed(err)
+	}
+	if !armed.Armed {
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, armed.Message, shortWait).
+			Overdue(armed.Created, s.now, istiodDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+	}
+	result.Message = "istiod serves: " + strings.Join(names, ", ")
+	return result
+}
+
+// rootInForce reads back the root that istiod hands to workloads: a Secret that was applied is not yet a root in
+// force, because istiod reads it once and may have refused it.
+func (r *MeshMemberReconciler) rootInForce(ctx context.Context, s *scope) phase.Result {
+	secret := &corev1.Secret{}
+	if err := s.remote.Get(ctx, client.ObjectKey{Namespace: s.namespace(), Name: cacertsName}, secret); err != nil {
+		return failed(err)
+	}
+	want, err := trust.Fingerprints(secret.Data["root-cert.pem"])
+	if err != nil {
+		return failed(fmt.Errorf("root in Secret %q: %w", cacertsName, err))
+	}
+	cm := &corev1.ConfigMap{}
+	err = s.remote.Get(ctx, client.ObjectKey{Namespace: s.namespace(), Name: rootConfigMap}, cm)
+	if client.IgnoreNotFound(err) != nil {
+		return failed(err)
+	}
+	waiting := phase.Waiting(meshv1alpha1.ReasonRootNotInForce, "istiod has not published its root yet", shortWait)
+	if err != nil {
+		return waiting.Overdue(secret.CreationTimestamp.Time, s.now, rootDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+	}
+	have, err := trust.Fingerprints([]byte(cm.Data["root-cert.pem"]))
+	if err != nil {
+		return failed(fmt.Errorf("root in ConfigMap %q: %w", rootConfigMap, err))
+	}
+	s.member.Status.Trust.RootFingerprints = have
+	if !slices.Equal(have, want) {
+		waiting.Message = fmt.Sprintf("istiod hands out root %s, the mesh has %s; if this lasts, restart istiod in namespace %s",
+			short(have), short(want), s.namespace())
+		return waiting.Overdue(secret.CreationTimestamp.Time, s.now, rootDeadline, meshv1alpha1.ReasonRootNotInForce)
+	}
+	return phase.Complete(meshv1alpha1.ReasonReady, "istiod hands out root "+short(have))
+}

@@ -1,0 +1,124 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/controlplane"
+	"github.com/meshfleet/meshfleet/internal/gateway"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+)
+
+const (
+	// forgetDeadline bounds the wait for peers to drop a member that leaves.
+	forgetDeadline = 2 * time.Minute
+	// drain is how long a gateway keeps serving after peers were told that it goes: longer than istiod takes to push
+	// and proxies take to finish what is under way.
+	drain = 10 * time.Second
+)
+
+// remove takes the mesh out of a member, in reverse order of its making. Done: nothing of ours is left there, or there
+// is nothing to be done.
+func (r *MeshMemberReconciler) remove(ctx context.Context, s *scope) phase.Result {
+	if s.member.Status.ClusterUID == "" {
+		if connection := r.connect(ctx, s); connection.Kind != phase.Done {
+			// It was never reached, so nothing was ever written there.
+			return phase.Result{}
+		}
+	}
+	if connection := r.connect(ctx, s); connection.Kind != phase.Done {
+		if s.member.Spec.DeletionPolicy == meshv1alpha1.DeletionPolicyOrphan {
+			return phase.Result{}
+		}
+		return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for the member to answer ("+connection.Text()+
+			"); set spec.deletionPolicy to Orphan to leave what is installed there", recheck)
+	}
+	mine, err := r.holdsClaim(ctx, s)
+	if errors.Is(err, errClaimed) || err == nil && !mine {
+		return phase.Result{}
+	}
+	if err != nil {
+		return failed(err)
+	}
+	for _, step := range []func(context.Context, *scope) phase.Result{r.forgotten, r.withdraw, r.uninstall} {
+		if result := step(ctx, s); result.Kind != phase.Done {
+			return result
+		}
+	}
+	return phase.Result{}
+}
+
+// forgotten waits until no peer that stays reads this member any more: from then on no new request comes from them.
+func (r *MeshMemberReconciler) forgotten(ctx context.Context, s *scope) phase.Result {
+	list := &meshv1alpha1.MeshMemberList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(s.member.Namespace)); err != nil {
+		return failed(err)
+	}
+	var waiting []string
+	for i := range list.Items {
+		o := &list.Items[i]
+		if o.Spec.Installation != s.member.Spec.Installation || !o.DeletionTimestamp.IsZero() || o.UID == s.member.UID {
+			continue
+		}
+		if slices.ContainsFunc(o.Status.Discovery.Peers, func(p meshv1alpha1.PeerStatus) bool { return p.Name == s.member.Spec.Cluster }) {
+			waiting = append(waiting, o.Spec.Cluster)
+		}
+	}
+	if len(waiting) == 0 || s.now.Sub(s.member.DeletionTimestamp.Time) > forgetDeadline {
+		return phase.Result{}
+	}
+	return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for peers to forget the member: "+strings.Join(waiting, ", "), shortWait)
+}
+
+// withdraw takes the gateway's network label off and lets it drain, if anybody was told of it.
+func (r *MeshMemberReconciler) withdraw(ctx context.Context, s *scope) phase.Result {
+	at, err := gateway.Withdraw(ctx, s.remote, s.namespace(), s.owner(), s.now)
+	if err != nil {
+		return failed(err)
+	}
+	if left := drain - s.now.Sub(at); !at.IsZero() && left > 0 {
+		return phase.Waiting(meshv1alpha1.ReasonDeleting, "the gateway "+plan.GatewayName+" drains", left)
+	}
+	return phase.Result{}
+}
+
+// uninstall deletes every component by its inventory, the claim last.
+func (r *MeshMemberReconciler) uninstall(ctx context.Context, s *scope) phase.Result {
+	components, err := s.state.applier.Components(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	slices.SortFunc(components, func(a, b string) int { return removalRank(a) - removalRank(b) })
+	for _, c := range components {
+		if c == claimComponent {
+			if err := r.namespaceLabelled(ctx, s, ""); err != nil {
+				return failed(err)
+			}
+		}
+		gone, err := s.state.applier.Delete(ctx, c)
+		if err != nil {
+			return failed(fmt.Errorf("delete component %q: %w", c, err))
+		}
+		if !gone {
+			return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for the objects of "+c+" to be gone", shortWait)
+		}
+	}
+	return phase.Result{}
+}
+
+// removalRank orders components for removal: the reverse of their making.
+func removalRank(component string) int {
+	order := []string{gateway.Component, remoteSecretsComponent, controlplane.Tags, "", controlplane.Base, trustComponent, claimComponent}
+	if i := slices.Index(order, component); i >= 0 {
+		return i
+	}
+	return slices.Index(order, "")
+}

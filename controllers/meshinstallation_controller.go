@@ -1,0 +1,274 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
+	"github.com/meshfleet/meshfleet/internal/trust"
+)
+
+// MeshInstallationReconciler plans the members of a mesh and sums up their state. It touches the hub only.
+type MeshInstallationReconciler struct {
+	// Client reads and writes the hub; reads come from its caches.
+	Client client.Client
+	// Events records transitions.
+	Events events.EventRecorder
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Reconcile makes the hub's objects of one installation and writes its status.
+func (r *MeshInstallationReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	inst := &meshv1alpha1.MeshInstallation{}
+	if err := r.Client.Get(ctx, req.NamespacedName, inst); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	members := &meshv1alpha1.MeshMemberList{}
+	if err := r.Client.List(ctx, members, client.InNamespace(inst.Namespace),
+		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
+		return ctrl.Result{}, fmt.Errorf("list members: %w", err)
+	}
+	if !inst.DeletionTimestamp.IsZero() {
+		return r.remove(ctx, inst, members.Items)
+	}
+	if controllerutil.AddFinalizer(inst, meshv1alpha1.Finalizer) {
+		// The status follows in the pass that this write causes.
+		return ctrl.Result{}, ignoreGone(r.Client.Update(ctx, inst))
+	}
+	before := inst.DeepCopy()
+	return r.finish(ctx, before, inst, r.converge(ctx, inst, members.Items))
+}
+
+func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []status.Outcome {
+	start := time.Now()
+	certificates := r.certificates(ctx, inst)
+	metrics.ObservePhase("meshinstallation", "certificates", time.Since(start))
+	if certificates.Kind != phase.Done {
+		return []status.Outcome{{Type: meshv1alpha1.ConditionTrustRootReady, Result: certificates}}
+	}
+	start = time.Now()
+	planned, err := plan.Members(inst, members)
+	if err != nil {
+		return []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidValues, err)}}
+	}
+	if err := r.writeMembers(ctx, inst, planned); err != nil {
+		return []status.Outcome{{Result: failed(err)}}
+	}
+	metrics.ObservePhase("meshinstallation", "members", time.Since(start))
+	summarise(inst, members)
+	if err := r.rootExpiry(ctx, inst); err != nil {
+		return []status.Outcome{{Result: failed(err)}}
+	}
+	outcomes := aggregate(inst, members)
+	if len(planned.Held) > 0 {
+		h := planned.Held[0]
+		outcomes = append(outcomes, status.Outcome{Result: phase.Stall(meshv1alpha1.ReasonChangeNotApplied, fmt.Errorf(
+			"%d of %d members keep the control plane that serves; member %s: %s. This release does not change a serving control plane; "+
+				"set the former value again", len(planned.Held), len(inst.Spec.Members), h.Member, h.Reason))})
+	}
+	return outcomes
+}
+
+// certificates makes the cert-manager objects exist as planned and removes those of members that left.
+func (r *MeshInstallationReconciler) certificates(ctx context.Context, inst *meshv1alpha1.MeshInstallation) phase.Result {
+	wanted := trust.Plan(inst)
+	for i := range wanted.Issuers {
+		want := &wanted.Issuers[i]
+		have := &certmanagerv1.Issuer{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
+		if err := r.ensure(ctx, inst, have, want.Labels, func() { have.Spec = want.Spec }); err != nil {
+			return failed(err)
+		}
+	}
+	keep := map[string]bool{}
+	for i := range wanted.Certificates {
+		want := &wanted.Certificates[i]
+		keep[want.Name] = true
+		have := &certmanagerv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
+		if err := r.ensure(ctx, inst, have, want.Labels, func() { trust.Set(&have.Spec, want.Spec) }); err != nil {
+			return failed(err)
+		}
+	}
+	present := &certmanagerv1.CertificateList{}
+	if err := r.Client.List(ctx, present, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
+		return failed(err)
+	}
+	for i := range present.Items {
+		c := &present.Items[i]
+		if keep[c.Name] || !metav1.IsControlledBy(c, inst) {
+			continue
+		}
+		if err := r.deleteCertificate(ctx, c); err != nil {
+			return failed(err)
+		}
+	}
+	return phase.Complete(meshv1alpha1.ReasonReady, "")
+}
+
+// ensure creates or updates an object that the installation owns. An object of that name that somebody else made is
+// left alone and reported.
+func (r *MeshInstallationReconciler) ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, o client.Object, labels map[string]string, mutate func()) error {
+	op, err := controllerutil.CreateOrUpdate(ctx, r.Client, o, func() error {
+		if o.GetResourceVersion() != "" && !metav1.IsControlledBy(o, inst) {
+			return fmt.Errorf("%T %q: %w", o, o.GetName(), errNotOurs)
+		}
+		have := o.GetLabels()
+		if have == nil {
+			have = map[string]string{}
+		}
+		for k, v := range labels {
+			have[k] = v
+		}
+		o.SetLabels(have)
+		mutate()
+		return controllerutil.SetControllerReference(inst, o, r.Client.Scheme())
+	})
+	if op != controllerutil.OperationResultNone {
+		log.FromContext(ctx).Info("Wrote hub object", "object", fmt.Sprintf("%T %s", o, o.GetName()), "operation", op)
+	}
+	if err != nil {
+		return fmt.Errorf("write %T %q: %w", o, o.GetName(), err)
+	}
+	return nil
+}
+
+// deleteCertificate deletes a Certificate and its Secret, which cert-manager would keep.
+func (r *MeshInstallationReconciler) deleteCertificate(ctx context.Context, c *certmanagerv1.Certificate) error {
+	if err := r.Client.Delete(ctx, c); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Certificate %q: %w", c.Name, err)
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: c.Spec.SecretName, Namespace: c.Namespace}}
+	if err := r.Client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Secret %q: %w", secret.Name, err)
+	}
+	return nil
+}
+
+func (r *MeshInstallationReconciler) writeMembers(ctx context.Context, inst *meshv1alpha1.MeshInstallation, p plan.MembersPlan) error {
+	for i := range p.Desired {
+		want := &p.Desired[i]
+		have := &meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
+		if err := r.ensure(ctx, inst, have, want.Labels, func() {
+			if have.ResourceVersion == "" {
+				have.Finalizers = []string{meshv1alpha1.Finalizer}
+			}
+			have.Spec = want.Spec
+		}); err != nil {
+			return err
+		}
+	}
+	for _, name := range p.Remove {
+		m := &meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: inst.Namespace}}
+		if err := r.Client.Delete(ctx, m); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete MeshMember %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// rootExpiry reads the end of the root's life, when the root is on the hub.
+func (r *MeshInstallationReconciler) rootExpiry(ctx context.Context, inst *meshv1alpha1.MeshInstallation) error {
+	name := plan.RootName(inst.Name)
+	if inst.Spec.Trust.Root.IssuerRef != nil {
+		name = plan.CASecretName(inst.Name, inst.Spec.Members[0].Name)
+	}
+	secret := &corev1.Secret{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: inst.Namespace, Name: name}, secret)
+	if apierrors.IsNotFound(err) || err == nil && len(secret.Data["ca.crt"]) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read Secret %q: %w", name, err)
+	}
+	certs, err := trust.ParseCertificates(secret.Data["ca.crt"])
+	if err != nil {
+		return fmt.Errorf("root in Secret %q: %w", name, err)
+	}
+	first := slices.MinFunc(certs, trust.ByExpiry)
+	inst.Status.Trust.NotAfter = &metav1.Time{Time: first.NotAfter}
+	return nil
+}
+
+func (r *MeshInstallationReconciler) finish(ctx context.Context, before, inst *meshv1alpha1.MeshInstallation, outcomes []status.Outcome) (ctrl.Result, error) {
+	inst.Status.ObservedGeneration = inst.Generation
+	status.Set(&inst.Status.Conditions, inst.Generation, outcomes, r.Now())
+	if !equality.Semantic.DeepEqual(before.Status, inst.Status) {
+		if err := r.Client.Status().Patch(ctx, inst, client.MergeFrom(before)); err != nil {
+			return ctrl.Result{}, ignoreGone(err)
+		}
+		status.RecordInstallation(r.Events, before, inst)
+	}
+	for _, o := range outcomes {
+		// A member's failure is retried by its own reconciler; only our own carry an error.
+		if o.Result.Kind == phase.Retry && o.Result.Err != nil && o.Result.Message == "" {
+			return ctrl.Result{}, quiet(o.Result.Err)
+		}
+	}
+	return ctrl.Result{RequeueAfter: status.Next(outcomes)}, nil
+}
+
+// remove deletes the members, waits until each has let its cluster go, and then the certificates' Secrets; everything
+// else goes with the installation.
+func (r *MeshInstallationReconciler) remove(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) (ctrl.Result, error) {
+	if len(members) > 0 {
+		var names []string
+		for i := range members {
+			m := &members[i]
+			names = append(names, m.Spec.Cluster)
+			if err := r.orphanIfAsked(ctx, inst, m); err != nil {
+				return ctrl.Result{}, ignoreGone(err)
+			}
+			if !m.DeletionTimestamp.IsZero() {
+				continue
+			}
+			if err := r.Client.Delete(ctx, m); client.IgnoreNotFound(err) != nil {
+				return ctrl.Result{}, fmt.Errorf("delete MeshMember %q: %w", m.Name, err)
+			}
+		}
+		before := inst.DeepCopy()
+		summarise(inst, members)
+		return r.finish(ctx, before, inst, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonDeleting,
+			"uninstalling from "+list(names, len(members))+removalProblem(members), 0)}})
+	}
+	certificates := &certmanagerv1.CertificateList{}
+	if err := r.Client.List(ctx, certificates, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
+		return ctrl.Result{}, fmt.Errorf("list certificates: %w", err)
+	}
+	for i := range certificates.Items {
+		if metav1.IsControlledBy(&certificates.Items[i], inst) {
+			if err := r.deleteCertificate(ctx, &certificates.Items[i]); err != nil {
+				return ctrl.Result{}, err
+			}
+		}
+	}
+	if controllerutil.RemoveFinalizer(inst, meshv1alpha1.Finalizer) {
+		return ctrl.Result{}, ignoreGone(r.Client.Update(ctx, inst))
+	}
+	return ctrl.Result{}, nil
+}
+
+// orphanIfAsked passes a change of the deletion policy on to members that are being deleted already.
+func (r *MeshInstallationReconciler) orphanIfAsked(ctx context.Context, inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) error {
+	if m.Spec.DeletionPolicy == inst.Spec.DeletionPolicy {
+		return nil
+	}
+	m.Spec.DeletionPolicy = inst.Spec.DeletionPolicy
+	return r.Client.Update(ctx, m)
+}

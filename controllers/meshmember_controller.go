@@ -1,0 +1,260 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/controlplane"
+	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/status"
+	"github.com/meshfleet/meshfleet/internal/xds"
+)
+
+const (
+	// shortWait is the pace at which something is asked again that no watch tells of and that takes seconds.
+	shortWait = time.Second
+	// recheck is the pace at which something is looked at again that only people change.
+	recheck = time.Minute
+	// reverify is how often a member that is ready proves again that its peers are synced.
+	reverify = 5 * time.Minute
+)
+
+// Fleet is the part of the member connections that the reconciler needs.
+type Fleet interface {
+	Ensure(key types.NamespacedName, src fleet.Source) error
+	State(key types.NamespacedName) (fleet.State, bool)
+	Member(key types.NamespacedName) (*fleet.Member, error)
+	Remove(key types.NamespacedName)
+}
+
+// ClusterLister asks one istiod pod which clusters it reads.
+type ClusterLister func(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.RemoteCluster, error)
+
+// MeshMemberReconciler makes one member look like its work order.
+type MeshMemberReconciler struct {
+	// Client reads and writes the hub; reads come from its caches.
+	Client client.Client
+	// HubUID identifies the hub in members: the UID of its kube-system namespace.
+	HubUID string
+	// Fleet connects members.
+	Fleet Fleet
+	// Charts renders Istio's charts.
+	Charts controlplane.Renderer
+	// ListClusters asks an istiod which clusters it reads.
+	ListClusters ClusterLister
+	// Events records transitions.
+	Events events.EventRecorder
+	// Now is the clock.
+	Now func() time.Time
+
+	members sync.Map // types.NamespacedName → *memberState
+}
+
+// memberState is what the reconciler keeps in memory for a member. Losing it costs reads, nothing else.
+type memberState struct {
+	connection *fleet.Member
+	applier    *apply.Applier
+	verified   verification
+}
+
+// scope is one pass over one member.
+type scope struct {
+	member *meshv1alpha1.MeshMember
+	key    types.NamespacedName
+	state  *memberState
+	remote client.Client
+	now    time.Time
+}
+
+func (s *scope) namespace() string { return s.member.Spec.ControlPlaneNamespace }
+
+// owner identifies the installation on objects in members: label values may not contain a slash.
+func (s *scope) owner() string { return s.member.Namespace + "." + s.member.Spec.Installation }
+
+// Reconcile brings one member towards its work order and reports how far it is.
+func (r *MeshMemberReconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (ctrl.Result, error) {
+	member := &meshv1alpha1.MeshMember{}
+	if err := r.Client.Get(ctx, req.NamespacedName, member); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	before := member.DeepCopy()
+	s := &scope{member: member, key: req.NamespacedName, now: r.Now()}
+	var outcomes []status.Outcome
+	if member.DeletionTimestamp.IsZero() {
+		outcomes = r.converge(ctx, s)
+	} else {
+		result := r.remove(ctx, s)
+		if result.Kind == phase.Done {
+			return ctrl.Result{}, r.release(ctx, s)
+		}
+		outcomes = []status.Outcome{{Result: result}}
+	}
+	return r.finish(ctx, s, before, outcomes)
+}
+
+// finish writes the status, if it changed, and says when to come back.
+func (r *MeshMemberReconciler) finish(ctx context.Context, s *scope, before *meshv1alpha1.MeshMember, outcomes []status.Outcome) (ctrl.Result, error) {
+	member := s.member
+	member.Status.ObservedGeneration = member.Generation
+	status.Set(&member.Status.Conditions, member.Generation, outcomes, s.now)
+	status.RecordMember(r.Events, before, member)
+	metrics.SetMemberState(s.key, stateOf(outcomes))
+	if !equality.Semantic.DeepEqual(before.Status, member.Status) {
+		if err := r.Client.Status().Patch(ctx, member, client.MergeFrom(before)); err != nil {
+			return ctrl.Result{}, ignoreGone(err)
+		}
+	}
+	var errs []error
+	for _, o := range outcomes {
+		if o.Result.Kind == phase.Retry && !o.Unknown {
+			errs = append(errs, o.Result.Err)
+		}
+	}
+	if err := quiet(errors.Join(errs...)); err != nil {
+		return ctrl.Result{}, err
+	}
+	next := status.Next(outcomes)
+	if len(errs) > 0 && next == 0 {
+		next = shortWait
+	}
+	return ctrl.Result{RequeueAfter: next}, nil
+}
+
+// quiet drops conflicts: the next pass sees the newer object.
+func quiet(err error) error {
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+func ignoreGone(err error) error { return quiet(client.IgnoreNotFound(err)) }
+
+func stateOf(outcomes []status.Outcome) string {
+	worst := status.Worst(outcomes)
+	switch {
+	case worst.Unknown:
+		return metrics.StateUnreachable
+	case worst.Result.Kind == phase.Done:
+		return metrics.StateReady
+	case worst.Result.Kind == phase.Wait:
+		return metrics.StateProgressing
+	case worst.Result.Kind == phase.Stalled:
+		return metrics.StateStalled
+	}
+	return metrics.StateFailing
+}
+
+// connect makes sure that the member is connected and its state is at hand.
+func (r *MeshMemberReconciler) connect(ctx context.Context, s *scope) phase.Result {
+	src, result := r.source(ctx, s)
+	if result.Kind != phase.Done {
+		return result
+	}
+	if err := r.Fleet.Ensure(s.key, src); err != nil {
+		var bad *fleet.SourceError
+		if errors.As(err, &bad) {
+			return phase.Stall(bad.Reason, err)
+		}
+		return failed(err)
+	}
+	st, _ := r.Fleet.State(s.key)
+	connection, err := r.Fleet.Member(s.key)
+	if err != nil {
+		if st.Phase == fleet.Connecting {
+			return phase.Waiting(meshv1alpha1.ReasonConnecting, "connecting to the member's API server", 0)
+		}
+		return phase.Retrying(st.Reason, errors.New(st.Message))
+	}
+	s.state, s.remote = r.stateFor(s, connection), connection.Client
+	s.member.Status.ClusterUID, s.member.Status.KubernetesVersion = st.ClusterUID, st.KubernetesVersion
+	return phase.Complete(meshv1alpha1.ReasonConnected, "the API server answers")
+}
+
+// source reads how to reach the member.
+func (r *MeshMemberReconciler) source(ctx context.Context, s *scope) (fleet.Source, phase.Result) {
+	ref := s.member.Spec.ClusterRef
+	if ref.Local != nil {
+		return fleet.Source{Local: true}, phase.Result{}
+	}
+	if ref.KubeconfigSecret == nil {
+		return fleet.Source{}, phase.Stall(meshv1alpha1.ReasonKubeconfigMissing, errors.New("spec.clusterRef names no cluster"))
+	}
+	secret := &corev1.Secret{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.member.Namespace, Name: ref.KubeconfigSecret.Name}, secret)
+	if client.IgnoreNotFound(err) != nil {
+		return fleet.Source{}, failed(err)
+	}
+	raw := secret.Data[ref.KubeconfigSecret.Key]
+	if err != nil || len(raw) == 0 {
+		return fleet.Source{}, phase.Waiting(meshv1alpha1.ReasonKubeconfigMissing,
+			fmt.Sprintf("Secret %q with key %q does not exist in namespace %q", ref.KubeconfigSecret.Name, ref.KubeconfigSecret.Key, s.member.Namespace), 0)
+	}
+	return fleet.Source{Kubeconfig: raw}, phase.Result{}
+}
+
+func (r *MeshMemberReconciler) stateFor(s *scope, connection *fleet.Member) *memberState {
+	if v, ok := r.members.Load(s.key); ok {
+		// Only this member's worker gets here, one pass at a time.
+		if st := v.(*memberState); st.connection == connection {
+			return st
+		}
+	}
+	st := &memberState{connection: connection, applier: apply.New(connection.Client, connection.Cluster.GetCache(), apply.Owner{
+		Installation: s.owner(), Namespace: s.namespace(),
+	})}
+	r.members.Store(s.key, st)
+	return st
+}
+
+func (r *MeshMemberReconciler) forget(key types.NamespacedName) {
+	r.Fleet.Remove(key)
+	r.members.Delete(key)
+	metrics.Forget(key)
+}
+
+// release lets the MeshMember go.
+func (r *MeshMemberReconciler) release(ctx context.Context, s *scope) error {
+	before := s.member.DeepCopy()
+	if controllerutil.RemoveFinalizer(s.member, meshv1alpha1.Finalizer) {
+		if err := r.Client.Patch(ctx, s.member, client.MergeFrom(before)); err != nil {
+			return ignoreGone(err)
+		}
+		log.FromContext(ctx).Info("Released member")
+	}
+	r.forget(s.key)
+	return nil
+}
+
+// apply applies a component and counts what it wrote.
+func (r *MeshMemberReconciler) apply(ctx context.Context, s *scope, c apply.Component) error {
+	wrote, err := s.state.applier.Apply(ctx, c)
+	if len(wrote) > 0 {
+		metrics.AddWrites(s.key, c.Name, len(wrote))
+		log.FromContext(ctx).Info("Applied component", "component", c.Name, "count", len(wrote))
+		log.FromContext(ctx).V(1).Info("Wrote objects", "component", c.Name, "diff", wrote)
+	}
+	return err
+}

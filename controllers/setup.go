@@ -1,0 +1,180 @@
+// Package controllers holds the reconcilers: MeshInstallation plans on the hub, MeshMember acts in one member.
+//
+//	MeshInstallation ──plan──▶ MeshMember.spec ──apply──▶ the member cluster
+//	        ▲                                                  │
+//	        └───────────── MeshMember.status ◀──── observe ────┘
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcbuilder "sigs.k8s.io/multicluster-runtime/pkg/builder"
+	mchandler "sigs.k8s.io/multicluster-runtime/pkg/handler"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/fleet"
+)
+
+// +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshinstallations,verbs=get;list;watch;update;patch,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshinstallations/status;meshinstallations/finalizers,verbs=get;update;patch,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshmembers,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshmembers/status;meshmembers/finalizers,verbs=get;update;patch,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=cert-manager.io,resources=issuers;certificates,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch,namespace=meshfleet-system
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch,namespace=meshfleet-system
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+
+// Concurrency is how many members are worked on at the same time. A member that hangs holds one place for as long as a
+// call may take, so there are more places than members that fail together in practice.
+const Concurrency = 32
+
+// rateLimiter retries a failed pass after a second, then ever more slowly, up to a minute.
+func rateLimiter[T comparable]() workqueue.TypedRateLimiter[T] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[T](500*time.Millisecond, time.Minute)
+}
+
+// SetupWithManager registers the reconciler with the hub's manager.
+func (r *MeshInstallationReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("meshinstallation").
+		For(&meshv1alpha1.MeshInstallation{}, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{},
+		))).
+		Owns(&meshv1alpha1.MeshMember{}).
+		Owns(&certmanagerv1.Certificate{}).
+		Owns(&certmanagerv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{RateLimiter: rateLimiter[reconcile.Request](), MaxConcurrentReconciles: 4}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the controller of MeshInstallations: %w", err)
+	}
+	return nil
+}
+
+// watchedInMembers are the kinds of what the operator makes in members. The caches hold metadata of our objects only.
+func watchedInMembers() []client.Object {
+	return []client.Object{
+		&corev1.ConfigMap{}, &corev1.Secret{}, &corev1.Service{}, &corev1.ServiceAccount{}, &appsv1.Deployment{},
+		&autoscalingv2.HorizontalPodAutoscaler{}, &policyv1.PodDisruptionBudget{},
+		&rbacv1.Role{}, &rbacv1.RoleBinding{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},
+		&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{},
+		&apiextensionsv1.CustomResourceDefinition{}, &networkingv1.Gateway{},
+	}
+}
+
+// SetupWithManager registers the reconciler: it watches MeshMembers and Secrets on the hub, the connections, and in
+// every member what it has made there.
+func (r *MeshMemberReconciler) SetupWithManager(mgr mcmanager.Manager, provider *fleet.Provider) error {
+	hubOnly := func() mcbuilder.EngageOptions { return mcbuilder.WithEngageWithLocalCluster(true) }
+	notMembers := mcbuilder.WithEngageWithProviderClusters(false)
+	b := mcbuilder.ControllerManagedBy(mgr).
+		Named("meshmember").
+		For(&meshv1alpha1.MeshMember{}, hubOnly(), notMembers,
+			mcbuilder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		// A peer that leaves, or forgets one that leaves, is told by its status.
+		Watches(&meshv1alpha1.MeshMember{}, toHub(r.siblings), hubOnly(), notMembers).
+		Watches(&corev1.Secret{}, toHub(r.usersOfSecret), hubOnly(), notMembers).
+		WatchesRawSource(fleet.Changes(provider, request)).
+		WithOptions(controller.TypedOptions[mcreconcile.Request]{
+			RateLimiter: rateLimiter[mcreconcile.Request](), MaxConcurrentReconciles: Concurrency,
+		})
+	for _, o := range watchedInMembers() {
+		b = b.Watches(o, memberOf, mcbuilder.OnlyMetadata,
+			mcbuilder.WithEngageWithLocalCluster(false), mcbuilder.WithEngageWithProviderClusters(true))
+	}
+	if err := b.Complete(r); err != nil {
+		return fmt.Errorf("set up the controller of MeshMembers: %w", err)
+	}
+	return nil
+}
+
+func request(key types.NamespacedName) mcreconcile.Request {
+	return mcreconcile.Request{Request: reconcile.Request{NamespacedName: key}}
+}
+
+// memberOf requests the MeshMember of the cluster in which something changed.
+func memberOf(name multicluster.ClusterName, _ cluster.Cluster) mchandler.EventHandler {
+	key := fleet.Key(name)
+	return handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, client.Object) []mcreconcile.Request {
+		return []mcreconcile.Request{request(key)}
+	})
+}
+
+// toHub lifts a map from objects of the hub to MeshMembers.
+func toHub(f func(context.Context, client.Object) []types.NamespacedName) mchandler.EventHandlerFunc {
+	return func(multicluster.ClusterName, cluster.Cluster) mchandler.EventHandler {
+		return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []mcreconcile.Request {
+			var out []mcreconcile.Request
+			for _, key := range f(ctx, o) {
+				out = append(out, request(key))
+			}
+			return out
+		})
+	}
+}
+
+// siblings are the members of the same installation that are being removed: they wait for the others.
+func (r *MeshMemberReconciler) siblings(ctx context.Context, o client.Object) []types.NamespacedName {
+	return r.membersWhere(ctx, o.GetNamespace(), func(m *meshv1alpha1.MeshMember) bool {
+		return !m.DeletionTimestamp.IsZero() && m.Name != o.GetName() &&
+			m.Spec.Installation == o.GetLabels()[meshv1alpha1.LabelInstallation]
+	})
+}
+
+// usersOfSecret are the members whose work order names a Secret.
+func (r *MeshMemberReconciler) usersOfSecret(ctx context.Context, o client.Object) []types.NamespacedName {
+	return r.membersWhere(ctx, o.GetNamespace(), func(m *meshv1alpha1.MeshMember) bool {
+		if m.Spec.CASecret == o.GetName() {
+			return true
+		}
+		if ref := m.Spec.ClusterRef.KubeconfigSecret; ref != nil && ref.Name == o.GetName() {
+			return true
+		}
+		for _, p := range m.Spec.Peers {
+			if p.ReaderSecret == o.GetName() {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (r *MeshMemberReconciler) membersWhere(ctx context.Context, namespace string, match func(*meshv1alpha1.MeshMember) bool) []types.NamespacedName {
+	list := &meshv1alpha1.MeshMemberList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing members for an event failed")
+		return nil
+	}
+	var out []types.NamespacedName
+	for i := range list.Items {
+		if match(&list.Items[i]) {
+			out = append(out, client.ObjectKeyFromObject(&list.Items[i]))
+		}
+	}
+	return out
+}

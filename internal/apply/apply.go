@@ -1,0 +1,294 @@
+// Package apply brings objects of a member to a wanted state by server-side apply and keeps an inventory of them, so
+// that what is no longer wanted can be deleted without computing its name again.
+//
+// In steady state it writes nothing and, because it remembers at which resource version an object was last found
+// right, mostly reads nothing either.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/fluxcd/pkg/ssa"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+const (
+	fieldManager = "meshfleet"
+	// managedBy is on every object that the operator applies, shared ones included.
+	managedBy = "app.kubernetes.io/managed-by"
+	// parallel bounds the calls in flight to one member's API server.
+	parallel = 8
+)
+
+// ManagedLabels select everything that the operator applies in a member; caches of members are restricted to them.
+func ManagedLabels() map[string]string { return map[string]string{managedBy: fieldManager} }
+
+// ErrConflict says that an object of that name exists which the operator did not create.
+var ErrConflict = errors.New("exists already and was not created by this mesh installation")
+
+// Owner identifies the installation that objects belong to.
+type Owner struct {
+	// Installation is `<namespace>.<name>` of the MeshInstallation.
+	Installation string
+	// Namespace is the member's namespace for inventories.
+	Namespace string
+}
+
+// Component is a set of objects that are applied and pruned together.
+type Component struct {
+	// Name of the component; its inventory is named after it.
+	Name string
+	// Objects wanted.
+	Objects []*unstructured.Unstructured
+	// Shared components hold objects that others may have created and may use as well, such as CRDs: they are adopted,
+	// never downgraded, and have no inventory, so that they are never deleted.
+	Shared bool
+}
+
+// Applier applies components to one member.
+type Applier struct {
+	client client.Client
+	cache  client.Reader
+	owner  Owner
+	ssa    *ssa.ResourceManager
+
+	mu    sync.Mutex
+	known map[string]seen
+}
+
+// New makes an Applier. The cache gives metadata of the objects that carry the owner's label; reads through it are free.
+func New(c client.Client, cache client.Reader, owner Owner) *Applier {
+	m := ssa.NewResourceManager(c, nil, ssa.Owner{Field: fieldManager, Group: meshv1alpha1.GroupVersion.Group})
+	return &Applier{client: c, cache: cache, owner: owner, ssa: m, known: map[string]seen{}}
+}
+
+// Apply makes the component's objects exist as wanted and deletes those of its inventory that are not wanted any more.
+// It returns descriptions of what it wrote. Every object is tried; the error joins the failures, among them
+// ErrConflict for an object that is somebody else's.
+func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
+	wanted := references(c.Objects)
+	var inventory *Inventory
+	if !c.Shared {
+		var err error
+		if inventory, err = a.readInventory(ctx, c.Name); err != nil {
+			return nil, err
+		}
+		// What is about to be created is written down first: a crash must not leave objects that nobody knows.
+		if err := a.writeInventory(ctx, inventory, union(inventory.References, wanted)); err != nil {
+			return nil, err
+		}
+	}
+	wrote, err := a.applyAll(ctx, c)
+	if err != nil || c.Shared {
+		return wrote, err
+	}
+	for _, ref := range inventory.References {
+		if slices.Contains(wanted, ref) {
+			continue
+		}
+		if err := a.deleteOwned(ctx, ref); err != nil {
+			return wrote, err
+		}
+		wrote = append(wrote, "deleted "+ref.String())
+	}
+	return wrote, a.writeInventory(ctx, inventory, wanted)
+}
+
+func (a *Applier) applyAll(ctx context.Context, c Component) ([]string, error) {
+	var (
+		mu    sync.Mutex
+		wrote []string
+		errs  []error
+		wg    sync.WaitGroup
+		slots = make(chan struct{}, parallel)
+	)
+	for _, o := range c.Objects {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			action, err := a.applyOne(ctx, o, c)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, fmt.Errorf("apply %s: %w", refOf(o), err))
+			} else if action != "" {
+				wrote = append(wrote, action+" "+refOf(o).String())
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(wrote)
+	slices.SortFunc(errs, func(x, y error) int { return compareText(x.Error(), y.Error()) })
+	return wrote, errors.Join(errs...)
+}
+
+func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c Component) (string, error) {
+	desired := a.label(o, c)
+	key, hash := refOf(desired).String(), hashOf(desired)
+	if a.unchangedSince(ctx, desired, key, hash) {
+		return "", nil
+	}
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(desired.GroupVersionKind())
+	err := a.client.Get(ctx, client.ObjectKeyFromObject(desired), live)
+	switch {
+	case apierrors.IsNotFound(err):
+		live = nil
+	case err != nil:
+		return "", err
+	}
+	if live != nil {
+		if skip, err := a.foreign(live, desired, c); err != nil || skip {
+			return "", err
+		}
+	}
+	keepRuntimeFields(desired, live)
+	if live != nil && holds(desired.Object, live.Object) {
+		a.remember(key, hash, live)
+		return "", nil
+	}
+	if live == nil {
+		if err := terminating(ctx, a.client, desired.GetNamespace()); err != nil {
+			return "", err
+		}
+	}
+	entry, err := a.ssa.Apply(ctx, desired.DeepCopy(), ssa.DefaultApplyOptions())
+	if err != nil {
+		return "", err
+	}
+	if entry.Action == ssa.UnchangedAction && live != nil {
+		// The API server normalises what we send (quantities, defaults): its dry run says that nothing differs.
+		a.remember(key, hash, live)
+		return "", nil
+	}
+	return string(entry.Action), nil
+}
+
+// foreign says whether an existing object must be left alone: an error when it is somebody else's, true when it is
+// shared and newer or managed by another tool.
+func (a *Applier) foreign(live, desired *unstructured.Unstructured, c Component) (bool, error) {
+	owner := live.GetLabels()[meshv1alpha1.LabelInstallation]
+	if c.Shared {
+		return isNewerOrManaged(live, desired), nil
+	}
+	if owner != a.owner.Installation {
+		return false, fmt.Errorf("%w; delete or rename it, or remove the member from the mesh", ErrConflict)
+	}
+	return false, nil
+}
+
+func (a *Applier) label(o *unstructured.Unstructured, c Component) *unstructured.Unstructured {
+	d := o.DeepCopy()
+	labels := d.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[managedBy] = fieldManager
+	if !c.Shared {
+		labels[meshv1alpha1.LabelInstallation] = a.owner.Installation
+		labels[meshv1alpha1.LabelComponent] = c.Name
+	}
+	d.SetLabels(labels)
+	return d
+}
+
+// terminating reports a namespace that is going away: creating into it would fail again and again.
+func terminating(ctx context.Context, c client.Client, name string) error {
+	if name == "" {
+		return nil
+	}
+	ns := &corev1.Namespace{}
+	if err := c.Get(ctx, client.ObjectKey{Name: name}, ns); err != nil {
+		return fmt.Errorf("read namespace %q: %w", name, err)
+	}
+	if !ns.DeletionTimestamp.IsZero() {
+		return fmt.Errorf("namespace %q is being deleted: %w", name, ErrTerminating)
+	}
+	return nil
+}
+
+// ErrTerminating says that an object's namespace is being deleted.
+var ErrTerminating = errors.New("waiting for the namespace to be gone")
+
+// Delete deletes everything in the component's inventory that still carries the owner's label, then the inventory.
+// It reports whether all of it is gone; call again until it says so.
+func (a *Applier) Delete(ctx context.Context, component string) (bool, error) {
+	inventory, err := a.readInventory(ctx, component)
+	if err != nil || inventory.object == nil {
+		return err == nil, err
+	}
+	var errs []error
+	left := 0
+	for _, ref := range slices.Backward(inventory.References) {
+		if err := a.deleteOwned(ctx, ref); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if gone, err := a.gone(ctx, ref); err != nil {
+			errs = append(errs, err)
+		} else if !gone {
+			left++
+		}
+	}
+	if len(errs) > 0 || left > 0 {
+		return false, errors.Join(errs...)
+	}
+	return true, client.IgnoreNotFound(a.client.Delete(ctx, inventory.object))
+}
+
+// deleteOwned deletes an object unless somebody else has taken its name.
+func (a *Applier) deleteOwned(ctx context.Context, ref Reference) error {
+	live, err := a.get(ctx, ref)
+	if live == nil || err != nil {
+		return err
+	}
+	if live.GetLabels()[meshv1alpha1.LabelInstallation] != a.owner.Installation || !live.GetDeletionTimestamp().IsZero() {
+		return nil
+	}
+	uid := live.GetUID()
+	err = a.client.Delete(ctx, live, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if err := client.IgnoreNotFound(err); err != nil {
+		return fmt.Errorf("delete %s: %w", ref, err)
+	}
+	return nil
+}
+
+func (a *Applier) gone(ctx context.Context, ref Reference) (bool, error) {
+	live, err := a.get(ctx, ref)
+	if err != nil {
+		return false, err
+	}
+	return live == nil || live.GetLabels()[meshv1alpha1.LabelInstallation] != a.owner.Installation, nil
+}
+
+func (a *Applier) get(ctx context.Context, ref Reference) (*metav1.PartialObjectMetadata, error) {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(ref.GroupVersionKind())
+	err := a.client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, o)
+	if apierrors.IsNotFound(err) || isNoKind(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", ref, err)
+	}
+	return o, nil
+}
+
+func union(a, b []Reference) []Reference {
+	set := map[Reference]bool{}
+	for _, r := range append(slices.Clone(a), b...) {
+		set[r] = true
+	}
+	return slices.SortedFunc(maps.Keys(set), Reference.compare)
+}

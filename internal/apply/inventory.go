@@ -1,0 +1,151 @@
+package apply
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+const (
+	inventoryPrefix = "meshfleet-inventory-"
+	inventoryKey    = "objects"
+)
+
+// Reference names one object in a cluster.
+type Reference struct {
+	Group, Version, Kind, Namespace, Name string
+}
+
+// GroupVersionKind of the object.
+func (r Reference) GroupVersionKind() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind}
+}
+
+func (r Reference) String() string {
+	if r.Namespace == "" {
+		return r.Kind + " " + r.Name
+	}
+	return r.Kind + " " + r.Namespace + "/" + r.Name
+}
+
+func (r Reference) line() string {
+	return strings.Join([]string{r.Group, r.Version, r.Kind, r.Namespace, r.Name}, " ")
+}
+
+func (r Reference) compare(o Reference) int { return cmp.Compare(r.line(), o.line()) }
+
+func parseReference(line string) (Reference, error) {
+	f := strings.Split(line, " ")
+	if len(f) != 5 {
+		return Reference{}, fmt.Errorf("inventory line %q: want group, version, kind, namespace and name", line)
+	}
+	return Reference{Group: f[0], Version: f[1], Kind: f[2], Namespace: f[3], Name: f[4]}, nil
+}
+
+func refOf(o *unstructured.Unstructured) Reference {
+	gvk := o.GroupVersionKind()
+	return Reference{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+func references(objects []*unstructured.Unstructured) []Reference {
+	refs := make([]Reference, 0, len(objects))
+	for _, o := range objects {
+		refs = append(refs, refOf(o))
+	}
+	slices.SortFunc(refs, Reference.compare)
+	return refs
+}
+
+// Inventory is the list of objects that a component has created in a member.
+type Inventory struct {
+	// Component it belongs to.
+	Component string
+	// References are the objects, sorted.
+	References []Reference
+
+	object *corev1.ConfigMap
+}
+
+// Components lists the components that have an inventory in the member.
+func (a *Applier) Components(ctx context.Context) ([]string, error) {
+	list := &corev1.ConfigMapList{}
+	if err := a.client.List(ctx, list, client.InNamespace(a.owner.Namespace),
+		client.MatchingLabels{meshv1alpha1.LabelInstallation: a.owner.Installation}); err != nil {
+		return nil, fmt.Errorf("list inventories: %w", err)
+	}
+	var names []string
+	for _, cm := range list.Items {
+		if name, ok := strings.CutPrefix(cm.Name, inventoryPrefix); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (a *Applier) readInventory(ctx context.Context, component string) (*Inventory, error) {
+	inv := &Inventory{Component: component}
+	cm := &corev1.ConfigMap{}
+	err := a.client.Get(ctx, client.ObjectKey{Namespace: a.owner.Namespace, Name: inventoryPrefix + component}, cm)
+	if apierrors.IsNotFound(err) {
+		return inv, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read inventory of %q: %w", component, err)
+	}
+	if cm.Labels[meshv1alpha1.LabelInstallation] != a.owner.Installation {
+		return nil, fmt.Errorf("inventory ConfigMap %s/%s: %w", cm.Namespace, cm.Name, ErrConflict)
+	}
+	inv.object = cm
+	for line := range strings.Lines(cm.Data[inventoryKey]) {
+		ref, err := parseReference(strings.TrimSuffix(line, "\n"))
+		if err != nil {
+			return nil, err
+		}
+		inv.References = append(inv.References, ref)
+	}
+	return inv, nil
+}
+
+func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Reference) error {
+	if inv.object != nil && slices.Equal(inv.References, refs) {
+		return nil
+	}
+	lines := make([]string, 0, len(refs))
+	for _, r := range refs {
+		lines = append(lines, r.line())
+	}
+	data := map[string]string{inventoryKey: strings.Join(lines, "\n")}
+	if inv.object == nil {
+		inv.object = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+			Name: inventoryPrefix + inv.Component, Namespace: a.owner.Namespace,
+			Labels: map[string]string{
+				meshv1alpha1.LabelInstallation: a.owner.Installation, managedBy: fieldManager, meshv1alpha1.LabelComponent: inv.Component,
+			},
+		}, Data: data}
+		if err := a.client.Create(ctx, inv.object, client.FieldOwner(fieldManager)); err != nil {
+			inv.object = nil
+			return fmt.Errorf("create inventory of %q: %w", inv.Component, err)
+		}
+	} else {
+		inv.object.Data = data
+		if err := a.client.Update(ctx, inv.object, client.FieldOwner(fieldManager)); err != nil {
+			return fmt.Errorf("update inventory of %q: %w", inv.Component, err)
+		}
+	}
+	return nil
+}
+
+func isNoKind(err error) bool { return meta.IsNoMatchError(err) }

@@ -1,0 +1,103 @@
+// Package controlplane knows what an Istio control plane of a member consists of and when it serves.
+package controlplane
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
+	"github.com/meshfleet/meshfleet/internal/plan"
+)
+
+// Names of the components of a control plane.
+const (
+	CRDs = "crds"
+	Base = "base"
+	Tags = "tags"
+	// RevisionPrefix and a revision's name make the name of its component.
+	RevisionPrefix = "istiod-"
+)
+
+// DefaultTag is the tag of namespaces with `istio-injection: enabled`.
+const DefaultTag = "default"
+
+// Renderer renders a chart.
+type Renderer interface {
+	Render(r charts.Request) ([]*unstructured.Unstructured, error)
+}
+
+// Foundation is what all revisions of a member share, of the newest release among them: the CRDs, and the reader
+// account with the validator of the default revision.
+func Foundation(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (crds, base apply.Component, err error) {
+	newest := slices.MaxFunc(m.Revisions, func(a, b meshv1alpha1.Revision) int { return istioversion.Compare(a.Version, b.Version) })
+	objects, err := lib.Render(charts.Request{
+		Version: newest.Version, Chart: charts.Base, Release: "istio-base", Namespace: m.ControlPlaneNamespace,
+		Values: plan.BaseValues(m),
+	})
+	if err != nil {
+		return crds, base, err
+	}
+	crds, base = apply.Component{Name: CRDs, Shared: true}, apply.Component{Name: Base}
+	for _, o := range objects {
+		if o.GetKind() == "CustomResourceDefinition" {
+			crds.Objects = append(crds.Objects, o)
+		} else {
+			base.Objects = append(base.Objects, o)
+		}
+	}
+	return crds, base, nil
+}
+
+// Revision is one istiod.
+func Revision(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (apply.Component, error) {
+	values, err := plan.IstiodValues(m, r)
+	if err != nil {
+		return apply.Component{}, err
+	}
+	objects, err := render(lib, m, r, values)
+	return apply.Component{Name: RevisionPrefix + r.Name, Objects: objects}, err
+}
+
+// TagObjects are the webhooks and Services of all tags of a member. They are rendered apart from the revisions, so
+// that a tag can move from one to another without either claiming it.
+func TagObjects(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (apply.Component, error) {
+	c := apply.Component{Name: Tags}
+	tags := append([]meshv1alpha1.Tag{{Name: DefaultTag, Revision: m.DefaultRevision}}, m.Tags...)
+	for _, tag := range tags {
+		i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == tag.Revision })
+		if i < 0 {
+			return c, fmt.Errorf("tag %q points at revision %q, which the member does not have", tag.Name, tag.Revision)
+		}
+		values, err := plan.IstiodValues(m, &m.Revisions[i])
+		if err != nil {
+			return c, err
+		}
+		values["revisionTags"] = []any{tag.Name}
+		objects, err := render(lib, m, &m.Revisions[i], values)
+		if err != nil {
+			return c, err
+		}
+		found := false
+		for _, o := range objects {
+			if o.GetLabels()["istio.io/tag"] == tag.Name {
+				c.Objects, found = append(c.Objects, o), true
+			}
+		}
+		if !found {
+			return c, fmt.Errorf("the chart of revision %q rendered nothing for tag %q", tag.Revision, tag.Name)
+		}
+	}
+	return c, nil
+}
+
+func render(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision, values map[string]any) ([]*unstructured.Unstructured, error) {
+	return lib.Render(charts.Request{
+		Version: r.Version, Chart: charts.Istiod, Release: RevisionPrefix + r.Name,
+		Namespace: m.ControlPlaneNamespace, Values: values,
+	})
+}

@@ -1,0 +1,172 @@
+// Package gateway runs a member's east-west gateway and decides when peers are told of it.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/controlplane"
+	"github.com/meshfleet/meshfleet/internal/observe"
+	"github.com/meshfleet/meshfleet/internal/plan"
+)
+
+// Component is the name of the gateway's component.
+const Component = "gateway"
+
+// crossNetworkName is the name that Istio's guides use for the listener.
+const crossNetworkName = "cross-network-gateway"
+
+// passthroughPort is where peers connect with mutual TLS; the gateway routes by SNI without ending it.
+const passthroughPort = 15443
+
+// Objects are the gateway's objects. With announce its Service carries the network label, which tells istiod of every
+// peer to send traffic there.
+func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, announce bool) (apply.Component, error) {
+	c := apply.Component{Name: Component}
+	i := revisionIndex(m)
+	if i < 0 {
+		return c, fmt.Errorf("default revision %q is not among the member's revisions", m.DefaultRevision)
+	}
+	values, err := plan.GatewayValues(m)
+	if err != nil {
+		return c, err
+	}
+	objects, err := lib.Render(charts.Request{
+		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: plan.GatewayName,
+		Namespace: m.ControlPlaneNamespace, Values: values,
+	})
+	if err != nil {
+		return c, err
+	}
+	for _, o := range objects {
+		if o.GetKind() == "Service" && announce {
+			o = o.DeepCopy()
+			labels := o.GetLabels()
+			labels[charts.NetworkLabel] = m.Network
+			o.SetLabels(labels)
+		}
+		c.Objects = append(c.Objects, o)
+	}
+	c.Objects = append(c.Objects, listener(m.ControlPlaneNamespace))
+	return c, nil
+}
+
+func revisionIndex(m *meshv1alpha1.MeshMemberSpec) int {
+	for i := range m.Revisions {
+		if m.Revisions[i].Name == m.DefaultRevision {
+			return i
+		}
+	}
+	return -1
+}
+
+// listener exposes every service of the cluster to peers, for mutual TLS only.
+func listener(namespace string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.istio.io/v1",
+		"kind":       "Gateway",
+		"metadata":   map[string]any{"name": crossNetworkName, "namespace": namespace},
+		"spec": map[string]any{
+			"selector": map[string]any{"istio": "eastwestgateway"},
+			"servers": []any{map[string]any{
+				"port":  map[string]any{"number": int64(passthroughPort), "name": "tls", "protocol": "TLS"},
+				"tls":   map[string]any{"mode": "AUTO_PASSTHROUGH"},
+				"hosts": []any{"*.local"},
+			}},
+		},
+	}}
+}
+
+// State is the state of a gateway.
+type State struct {
+	observe.Rollout
+	// Address at which peers reach it; empty while the Service has none.
+	Address string
+	// Announced says that the Service carries the network label.
+	Announced bool
+	// ServiceCreated is when the Service was made; zero when there is none.
+	ServiceCreated time.Time
+}
+
+// Observe reads the state of a member's gateway.
+func Observe(ctx context.Context, c client.Reader, namespace string) (State, error) {
+	key := client.ObjectKey{Namespace: namespace, Name: plan.GatewayName}
+	rollout, err := observe.Deployment(ctx, c, key)
+	if err != nil {
+		return State{}, err
+	}
+	s := State{Rollout: rollout}
+	service := &corev1.Service{}
+	err = c.Get(ctx, key, service)
+	if apierrors.IsNotFound(err) {
+		return s, nil
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("read Service %s: %w", key, err)
+	}
+	s.ServiceCreated = service.CreationTimestamp.Time
+	s.Announced = service.Labels[charts.NetworkLabel] != ""
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		s.Address = ingress.IP
+		if s.Address == "" {
+			s.Address = ingress.Hostname
+		}
+		if s.Address != "" {
+			break
+		}
+	}
+	return s, nil
+}
+
+// CanAnnounce says whether peers may be told: the gateway has an address and pods that serve. Once told, they are not
+// untold because a pod restarts: that would cut off what works.
+func (s State) CanAnnounce() bool {
+	return s.Announced || s.Address != "" && s.ReadyReplicas > 0
+}
+
+// withdrawnAnnotation keeps when peers were told that a gateway goes, so that a restart of the operator does not start
+// the drain again.
+const withdrawnAnnotation = "mesh.meshfleet.io/withdrawn-at"
+
+// Withdraw takes the network label off the Service, so that peers stop sending before the gateway goes. It returns
+// when that was done: now, or earlier; zero when there is nothing to withdraw.
+func Withdraw(ctx context.Context, c client.Client, namespace, installation string, now time.Time) (time.Time, error) {
+	service := &corev1.Service{}
+	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: plan.GatewayName}, service)
+	if apierrors.IsNotFound(err) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read Service %s: %w", plan.GatewayName, err)
+	}
+	if service.Labels[meshv1alpha1.LabelInstallation] != installation {
+		return time.Time{}, nil
+	}
+	if service.Labels[charts.NetworkLabel] == "" {
+		at, err := time.Parse(time.RFC3339, service.Annotations[withdrawnAnnotation])
+		if err != nil {
+			// It was never announced.
+			return time.Time{}, nil
+		}
+		return at, nil
+	}
+	before := service.DeepCopy()
+	delete(service.Labels, charts.NetworkLabel)
+	if service.Annotations == nil {
+		service.Annotations = map[string]string{}
+	}
+	service.Annotations[withdrawnAnnotation] = now.UTC().Format(time.RFC3339)
+	if err := c.Patch(ctx, service, client.MergeFrom(before)); err != nil {
+		return time.Time{}, fmt.Errorf("withdraw Service %s: %w", plan.GatewayName, err)
+	}
+	return now, nil
+}

@@ -1,0 +1,97 @@
+// Package metrics are the operator's own metrics, served beside controller-runtime's.
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+)
+
+// States of a member in MemberState.
+const (
+	StateReady       = "ready"
+	StateProgressing = "progressing"
+	StateFailing     = "failing"
+	StateStalled     = "stalled"
+	StateUnreachable = "unreachable"
+)
+
+var states = []string{StateReady, StateProgressing, StateFailing, StateStalled, StateUnreachable}
+
+var (
+	phaseDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "meshfleet_reconcile_phase_duration_seconds",
+		Help:    "Time that a phase of a reconciler took.",
+		Buckets: []float64{.005, .025, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"controller", "phase"})
+	memberState = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_member_state",
+		Help: "1 for the state that a member is in, 0 for the others.",
+	}, []string{"namespace", "member", "state"})
+	certificateExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_certificate_expiry_timestamp_seconds",
+		Help: "End of life of a member's intermediate certificate, Unix time.",
+	}, []string{"namespace", "member"})
+	tokenExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_discovery_token_expiry_timestamp_seconds",
+		Help: "End of life of the reader token that a member's peers use, Unix time.",
+	}, []string{"namespace", "member"})
+	discoveryVerified = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_discovery_verified_timestamp_seconds",
+		Help: "When every istiod of a member was last seen to have synced all peers, Unix time. The age of discovery is the time since.",
+	}, []string{"namespace", "member"})
+	writes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meshfleet_member_writes_total",
+		Help: "Objects created, changed or deleted in a member. In steady state it stands still; a rate tells of a fight over an object.",
+	}, []string{"namespace", "member", "component"})
+)
+
+func init() {
+	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, tokenExpiry, discoveryVerified, writes)
+}
+
+// ObservePhase records how long a phase took.
+func ObservePhase(controller, phase string, d time.Duration) {
+	phaseDuration.WithLabelValues(controller, phase).Observe(d.Seconds())
+}
+
+// SetMemberState records the state that a member is in.
+func SetMemberState(member types.NamespacedName, state string) {
+	for _, s := range states {
+		v := 0.0
+		if s == state {
+			v = 1
+		}
+		memberState.WithLabelValues(member.Namespace, member.Name, s).Set(v)
+	}
+}
+
+// SetCertificateExpiry records the end of a member's intermediate.
+func SetCertificateExpiry(member types.NamespacedName, t time.Time) {
+	certificateExpiry.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
+}
+
+// SetTokenExpiry records the end of a member's reader token.
+func SetTokenExpiry(member types.NamespacedName, t time.Time) {
+	tokenExpiry.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
+}
+
+// SetDiscoveryVerified records that all peers were synced at t.
+func SetDiscoveryVerified(member types.NamespacedName, t time.Time) {
+	discoveryVerified.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
+}
+
+// AddWrites counts writes to a member.
+func AddWrites(member types.NamespacedName, component string, n int) {
+	writes.WithLabelValues(member.Namespace, member.Name, component).Add(float64(n))
+}
+
+// Forget drops the series of a member that is gone.
+func Forget(member types.NamespacedName) {
+	labels := prometheus.Labels{"namespace": member.Namespace, "member": member.Name}
+	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{memberState, certificateExpiry, tokenExpiry, discoveryVerified, writes} {
+		v.DeletePartialMatch(labels)
+	}
+}

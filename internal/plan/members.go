@@ -1,0 +1,169 @@
+package plan
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// MembersPlan says which MeshMembers there must be.
+type MembersPlan struct {
+	// Desired are the MeshMembers with their labels and complete specs, by name.
+	Desired []meshv1alpha1.MeshMember
+	// Remove are the names of MeshMembers of members that left.
+	Remove []string
+	// Held are changes of running control planes that are not carried out, by member. A control plane that serves is
+	// never changed in place.
+	Held []Held
+	// Revision and Version are what new members join at.
+	Revision, Version string
+}
+
+// Held is one change that is not carried out.
+type Held struct {
+	// Member is the member's name.
+	Member string
+	// Reason says what differs, for people.
+	Reason string
+}
+
+// Members plans the MeshMembers of an installation from its spec and the MeshMembers that exist.
+func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember) (MembersPlan, error) {
+	p := MembersPlan{Version: inst.Spec.Version, Revision: RevisionName(inst.Spec.Version)}
+	// A mesh that serves keeps its version; members that join later join at that one.
+	if inst.Status.Revision != "" {
+		p.Revision, p.Version = inst.Status.Revision, inst.Status.EffectiveVersion
+	}
+	present := map[string]*meshv1alpha1.MeshMember{}
+	for i := range existing {
+		present[existing[i].Name] = &existing[i]
+	}
+	wanted := map[string]bool{}
+	for i := range inst.Spec.Members {
+		m := &inst.Spec.Members[i]
+		name := MemberName(inst.Name, m.Name)
+		wanted[name] = true
+		desired, held, err := member(inst, m, present[name], p.Version, p.Revision)
+		if err != nil {
+			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
+		}
+		p.Desired = append(p.Desired, desired)
+		if held != "" {
+			p.Held = append(p.Held, Held{Member: m.Name, Reason: held})
+		}
+	}
+	for name := range present {
+		if !wanted[name] {
+			p.Remove = append(p.Remove, name)
+		}
+	}
+	slices.Sort(p.Remove)
+	slices.SortFunc(p.Desired, func(a, b meshv1alpha1.MeshMember) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(p.Held, func(a, b Held) int { return cmp.Compare(a.Member, b.Member) })
+	return p, nil
+}
+
+func member(
+	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, version, revision string,
+) (meshv1alpha1.MeshMember, string, error) {
+	values, err := mergedValues(inst, m)
+	if err != nil {
+		return meshv1alpha1.MeshMember{}, "", err
+	}
+	want := meshv1alpha1.Revision{Name: revision, Version: version, Values: values}
+	held := ""
+	if present != nil && hasServed(present) {
+		running := present.Spec.Revisions[len(present.Spec.Revisions)-1]
+		held = difference(running, meshv1alpha1.Revision{Name: running.Name, Version: inst.Spec.Version, Values: values})
+		want = running
+	}
+	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
+		Name: MemberName(inst.Name, m.Name), Namespace: inst.Namespace, Labels: map[string]string{},
+	}}
+	for k, v := range m.Labels {
+		out.Labels[k] = v
+	}
+	out.Labels[meshv1alpha1.LabelInstallation] = inst.Name
+	out.Labels[meshv1alpha1.LabelMember] = m.Name
+	out.Spec = meshv1alpha1.MeshMemberSpec{
+		Installation:          inst.Name,
+		Cluster:               m.Name,
+		Network:               cmp.Or(m.Network, m.Name),
+		MeshID:                cmp.Or(inst.Spec.MeshID, inst.Name),
+		TrustDomain:           inst.Spec.TrustDomain,
+		ControlPlaneNamespace: inst.Spec.ControlPlaneNamespace,
+		ClusterRef:            m.ClusterRef,
+		APIServer:             m.APIServer,
+		CASecret:              CASecretName(inst.Name, m.Name),
+		Revisions:             []meshv1alpha1.Revision{want},
+		DefaultRevision:       want.Name,
+		Gateway:               inst.Spec.EastWestGateway,
+		DeletionPolicy:        inst.Spec.DeletionPolicy,
+	}
+	for _, t := range slices.Sorted(slices.Values(inst.Spec.DataPlane.Tags)) {
+		out.Spec.Tags = append(out.Spec.Tags, meshv1alpha1.Tag{Name: t, Revision: want.Name})
+	}
+	for _, peer := range inst.Spec.Members {
+		if peer.Name != m.Name {
+			out.Spec.Peers = append(out.Spec.Peers, meshv1alpha1.Peer{Name: peer.Name, ReaderSecret: ReaderSecretName(inst.Name, peer.Name)})
+		}
+	}
+	slices.SortFunc(out.Spec.Peers, func(a, b meshv1alpha1.Peer) int { return cmp.Compare(a.Name, b.Name) })
+	return out, held, nil
+}
+
+// hasServed says whether a control plane of the member has been observed ready. Before that, its values may be
+// corrected in place: nobody uses it.
+func hasServed(m *meshv1alpha1.MeshMember) bool {
+	return slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
+}
+
+func difference(running, wanted meshv1alpha1.Revision) string {
+	switch {
+	case running.Version != wanted.Version:
+		return fmt.Sprintf("spec.version is %s, the control plane that serves is %s", wanted.Version, running.Version)
+	case !sameJSON(running.Values, wanted.Values):
+		return "the control plane values differ from those of the control plane that serves"
+	}
+	return ""
+}
+
+func mergedValues(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member) (*apiextensionsv1.JSON, error) {
+	shared, err := Values(inst.Spec.ControlPlane.Values)
+	if err != nil {
+		return nil, fmt.Errorf("spec.controlPlane.values: %w", err)
+	}
+	own, err := Values(m.Values)
+	if err != nil {
+		return nil, fmt.Errorf("spec.members[%s].values: %w", m.Name, err)
+	}
+	merged := Merge(shared, own)
+	if len(merged) == 0 {
+		return nil, nil
+	}
+	raw, err := json.Marshal(merged)
+	if err != nil {
+		return nil, err
+	}
+	return &apiextensionsv1.JSON{Raw: raw}, nil
+}
+
+// sameJSON compares by content: the API server may reorder keys.
+func sameJSON(a, b *apiextensionsv1.JSON) bool {
+	va, errA := Values(a)
+	vb, errB := Values(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	// Marshalling sorts the keys of maps.
+	ja, errA := json.Marshal(va)
+	jb, errB := json.Marshal(vb)
+	return errA == nil && errB == nil && bytes.Equal(ja, jb)
+}

@@ -1,0 +1,29 @@
+// Package plan decides what the members of a mesh must look like. It is pure: it takes what was read and the time,
+// and returns what to write, without a client, a clock or a logger.
+package plan
+
+import "strings"
+
+// MemberName is the name of the MeshMember of a member.
+func MemberName(installation, member string) string { return installation + "-" + member }
+
+// CASecretName is the name of the hub Secret with a member's intermediate, and of its Certificate.
+func CASecretName(installation, member string) string { return installation + "-" + member + "-ca" }
+
+// ReaderSecretName is the name of the hub Secret with the kubeconfig by which peers read a member.
+func ReaderSecretName(installation, member string) string {
+	return installation + "-" + member + "-reader"
+}
+
+// RootName is the name of the root's Certificate, its Secret and the issuer that signs with it.
+func RootName(installation string) string { return installation + "-root" }
+
+// SelfSignedIssuerName is the name of the issuer that signs the root with its own key.
+func SelfSignedIssuerName(installation string) string { return installation + "-selfsigned" }
+
+// RevisionName is the name of the first revision of a version: dots are not allowed in it.
+func RevisionName(version string) string { return strings.ReplaceAll(version, ".", "-") }
+
+// GatewayName is the name of the east-west gateway's Deployment and Service in a member. It is the one that Istio's
+// own guides use, so that what people read elsewhere fits.
+const GatewayName = "istio-eastwestgateway"

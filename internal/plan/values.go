@@ -1,0 +1,103 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// Values reads a values field. Empty is an empty map. Error: the field is not a map.
+func Values(raw *apiextensionsv1.JSON) (map[string]any, error) {
+	values := map[string]any{}
+	if raw == nil || len(raw.Raw) == 0 {
+		return values, nil
+	}
+	if err := json.Unmarshal(raw.Raw, &values); err != nil {
+		return nil, fmt.Errorf("values must be a map of the chart's values: %w", err)
+	}
+	return values, nil
+}
+
+// Merge lays over on base, map by map; anything else in over replaces what base has. Neither is changed.
+func Merge(base, over map[string]any) map[string]any {
+	out := maps.Clone(base)
+	if out == nil {
+		out = map[string]any{}
+	}
+	for k, v := range over {
+		a, aIsMap := out[k].(map[string]any)
+		b, bIsMap := v.(map[string]any)
+		if aIsMap && bIsMap {
+			out[k] = Merge(a, b)
+			continue
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// IstiodValues are the values of the istiod chart for one revision of a member: the user's with the operator's own on
+// top. Two of these make a later rotation of the root possible without restarting anything, and work only if they are
+// on from the first revision: istiod hands out several roots, and proxies subscribe to changes of the bundle.
+func IstiodValues(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (map[string]any, error) {
+	user, err := Values(r.Values)
+	if err != nil {
+		return nil, err
+	}
+	return Merge(user, map[string]any{
+		"revision": r.Name,
+		"env":      map[string]any{"ISTIO_MULTIROOT_MESH": "true"},
+		"global": map[string]any{
+			"meshID":         m.MeshID,
+			"network":        m.Network,
+			"istioNamespace": m.ControlPlaneNamespace,
+			"multiCluster":   map[string]any{"clusterName": m.Cluster},
+		},
+		"meshConfig": map[string]any{
+			"trustDomain": m.TrustDomain,
+			"defaultConfig": map[string]any{
+				"proxyMetadata": map[string]any{"PROXY_CONFIG_XDS_AGENT": "true"},
+			},
+		},
+	}), nil
+}
+
+// BaseValues are the values of the base chart. Its default validator must point at a revision that lives, else every
+// write of Istio configuration is refused once that webhook fails closed.
+func BaseValues(m *meshv1alpha1.MeshMemberSpec) map[string]any {
+	return map[string]any{
+		"defaultRevision": m.DefaultRevision,
+		"global":          map[string]any{"istioNamespace": m.ControlPlaneNamespace},
+	}
+}
+
+// GatewayValues are the values of the gateway chart for a member's east-west gateway.
+func GatewayValues(m *meshv1alpha1.MeshMemberSpec) (map[string]any, error) {
+	user, err := Values(m.Gateway.Values)
+	if err != nil {
+		return nil, err
+	}
+	annotations := map[string]any{}
+	for k, v := range m.Gateway.Service.Annotations {
+		annotations[k] = v
+	}
+	return Merge(user, map[string]any{
+		"name":           GatewayName,
+		"revision":       m.DefaultRevision,
+		"networkGateway": m.Network,
+		"autoscaling": map[string]any{
+			"enabled":     true,
+			"minReplicas": max(m.Gateway.Replicas.Min, 1),
+			"maxReplicas": max(m.Gateway.Replicas.Max, m.Gateway.Replicas.Min, 1),
+		},
+		"env": map[string]any{"ISTIO_META_REQUESTED_NETWORK_VIEW": m.Network},
+		"service": map[string]any{
+			"type":        "LoadBalancer",
+			"annotations": annotations,
+		},
+	}), nil
+}

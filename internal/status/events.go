@@ -1,0 +1,47 @@
+package status
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// RecordMember writes an event for each transition between two states of a MeshMember.
+func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
+	conditions(r, after, before.Status.Conditions, after.Status.Conditions, "Reconcile")
+	if before.Status.Gateway.Announced == nil && after.Status.Gateway.Announced != nil {
+		r.Eventf(after, nil, corev1.EventTypeNormal, "GatewayAnnounced", "Announce",
+			"Announced the east-west gateway at %s to peers", after.Status.Gateway.Address)
+	}
+}
+
+// RecordInstallation writes an event for each transition between two states of a MeshInstallation.
+func RecordInstallation(r events.EventRecorder, before, after *meshv1alpha1.MeshInstallation) {
+	conditions(r, after, before.Status.Conditions, after.Status.Conditions, "Reconcile")
+	if before.Status.EffectiveVersion == "" && after.Status.EffectiveVersion != "" {
+		r.Eventf(after, nil, corev1.EventTypeNormal, "VersionInForce", "Install",
+			"First control plane of Istio %s served", after.Status.EffectiveVersion)
+	}
+}
+
+// conditions writes an event when Ready or Reachable changes, or Stalled gets another reason.
+func conditions(r events.EventRecorder, object runtime.Object, before, after []metav1.Condition, action string) {
+	for _, kind := range []string{meshv1alpha1.ConditionReady, meshv1alpha1.ConditionReachable, meshv1alpha1.ConditionStalled} {
+		was, is := meta.FindStatusCondition(before, kind), meta.FindStatusCondition(after, kind)
+		if is == nil || was != nil && was.Status == is.Status && (kind != meshv1alpha1.ConditionStalled || was.Reason == is.Reason) {
+			continue
+		}
+		switch {
+		case kind == meshv1alpha1.ConditionStalled:
+			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Stalled: %s", is.Message)
+		case is.Status == metav1.ConditionTrue:
+			r.Eventf(object, nil, corev1.EventTypeNormal, "Became"+kind, action, "Became %s: %s", kind, is.Message)
+		case was != nil && was.Status == metav1.ConditionTrue:
+			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Was %s no longer: %s", kind, is.Message)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+// Package status turns the outcomes of phases into conditions. It is the only place that sets conditions.
+package status
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/phase"
+)
+
+// maxMessage bounds a condition's message in characters, far below the API's limit, so that status stays small.
+const maxMessage = 1024
+
+// Outcome is how the phase behind one condition ended.
+type Outcome struct {
+	// Type is the condition that the phase decides. Empty: it only counts for Ready.
+	Type string
+	// Result of the phase.
+	Result phase.Result
+	// Unknown says that the member could not be asked: the condition is Unknown, never False.
+	Unknown bool
+}
+
+// Set writes the conditions that follow from the outcomes: one for each outcome's type, Ready from the worst of them,
+// and Reconciling or Stalled, which exist only when True.
+func Set(conditions *[]metav1.Condition, generation int64, outcomes []Outcome, now time.Time) {
+	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
+		meta.SetStatusCondition(conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: shorten(message), ObservedGeneration: generation,
+			LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+		})
+	}
+	for _, o := range outcomes {
+		if o.Type == "" {
+			continue
+		}
+		s := metav1.ConditionFalse
+		switch {
+		case o.Unknown:
+			s = metav1.ConditionUnknown
+		case o.Result.Kind == phase.Done:
+			s = metav1.ConditionTrue
+		}
+		set(o.Type, s, o.Result.Reason, o.Result.Text())
+	}
+	worst := Worst(outcomes)
+	reason, message := worst.Result.Reason, worst.Result.Text()
+	if worst.Result.Kind != phase.Wait && worst.Result.Kind != phase.Retry {
+		meta.RemoveStatusCondition(conditions, meshv1alpha1.ConditionReconciling)
+	}
+	if worst.Result.Kind != phase.Stalled {
+		meta.RemoveStatusCondition(conditions, meshv1alpha1.ConditionStalled)
+	}
+	switch worst.Result.Kind {
+	case phase.Done:
+		set(meshv1alpha1.ConditionReady, metav1.ConditionTrue, meshv1alpha1.ReasonReady, message)
+	case phase.Wait:
+		set(meshv1alpha1.ConditionReady, metav1.ConditionUnknown, reason, message)
+		set(meshv1alpha1.ConditionReconciling, metav1.ConditionTrue, reason, message)
+	case phase.Retry:
+		ready := metav1.ConditionFalse
+		if worst.Unknown {
+			ready = metav1.ConditionUnknown
+		}
+		set(meshv1alpha1.ConditionReady, ready, reason, message)
+		set(meshv1alpha1.ConditionReconciling, metav1.ConditionTrue, reason, message)
+	case phase.Stalled:
+		set(meshv1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+		set(meshv1alpha1.ConditionStalled, metav1.ConditionTrue, reason, message)
+	}
+}
+
+// Worst is the outcome that Ready speaks of: the first of the worst kind.
+func Worst(outcomes []Outcome) Outcome {
+	if len(outcomes) == 0 {
+		return Outcome{}
+	}
+	return slices.MaxFunc(outcomes, func(a, b Outcome) int { return int(a.Result.Kind) - int(b.Result.Kind) })
+}
+
+// Next is when to look again: the soonest of the outcomes' times, zero for never.
+func Next(outcomes []Outcome) time.Duration {
+	var next time.Duration
+	for _, o := range outcomes {
+		if a := o.Result.After; a > 0 && (next == 0 || a < next) {
+			next = a
+		}
+	}
+	return next
+}
+
+func shorten(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return s[:maxMessage-3] + "..."
+}

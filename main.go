@@ -1,0 +1,169 @@
+// Command meshfleet is the operator: it runs on the hub and keeps one service mesh over many clusters.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/controllers"
+	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/webhooks"
+)
+
+// settings are the operator's flags.
+type settings struct {
+	leaderElect             bool
+	metricsAddress          string
+	healthAddress           string
+	webhookCerts            string
+	chartsDir               string
+	namespace               string
+	probeInterval, downTime time.Duration
+}
+
+func parseFlags() settings {
+	s := settings{}
+	flag.BoolVar(&s.leaderElect, "leader-elect", false, "Run only while holding the leader lease, so that several replicas can wait.")
+	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the authenticated metrics endpoint (HTTPS); 0 switches it off.")
+	flag.StringVar(&s.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
+	flag.StringVar(&s.webhookCerts, "webhook-cert-path", "/tmp/k8s-webhook-server/serving-certs", "Directory with tls.crt and tls.key of the admission webhook.")
+	flag.StringVar(&s.chartsDir, "charts-dir", "/charts", "Directory of Istio's charts, <version>/<chart>/.")
+	flag.StringVar(&s.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "Namespace of MeshInstallations and of their Secrets. Default: the pod's own.")
+	flag.DurationVar(&s.probeInterval, "member-probe-interval", 10*time.Second, "How often each member's API server is asked whether it is there.")
+	flag.DurationVar(&s.downTime, "member-down-after", 20*time.Second, "How long a member may be silent before it counts as unreachable.")
+	options := zap.Options{}
+	options.BindFlags(flag.CommandLine)
+	flag.Parse()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&options)))
+	return s
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, certmanagerv1.AddToScheme, networkingv1.AddToScheme, meshv1alpha1.AddToScheme,
+	} {
+		utilruntime.Must(add(scheme))
+	}
+	return scheme
+}
+
+func main() {
+	s := parseFlags()
+	if err := run(ctrl.SetupSignalHandler(), s); err != nil {
+		ctrl.Log.Error(err, "Operator stopped")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s settings) error {
+	if s.namespace == "" {
+		return fmt.Errorf("set --namespace or POD_NAMESPACE to the namespace of the MeshInstallations")
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the hub's API server: %w", err)
+	}
+	scheme := newScheme()
+	provider := fleet.NewProvider(fleet.Options{
+		Local: config, Scheme: scheme, ManagedLabel: labels.SelectorFromSet(apply.ManagedLabels()),
+		ProbeInterval: s.probeInterval, DownAfter: s.downTime,
+	})
+	mgr, err := mcmanager.New(config, provider, managerOptions(s, scheme))
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	if err := register(ctx, mgr, provider, config, s); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
+	return ctrl.Options{
+		Scheme: scheme,
+		Cache: cache.Options{
+			// The operator may read Secrets of its own namespace only.
+			DefaultNamespaces: map[string]cache.Config{s.namespace: {}},
+		},
+		LeaderElection:          s.leaderElect,
+		LeaderElectionID:        "meshfleet.mesh.meshfleet.io",
+		LeaderElectionNamespace: s.namespace,
+		// A successor need not wait for the lease to run out after an orderly stop.
+		LeaderElectionReleaseOnCancel: true,
+		HealthProbeBindAddress:        s.healthAddress,
+		Metrics: metricsserver.Options{
+			BindAddress: s.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		WebhookServer: webhook.NewServer(webhook.Options{CertDir: s.webhookCerts}),
+	}
+}
+
+func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provider, config *rest.Config, s settings) error {
+	local := mgr.GetLocalManager()
+	hubUID, err := hubUID(ctx, config, local.GetScheme())
+	if err != nil {
+		return err
+	}
+	library := charts.NewLibrary(s.chartsDir)
+	if err := (&controllers.MeshInstallationReconciler{
+		Client: local.GetClient(), Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
+	}).SetupWithManager(local); err != nil {
+		return err
+	}
+	if err := (&controllers.MeshMemberReconciler{
+		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, ListClusters: xds.Clusters,
+		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
+	}).SetupWithManager(mgr, provider); err != nil {
+		return err
+	}
+	if err := webhooks.SetupWithManager(local, library); err != nil {
+		return fmt.Errorf("set up the admission webhook: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
+		return fmt.Errorf("add the health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("webhook", local.GetWebhookServer().StartedChecker()); err != nil {
+		return fmt.Errorf("add the readiness check: %w", err)
+	}
+	return nil
+}
+
+// hubUID identifies the hub: the UID of its kube-system namespace lives as long as the cluster.
+func hubUID(ctx context.Context, config *rest.Config, scheme *runtime.Scheme) (string, error) {
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return "", fmt.Errorf("make a client for the hub: %w", err)
+	}
+	ns := &corev1.Namespace{}
+	if err := c.Get(ctx, client.ObjectKey{Name: "kube-system"}, ns); err != nil {
+		return "", fmt.Errorf("identify the hub: %w", err)
+	}
+	return string(ns.UID), nil
+}
