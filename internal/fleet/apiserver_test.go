@@ -54,7 +54,7 @@ func (s *apiServer) start() {
 		s.t.Fatalf("listen: %v", err)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	server.Listener.Close()
+	_ = server.Listener.Close()
 	server.Listener = listener
 	server.EnableHTTP2 = true
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {

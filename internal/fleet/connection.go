@@ -42,8 +42,6 @@ type Member struct {
 type facts struct {
 	version string
 	uid     string
-	// answered is when a probe last succeeded. Only the goroutine of the member uses it.
-	answered time.Time
 }
 
 // connection is one transport to a member and everything that uses it.

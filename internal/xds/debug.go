@@ -122,7 +122,7 @@ func askPort(ctx context.Context, cfg *rest.Config, namespace, pod string, port 
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("HTTP status %d", resp.StatusCode)
 	}

@@ -126,7 +126,7 @@ func (c *cluster) forward() httpstream.NewStreamHandler {
 }
 
 func (c *cluster) pipe(failure, data httpstream.Stream) {
-	defer failure.Close()
+	defer func() { _ = failure.Close() }()
 	port := data.Headers().Get(corev1.PortHeader)
 	backend, err := net.Dial("tcp", c.ports[port])
 	if c.ports[port] == "" || err != nil {
@@ -134,7 +134,7 @@ func (c *cluster) pipe(failure, data httpstream.Stream) {
 		_ = data.Reset()
 		return
 	}
-	defer backend.Close()
+	defer func() { _ = backend.Close() }()
 	go func() {
 		_, _ = io.Copy(backend, data)
 		_ = backend.Close()

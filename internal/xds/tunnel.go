@@ -83,12 +83,12 @@ func dialSPDY(ctx context.Context, cfg *rest.Config, target *url.URL) (net.Conn,
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		return nil, refusal(resp)
 	}
 	stream, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
-		resp.Body.Close()
+		_ = resp.Body.Close()
 		return nil, errors.New("the upgraded connection cannot be written to")
 	}
 	return upgraded{ReadWriteCloser: stream}, nil
