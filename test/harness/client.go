@@ -63,8 +63,10 @@ type Request struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// Timeout of each. Default: 10 s.
 	Timeout time.Duration `json:"-"`
-	// Count of requests, one after the other. Default: 1.
+	// Count of requests. Default: 1.
 	Count int `json:"count,omitempty"`
+	// Concurrency is how many are on their way at a time. Default: 1.
+	Concurrency int `json:"concurrency,omitempty"`
 	// NewConnection closes the connection after each.
 	NewConnection bool `json:"newConnection,omitempty"`
 }

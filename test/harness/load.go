@@ -54,7 +54,7 @@ func (c Client) StartLoad(ctx context.Context, url string, perSecond int) (*Load
 	if err != nil {
 		return nil, err
 	}
-	in := map[string]any{"url": url, "rps": perSecond, "timeout": "5s"}
+	in := map[string]any{"url": url, "rps": perSecond, "timeout": "5s", "duration": "1h"}
 	var out struct {
 		ID string `json:"id"`
 	}

@@ -44,10 +44,10 @@ func Egress(ctx context.Context, env *harness.Env) (err error) {
 	}
 	open := func(ctx context.Context) error {
 		for _, m := range env.Members() {
-			if err := awaitEgress(ctx, env.Guest(m), listed, true); err != nil {
+			if err := awaitEgress(ctx, env, env.Guest(m), listed, true); err != nil {
 				return err
 			}
-			if err := awaitEgress(ctx, env.Guest(m), unlisted, true); err != nil {
+			if err := awaitEgress(ctx, env, env.Guest(m), unlisted, true); err != nil {
 				return err
 			}
 		}
@@ -63,13 +63,12 @@ func Egress(ctx context.Context, env *harness.Env) (err error) {
 	}
 	body := func() error {
 		for _, m := range env.Members() {
-			if err := awaitEgress(ctx, env.Guest(m), unlisted, false); err != nil {
+			if err := awaitEgress(ctx, env, env.Guest(m), unlisted, false); err != nil {
 				return err
 			}
-			if err := awaitEgress(ctx, env.Guest(m), listed, true); err != nil {
+			if err := awaitEgress(ctx, env, env.Guest(m), listed, true); err != nil {
 				return err
 			}
-			env.Logf("  from %s: %s reached, unlisted %s blocked", m, listedHost, unlistedIP)
 		}
 		return nil
 	}
@@ -77,7 +76,7 @@ func Egress(ctx context.Context, env *harness.Env) (err error) {
 }
 
 // awaitEgress waits until several requests in a row reach the outside, or until none does.
-func awaitEgress(ctx context.Context, from harness.Client, request harness.Request, wantReached bool) error {
+func awaitEgress(ctx context.Context, env *harness.Env, from harness.Client, request harness.Request, wantReached bool) error {
 	request.Count = 3
 	what := fmt.Sprintf("%s to reach %s: %v", from, request.URL, wantReached)
 	return harness.Await(ctx, what, effectDeadline, func(ctx context.Context) (bool, string, error) {
@@ -90,6 +89,7 @@ func awaitEgress(ctx context.Context, from harness.Client, request harness.Reque
 				return false, a.String() + " " + a.Body, nil
 			}
 		}
+		env.Logf("  %s to %s: %s", from, request.URL, answers[0])
 		return true, "", nil
 	})
 }

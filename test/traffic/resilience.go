@@ -64,10 +64,11 @@ func Retries(ctx context.Context, env *harness.Env) error {
 // Timeout shows that a VirtualService's timeout cuts off an answer that takes too long, in and across clusters.
 func Timeout(ctx context.Context, env *harness.Env) error {
 	const delay, patience = 2 * time.Second, 1500 * time.Millisecond
+	const batch = 8
 	request := harness.Request{
 		URL:     harness.EchoURL("/?delay=" + delay.String()),
 		Headers: map[string]string{checkHeader: "timeout"},
-		Count:   4,
+		Count:   batch, Concurrency: batch,
 	}
 	await := func(ctx context.Context, what string, holds func(harness.Answer) bool) error {
 		for _, from := range env.Members() {
@@ -82,6 +83,7 @@ func Timeout(ctx context.Context, env *harness.Env) error {
 						return false, a.String(), nil
 					}
 				}
+				env.Logf("  %s: %d of %d, the first with %s", what, batch, batch, answers[0])
 				return true, "", nil
 			})
 			if err != nil {
