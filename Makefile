@@ -9,6 +9,8 @@ GO ?= go
 # The clusters of lab-up, and the Istio release (or releases, separated by commas) whose images it loads.
 CLUSTERS ?= hub,east,west
 ISTIO ?= 1.29.1
+# More flags of labctl up.
+LABFLAGS ?= --cert-manager-on hub
 # The name that the image gets.
 IMAGE ?= meshfleet/meshfleet:dev
 # Where the generators write; make verify-generated points it elsewhere.
@@ -38,7 +40,7 @@ demo-down: lab-down ## Remove everything that the demo started
 
 .PHONY: lab-up
 lab-up: labctl ## Bring up the lab's clusters (CLUSTERS=hub,east,west ISTIO=1.29.1)
-	bin/labctl up --clusters $(CLUSTERS) --istio $(ISTIO)
+	bin/labctl up --clusters $(CLUSTERS) --istio $(ISTIO) $(LABFLAGS)
 
 .PHONY: lab-down
 lab-down: labctl ## Remove the lab's clusters
@@ -87,7 +89,7 @@ generate: manifests ## Write everything that is generated: deep copies, manifest
 	@mkdir -p $(OUT)/api/v1alpha1 $(OUT)/docs
 	$(TOOL) controller-gen object paths=./api/... output:object:dir=$(OUT)/api/v1alpha1
 	$(TOOL) crd-ref-docs --log-level=WARN --renderer=markdown --config=hack/api-docs/config.yaml \
-	  --templates-dir=hack/api-docs/templates --source-path=api/v1alpha1 --output-path=$(OUT)/docs/api-reference.md
+	  --source-path=api/v1alpha1 --output-path=$(OUT)/docs/api-reference.md
 
 .PHONY: manifests
 manifests: member-rbac ## Write CRDs, the operator's role and the webhook configuration from the markers in the code
