@@ -137,14 +137,14 @@ func report(env *harness.Env, contestants []*contestant) error {
 	base := median(contestants[0].times)
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TWO MEMBERS, TIME TO READY\tMEDIAN\tALL ROUNDS\tOPERATOR / THIS")
+	_, _ = fmt.Fprintln(w, "TWO MEMBERS, TIME TO READY\tMEDIAN\tALL ROUNDS\tOPERATOR / THIS")
 	for _, c := range contestants {
 		all := make([]string, 0, len(c.times))
 		for _, d := range c.times {
 			all = append(all, fmt.Sprintf("%.1f", d.Seconds()))
 		}
 		m := median(c.times)
-		fmt.Fprintf(w, "%s\t%.1f s\t%s\t%.2f\n", c.name, m.Seconds(), strings.Join(all, " "), base.Seconds()/m.Seconds())
+		_, _ = fmt.Fprintf(w, "%s\t%.1f s\t%s\t%.2f\n", c.name, m.Seconds(), strings.Join(all, " "), base.Seconds()/m.Seconds())
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the table: %w", err)

@@ -41,7 +41,7 @@ func deleteRoots(ctx context.Context, c *harness.Cluster) error {
 		return fmt.Errorf("list the roots: %w", err)
 	}
 	for i := range configMaps.Items {
-		if err := c.Client.Delete(ctx, &configMaps.Items[i]); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(c.Client.Delete(ctx, &configMaps.Items[i])); err != nil {
 			return fmt.Errorf("delete a root: %w", err)
 		}
 	}

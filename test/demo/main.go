@@ -14,17 +14,22 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	env, err := harness.New(harness.Options{})
-	if err == nil {
-		err = run(ctx, env)
-		if err != nil {
-			env.Dump(ctx, "demo")
-		}
-	}
-	if err != nil {
+	if err := demo(); err != nil {
 		fmt.Fprintf(os.Stderr, "\ndemo failed: %v\n", err)
 		os.Exit(1)
 	}
+}
+
+func demo() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	env, err := harness.New(harness.Options{})
+	if err != nil {
+		return err
+	}
+	if err := run(ctx, env); err != nil {
+		env.Dump(ctx, "demo")
+		return err
+	}
+	return nil
 }

@@ -70,7 +70,7 @@ func (e *Env) Writes(cluster, identity string, from, to time.Time) (writes []Aud
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the audit log of cluster %q: %w", cluster, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	scanner := bufio.NewScanner(f)
 	scanner.Buffer(nil, 4<<20)
 	for scanner.Scan() {

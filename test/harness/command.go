@@ -18,7 +18,7 @@ func (e *Env) run(ctx context.Context, prefix, name string, args ...string) erro
 	cmd.Stdout = &teeWriter{a: w, b: &tail}
 	cmd.Stderr = cmd.Stdout
 	err := cmd.Run()
-	w.Close()
+	_ = w.Close()
 	<-done
 	if err != nil {
 		return fmt.Errorf("%s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, tail.String())

@@ -118,7 +118,7 @@ func (e *Env) RemoveMember(ctx context.Context, name string) error {
 // DeleteMesh deletes the MeshInstallation and waits until it is gone, which is when every member is clean.
 func (e *Env) DeleteMesh(ctx context.Context, deadline time.Duration) error {
 	m := &meshv1alpha1.MeshInstallation{ObjectMeta: metav1.ObjectMeta{Namespace: e.Mesh.Namespace, Name: e.Mesh.Name}}
-	if err := e.Hub.Client.Delete(ctx, m); client.IgnoreNotFound(err) != nil {
+	if err := client.IgnoreNotFound(e.Hub.Client.Delete(ctx, m)); err != nil {
 		return fmt.Errorf("delete MeshInstallation %s: %w", e.Mesh, err)
 	}
 	watch := newConditionWatch(e)

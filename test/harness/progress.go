@@ -11,14 +11,14 @@ import (
 func (e *Env) Logf(format string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	fmt.Fprintf(e.opts.Out, "%7.1fs  %s\n", time.Since(e.start).Seconds(), fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(e.opts.Out, "%7.1fs  %s\n", time.Since(e.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // Printf prints without a time, for tables and proofs.
 func (e *Env) Printf(format string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	fmt.Fprintf(e.opts.Out, format, args...)
+	_, _ = fmt.Fprintf(e.opts.Out, format, args...)
 }
 
 // Step runs one named step and prints how long it took.

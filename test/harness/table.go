@@ -16,7 +16,7 @@ func (e *Env) PrintMembers(ctx context.Context, ready Readiness) error {
 	}
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MEMBER\tVERSION\tREVISION\tGATEWAY\tROOT\tPEERS SYNCED\tREADY AFTER")
+	_, _ = fmt.Fprintln(w, "MEMBER\tVERSION\tREVISION\tGATEWAY\tROOT\tPEERS SYNCED\tREADY AFTER")
 	for _, m := range members {
 		version := ""
 		for _, r := range m.Status.Revisions {
@@ -24,7 +24,7 @@ func (e *Env) PrintMembers(ctx context.Context, ready Readiness) error {
 				version = r.Version
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Spec.Cluster, version, m.Spec.DefaultRevision,
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Spec.Cluster, version, m.Spec.DefaultRevision,
 			m.Status.Gateway.Address, ShortFingerprints(m.Status.Trust.RootFingerprints), m.Status.Discovery.Synced,
 			ready.Members[m.Spec.Cluster].Round(100*time.Millisecond))
 	}

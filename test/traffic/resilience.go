@@ -70,9 +70,9 @@ func Timeout(ctx context.Context, env *harness.Env) error {
 		Headers: map[string]string{checkHeader: "timeout"},
 		Count:   batch, Concurrency: batch,
 	}
-	await := func(ctx context.Context, what string, holds func(harness.Answer) bool) error {
+	await := func(ctx context.Context, want string, holds func(harness.Answer) bool) error {
 		for _, from := range env.Members() {
-			what := fmt.Sprintf("%s from %s", what, from)
+			what := fmt.Sprintf("%s from %s", want, from)
 			err := harness.Await(ctx, what, effectDeadline, func(ctx context.Context) (bool, string, error) {
 				answers, err := env.Client(from).Send(ctx, request)
 				if err != nil {
