@@ -143,7 +143,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err
 	}
-	if err := webhooks.SetupWithManager(local, library); err != nil {
+	if err := webhooks.SetupWithManager(local, library, s.namespace); err != nil {
 		return fmt.Errorf("set up the admission webhook: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {

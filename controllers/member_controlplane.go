@@ -135,6 +135,9 @@ func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Resu
 			return failed(err)
 		}
 	}
+	if err := r.watchGateways(ctx, s); err != nil {
+		return failed(err)
+	}
 	if err := r.retireRevisions(ctx, s, wanted); err != nil {
 		return failed(err)
 	}

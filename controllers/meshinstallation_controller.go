@@ -50,8 +50,9 @@ func (r *MeshInstallationReconciler) Reconcile(ctx context.Context, req ctrl.Req
 		return r.remove(ctx, inst, members.Items)
 	}
 	if controllerutil.AddFinalizer(inst, meshv1alpha1.Finalizer) {
-		// The status follows in the pass that this write causes.
-		return ctrl.Result{}, ignoreGone(r.Client.Update(ctx, inst))
+		if err := r.Client.Update(ctx, inst); err != nil {
+			return ctrl.Result{}, ignoreGone(err)
+		}
 	}
 	before := inst.DeepCopy()
 	return r.finish(ctx, before, inst, r.converge(ctx, inst, members.Items))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,7 +67,8 @@ type MeshMemberReconciler struct {
 	// Now is the clock.
 	Now func() time.Time
 
-	members sync.Map // types.NamespacedName → *memberState
+	members sync.Map     // types.NamespacedName → *memberState
+	enqueue atomic.Value // func(types.NamespacedName)
 }
 
 // memberState is what the reconciler keeps in memory for a member. Losing it costs reads, nothing else.
@@ -74,6 +76,7 @@ type memberState struct {
 	connection *fleet.Member
 	applier    *apply.Applier
 	verified   verification
+	watching   bool
 }
 
 // scope is one pass over one member.

@@ -19,16 +19,20 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 	mcbuilder "sigs.k8s.io/multicluster-runtime/pkg/builder"
 	mchandler "sigs.k8s.io/multicluster-runtime/pkg/handler"
 	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
@@ -76,6 +80,37 @@ func (r *MeshInstallationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
+// istioEvents keeps the queue for the watches of Istio's kinds, which start only when their CRDs are installed.
+func (r *MeshMemberReconciler) istioEvents(_ context.Context, q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) error {
+	r.enqueue.Store(func(key types.NamespacedName) { q.Add(request(key)) })
+	return nil
+}
+
+// watchGateways watches our Istio Gateways in a member, once for each connection. It cannot be watched from the start as
+// the other kinds: a cluster cannot be engaged with a kind that it does not have. Precondition: the CRDs are applied.
+func (r *MeshMemberReconciler) watchGateways(ctx context.Context, s *scope) error {
+	enqueue, ok := r.enqueue.Load().(func(types.NamespacedName))
+	if !ok || s.state.watching {
+		return nil
+	}
+	gateway := &metav1.PartialObjectMetadata{}
+	gateway.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
+	informer, err := s.state.connection.Cluster.GetCache().GetInformer(ctx, gateway, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watch Istio Gateways: %w", err)
+	}
+	key := s.key
+	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc:    func(any, bool) { enqueue(key) },
+		UpdateFunc: func(any, any) { enqueue(key) },
+		DeleteFunc: func(any) { enqueue(key) },
+	}); err != nil {
+		return fmt.Errorf("watch Istio Gateways: %w", err)
+	}
+	s.state.watching = true
+	return nil
+}
+
 // watchedInMembers are the kinds of what the operator makes in members. The caches hold metadata of our objects only.
 func watchedInMembers() []client.Object {
 	return []client.Object{
@@ -83,7 +118,7 @@ func watchedInMembers() []client.Object {
 		&autoscalingv2.HorizontalPodAutoscaler{}, &policyv1.PodDisruptionBudget{},
 		&rbacv1.Role{}, &rbacv1.RoleBinding{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},
 		&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{},
-		&apiextensionsv1.CustomResourceDefinition{}, &networkingv1.Gateway{},
+		&apiextensionsv1.CustomResourceDefinition{},
 	}
 }
 
@@ -100,6 +135,7 @@ func (r *MeshMemberReconciler) SetupWithManager(mgr mcmanager.Manager, provider 
 		Watches(&meshv1alpha1.MeshMember{}, toHub(r.siblings), hubOnly(), notMembers).
 		Watches(&corev1.Secret{}, toHub(r.usersOfSecret), hubOnly(), notMembers).
 		WatchesRawSource(fleet.Changes(provider, request)).
+		WatchesRawSource(source.TypedFunc[mcreconcile.Request](r.istioEvents)).
 		WithOptions(controller.TypedOptions[mcreconcile.Request]{
 			RateLimiter: rateLimiter[mcreconcile.Request](), MaxConcurrentReconciles: Concurrency,
 		})

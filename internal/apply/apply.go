@@ -89,9 +89,18 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 			return nil, err
 		}
 	}
-	wrote, err := a.applyAll(ctx, c)
-	if err != nil || c.Shared {
-		return wrote, err
+	var wrote []string
+	for _, objects := range stages(c.Objects) {
+		stage := c
+		stage.Objects = objects
+		w, err := a.applyAll(ctx, stage)
+		wrote = append(wrote, w...)
+		if err != nil {
+			return wrote, err
+		}
+	}
+	if c.Shared {
+		return wrote, nil
 	}
 	for _, ref := range inventory.References {
 		if slices.Contains(wanted, ref) {
@@ -103,6 +112,21 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 		wrote = append(wrote, "deleted "+ref.String())
 	}
 	return wrote, a.writeInventory(ctx, inventory, wanted)
+}
+
+// stages orders what depends on other objects of its component after them: the API server checks a binding against its
+// role, and pods should find their account, permissions and configuration.
+func stages(objects []*unstructured.Unstructured) [2][]*unstructured.Unstructured {
+	var out [2][]*unstructured.Unstructured
+	for _, o := range objects {
+		i := 0
+		switch o.GetKind() {
+		case "RoleBinding", "ClusterRoleBinding", "Deployment":
+			i = 1
+		}
+		out[i] = append(out[i], o)
+	}
+	return out
 }
 
 func (a *Applier) applyAll(ctx context.Context, c Component) ([]string, error) {

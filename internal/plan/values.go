@@ -94,7 +94,6 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec) (map[string]any, error) {
 			"minReplicas": max(m.Gateway.Replicas.Min, 1),
 			"maxReplicas": max(m.Gateway.Replicas.Max, m.Gateway.Replicas.Min, 1),
 		},
-		"env": map[string]any{"ISTIO_META_REQUESTED_NETWORK_VIEW": m.Network},
 		"service": map[string]any{
 			"type":        "LoadBalancer",
 			"annotations": annotations,

@@ -57,7 +57,7 @@ func Set(conditions *[]metav1.Condition, generation int64, outcomes []Outcome, n
 	}
 	switch worst.Result.Kind {
 	case phase.Done:
-		set(meshv1alpha1.ConditionReady, metav1.ConditionTrue, meshv1alpha1.ReasonReady, message)
+		set(meshv1alpha1.ConditionReady, metav1.ConditionTrue, meshv1alpha1.ReasonReady, "everything that the spec asks for holds")
 	case phase.Wait:
 		set(meshv1alpha1.ConditionReady, metav1.ConditionUnknown, reason, message)
 		set(meshv1alpha1.ConditionReconciling, metav1.ConditionTrue, reason, message)
