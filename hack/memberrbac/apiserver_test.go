@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
+)
+
+// TestCredentialInstallsIstio asks a real API server, because only it knows all rules against escalation: with the
+// role, and nothing else, a credential can apply everything that the charts contain.
+func TestCredentialInstallsIstio(t *testing.T) {
+	_, member := startAPIServer(t)
+	ctx := context.Background()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}}
+	if err := member.Create(ctx, namespace); err != nil {
+		t.Fatalf("create the control plane's namespace: %v", err)
+	}
+	for _, version := range istioversion.Supported() {
+		t.Run(version, func(t *testing.T) {
+			for _, o := range chartObjects(t, version) {
+				if err := member.Patch(ctx, o, client.Apply, client.FieldOwner("test"), client.ForceOwnership); err != nil { //nolint:staticcheck // unstructured objects have no apply configuration
+					t.Errorf("apply %s %s: %v", o.GetKind(), o.GetName(), err)
+				}
+			}
+			for _, o := range chartObjects(t, version) {
+				if o.GetKind() == "CustomResourceDefinition" {
+					continue
+				}
+				if err := member.Delete(ctx, o); err != nil {
+					t.Errorf("delete %s %s: %v", o.GetKind(), o.GetName(), err)
+				}
+			}
+		})
+	}
+}
+
+// TestCredentialIsLimited shows what a stolen credential cannot do directly.
+func TestCredentialIsLimited(t *testing.T) {
+	admin, member := startAPIServer(t)
+	ctx := context.Background()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "default"}}
+	if err := admin.Create(ctx, account); err != nil {
+		t.Fatal(err)
+	}
+	object := func(kind, apiVersion, name string, content map[string]any) *unstructured.Unstructured {
+		o := &unstructured.Unstructured{Object: content}
+		o.SetKind(kind)
+		o.SetAPIVersion(apiVersion)
+		o.SetName(name)
+		return o
+	}
+	const rbac = "rbac.authorization.k8s.io/v1"
+	tests := map[string]func() error{
+		"make a role with a wildcard": func() error {
+			return member.Create(ctx, object("ClusterRole", rbac, "all", map[string]any{"rules": []any{
+				map[string]any{"apiGroups": []any{"*"}, "resources": []any{"*"}, "verbs": []any{"*"}},
+			}}))
+		},
+		"bind cluster-admin": func() error {
+			return member.Create(ctx, object("ClusterRoleBinding", rbac, "admin", map[string]any{
+				"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+				"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": "other", "namespace": "default"}},
+			}))
+		},
+		"take a token of another account": func() error {
+			return member.SubResource("token").Create(ctx, account, &authenticationv1.TokenRequest{})
+		},
+		"delete a namespace": func() error {
+			return member.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+		},
+		"make a pod": func() error {
+			return member.Create(ctx, &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+			})
+		},
+	}
+	for name, attempt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := attempt(); !apierrors.IsForbidden(err) {
+				t.Errorf("error is %v, want forbidden", err)
+			}
+		})
+	}
+}
+
+// startAPIServer starts an API server and returns a client of its administrator and one with the member's credential.
+func startAPIServer(t *testing.T) (admin, member client.Client) {
+	t.Helper()
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Skip("needs KUBEBUILDER_ASSETS, which `make test` sets")
+	}
+	env := &envtest.Environment{}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatalf("start the API server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Errorf("stop the API server: %v", err)
+		}
+	})
+	admin = newClient(t, config)
+	credential := rest.AnonymousClientConfig(config)
+	credential.BearerToken = memberToken(t, admin)
+	return admin, newClient(t, credential)
+}
+
+func newClient(t *testing.T, config *rest.Config) client.Client {
+	t.Helper()
+	c, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// memberToken applies config/member-rbac and returns a token of its ServiceAccount.
+func memberToken(t *testing.T, admin client.Client) string {
+	t.Helper()
+	ctx := context.Background()
+	for _, file := range []string{"namespace.yaml", "service_account.yaml", "role.yaml", "role_binding.yaml"} {
+		content, err := os.ReadFile(filepath.Join("..", "..", "config", "member-rbac", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(content, &o.Object); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if err := admin.Create(ctx, o); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "meshfleet-member", Namespace: "meshfleet-member"}}
+	token := &authenticationv1.TokenRequest{}
+	if err := admin.SubResource("token").Create(ctx, account, token); err != nil {
+		t.Fatalf("request a token: %v", err)
+	}
+	return token.Status.Token
+}
+
+// chartObjects renders everything that the operator applies in a member.
+func chartObjects(t *testing.T, version string) []*unstructured.Unstructured {
+	t.Helper()
+	library := charts.NewLibrary(chartsDir)
+	var objects []*unstructured.Unstructured
+	for _, request := range []charts.Request{
+		{Chart: charts.Base, Values: map[string]any{"defaultRevision": "rev"}},
+		{Chart: charts.Istiod, Values: map[string]any{"revision": "rev", "revisionTags": []any{"default", "prod"}, "autoscaleMin": 2}},
+		{Chart: charts.Gateway, Values: map[string]any{"name": "gateway", "revision": "rev", "networkGateway": "net"}},
+	} {
+		request.Version, request.Release, request.Namespace = version, request.Chart, "istio-system"
+		rendered, err := library.Render(request)
+		if err != nil {
+			t.Fatal(fmt.Errorf("charts missing? run `make charts`: %w", err))
+		}
+		for _, o := range rendered {
+			if o.GetKind() == "ValidatingWebhookConfiguration" {
+				ignoreFailures(t, o)
+			}
+		}
+		objects = append(objects, rendered...)
+	}
+	return objects
+}
+
+// ignoreFailures keeps the webhooks of an istiod that does not run from refusing what the test writes.
+func ignoreFailures(t *testing.T, o *unstructured.Unstructured) {
+	t.Helper()
+	webhooks, _, err := unstructured.NestedSlice(o.Object, "webhooks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range webhooks {
+		w.(map[string]any)["failurePolicy"] = "Ignore"
+	}
+	if err := unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"); err != nil {
+		t.Fatal(err)
+	}
+}
