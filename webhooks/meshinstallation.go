@@ -1,0 +1,140 @@
+// Package webhooks refuses MeshInstallations for what the CRD's own rules cannot know: which Istio releases and chart
+// values there are, and who holds a cluster already.
+//
+// An update is refused only for what it changes. Problems that were there before, such as a release that the operator
+// no longer ships, are reported by conditions and must not stand in the way of the edit that solves another problem.
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// +kubebuilder:webhook:path=/validate-mesh-meshfleet-io-v1alpha1-meshinstallation,mutating=false,failurePolicy=fail,sideEffects=None,groups=mesh.meshfleet.io,resources=meshinstallations,verbs=create;update,versions=v1alpha1,name=vmeshinstallation.meshfleet.io,admissionReviewVersions=v1
+
+// ValuesChecker knows the values of Istio's charts.
+type ValuesChecker interface {
+	// CheckValues returns an error that joins one *charts.ValueError for each value that the chart of this version
+	// does not know or that the operator sets itself.
+	CheckValues(version, chart string, values map[string]any) error
+}
+
+// SetupWithManager serves the webhook. Given namespaces, MeshInstallations elsewhere are refused, because nobody
+// would act on them.
+func SetupWithManager(mgr ctrl.Manager, checker ValuesChecker, namespaces ...string) error {
+	v := &validator{reader: mgr.GetClient(), checker: checker, namespaces: namespaces}
+	return ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshInstallation{}).WithValidator(v).Complete()
+}
+
+type validator struct {
+	reader     client.Reader
+	checker    ValuesChecker
+	namespaces []string
+}
+
+var _ admission.Validator[*meshv1alpha1.MeshInstallation] = &validator{}
+
+// ValidateCreate checks everything.
+func (v *validator) ValidateCreate(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (admission.Warnings, error) {
+	return v.validate(ctx, &change{inst: inst}, v.checkIdentity(inst))
+}
+
+// ValidateUpdate checks what has changed in the spec. An object that is being deleted can be changed at will.
+func (v *validator) ValidateUpdate(ctx context.Context, old, inst *meshv1alpha1.MeshInstallation) (admission.Warnings, error) {
+	if !inst.DeletionTimestamp.IsZero() || equality.Semantic.DeepEqual(old.Spec, inst.Spec) {
+		return nil, nil
+	}
+	return v.validate(ctx, &change{old: old, inst: inst}, nil)
+}
+
+// ValidateDelete allows it: finalizers see to the order.
+func (v *validator) ValidateDelete(context.Context, *meshv1alpha1.MeshInstallation) (admission.Warnings, error) {
+	return nil, nil
+}
+
+func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorList) (admission.Warnings, error) {
+	versionErrs := checkVersion(c)
+	errs = append(errs, versionErrs...)
+	errs = append(errs, checkMetadata(c)...)
+	if len(versionErrs) == 0 {
+		// Values can only be checked against the charts of a release that exists.
+		errs = append(errs, v.checkValues(c)...)
+	}
+	clusterErrs, warnings, err := v.checkClusters(ctx, c)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	if errs = append(errs, clusterErrs...); len(errs) > 0 {
+		return warnings, apierrors.NewInvalid(meshv1alpha1.GroupVersion.WithKind("MeshInstallation").GroupKind(), c.inst.Name, errs)
+	}
+	return warnings, nil
+}
+
+// checkIdentity checks what can never be changed later.
+func (v *validator) checkIdentity(inst *meshv1alpha1.MeshInstallation) field.ErrorList {
+	var errs field.ErrorList
+	if len(v.namespaces) > 0 && !slices.Contains(v.namespaces, inst.Namespace) {
+		errs = append(errs, field.NotSupported(field.NewPath("metadata", "namespace"), inst.Namespace, v.namespaces))
+	}
+	// Objects in members carry both names in one label.
+	if length := len(inst.Namespace) + 1 + len(inst.Name); length > validation.LabelValueMaxLength {
+		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), inst.Name, fmt.Sprintf(
+			"together with the namespace it has %d characters, and at most %d fit into a label: choose a shorter name",
+			length-1, validation.LabelValueMaxLength-1)))
+	}
+	return errs
+}
+
+// checkMetadata checks labels and annotations that are copied to other objects.
+func checkMetadata(c *change) field.ErrorList {
+	var errs field.ErrorList
+	for i := range c.inst.Spec.Members {
+		m := &c.inst.Spec.Members[i]
+		if before := c.before(m.Name); before == nil || !equality.Semantic.DeepEqual(before.Labels, m.Labels) {
+			errs = append(errs, metav1validation.ValidateLabels(m.Labels, memberPath(m.Name).Child("labels"))...)
+		}
+	}
+	annotations := c.inst.Spec.EastWestGateway.Service.Annotations
+	if c.old == nil || !equality.Semantic.DeepEqual(c.old.Spec.EastWestGateway.Service.Annotations, annotations) {
+		path := field.NewPath("spec", "eastWestGateway", "service", "annotations")
+		errs = append(errs, apivalidation.ValidateAnnotations(annotations, path)...)
+	}
+	return errs
+}
+
+// change is an installation and what it was before. old is nil at creation.
+type change struct {
+	old, inst *meshv1alpha1.MeshInstallation
+}
+
+// before is the member of that name as it was, or nil.
+func (c *change) before(name string) *meshv1alpha1.Member {
+	if c.old == nil {
+		return nil
+	}
+	for i := range c.old.Spec.Members {
+		if c.old.Spec.Members[i].Name == name {
+			return &c.old.Spec.Members[i]
+		}
+	}
+	return nil
+}
+
+func (c *change) isVersionChanged() bool {
+	return c.old == nil || c.old.Spec.Version != c.inst.Spec.Version
+}
+
+func memberPath(name string) *field.Path { return field.NewPath("spec", "members").Key(name) }

@@ -1,0 +1,289 @@
+package webhooks
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/charts"
+)
+
+var _ ValuesChecker = &charts.Library{}
+
+// knownValues stands for the charts: they know `pilot`, and the operator sets `revision` and `global.meshID`.
+type knownValues struct{}
+
+func (knownValues) CheckValues(_, chart string, values map[string]any) error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		switch key {
+		case "pilot":
+		case "global":
+			errs = append(errs, &charts.ValueError{Path: "global.meshID", Problem: "the operator sets this value itself; remove it"})
+		default:
+			errs = append(errs, &charts.ValueError{Path: key, Problem: "the " + chart + " chart does not know this value"})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+const namespace = "meshfleet-system"
+
+type option func(*meshv1alpha1.MeshInstallation)
+
+func installation(name string, options ...option) *meshv1alpha1.MeshInstallation {
+	inst := &meshv1alpha1.MeshInstallation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       meshv1alpha1.MeshInstallationSpec{Version: "1.29.1"},
+	}
+	for _, o := range options {
+		o(inst)
+	}
+	return inst
+}
+
+func version(v string) option {
+	return func(i *meshv1alpha1.MeshInstallation) { i.Spec.Version = v }
+}
+
+func running(v string) option {
+	return func(i *meshv1alpha1.MeshInstallation) { i.Status.EffectiveVersion = v }
+}
+
+func in(namespace string) option {
+	return func(i *meshv1alpha1.MeshInstallation) { i.Namespace = namespace }
+}
+
+func bySecret(secret string) meshv1alpha1.ClusterRef {
+	return meshv1alpha1.ClusterRef{KubeconfigSecret: &meshv1alpha1.SecretKeyRef{Name: secret, Key: "value"}}
+}
+
+var local = meshv1alpha1.ClusterRef{Local: &meshv1alpha1.LocalCluster{}}
+
+func member(name string, ref meshv1alpha1.ClusterRef, edits ...func(*meshv1alpha1.Member)) option {
+	m := meshv1alpha1.Member{Name: name, ClusterRef: ref}
+	for _, edit := range edits {
+		edit(&m)
+	}
+	return func(i *meshv1alpha1.MeshInstallation) { i.Spec.Members = append(i.Spec.Members, m) }
+}
+
+func withValues(raw string) func(*meshv1alpha1.Member) {
+	return func(m *meshv1alpha1.Member) { m.Values = &apiextensionsv1.JSON{Raw: []byte(raw)} }
+}
+
+func controlPlaneValues(raw string) option {
+	return func(i *meshv1alpha1.MeshInstallation) {
+		i.Spec.ControlPlane.Values = &apiextensionsv1.JSON{Raw: []byte(raw)}
+	}
+}
+
+func gatewayValues(raw string) option {
+	return func(i *meshv1alpha1.MeshInstallation) {
+		i.Spec.EastWestGateway.Values = &apiextensionsv1.JSON{Raw: []byte(raw)}
+	}
+}
+
+func annotation(key string) option {
+	return func(i *meshv1alpha1.MeshInstallation) {
+		i.Spec.EastWestGateway.Service.Annotations = map[string]string{key: "x"}
+	}
+}
+
+func deleted(i *meshv1alpha1.MeshInstallation) {
+	now := metav1.Now()
+	i.DeletionTimestamp = &now
+}
+
+// kubeconfig is a Secret with a kubeconfig for the server.
+func kubeconfig(t *testing.T, name, server string, edits ...func(*clientcmdapi.Cluster)) *corev1.Secret {
+	t.Helper()
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: server}
+	for _, edit := range edits {
+		edit(config.Clusters["c"])
+	}
+	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: "s3cret-token"}
+	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	config.CurrentContext = "x"
+	data, err := clientcmd.Write(*config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: map[string][]byte{"value": data}}
+}
+
+func meshMember(installation, name string, ref meshv1alpha1.ClusterRef, uid string) *meshv1alpha1.MeshMember {
+	return &meshv1alpha1.MeshMember{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: installation + "-" + name},
+		Spec:       meshv1alpha1.MeshMemberSpec{Installation: installation, Cluster: name, ClusterRef: ref},
+		Status:     meshv1alpha1.MeshMemberStatus{ClusterUID: uid},
+	}
+}
+
+func newValidator(t *testing.T, objects ...client.Object) *validator {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, meshv1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &validator{reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), checker: knownValues{}}
+}
+
+// causes returns the fields and messages of an Invalid error.
+func causes(t *testing.T, err error) (fields []string, messages string) {
+	t.Helper()
+	if err == nil {
+		return nil, ""
+	}
+	status := apierrors.APIStatus(nil)
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) {
+		t.Fatalf("error is not Invalid: %v", err)
+	}
+	for _, cause := range status.Status().Details.Causes {
+		fields = append(fields, cause.Field)
+		messages += cause.Message + "\n"
+	}
+	if strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("the error reveals a secret: %v", err)
+	}
+	return fields, messages
+}
+
+func TestValidateCreate(t *testing.T) {
+	east := member("east", bySecret("east"))
+	tests := map[string]struct {
+		inst       *meshv1alpha1.MeshInstallation
+		objects    []client.Object
+		wantFields []string
+		wantCure   string
+	}{
+		"accepts a mesh of two clusters":              {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{kubeconfig(t, "east", "https://east:6443"), kubeconfig(t, "west", "https://west:6443")}},
+		"accepts Secrets that do not exist yet":       {inst: installation("shop", east, member("west", bySecret("west")))},
+		"accepts values that the chart knows":         {inst: installation("shop", east, controlPlaneValues(`{"pilot":{"cpu":1}}`))},
+		"refuses a minor version":                     {inst: installation("shop", east, version("1.29")), wantFields: []string{"spec.version"}, wantCure: `"1.28.3", "1.29.1"`},
+		"refuses a version with a prefix":             {inst: installation("shop", east, version("v1.29.1")), wantFields: []string{"spec.version"}, wantCure: `"1.29.1"`},
+		"refuses a version that does not exist":       {inst: installation("shop", east, version("9.9.9")), wantFields: []string{"spec.version"}, wantCure: `"1.29.1"`},
+		"does not check values of an unknown version": {inst: installation("shop", east, version("9.9.9"), controlPlaneValues(`{"pilto":{}}`)), wantFields: []string{"spec.version"}},
+		"refuses unknown values, each at its field": {
+			inst: installation("shop", member("east", bySecret("east"), withValues(`{"cni":"s3cret"}`)),
+				controlPlaneValues(`{"pilto":"s3cret","revision":"x","pilot":{}}`), gatewayValues(`{"global":{"meshID":"x"}}`)),
+			wantFields: []string{"spec.controlPlane.values.pilto", "spec.controlPlane.values.revision", "spec.members[east].values.cni",
+				"spec.eastWestGateway.values.global.meshID"},
+			wantCure: "the istiod chart does not know this value",
+		},
+		"refuses values that are no map":   {inst: installation("shop", east, controlPlaneValues(`["s3cret"]`)), wantFields: []string{"spec.controlPlane.values"}, wantCure: "must be a map"},
+		"refuses another namespace":        {inst: installation("shop", in("elsewhere"), east), wantFields: []string{"metadata.namespace"}, wantCure: namespace},
+		"refuses names that fill a label":  {inst: installation(strings.Repeat("x", 47), east), wantFields: []string{"metadata.name"}, wantCure: "shorter"},
+		"refuses a label that is none":     {inst: installation("shop", member("east", bySecret("east"), func(m *meshv1alpha1.Member) { m.Labels = map[string]string{"tier": "a b"} })), wantFields: []string{"spec.members[east].labels"}},
+		"refuses a bad annotation":         {inst: installation("shop", east, annotation("a b")), wantFields: []string{"spec.eastWestGateway.service.annotations"}},
+		"refuses one Secret for two":       {inst: installation("shop", east, member("west", bySecret("east"))), wantFields: []string{"spec.members[west].clusterRef"}, wantCure: `member "east"`},
+		"refuses two that are the hub":     {inst: installation("shop", member("a", local), member("b", local)), wantFields: []string{"spec.members[b].clusterRef"}, wantCure: "the hub itself"},
+		"refuses one API server for two":   {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{kubeconfig(t, "east", "https://API.example/"), kubeconfig(t, "west", "https://api.example:443")}, wantFields: []string{"spec.members[west].clusterRef"}, wantCure: "https://api.example:443"},
+		"tells TLS server names apart":     {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{kubeconfig(t, "east", "https://lb", serverName("east")), kubeconfig(t, "west", "https://lb", serverName("west"))}},
+		"refuses one UID for two":          {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{meshMember("shop", "east", bySecret("east"), "u"), meshMember("shop", "west", bySecret("west"), "u")}, wantFields: []string{"spec.members[west].clusterRef"}, wantCure: "cluster UID u"},
+		"refuses another mesh's Secret":    {inst: installation("shop", east), objects: []client.Object{installation("old", member("e", bySecret("east")))}, wantFields: []string{"spec.members[east].clusterRef"}, wantCure: `MeshInstallation "meshfleet-system/old"`},
+		"refuses another mesh's hub":       {inst: installation("shop", member("east", local)), objects: []client.Object{installation("old", in("elsewhere"), member("e", local))}, wantFields: []string{"spec.members[east].clusterRef"}, wantCure: `MeshInstallation "elsewhere/old"`},
+		"tells Secrets of namespaces":      {inst: installation("shop", east), objects: []client.Object{installation("old", in("elsewhere"), member("e", bySecret("east")))}},
+		"refuses another mesh's server":    {inst: installation("shop", east), objects: []client.Object{installation("old", member("e", bySecret("old"))), kubeconfig(t, "east", "https://api:6443"), kubeconfig(t, "old", "https://api:6443")}, wantFields: []string{"spec.members[east].clusterRef"}, wantCure: "https://api:6443"},
+		"refuses another mesh's UID":       {inst: installation("shop", member("east", local)), objects: []client.Object{installation("old", member("e", bySecret("old"))), meshMember("old", "e", bySecret("old"), "u"), meshMember("shop", "east", local, "u")}, wantFields: []string{"spec.members[east].clusterRef"}, wantCure: "cluster UID u"},
+		"refuses what is not cleaned up":   {inst: installation("shop", east), objects: []client.Object{meshMember("old", "e", bySecret("east"), "")}, wantFields: []string{"spec.members[east].clusterRef"}, wantCure: `MeshInstallation "meshfleet-system/old"`},
+		"accepts what cannot be parsed":    {inst: installation("shop", east), objects: []client.Object{&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "east"}, Data: map[string][]byte{"value": []byte("s3cret")}}}},
+		"accepts its own MeshMembers":      {inst: installation("shop", east), objects: []client.Object{meshMember("shop", "east", bySecret("east"), "u")}},
+		"accepts beside an unrelated mesh": {inst: installation("shop", east), objects: []client.Object{installation("old", member("e", bySecret("old"))), meshMember("old", "e", bySecret("old"), "u")}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			v := newValidator(t, test.objects...)
+			v.namespaces = []string{namespace}
+			_, err := v.ValidateCreate(t.Context(), test.inst)
+			fields, messages := causes(t, err)
+			if diff := cmp.Diff(test.wantFields, fields); diff != "" {
+				t.Errorf("refused fields (-want +got):\n%s\n%s", diff, messages)
+			}
+			if !strings.Contains(messages, test.wantCure) {
+				t.Errorf("messages do not contain %q:\n%s", test.wantCure, messages)
+			}
+		})
+	}
+}
+
+func serverName(name string) func(*clientcmdapi.Cluster) {
+	return func(c *clientcmdapi.Cluster) { c.TLSServerName = name }
+}
+
+func TestValidateUpdate(t *testing.T) {
+	east, badValues := member("east", bySecret("east")), controlPlaneValues(`{"pilto":{}}`)
+	claimed := []client.Object{installation("old", member("e", bySecret("east")))}
+	tests := map[string]struct {
+		old, inst  *meshv1alpha1.MeshInstallation
+		objects    []client.Object
+		wantFields []string
+	}{
+		"accepts an upgrade":                                {old: installation("shop", east, version("1.28.3"), running("1.28.3")), inst: installation("shop", east)},
+		"accepts the way back before the mesh has moved":    {old: installation("shop", east, running("1.28.3")), inst: installation("shop", east, version("1.28.3"))},
+		"refuses a downgrade":                               {old: installation("shop", east, running("1.29.1")), inst: installation("shop", east, version("1.28.3")), wantFields: []string{"spec.version"}},
+		"accepts metadata beside old problems":              {old: installation("shop", east, version("1.20.0"), badValues), inst: installation("shop", east, version("1.20.0"), badValues), objects: claimed},
+		"accepts another change beside old problems":        {old: installation("shop", east, version("1.20.0"), badValues), inst: installation("shop", east, version("1.20.0"), badValues, annotation("a")), objects: claimed},
+		"accepts anything while it is deleted":              {old: installation("shop", east), inst: installation("shop", east, version("9.9.9"), badValues, deleted)},
+		"checks old values against a new version":           {old: installation("shop", east, version("1.28.3"), badValues), inst: installation("shop", east, badValues), wantFields: []string{"spec.controlPlane.values.pilto"}},
+		"refuses values that are new":                       {old: installation("shop", east), inst: installation("shop", east, gatewayValues(`{"x":1}`)), wantFields: []string{"spec.eastWestGateway.values.x"}},
+		"refuses a new member of another mesh":              {old: installation("shop", member("west", bySecret("west"))), inst: installation("shop", member("west", bySecret("west")), east), objects: claimed, wantFields: []string{"spec.members[east].clusterRef"}},
+		"refuses a member that moves to a cluster it has":   {old: installation("shop", east, member("west", bySecret("west"))), inst: installation("shop", east, member("west", bySecret("east"))), wantFields: []string{"spec.members[west].clusterRef"}},
+		"refuses the values of a member that has just come": {old: installation("shop", east), inst: installation("shop", east, member("west", bySecret("west"), withValues(`{"x":1}`))), wantFields: []string{"spec.members[west].values.x"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := newValidator(t, test.objects...).ValidateUpdate(t.Context(), test.old, test.inst)
+			fields, messages := causes(t, err)
+			if diff := cmp.Diff(test.wantFields, fields); diff != "" {
+				t.Errorf("refused fields (-want +got):\n%s\n%s", diff, messages)
+			}
+		})
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	unusable := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "broken"}, Data: map[string][]byte{"value": []byte("s3cret")}}
+	v := newValidator(t, unusable, meshMember("shop", "before", bySecret("renamed"), ""), kubeconfig(t, "renamed", "https://renamed:6443"))
+	got, err := v.ValidateCreate(t.Context(), installation("shop",
+		member("a", bySecret("missing")), member("b", bySecret("broken")), member("c", bySecret("renamed"))))
+	if err != nil {
+		t.Fatalf("ValidateCreate: %v", err)
+	}
+	want := []string{"spec.members[a].clusterRef", "spec.members[b].clusterRef", "spec.members[c].clusterRef"}
+	var paths []string
+	for _, warning := range got {
+		path, text, _ := strings.Cut(warning, ": ")
+		paths = append(paths, path)
+		if strings.Contains(text, "s3cret") {
+			t.Errorf("the warning reveals a secret: %s", warning)
+		}
+	}
+	if diff := cmp.Diff(want, paths); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestDeletionIsAllowed(t *testing.T) {
+	if _, err := newValidator(t).ValidateDelete(t.Context(), installation("shop", version("9.9.9"))); err != nil {
+		t.Errorf("ValidateDelete: %v", err)
+	}
+}
