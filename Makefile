@@ -6,6 +6,8 @@ SHELL := /usr/bin/env bash
 MAKEFLAGS += --no-print-directory
 
 GO ?= go
+# Builds must not depend on the state of the working tree, nor fail when git refuses to read somebody else's clone.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # The clusters of lab-up, and the Istio release (or releases, separated by commas) whose images it loads.
 CLUSTERS ?= hub,east,west
 ISTIO ?= 1.29.1
