@@ -45,9 +45,9 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 		{"reader", "", r.reader, false},
 		{"remoteSecrets", "", r.remoteSecrets, false},
 		{"serve", meshv1alpha1.ConditionControlPlanesReady, r.serve, true},
-		{"rootInForce", meshv1alpha1.ConditionTrustRootReady, r.rootInForce, false},
-		{"gateway", meshv1alpha1.ConditionGatewaysReady, r.gateway, false},
 		{"verifyPeers", meshv1alpha1.ConditionDiscoveryReady, r.verifyPeers, false},
+		{"rootInForce", meshv1alpha1.ConditionTrustRootReady, r.rootInForce, true},
+		{"gateway", meshv1alpha1.ConditionGatewaysReady, r.gateway, false},
 	}
 	byCondition := map[string]int{}
 	var outcomes []status.Outcome

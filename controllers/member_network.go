@@ -77,8 +77,9 @@ func (r *MeshMemberReconciler) remoteSecrets(ctx context.Context, s *scope) phas
 	return phase.Complete(meshv1alpha1.ReasonReady, "")
 }
 
-// gateway runs the east-west gateway and announces it once it has an address and its pods serve. Precondition: serve,
-// because its pods get their proxy from the injector.
+// gateway runs the east-west gateway and announces it once it has an address and its pods serve. Precondition: serve
+// and rootInForce, because its pods get their proxy from the injector and mount the root that istiod has published: with
+// the root of an earlier mesh they would wait a minute or more for kubelet to refresh it.
 func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Result {
 	st, err := gateway.Observe(ctx, s.remote, s.namespace())
 	if err != nil {

@@ -106,7 +106,9 @@ func (r *MeshMemberReconciler) Reconcile(ctx context.Context, req mcreconcile.Re
 	s := &scope{member: member, key: req.NamespacedName, now: r.Now()}
 	var outcomes []status.Outcome
 	if member.DeletionTimestamp.IsZero() {
-		outcomes = r.converge(ctx, s)
+		if outcomes = r.converge(ctx, s); reconnecting(member, outcomes) {
+			return ctrl.Result{}, nil
+		}
 	} else {
 		result := r.remove(ctx, s)
 		if result.Kind == phase.Done {
@@ -115,6 +117,13 @@ func (r *MeshMemberReconciler) Reconcile(ctx context.Context, req mcreconcile.Re
 		outcomes = []status.Outcome{{Result: result}}
 	}
 	return r.finish(ctx, s, before, outcomes)
+}
+
+// reconnecting says that a member which was reached before is being connected again, as after a restart of the
+// operator. Its status stays as it is: the connection reports in seconds whether it holds.
+func reconnecting(m *meshv1alpha1.MeshMember, outcomes []status.Outcome) bool {
+	return m.Status.ClusterUID != "" && m.Status.ObservedGeneration == m.Generation &&
+		outcomes[0].Result.Reason == meshv1alpha1.ReasonConnecting
 }
 
 // finish writes the status, if it changed, and says when to come back.

@@ -3,6 +3,8 @@
 package charts
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,13 +35,18 @@ var ErrNoChart = errors.New("chart not in the library")
 type Library struct {
 	dir string
 
-	mu     sync.Mutex
-	charts map[string]*chart.Chart
+	mu       sync.Mutex
+	charts   map[string]*chart.Chart
+	rendered map[[sha256.Size]byte][]*unstructured.Unstructured
 }
+
+// keep bounds how many renderings are kept. Members that differ only in name have renderings of their own; what is
+// dropped is rendered again, which takes some 50 ms.
+const keep = 512
 
 // NewLibrary opens the library in dir. Charts are read when first needed and kept: they are about 2 MB each.
 func NewLibrary(dir string) *Library {
-	return &Library{dir: dir, charts: map[string]*chart.Chart{}}
+	return &Library{dir: dir, charts: map[string]*chart.Chart{}, rendered: map[[sha256.Size]byte][]*unstructured.Unstructured{}}
 }
 
 // Request says what to render.
@@ -57,8 +64,33 @@ type Request struct {
 }
 
 // Render renders a chart into objects in the order of the templates' names, prepared for server-side apply: see
-// prepare. Errors: ErrNoChart when the version is missing; otherwise what the chart said of the values.
+// prepare. The same request gives the same objects, which callers must not change. Errors: ErrNoChart when the version
+// is missing; otherwise what the chart said of the values.
 func (l *Library) Render(r Request) ([]*unstructured.Unstructured, error) {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("values of chart %s %s: %w", r.Chart, r.Version, err)
+	}
+	key := sha256.Sum256(raw)
+	l.mu.Lock()
+	objects, ok := l.rendered[key]
+	l.mu.Unlock()
+	if ok {
+		return objects, nil
+	}
+	if objects, err = l.render(r); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.rendered) >= keep {
+		clear(l.rendered)
+	}
+	l.rendered[key] = objects
+	return objects, nil
+}
+
+func (l *Library) render(r Request) ([]*unstructured.Unstructured, error) {
 	c, err := l.load(r.Version, r.Chart)
 	if err != nil {
 		return nil, err
