@@ -112,14 +112,19 @@ func (w *conditionWatch) look(ctx context.Context) string {
 	return strings.Join(ready, "; ")
 }
 
+// printChange prints a change of Ready, which says what is awaited, and of the others what they gain and lose.
+// What they still lack is in the message of Ready.
 func (w *conditionWatch) printChange(object string, c metav1.Condition) {
 	key := object + "/" + c.Type
-	text := describeCondition(c)
-	if w.last[key] == text {
+	text, before := describeCondition(c), w.last[key]
+	if text == before || c.Type == meshv1alpha1.ConditionReconciling {
 		return
 	}
 	w.last[key] = text
-	w.env.Logf("  %-14s %s", object, text)
+	isTrue, wasTrue := c.Status == metav1.ConditionTrue, strings.HasPrefix(before, c.Type+"="+string(metav1.ConditionTrue))
+	if c.Type == meshv1alpha1.ConditionReady || isTrue != wasTrue {
+		w.env.Logf("  %-14s %s", object, text)
+	}
 }
 
 func describeCondition(c metav1.Condition) string {
