@@ -43,7 +43,8 @@ func (e *Engine) upOne(ctx context.Context, record state.Record, request UpReque
 	if err := e.awaitAPI(ctx, record.Name); err != nil {
 		return err
 	}
-	if err := e.publish(record); err != nil {
+	record.AddOut(request.Out)
+	if err := e.publish(record.Name, request.Out); err != nil {
 		return err
 	}
 	if !wasReady {

@@ -16,19 +16,19 @@ func kubeconfigIn(out, cluster string) string { return filepath.Join(out, cluste
 func auditLogIn(out, cluster string) string   { return filepath.Join(out, cluster+"-audit.log") }
 
 // publish puts the files for the user into the output directory. The audit log is a link: it keeps growing.
-func (e *Engine) publish(record state.Record) error {
-	dir := e.store.Dir(record.Name)
-	if err := os.MkdirAll(record.Out, 0o755); err != nil {
+func (e *Engine) publish(cluster, out string) error {
+	dir := e.store.Dir(cluster)
+	if err := os.MkdirAll(out, 0o755); err != nil {
 		return fmt.Errorf("create output directory: %w", err)
 	}
 	config, err := os.ReadFile(dir.AdminKubeconfig())
 	if err != nil {
 		return fmt.Errorf("read kubeconfig: %w", err)
 	}
-	if err := os.WriteFile(kubeconfigIn(record.Out, record.Name), config, 0o600); err != nil {
+	if err := os.WriteFile(kubeconfigIn(out, cluster), config, 0o600); err != nil {
 		return fmt.Errorf("write kubeconfig: %w", err)
 	}
-	link := auditLogIn(record.Out, record.Name)
+	link := auditLogIn(out, cluster)
 	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("replace link to audit log: %w", err)
 	}
@@ -40,9 +40,11 @@ func (e *Engine) publish(record state.Record) error {
 
 // unpublish removes the files again. Failing to do so must not keep a cluster alive.
 func (e *Engine) unpublish(record state.Record) {
-	for _, path := range []string{kubeconfigIn(record.Out, record.Name), auditLogIn(record.Out, record.Name)} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			e.progress("%s: %v", record.Name, err)
+	for _, out := range record.Outs() {
+		for _, path := range []string{kubeconfigIn(out, record.Name), auditLogIn(out, record.Name)} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				e.progress("%s: %v", record.Name, err)
+			}
 		}
 	}
 }

@@ -127,9 +127,19 @@ func (e *Engine) admit(ctx context.Context, request UpRequest) ([]state.Record, 
 	existing := map[string]state.Record{}
 	var taken []int
 	for _, name := range known {
-		if record, err := e.store.Load(name); err == nil {
+		record, err := e.store.Load(name)
+		if err == nil {
 			existing[name] = record
 			taken = append(taken, record.Index)
+			continue
+		}
+		_, found, err := e.orphan(name)
+		if err != nil {
+			return nil, err
+		}
+		// A node without a record keeps addresses that nobody knows of.
+		if found && !slices.Contains(request.Clusters, name) {
+			return nil, fmt.Errorf("cluster %q runs but its record is lost: run labctl down --clusters %[1]s", name)
 		}
 	}
 	var records []state.Record

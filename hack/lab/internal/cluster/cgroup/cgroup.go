@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,7 +61,10 @@ func (h hierarchy) create(name string) error {
 	return inheritCPUs(h.path, dir)
 }
 
-// delegate makes every controller available below the root; systemd enables only two by itself.
+// required are the controllers without which the kubelet does not start.
+var required = []string{"cpu", "cpuset", "memory", "pids"}
+
+// delegate makes the controllers available below the root; systemd enables only two by itself.
 func delegate(root string) error {
 	controllers, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
 	if err != nil {
@@ -68,7 +72,8 @@ func delegate(root string) error {
 	}
 	for controller := range strings.FieldsSeq(string(controllers)) {
 		control := filepath.Join(root, "cgroup.subtree_control")
-		if err := os.WriteFile(control, []byte("+"+controller), 0o644); err != nil {
+		err := os.WriteFile(control, []byte("+"+controller), 0o644)
+		if err != nil && slices.Contains(required, controller) {
 			return fmt.Errorf("enable controller %s: %w", controller, err)
 		}
 	}

@@ -44,8 +44,20 @@ type Record struct {
 	// image that was built anew under the same reference is loaded again.
 	Images      map[string]string `json:"images,omitempty"`
 	CertManager bool              `json:"certManager,omitempty"`
-	// Out is the directory with the files handed to the user, which go away with the cluster.
-	Out string `json:"out"`
+	// Out is the directory with the files handed to the user, which go away with the cluster. MoreOut are directories that
+	// later commands named, from another working tree for example.
+	Out     string   `json:"out"`
+	MoreOut []string `json:"moreOut,omitempty"`
+}
+
+// Outs returns all directories with files for the user.
+func (r Record) Outs() []string { return append([]string{r.Out}, r.MoreOut...) }
+
+// AddOut adds a directory with files for the user.
+func (r *Record) AddOut(dir string) {
+	if !slices.Contains(r.Outs(), dir) {
+		r.MoreOut = append(r.MoreOut, dir)
+	}
 }
 
 // Host is what the lab changed on the machine, with the values to put back.
