@@ -252,23 +252,42 @@ func (a *Applier) Delete(ctx context.Context, component string) (bool, error) {
 	if err != nil || inventory.object == nil {
 		return err == nil, err
 	}
+	// Pods stop before what they need goes: an istiod without its permissions could not hand on its leases, and the next
+	// one would wait for them to run out.
+	workloads, rest := split(inventory.References)
+	for _, refs := range [][]Reference{workloads, rest} {
+		if gone, err := a.deleteAll(ctx, refs); err != nil || !gone {
+			return false, err
+		}
+	}
+	return true, client.IgnoreNotFound(a.client.Delete(ctx, inventory.object))
+}
+
+func split(refs []Reference) (workloads, rest []Reference) {
+	for _, r := range refs {
+		if r.Kind == "Deployment" {
+			workloads = append(workloads, r)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	return workloads, rest
+}
+
+// deleteAll deletes what of refs is ours and reports whether all of it is gone.
+func (a *Applier) deleteAll(ctx context.Context, refs []Reference) (bool, error) {
 	var errs []error
-	left := 0
-	for _, ref := range slices.Backward(inventory.References) {
+	all := true
+	for _, ref := range refs {
 		if err := a.deleteOwned(ctx, ref); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if gone, err := a.gone(ctx, ref); err != nil {
-			errs = append(errs, err)
-		} else if !gone {
-			left++
-		}
+		gone, err := a.gone(ctx, ref)
+		all = all && gone
+		errs = append(errs, err)
 	}
-	if len(errs) > 0 || left > 0 {
-		return false, errors.Join(errs...)
-	}
-	return true, client.IgnoreNotFound(a.client.Delete(ctx, inventory.object))
+	return all, errors.Join(errs...)
 }
 
 // deleteOwned deletes an object unless somebody else has taken its name.
@@ -281,7 +300,12 @@ func (a *Applier) deleteOwned(ctx context.Context, ref Reference) error {
 		return nil
 	}
 	uid := live.GetUID()
-	err = a.client.Delete(ctx, live, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	policy := metav1.DeletePropagationBackground
+	if ref.Kind == "Deployment" {
+		// It stays until its pods have stopped.
+		policy = metav1.DeletePropagationForeground
+	}
+	err = a.client.Delete(ctx, live, client.Preconditions{UID: &uid}, client.PropagationPolicy(policy))
 	if err := client.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("delete %s: %w", ref, err)
 	}
