@@ -76,8 +76,8 @@ fmt: ## Format the Go sources
 
 .PHONY: verify-generated
 verify-generated: ## Fail when a generated file differs from what the generators write
-	@rm -rf bin/generated && $(MAKE) generate OUT=bin/generated >/dev/null
-	@hack/verify-generated.sh bin/generated
+	@rm -rf bin/.generated && $(MAKE) generate OUT=bin/.generated >/dev/null
+	@hack/verify-generated.sh bin/.generated
 
 .PHONY: verify-manifests
 verify-manifests: ## Build every kustomization
@@ -133,4 +133,4 @@ labctl: ## Build the lab's tool: bin/labctl
 
 .PHONY: clean
 clean: ## Remove what was built, but not the lab's caches or clusters
-	rm -rf bin/manager bin/charts bin/generated bin/install.yaml bin/meshfleet.tar bin/meshfleet-oci.tar
+	rm -rf bin/manager bin/charts bin/.generated bin/install.yaml bin/meshfleet.tar bin/meshfleet-oci.tar

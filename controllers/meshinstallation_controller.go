@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -93,7 +93,7 @@ func (r *MeshInstallationReconciler) certificates(ctx context.Context, inst *mes
 	wanted := trust.Plan(inst)
 	for i := range wanted.Issuers {
 		want := &wanted.Issuers[i]
-		have := &certmanagerv1.Issuer{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
+		have := &cmv1.Issuer{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
 		if err := r.ensure(ctx, inst, have, want.Labels, func() { have.Spec = want.Spec }); err != nil {
 			return failed(err)
 		}
@@ -102,12 +102,12 @@ func (r *MeshInstallationReconciler) certificates(ctx context.Context, inst *mes
 	for i := range wanted.Certificates {
 		want := &wanted.Certificates[i]
 		keep[want.Name] = true
-		have := &certmanagerv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
+		have := &cmv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
 		if err := r.ensure(ctx, inst, have, want.Labels, func() { trust.Set(&have.Spec, want.Spec) }); err != nil {
 			return failed(err)
 		}
 	}
-	present := &certmanagerv1.CertificateList{}
+	present := &cmv1.CertificateList{}
 	if err := r.Client.List(ctx, present, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
 		return failed(err)
 	}
@@ -151,7 +151,7 @@ func (r *MeshInstallationReconciler) ensure(ctx context.Context, inst *meshv1alp
 }
 
 // deleteCertificate deletes a Certificate and its Secret, which cert-manager would keep.
-func (r *MeshInstallationReconciler) deleteCertificate(ctx context.Context, c *certmanagerv1.Certificate) error {
+func (r *MeshInstallationReconciler) deleteCertificate(ctx context.Context, c *cmv1.Certificate) error {
 	if err := r.Client.Delete(ctx, c); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete Certificate %q: %w", c.Name, err)
 	}
@@ -248,7 +248,7 @@ func (r *MeshInstallationReconciler) remove(ctx context.Context, inst *meshv1alp
 		return r.finish(ctx, before, inst, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonDeleting,
 			"uninstalling from "+list(names, len(members))+removalProblem(members), 0)}})
 	}
-	certificates := &certmanagerv1.CertificateList{}
+	certificates := &cmv1.CertificateList{}
 	if err := r.Client.List(ctx, certificates, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list certificates: %w", err)
 	}

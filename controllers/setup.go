@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"time"
 
-	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -70,8 +70,8 @@ func (r *MeshInstallationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{},
 		))).
 		Owns(&meshv1alpha1.MeshMember{}).
-		Owns(&certmanagerv1.Certificate{}).
-		Owns(&certmanagerv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Owns(&cmv1.Certificate{}).
+		Owns(&cmv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: rateLimiter[reconcile.Request](), MaxConcurrentReconciles: 4}).
 		Complete(r)
 	if err != nil {

@@ -47,7 +47,7 @@ func TestRender(t *testing.T) {
 					}
 				}
 				slices.Sort(got)
-				golden(t, filepath.Join(t.Name()+".golden"), strings.Join(got, "\n")+"\n")
+				golden(t, t.Name()+".golden", strings.Join(got, "\n")+"\n")
 				second, err := library(t).Render(req)
 				if err != nil {
 					t.Fatal(err)

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"time"
 
-	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,26 +21,26 @@ const (
 // Wanted are the cert-manager objects of an installation on the hub.
 type Wanted struct {
 	// Issuers to exist: the self-signed one and the one that signs with the root; none with the user's own issuer.
-	Issuers []certmanagerv1.Issuer
+	Issuers []cmv1.Issuer
 	// Certificates to exist: the root, unless the user names an issuer, and one intermediate per member.
-	Certificates []certmanagerv1.Certificate
+	Certificates []cmv1.Certificate
 }
 
 // Plan says which cert-manager objects an installation needs.
 func Plan(inst *meshv1alpha1.MeshInstallation) Wanted {
 	w := Wanted{}
-	issuer := cmmeta.IssuerReference{Name: plan.RootName(inst.Name), Kind: certmanagerv1.IssuerKind, Group: certmanagerv1.SchemeGroupVersion.Group}
+	issuer := cmmeta.IssuerReference{Name: plan.RootName(inst.Name), Kind: cmv1.IssuerKind, Group: cmv1.SchemeGroupVersion.Group}
 	if ref := inst.Spec.Trust.Root.IssuerRef; ref != nil {
 		issuer = cmmeta.IssuerReference{
-			Name: ref.Name, Kind: cmp.Or(ref.Kind, certmanagerv1.IssuerKind), Group: cmp.Or(ref.Group, certmanagerv1.SchemeGroupVersion.Group),
+			Name: ref.Name, Kind: cmp.Or(ref.Kind, cmv1.IssuerKind), Group: cmp.Or(ref.Group, cmv1.SchemeGroupVersion.Group),
 		}
 	} else {
-		w.Issuers = []certmanagerv1.Issuer{
-			{ObjectMeta: objectMeta(inst, plan.SelfSignedIssuerName(inst.Name)), Spec: certmanagerv1.IssuerSpec{
-				IssuerConfig: certmanagerv1.IssuerConfig{SelfSigned: &certmanagerv1.SelfSignedIssuer{}},
+		w.Issuers = []cmv1.Issuer{
+			{ObjectMeta: objectMeta(inst, plan.SelfSignedIssuerName(inst.Name)), Spec: cmv1.IssuerSpec{
+				IssuerConfig: cmv1.IssuerConfig{SelfSigned: &cmv1.SelfSignedIssuer{}},
 			}},
-			{ObjectMeta: objectMeta(inst, plan.RootName(inst.Name)), Spec: certmanagerv1.IssuerSpec{
-				IssuerConfig: certmanagerv1.IssuerConfig{CA: &certmanagerv1.CAIssuer{SecretName: plan.RootName(inst.Name)}},
+			{ObjectMeta: objectMeta(inst, plan.RootName(inst.Name)), Spec: cmv1.IssuerSpec{
+				IssuerConfig: cmv1.IssuerConfig{CA: &cmv1.CAIssuer{SecretName: plan.RootName(inst.Name)}},
 			}},
 		}
 		w.Certificates = append(w.Certificates, root(inst))
@@ -51,7 +51,7 @@ func Plan(inst *meshv1alpha1.MeshInstallation) Wanted {
 	return w
 }
 
-func root(inst *meshv1alpha1.MeshInstallation) certmanagerv1.Certificate {
+func root(inst *meshv1alpha1.MeshInstallation) cmv1.Certificate {
 	spec := meshv1alpha1.SelfSignedRoot{}
 	if s := inst.Spec.Trust.Root.SelfSigned; s != nil {
 		spec = *s
@@ -62,43 +62,43 @@ func root(inst *meshv1alpha1.MeshInstallation) certmanagerv1.Certificate {
 	// because members keep the root that they have until a rotation.
 	c.Spec.RenewBefore = &metav1.Duration{Duration: life / 10}
 	c.Spec.IssuerRef = cmmeta.IssuerReference{
-		Name: plan.SelfSignedIssuerName(inst.Name), Kind: certmanagerv1.IssuerKind, Group: certmanagerv1.SchemeGroupVersion.Group,
+		Name: plan.SelfSignedIssuerName(inst.Name), Kind: cmv1.IssuerKind, Group: cmv1.SchemeGroupVersion.Group,
 	}
-	c.Spec.PrivateKey = &certmanagerv1.CertificatePrivateKey{
-		RotationPolicy: certmanagerv1.RotationPolicyNever,
-		Algorithm:      certmanagerv1.PrivateKeyAlgorithm(cmp.Or(spec.Algorithm, string(certmanagerv1.ECDSAKeyAlgorithm))),
+	c.Spec.PrivateKey = &cmv1.CertificatePrivateKey{
+		RotationPolicy: cmv1.RotationPolicyNever,
+		Algorithm:      cmv1.PrivateKeyAlgorithm(cmp.Or(spec.Algorithm, string(cmv1.ECDSAKeyAlgorithm))),
 		Size:           spec.Size,
 	}
 	if c.Spec.PrivateKey.Size == 0 {
-		c.Spec.PrivateKey.Size = map[certmanagerv1.PrivateKeyAlgorithm]int{
-			certmanagerv1.ECDSAKeyAlgorithm: 256, certmanagerv1.RSAKeyAlgorithm: 4096,
+		c.Spec.PrivateKey.Size = map[cmv1.PrivateKeyAlgorithm]int{
+			cmv1.ECDSAKeyAlgorithm: 256, cmv1.RSAKeyAlgorithm: 4096,
 		}[c.Spec.PrivateKey.Algorithm]
 	}
 	return c
 }
 
-func intermediate(inst *meshv1alpha1.MeshInstallation, member string, issuer cmmeta.IssuerReference) certmanagerv1.Certificate {
+func intermediate(inst *meshv1alpha1.MeshInstallation, member string, issuer cmmeta.IssuerReference) cmv1.Certificate {
 	spec := inst.Spec.Trust.Intermediate
 	c := certificate(inst, plan.CASecretName(inst.Name, member), member+" intermediate of "+inst.Name, duration(spec.Duration, defaultIntermediateDuration))
 	c.Labels[meshv1alpha1.LabelMember] = member
 	c.Spec.SecretTemplate.Labels[meshv1alpha1.LabelMember] = member
 	c.Spec.RenewBefore = &metav1.Duration{Duration: duration(spec.RenewBefore, defaultRenewBefore)}
 	c.Spec.IssuerRef = issuer
-	c.Spec.PrivateKey = &certmanagerv1.CertificatePrivateKey{
-		RotationPolicy: certmanagerv1.RotationPolicyAlways, Algorithm: certmanagerv1.ECDSAKeyAlgorithm, Size: 256,
+	c.Spec.PrivateKey = &cmv1.CertificatePrivateKey{
+		RotationPolicy: cmv1.RotationPolicyAlways, Algorithm: cmv1.ECDSAKeyAlgorithm, Size: 256,
 	}
 	return c
 }
 
-func certificate(inst *meshv1alpha1.MeshInstallation, name, subject string, life time.Duration) certmanagerv1.Certificate {
-	return certmanagerv1.Certificate{ObjectMeta: objectMeta(inst, name), Spec: certmanagerv1.CertificateSpec{
+func certificate(inst *meshv1alpha1.MeshInstallation, name, subject string, life time.Duration) cmv1.Certificate {
+	return cmv1.Certificate{ObjectMeta: objectMeta(inst, name), Spec: cmv1.CertificateSpec{
 		SecretName:     name,
-		SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name}},
+		SecretTemplate: &cmv1.CertificateSecretTemplate{Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name}},
 		CommonName:     truncate(subject),
 		IsCA:           true,
 		Duration:       &metav1.Duration{Duration: life},
-		Usages: []certmanagerv1.KeyUsage{
-			certmanagerv1.UsageCertSign, certmanagerv1.UsageCRLSign, certmanagerv1.UsageDigitalSignature,
+		Usages: []cmv1.KeyUsage{
+			cmv1.UsageCertSign, cmv1.UsageCRLSign, cmv1.UsageDigitalSignature,
 		},
 	}}
 }
@@ -123,12 +123,12 @@ func objectMeta(inst *meshv1alpha1.MeshInstallation, name string) metav1.ObjectM
 }
 
 // Set writes the wanted fields of a Certificate and leaves those that cert-manager or the API server has defaulted.
-func Set(have *certmanagerv1.CertificateSpec, want certmanagerv1.CertificateSpec) {
+func Set(have *cmv1.CertificateSpec, want cmv1.CertificateSpec) {
 	have.SecretName, have.SecretTemplate, have.CommonName = want.SecretName, want.SecretTemplate, want.CommonName
 	have.IsCA, have.Duration, have.RenewBefore, have.Usages = want.IsCA, want.Duration, want.RenewBefore, want.Usages
 	have.IssuerRef = want.IssuerRef
 	if have.PrivateKey == nil {
-		have.PrivateKey = &certmanagerv1.CertificatePrivateKey{}
+		have.PrivateKey = &cmv1.CertificatePrivateKey{}
 	}
 	have.PrivateKey.RotationPolicy, have.PrivateKey.Algorithm, have.PrivateKey.Size =
 		want.PrivateKey.RotationPolicy, want.PrivateKey.Algorithm, want.PrivateKey.Size
