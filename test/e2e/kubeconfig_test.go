@@ -30,6 +30,7 @@ func (s *suite) brokenKubeconfig(t *testing.T) {
 	}{
 		{"malformed", "this is not a kubeconfig", meshv1alpha1.ReasonKubeconfigInvalid},
 		{"refused credential", spoilToken(good), meshv1alpha1.ReasonUnauthorized},
+		{"unreachable server", strings.Replace(good, serverOf(good), nobody, 1), meshv1alpha1.ReasonConnectionDown},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -76,6 +77,16 @@ func (s *suite) staysReady(ctx context.Context, member string, period time.Durat
 		}
 	}
 	return nil
+}
+
+// nobody is an address in the lab's network that no cluster has.
+const nobody = "https://172.30.0.250:6443"
+
+// serverOf returns the API server's URL in a kubeconfig.
+func serverOf(kubeconfig string) string {
+	_, rest, _ := strings.Cut(kubeconfig, "server: ")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.Trim(line, `"`)
 }
 
 // spoilToken makes a token that no API server has signed.

@@ -47,7 +47,11 @@ func (e *Env) connect(name string) (*Cluster, error) {
 	}
 	// Suites poll several clusters at once; client-side throttling would be measured as slowness of the operator.
 	config.QPS, config.Burst = 100, 200
-	c, err := client.New(config, client.Options{Scheme: Scheme})
+	// Listing every kind there is meets kinds that are deprecated; that is no news to anybody.
+	config.WarningHandler = rest.NoWarnings{}
+	c, err := client.New(config, client.Options{
+		Scheme: Scheme, WarningHandler: client.WarningHandlerOptions{SuppressWarnings: true},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to cluster %q: %w", name, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -79,17 +80,25 @@ func (e *Env) WaitCondition(ctx context.Context, member, conditionType string, w
 type conditionWatch struct {
 	env  *Env
 	last map[string]string
+	// seen are the objects that were looked at before.
+	seen map[string]bool
 }
 
 func newConditionWatch(e *Env) *conditionWatch {
-	return &conditionWatch{env: e, last: map[string]string{}}
+	return &conditionWatch{env: e, last: map[string]string{}, seen: map[string]bool{}}
 }
 
 // look prints what has changed since the last look and returns the Ready conditions of all objects in one line.
 func (w *conditionWatch) look(ctx context.Context) string {
 	var ready []string
 	show := func(object string, conditions []metav1.Condition) {
+		// Of what is ready already, Ready alone is worth a line.
+		brief := !w.seen[object] && meta.IsStatusConditionTrue(conditions, meshv1alpha1.ConditionReady)
+		w.seen[object] = len(conditions) > 0
 		for _, c := range conditions {
+			if brief && c.Type != meshv1alpha1.ConditionReady {
+				w.last[object+"/"+c.Type] = describeCondition(c)
+			}
 			if c.Type == meshv1alpha1.ConditionReady {
 				ready = append(ready, object+" "+describeCondition(c))
 			}
