@@ -49,9 +49,7 @@ func (e *Env) connect(name string) (*Cluster, error) {
 	config.QPS, config.Burst = 100, 200
 	// Listing every kind there is meets kinds that are deprecated; that is no news to anybody.
 	config.WarningHandler = rest.NoWarnings{}
-	c, err := client.New(config, client.Options{
-		Scheme: Scheme, WarningHandler: client.WarningHandlerOptions{SuppressWarnings: true},
-	})
+	c, err := client.New(config, client.Options{Scheme: Scheme})
 	if err != nil {
 		return nil, fmt.Errorf("connect to cluster %q: %w", name, err)
 	}
