@@ -71,7 +71,7 @@ func (s *session) runtimeFiles(ctx context.Context) ([]imageFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.runtime = append(files, libs...)
+	s.runtime = slices.Concat(files, libs)
 	return s.runtime, nil
 }
 

@@ -20,8 +20,9 @@ const drain = 5 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := serve(ctx, ":8080", newServer(identityFromEnv(os.Getenv)), drain); err != nil {
+	err := serve(ctx, ":8080", newServer(identityFromEnv(os.Getenv)), drain)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -153,14 +153,16 @@ func readOrder(w http.ResponseWriter, r *http.Request) (order, error) {
 				return o, err
 			}
 		}
-		return o, o.complete()
+		err := o.complete()
+		return o, err
 	}
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	decoder.DisallowUnknownFields() // a misspelt field would silently weaken a test
 	if err := decoder.Decode(&o); err != nil {
 		return o, fmt.Errorf("read the order: %w", err)
 	}
-	return o, o.complete()
+	err := o.complete()
+	return o, err
 }
 
 func reply(w http.ResponseWriter, status int, value any) {

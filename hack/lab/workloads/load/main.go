@@ -25,8 +25,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
+	err := command(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -69,31 +70,31 @@ func serve(ctx context.Context, args []string) error {
 }
 
 func runOnce(ctx context.Context, args []string, out io.Writer) error {
-	order := order{Headers: map[string]string{}}
+	o := order{Headers: map[string]string{}}
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	flags.StringVar(&order.URL, "url", "", "where to send requests (required)")
-	flags.StringVar(&order.Method, "method", "", "HTTP method (default GET)")
-	flags.Float64Var(&order.RPS, "rps", 0, "requests per second (default 10)")
-	flags.DurationVar((*time.Duration)(&order.Duration), "duration", 0, "length of the run (default 10m)")
-	flags.DurationVar((*time.Duration)(&order.Timeout), "timeout", 0, "limit of one request (default 5s)")
-	flags.IntVar(&order.Concurrency, "concurrency", 0, "most requests in flight (default 1000)")
-	flags.BoolVar(&order.NewConnection, "new-connection", false, "use a connection for one request only")
+	flags.StringVar(&o.URL, "url", "", "where to send requests (required)")
+	flags.StringVar(&o.Method, "method", "", "HTTP method (default GET)")
+	flags.Float64Var(&o.RPS, "rps", 0, "requests per second (default 10)")
+	flags.DurationVar((*time.Duration)(&o.Duration), "duration", 0, "length of the run (default 10m)")
+	flags.DurationVar((*time.Duration)(&o.Timeout), "timeout", 0, "limit of one request (default 5s)")
+	flags.IntVar(&o.Concurrency, "concurrency", 0, "most requests in flight (default 1000)")
+	flags.BoolVar(&o.NewConnection, "new-connection", false, "use a connection for one request only")
 	flags.Func("header", "`name: value`, repeatable", func(text string) error {
 		name, value, ok := strings.Cut(text, ":")
 		if !ok {
 			return errors.New("want name: value")
 		}
-		order.Headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		o.Headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		return nil
 	})
 	asJSON := flags.Bool("json", false, "print the report as JSON, with the list of failures")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if err := order.complete(); err != nil {
+	if err := o.complete(); err != nil {
 		return err
 	}
-	r := newRun("run", order, newRequester(order).do)
+	r := newRun("run", o, newRequester(o).do)
 	r.drive(ctx)
 	report := r.report()
 	if *asJSON {
