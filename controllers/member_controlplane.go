@@ -112,31 +112,38 @@ func short(fingerprints []string) string {
 	return strings.Join(out, ",")
 }
 
-// install applies CRDs, base and every istiod. Precondition: cacerts, because an istiod that starts without it makes
-// a root of its own.
-func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Result {
-	spec := &s.member.Spec
-	crds, base, err := controlplane.Foundation(r.Charts, spec)
+// foundation applies what all revisions share: CRDs, the reader account and the default validator. It needs no
+// certificate, so it does not wait for one.
+func (r *MeshMemberReconciler) foundation(ctx context.Context, s *scope) phase.Result {
+	crds, base, err := controlplane.Foundation(r.Charts, &s.member.Spec)
 	if err != nil {
 		return renderFailed(err)
 	}
-	components := []apply.Component{crds, base}
-	wanted := map[string]bool{}
-	for i := range spec.Revisions {
-		c, err := controlplane.Revision(r.Charts, spec, &spec.Revisions[i])
-		if err != nil {
-			return renderFailed(err)
-		}
-		components = append(components, c)
-		wanted[c.Name] = true
-	}
-	for _, c := range components {
+	for _, c := range []apply.Component{crds, base} {
 		if err := r.apply(ctx, s, c); err != nil {
 			return failed(err)
 		}
 	}
 	if err := r.watchGateways(ctx, s); err != nil {
 		return failed(err)
+	}
+	return phase.Complete(meshv1alpha1.ReasonReady, "")
+}
+
+// install applies every istiod. Precondition: cacerts, because an istiod that starts without it makes a root of its
+// own.
+func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Result {
+	spec := &s.member.Spec
+	wanted := map[string]bool{}
+	for i := range spec.Revisions {
+		c, err := controlplane.Revision(r.Charts, spec, &spec.Revisions[i])
+		if err != nil {
+			return renderFailed(err)
+		}
+		if err := r.apply(ctx, s, c); err != nil {
+			return failed(err)
+		}
+		wanted[c.Name] = true
 	}
 	if err := r.retireRevisions(ctx, s, wanted); err != nil {
 		return failed(err)

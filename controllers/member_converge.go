@@ -40,9 +40,10 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 	steps := []step{
 		{"connect", meshv1alpha1.ConditionReachable, r.connect, true},
 		{"claim", "", r.claim, true},
+		{"foundation", "", r.foundation, true},
+		{"reader", "", r.reader, false},
 		{"trust", meshv1alpha1.ConditionTrustRootReady, r.cacerts, true},
 		{"install", meshv1alpha1.ConditionControlPlanesReady, r.install, true},
-		{"reader", "", r.reader, false},
 		{"remoteSecrets", "", r.remoteSecrets, false},
 		{"serve", meshv1alpha1.ConditionControlPlanesReady, r.serve, true},
 		{"verifyPeers", meshv1alpha1.ConditionDiscoveryReady, r.verifyPeers, false},
@@ -51,9 +52,11 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 	}
 	byCondition := map[string]int{}
 	var outcomes []status.Outcome
+	var last phase.Result
 	for _, st := range steps {
 		start := time.Now()
 		result := st.run(ctx, s)
+		last = result
 		metrics.ObservePhase("meshmember", st.name, time.Since(start))
 		o := status.Outcome{Type: st.condition, Result: result}
 		if i, seen := byCondition[st.condition]; seen && st.condition != "" {
@@ -66,20 +69,19 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 			break
 		}
 	}
-	outcomes = append(outcomes, r.unreached(s, steps, byCondition, outcomes)...)
+	outcomes = append(outcomes, unreached(s, steps, byCondition, outcomes[0], last)...)
 	return append(outcomes, available(s, outcomes[0]))
 }
 
 // unreached gives the conditions whose phases did not run: Unknown when the member does not answer, else waiting for
 // what came before.
-func (r *MeshMemberReconciler) unreached(s *scope, steps []step, ran map[string]int, outcomes []status.Outcome) []status.Outcome {
+func unreached(s *scope, steps []step, ran map[string]int, connection status.Outcome, last phase.Result) []status.Outcome {
 	var out []status.Outcome
 	done := map[string]bool{"": true}
 	for c := range ran {
 		done[c] = true
 	}
-	last := outcomes[len(outcomes)-1].Result
-	down := outcomes[0].Result.Kind != phase.Done
+	down := connection.Result.Kind != phase.Done
 	for _, st := range steps {
 		if done[st.condition] {
 			continue

@@ -32,8 +32,8 @@ const (
 	istiodQuestion  = 5 * time.Second
 )
 
-// reader keeps the credential by which peers read this member. Precondition: install, which brings the account and
-// its permissions.
+// reader keeps the credential by which peers read this member. Precondition: foundation,
+// which brings the account.
 func (r *MeshMemberReconciler) reader(ctx context.Context, s *scope) phase.Result {
 	st, ok := r.Fleet.State(s.key)
 	if !ok {

@@ -3,13 +3,10 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,7 +19,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
-	"github.com/meshfleet/meshfleet/internal/trust"
 )
 
 // MeshInstallationReconciler plans the members of a mesh and sums up their state. It touches the hub only.
@@ -62,7 +58,7 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 	start := time.Now()
 	certificates := r.certificates(ctx, inst)
 	metrics.ObservePhase("meshinstallation", "certificates", time.Since(start))
-	if certificates.Kind != phase.Done {
+	if certificates.Kind != phase.Done && certificates.Kind != phase.Wait {
 		return []status.Outcome{{Type: meshv1alpha1.ConditionTrustRootReady, Result: certificates}}
 	}
 	start = time.Now()
@@ -79,6 +75,10 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 		return []status.Outcome{{Result: failed(err)}}
 	}
 	outcomes := aggregate(inst, members)
+	if certificates.Kind == phase.Wait {
+		// The members' TrustRootReady would only say that they wait for this.
+		outcomes[0].Result = certificates
+	}
 	if len(planned.Held) > 0 {
 		h := planned.Held[0]
 		outcomes = append(outcomes, status.Outcome{Result: phase.Stall(meshv1alpha1.ReasonChangeNotApplied, fmt.Errorf(
@@ -86,41 +86,6 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 				"set the former value again", len(planned.Held), len(inst.Spec.Members), h.Member, h.Reason))})
 	}
 	return outcomes
-}
-
-// certificates makes the cert-manager objects exist as planned and removes those of members that left.
-func (r *MeshInstallationReconciler) certificates(ctx context.Context, inst *meshv1alpha1.MeshInstallation) phase.Result {
-	wanted := trust.Plan(inst)
-	for i := range wanted.Issuers {
-		want := &wanted.Issuers[i]
-		have := &cmv1.Issuer{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
-		if err := r.ensure(ctx, inst, have, want.Labels, func() { have.Spec = want.Spec }); err != nil {
-			return failed(err)
-		}
-	}
-	keep := map[string]bool{}
-	for i := range wanted.Certificates {
-		want := &wanted.Certificates[i]
-		keep[want.Name] = true
-		have := &cmv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
-		if err := r.ensure(ctx, inst, have, want.Labels, func() { trust.Set(&have.Spec, want.Spec) }); err != nil {
-			return failed(err)
-		}
-	}
-	present := &cmv1.CertificateList{}
-	if err := r.Client.List(ctx, present, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
-		return failed(err)
-	}
-	for i := range present.Items {
-		c := &present.Items[i]
-		if keep[c.Name] || !metav1.IsControlledBy(c, inst) {
-			continue
-		}
-		if err := r.deleteCertificate(ctx, c); err != nil {
-			return failed(err)
-		}
-	}
-	return phase.Complete(meshv1alpha1.ReasonReady, "")
 }
 
 // ensure creates or updates an object that the installation owns. An object of that name that somebody else made is
@@ -150,18 +115,6 @@ func (r *MeshInstallationReconciler) ensure(ctx context.Context, inst *meshv1alp
 	return nil
 }
 
-// deleteCertificate deletes a Certificate and its Secret, which cert-manager would keep.
-func (r *MeshInstallationReconciler) deleteCertificate(ctx context.Context, c *cmv1.Certificate) error {
-	if err := r.Client.Delete(ctx, c); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete Certificate %q: %w", c.Name, err)
-	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: c.Spec.SecretName, Namespace: c.Namespace}}
-	if err := r.Client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete Secret %q: %w", secret.Name, err)
-	}
-	return nil
-}
-
 func (r *MeshInstallationReconciler) writeMembers(ctx context.Context, inst *meshv1alpha1.MeshInstallation, p plan.MembersPlan) error {
 	for i := range p.Desired {
 		want := &p.Desired[i]
@@ -181,29 +134,6 @@ func (r *MeshInstallationReconciler) writeMembers(ctx context.Context, inst *mes
 			return fmt.Errorf("delete MeshMember %q: %w", name, err)
 		}
 	}
-	return nil
-}
-
-// rootExpiry reads the end of the root's life, when the root is on the hub.
-func (r *MeshInstallationReconciler) rootExpiry(ctx context.Context, inst *meshv1alpha1.MeshInstallation) error {
-	name := plan.RootName(inst.Name)
-	if inst.Spec.Trust.Root.IssuerRef != nil {
-		name = plan.CASecretName(inst.Name, inst.Spec.Members[0].Name)
-	}
-	secret := &corev1.Secret{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: inst.Namespace, Name: name}, secret)
-	if apierrors.IsNotFound(err) || err == nil && len(secret.Data["ca.crt"]) == 0 {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read Secret %q: %w", name, err)
-	}
-	certs, err := trust.ParseCertificates(secret.Data["ca.crt"])
-	if err != nil {
-		return fmt.Errorf("root in Secret %q: %w", name, err)
-	}
-	first := slices.MinFunc(certs, trust.ByExpiry)
-	inst.Status.Trust.NotAfter = &metav1.Time{Time: first.NotAfter}
 	return nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"reflect"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -63,10 +65,11 @@ func holds(desired, live any) bool {
 		}
 		for k, v := range d {
 			lv, present := l[k]
-			if !present && isEmpty(v) {
+			// The API server drops the empty value of an environment variable.
+			if !present && (isEmpty(v) || k == "value" && v == "") {
 				continue
 			}
-			if !present || !holds(v, lv) {
+			if !present || !holds(v, lv) && !(isResources(k) && sameQuantities(v, lv)) {
 				return false
 			}
 		}
@@ -88,6 +91,25 @@ func holds(desired, live any) bool {
 		return ok && a == b
 	}
 	return reflect.DeepEqual(desired, live)
+}
+
+// isResources says whether a field holds quantities, which the API server writes in their shortest form.
+func isResources(key string) bool { return key == "limits" || key == "requests" }
+
+func sameQuantities(desired, live any) bool {
+	d, dOK := desired.(map[string]any)
+	l, lOK := live.(map[string]any)
+	if !dOK || !lOK || len(d) != len(l) {
+		return false
+	}
+	for k := range d {
+		a, errA := resource.ParseQuantity(fmt.Sprint(d[k]))
+		b, errB := resource.ParseQuantity(fmt.Sprint(l[k]))
+		if errA != nil || errB != nil || a.Cmp(b) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // isEmpty says whether a value means the same as its absence: the API server drops such fields.

@@ -85,7 +85,9 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec) (map[string]any, error) {
 	for k, v := range m.Gateway.Service.Annotations {
 		annotations[k] = v
 	}
-	return Merge(user, map[string]any{
+	// Istio's default asks every 15 s: a gateway that misses the first question is ready that much later.
+	defaults := map[string]any{"podAnnotations": map[string]any{"readiness.status.sidecar.istio.io/periodSeconds": "2"}}
+	return Merge(Merge(defaults, user), map[string]any{
 		"name":           GatewayName,
 		"revision":       m.DefaultRevision,
 		"networkGateway": m.Network,

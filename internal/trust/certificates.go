@@ -18,12 +18,15 @@ const (
 	defaultRenewBefore          = 720 * time.Hour
 )
 
-// Wanted are the cert-manager objects of an installation on the hub.
+// Wanted are the cert-manager objects of an installation on the hub, in the order in which they can work: an issuer
+// whose root does not exist yet, or a request to an issuer that is not ready, is put off by cert-manager for seconds.
 type Wanted struct {
-	// Issuers to exist: the self-signed one and the one that signs with the root; none with the user's own issuer.
-	Issuers []cmv1.Issuer
-	// Certificates to exist: the root, unless the user names an issuer, and one intermediate per member.
-	Certificates []cmv1.Certificate
+	// SelfSigned signs Root, and RootIssuer signs with it. All are nil with the user's own issuer.
+	SelfSigned *cmv1.Issuer
+	Root       *cmv1.Certificate
+	RootIssuer *cmv1.Issuer
+	// Intermediates are the members' signing certificates.
+	Intermediates []cmv1.Certificate
 }
 
 // Plan says which cert-manager objects an installation needs.
@@ -35,18 +38,20 @@ func Plan(inst *meshv1alpha1.MeshInstallation) Wanted {
 			Name: ref.Name, Kind: cmp.Or(ref.Kind, cmv1.IssuerKind), Group: cmp.Or(ref.Group, cmv1.SchemeGroupVersion.Group),
 		}
 	} else {
-		w.Issuers = []cmv1.Issuer{
-			{ObjectMeta: objectMeta(inst, plan.SelfSignedIssuerName(inst.Name)), Spec: cmv1.IssuerSpec{
-				IssuerConfig: cmv1.IssuerConfig{SelfSigned: &cmv1.SelfSignedIssuer{}},
-			}},
-			{ObjectMeta: objectMeta(inst, plan.RootName(inst.Name)), Spec: cmv1.IssuerSpec{
-				IssuerConfig: cmv1.IssuerConfig{CA: &cmv1.CAIssuer{SecretName: plan.RootName(inst.Name)}},
+		w.SelfSigned = &cmv1.Issuer{
+			ObjectMeta: objectMeta(inst, plan.SelfSignedIssuerName(inst.Name)),
+			Spec:       cmv1.IssuerSpec{IssuerConfig: cmv1.IssuerConfig{SelfSigned: &cmv1.SelfSignedIssuer{}}},
+		}
+		w.Root = new(root(inst))
+		w.RootIssuer = &cmv1.Issuer{
+			ObjectMeta: objectMeta(inst, plan.RootName(inst.Name)),
+			Spec: cmv1.IssuerSpec{IssuerConfig: cmv1.IssuerConfig{
+				CA: &cmv1.CAIssuer{SecretName: plan.RootName(inst.Name)},
 			}},
 		}
-		w.Certificates = append(w.Certificates, root(inst))
 	}
 	for i := range inst.Spec.Members {
-		w.Certificates = append(w.Certificates, intermediate(inst, inst.Spec.Members[i].Name, issuer))
+		w.Intermediates = append(w.Intermediates, intermediate(inst, inst.Spec.Members[i].Name, issuer))
 	}
 	return w
 }
