@@ -1,0 +1,170 @@
+// Package docs checks that the documentation says what the code says.
+package docs
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// TestConditionsAreDocumented wants every condition and reason of the API in docs/conditions.md.
+func TestConditionsAreDocumented(t *testing.T) {
+	page := read(t, "docs/conditions.md")
+	found := 0
+	for name, value := range constants(t, "api/v1alpha1/conditions.go") {
+		if !strings.HasPrefix(name, "Condition") && !strings.HasPrefix(name, "Reason") {
+			continue
+		}
+		found++
+		if !strings.Contains(page, "`"+value+"`") {
+			t.Errorf("docs/conditions.md does not mention `%s` (%s)", value, name)
+		}
+	}
+	if found == 0 {
+		t.Error("no conditions found in the API")
+	}
+}
+
+// constants returns the string constants of a Go file.
+func constants(t *testing.T, path string) map[string]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, path), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Names) != len(spec.Values) {
+			return true
+		}
+		for i, name := range spec.Names {
+			if literal, ok := spec.Values[i].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				value, err := strconv.Unquote(literal.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out[name.Name] = value
+			}
+		}
+		return true
+	})
+	return out
+}
+
+var metricName = regexp.MustCompile(`\bmeshfleet_[a-z0-9_]+\b`)
+
+// TestMetricsAreDocumented wants the same metrics in the code and in docs/metrics.md.
+func TestMetricsAreDocumented(t *testing.T) {
+	code := metricName.FindAllString(read(t, "internal/metrics/metrics.go"), -1)
+	page := metricName.FindAllString(read(t, "docs/metrics.md"), -1)
+	if len(code) == 0 {
+		t.Error("no metrics found in the code")
+	}
+	for _, m := range code {
+		if !slices.Contains(page, m) {
+			t.Errorf("docs/metrics.md does not mention %s", m)
+		}
+	}
+	for _, m := range page {
+		if !slices.Contains(code, m) {
+			t.Errorf("docs/metrics.md mentions %s, which does not exist", m)
+		}
+	}
+}
+
+// TestAlertsUseLabelsThatExist guards against metrics in queries whose labels the code does not set.
+func TestAlertsUseLabelsThatExist(t *testing.T) {
+	code := read(t, "internal/metrics/metrics.go")
+	for _, label := range regexp.MustCompile(`\$labels\.([a-z_]+)`).FindAllStringSubmatch(read(t, "docs/metrics.md"), -1) {
+		if !strings.Contains(code, strconv.Quote(label[1])) {
+			t.Errorf("docs/metrics.md uses the label %s, which no metric has", label[1])
+		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// TestLinksLeadSomewhere follows the relative links of all pages, headings included.
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			target, heading, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+				continue
+			}
+			path := filepath.Join(filepath.Dir(page), target)
+			if target == "" {
+				path = page
+			}
+			if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+				t.Errorf("%s: the link %s leads nowhere", page, m[1])
+				continue
+			}
+			if heading != "" && !slices.Contains(headings(read(t, path)), heading) {
+				t.Errorf("%s: %s has no heading for the link %s", page, path, m[1])
+			}
+		}
+	}
+}
+
+func pages(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (entry.Name() == "bin" || entry.Name() == ".git" || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) == ".md" {
+			rel, err := filepath.Rel(root, path)
+			if err != nil {
+				return err
+			}
+			out = append(out, rel)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) == 0 {
+		t.Error("no pages found")
+	}
+	return out
+}
+
+var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+
+// headings returns the anchors that a page's headings get.
+func headings(page string) []string {
+	var out []string
+	for line := range strings.Lines(page) {
+		if text := strings.TrimLeft(line, "#"); text != line && strings.HasPrefix(text, " ") {
+			anchor := notInAnchor.ReplaceAllString(strings.ToLower(strings.TrimSpace(text)), "")
+			out = append(out, strings.ReplaceAll(anchor, " ", "-"))
+		}
+	}
+	return out
+}
