@@ -109,6 +109,10 @@ func kindOf(m *meshv1alpha1.MeshMember) phase.Kind {
 
 func message(m *meshv1alpha1.MeshMember, kind string) string {
 	c := meta.FindStatusCondition(m.Status.Conditions, kind)
+	if c != nil && c.Status == metav1.ConditionUnknown {
+		// The member's Ready says why nothing can be known.
+		c = meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionReady)
+	}
 	if c == nil || c.ObservedGeneration != m.Generation {
 		return "not observed yet"
 	}

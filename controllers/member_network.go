@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -115,9 +114,12 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 
 // verification remembers what was proved, so that istiod is not asked again for every event.
 type verification struct {
-	at     time.Time
+	// inputs identify what the proof rests on: pods, Secrets and peers. Since is when they were first seen.
 	inputs [sha256.Size]byte
-	peers  []meshv1alpha1.PeerStatus
+	since  time.Time
+	// at is when istiod was last asked, peers what it said.
+	at    time.Time
+	peers []meshv1alpha1.PeerStatus
 }
 
 // verifyPeers proves from every istiod pod of the member that it reads every peer.
@@ -135,19 +137,22 @@ func (r *MeshMemberReconciler) verifyPeers(ctx context.Context, s *scope) phase.
 		client.MatchingLabels{meshv1alpha1.LabelComponent: remoteSecretsComponent}); err != nil {
 		return failed(err)
 	}
-	inputs, since := verificationInputs(s, pods, secrets.Items)
+	inputs := verificationInputs(s, pods, secrets.Items)
 	v := &s.state.verified
-	if v.inputs != inputs || s.now.Sub(v.at) >= reverify || !allSynced(v.peers) {
+	if v.inputs != inputs {
+		*v = verification{inputs: inputs, since: s.now}
+	}
+	if s.now.Sub(v.at) >= reverify || !allSynced(v.peers) {
 		peers, err := r.askPeers(ctx, s, pods)
 		if err != nil {
 			return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
 		}
-		*v = verification{at: s.now, inputs: inputs, peers: peers}
+		v.at, v.peers = s.now, peers
 	}
-	return r.reportPeers(s, v, since)
+	return r.reportPeers(s, v)
 }
 
-func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification, since time.Time) phase.Result {
+func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification) phase.Result {
 	d := &s.member.Status.Discovery
 	d.Peers = v.peers
 	var behind []string
@@ -159,7 +164,7 @@ func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification, since time
 	d.Synced = fmt.Sprintf("%d/%d", len(v.peers)-len(behind), len(v.peers))
 	if len(behind) > 0 {
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers, "istiod: "+strings.Join(behind, ", "), shortWait).
-			Overdue(since, s.now, peersDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+			Overdue(v.since, s.now, peersDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
 	metrics.SetDiscoveryVerified(s.key, v.at)
 	result := phase.Complete(meshv1alpha1.ReasonReady, d.Synced+" peers synced")
@@ -229,26 +234,18 @@ func (r *MeshMemberReconciler) istiodPods(ctx context.Context, s *scope) ([]core
 	return pods, nil
 }
 
-// verificationInputs identify what a proof rests on, and say when the newest of it was made.
-func verificationInputs(s *scope, pods []corev1.Pod, secrets []metav1.PartialObjectMetadata) (sum [sha256.Size]byte, newest time.Time) {
+// verificationInputs identify what a proof rests on.
+func verificationInputs(s *scope, pods []corev1.Pod, secrets []metav1.PartialObjectMetadata) [sha256.Size]byte {
 	var parts []string
-	note := func(created metav1.Time, part string) {
-		parts = append(parts, part)
-		if created.After(newest) {
-			newest = created.Time
-		}
-	}
 	for i := range pods {
-		note(pods[i].CreationTimestamp, string(pods[i].UID))
+		parts = append(parts, "pod "+string(pods[i].UID))
 	}
 	for i := range secrets {
-		note(secrets[i].CreationTimestamp, secrets[i].Name+secrets[i].ResourceVersion)
+		parts = append(parts, "secret "+secrets[i].Name+" "+secrets[i].ResourceVersion)
 	}
 	for _, p := range s.member.Spec.Peers {
-		parts = append(parts, p.Name)
+		parts = append(parts, "peer "+p.Name)
 	}
 	slices.Sort(parts)
-	// Strings always marshal.
-	raw, _ := json.Marshal(parts)
-	return sha256.Sum256(raw), newest
+	return sha256.Sum256([]byte(strings.Join(parts, "\n")))
 }

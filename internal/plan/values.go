@@ -85,8 +85,12 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec) (map[string]any, error) {
 	for k, v := range m.Gateway.Service.Annotations {
 		annotations[k] = v
 	}
-	// Istio's default asks every 15 s: a gateway that misses the first question is ready that much later.
-	defaults := map[string]any{"podAnnotations": map[string]any{"readiness.status.sidecar.istio.io/periodSeconds": "2"}}
+	// The injector's default asks every 15 s and gives up after a minute. A gateway that misses the first question would
+	// be ready that much later; asked more often it has the same minute.
+	defaults := map[string]any{"readinessProbe": map[string]any{
+		"httpGet":       map[string]any{"path": "/healthz/ready", "port": 15021},
+		"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 30,
+	}}
 	return Merge(Merge(defaults, user), map[string]any{
 		"name":           GatewayName,
 		"revision":       m.DefaultRevision,

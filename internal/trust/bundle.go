@@ -20,6 +20,9 @@ import (
 // ErrIncomplete says that cert-manager has not filled a Secret yet.
 var ErrIncomplete = errors.New("not issued yet")
 
+// clockSkew is how far in the future a certificate may begin.
+const clockSkew = 5 * time.Minute
+
 // Bundle is what a member's istiod needs to sign workload certificates.
 type Bundle struct {
 	// Chain is the intermediate and what is between it and the root, PEM, signing certificate first.
@@ -119,6 +122,10 @@ func verify(chain, roots []*x509.Certificate, now time.Time) error {
 	}
 	for _, c := range chain[1:] {
 		between.AddCert(c)
+	}
+	// The clocks of whoever signed and of this process differ a little: a certificate that begins in a moment is good.
+	if begin := signing.NotBefore; now.Before(begin) && begin.Sub(now) < clockSkew {
+		now = begin
 	}
 	_, err := signing.Verify(x509.VerifyOptions{
 		Roots: rootPool, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
