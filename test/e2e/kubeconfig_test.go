@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/test/harness"
 	"github.com/meshfleet/meshfleet/test/traffic"
 )
 
@@ -50,6 +51,32 @@ func (s *suite) brokenKubeconfig(t *testing.T) {
 			s.step(t, "the mesh is ready again", func() error { return s.waitReady(ctx) })
 		})
 	}
+}
+
+// cutOff takes west off the network. It says so, east stays ready and serves at home, and when the link is back
+// everything is as before without anybody's doing.
+func (s *suite) cutOff(t *testing.T) {
+	ctx := t.Context()
+	defer func() {
+		if err := s.env.Link(context.WithoutCancel(ctx), "west", true); err != nil {
+			t.Error(err)
+		}
+	}()
+	s.step(t, "cut west off", func() error { return s.env.Link(ctx, "west", false) })
+	s.step(t, "west says "+meshv1alpha1.ReasonConnectionDown, func() error {
+		return s.awaitReason(ctx, "west", meshv1alpha1.ReasonConnectionDown)
+	})
+	s.step(t, "east stays ready", func() error { return s.staysReady(ctx, "east", 5*time.Second) })
+	s.step(t, "east serves at home", func() error {
+		answer, err := s.env.Client("east").Get(ctx, harness.EchoInURL("east", "/"))
+		if err == nil && !answer.OK() {
+			err = fmt.Errorf("request in east: %s", answer)
+		}
+		return err
+	})
+	s.step(t, "join west again", func() error { return s.env.Link(ctx, "west", true) })
+	s.step(t, "the mesh is ready again", func() error { return s.waitReady(ctx) })
+	s.step(t, "traffic crosses again", func() error { return traffic.AcrossClusters(ctx, s.env) })
 }
 
 // awaitReason waits until Reachable is not True for the wanted reason, and Ready is not True either.

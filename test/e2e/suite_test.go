@@ -38,6 +38,7 @@ func TestMesh(t *testing.T) {
 	t.Run("drift", s.drift)
 	t.Run("steady state makes no write calls", s.steadyState)
 	t.Run("broken kubeconfig", s.brokenKubeconfig)
+	t.Run("member cut off", s.cutOff)
 	if t.Run("member added under load", s.memberAdded) {
 		t.Run("member removed under load", s.memberRemoved)
 	}

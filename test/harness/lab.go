@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -50,21 +51,15 @@ func (e *Env) up(ctx context.Context, names []string, more ...string) (*Cluster,
 	return first, nil
 }
 
-// RemoveCluster stops one cluster of the lab.
-func (e *Env) RemoveCluster(ctx context.Context, name string) error {
-	if err := e.labctl(ctx, "down", "--clusters", name); err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.clusters, name)
-	e.members = slices.DeleteFunc(e.members, func(m string) bool { return m == name })
-	return nil
-}
-
-// DownLab stops every cluster and removes what the lab has put on the machine.
+// DownLab stops the clusters that this Env has used. Others on the same machine are somebody else's.
 func (e *Env) DownLab(ctx context.Context) error {
-	return e.labctl(ctx, "down")
+	e.mu.Lock()
+	names := slices.Sorted(maps.Keys(e.clusters))
+	e.mu.Unlock()
+	if len(names) == 0 {
+		return nil
+	}
+	return e.labctl(ctx, "down", "--clusters", strings.Join(names, ","))
 }
 
 // Link cuts a cluster off the others, or joins it again.
