@@ -66,7 +66,12 @@ func (r *MeshMemberReconciler) remoteSecrets(ctx context.Context, s *scope) phas
 	if err != nil {
 		return failed(err)
 	}
-	if err := r.apply(ctx, s, apply.Component{Name: remoteSecretsComponent, Objects: secrets}); err != nil {
+	component := apply.Component{Name: remoteSecretsComponent, Objects: secrets}
+	for _, peer := range missing {
+		// A Secret that someone deleted on the hub must not cut the peer off; its own reconciler makes it again.
+		component.Keep = append(component.Keep, discovery.RemoteSecretReference(s.namespace(), peer))
+	}
+	if err := r.apply(ctx, s, component); err != nil {
 		return failed(err)
 	}
 	if len(missing) > 0 {
@@ -175,7 +180,7 @@ func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification) phase.Resu
 // States of a peer. The first is istiod's word for one whose caches are filled; the others are ours.
 const (
 	synced  = "synced"
-	missing = "missing"
+	absent  = "missing"
 	foreign = "read through a Secret that is not ours"
 )
 
@@ -212,7 +217,7 @@ func peerState(clusters []xds.RemoteCluster, name, secret string) string {
 	i := slices.IndexFunc(clusters, func(c xds.RemoteCluster) bool { return c.ID == name })
 	switch {
 	case i < 0:
-		return missing
+		return absent
 	case clusters[i].SecretName != secret:
 		return foreign
 	}

@@ -28,14 +28,14 @@ const (
 // remove takes the mesh out of a member, in reverse order of its making. Done: nothing of ours is left there, or there
 // is nothing to be done.
 func (r *MeshMemberReconciler) remove(ctx context.Context, s *scope) phase.Result {
-	if s.member.Status.ClusterUID == "" {
-		if connection := r.connect(ctx, s); connection.Kind != phase.Done {
-			// It was never reached, so nothing was ever written there.
-			return phase.Result{}
-		}
+	connection := r.connect(ctx, s)
+	if connection.Kind != phase.Done && r.attach(s).Kind == phase.Done {
+		// The kubeconfig's Secret may have been deleted along with the mesh; the connection made from it still works.
+		connection = phase.Result{}
 	}
-	if connection := r.connect(ctx, s); connection.Kind != phase.Done {
-		if s.member.Spec.DeletionPolicy == meshv1alpha1.DeletionPolicyOrphan {
+	if connection.Kind != phase.Done {
+		if s.member.Status.ClusterUID == "" || s.member.Spec.DeletionPolicy == meshv1alpha1.DeletionPolicyOrphan {
+			// It was never reached, so nothing was ever written there; or what is there is to stay.
 			return phase.Result{}
 		}
 		return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for the member to answer ("+connection.Text()+

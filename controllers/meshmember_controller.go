@@ -192,6 +192,11 @@ func (r *MeshMemberReconciler) connect(ctx context.Context, s *scope) phase.Resu
 		}
 		return failed(err)
 	}
+	return r.attach(s)
+}
+
+// attach takes the member's connection, if there is one.
+func (r *MeshMemberReconciler) attach(s *scope) phase.Result {
 	st, _ := r.Fleet.State(s.key)
 	connection, err := r.Fleet.Member(s.key)
 	if err != nil {
@@ -199,6 +204,10 @@ func (r *MeshMemberReconciler) connect(ctx context.Context, s *scope) phase.Resu
 			return phase.Waiting(meshv1alpha1.ReasonConnecting, "connecting to the member's API server", 0)
 		}
 		return phase.Retrying(st.Reason, errors.New(st.Message))
+	}
+	if known := s.member.Status.ClusterUID; known != "" && known != st.ClusterUID {
+		return stalled(meshv1alpha1.ReasonClusterClaimed, fmt.Errorf(
+			"%w: clusterRef leads to another cluster than before; remove the member from the mesh and add the new cluster under another name", errClaimed))
 	}
 	s.state, s.remote = r.stateFor(s, connection), connection.Client
 	s.member.Status.ClusterUID, s.member.Status.KubernetesVersion = st.ClusterUID, st.KubernetesVersion

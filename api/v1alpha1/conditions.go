@@ -61,8 +61,6 @@ const (
 	ReasonRootNotInForce = "RootNotInForce"
 	// ReasonWaitingForCertificate: cert-manager has not issued yet.
 	ReasonWaitingForCertificate = "WaitingForCertificate"
-	// ReasonCertManagerMissing: the hub has no cert-manager.
-	ReasonCertManagerMissing = "CertManagerMissing"
 	// ReasonInvalidValues: the charts do not render with the user's values.
 	ReasonInvalidValues = "InvalidValues"
 	// ReasonVersionUnsupported: the operator has no charts for the version.

@@ -128,6 +128,8 @@ const (
 )
 
 // Member is one cluster of the mesh.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.network) ? self.network : self.name) == (has(oldSelf.network) ? oldSelf.network : oldSelf.name)",message="spec.members[].network is immutable: proxies carry it; remove the member and add it again"
 type Member struct {
 	// name is the member's name and its Istio cluster ID.
 	// +required

@@ -51,6 +51,9 @@ type Component struct {
 	Name string
 	// Objects wanted.
 	Objects []*unstructured.Unstructured
+	// Keep are objects that stay as they are if they exist, though they are not among Objects: what they are made from
+	// cannot be read now.
+	Keep []Reference
 	// Shared components hold objects that others may have created and may use as well, such as CRDs: they are adopted,
 	// never downgraded, and have no inventory, so that they are never deleted.
 	Shared bool
@@ -83,6 +86,11 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 		var err error
 		if inventory, err = a.readInventory(ctx, c.Name); err != nil {
 			return nil, err
+		}
+		for _, ref := range inventory.References {
+			if slices.Contains(c.Keep, ref) {
+				wanted = union(wanted, []Reference{ref})
+			}
 		}
 		// What is about to be created is written down first: a crash must not leave objects that nobody knows.
 		if err := a.writeInventory(ctx, inventory, union(inventory.References, wanted)); err != nil {

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 // library opens the charts that `make charts` packages; without them these tests cannot say anything.
@@ -47,7 +49,7 @@ func TestRender(t *testing.T) {
 					}
 				}
 				slices.Sort(got)
-				golden(t, t.Name()+".golden", strings.Join(got, "\n")+"\n")
+				testutil.Golden(t, strings.Join(got, "\n")+"\n")
 				second, err := library(t).Render(req)
 				if err != nil {
 					t.Fatal(err)

@@ -17,6 +17,8 @@ var clusterScoped = map[string]bool{
 //   - a namespaced object that names no namespace gets the release's;
 //   - the failurePolicy of validating webhooks is left out: istiod owns it, Ignore until it serves and Fail from then
 //     on. Whoever applies must supply Ignore at creation, because the API server's default is Fail;
+//   - webhooks carry the annotation that keeps AKS from adding selector terms of its own, which would be taken off again
+//     for ever;
 //   - wildcards in roles become explicit lists, so that neither istiod nor the credential that installs it holds a
 //     permission that nobody named;
 //   - the network label is taken off a gateway's Service: it announces the gateway to every peer and goes on last.
@@ -25,7 +27,10 @@ func prepare(o *unstructured.Unstructured, namespace string) error {
 		o.SetNamespace(namespace)
 	}
 	switch o.GetKind() {
+	case "MutatingWebhookConfiguration":
+		keepFromEnforcer(o)
 	case "ValidatingWebhookConfiguration":
+		keepFromEnforcer(o)
 		return dropFailurePolicy(o)
 	case "ClusterRole", "Role":
 		return expandRules(o)
@@ -40,6 +45,15 @@ func prepare(o *unstructured.Unstructured, namespace string) error {
 // NetworkLabel on a Service with port 15443 makes istiod of every peer treat it as a gateway of that network, at once
 // and whether or not anything answers there. Source: Istio's network gateway discovery.
 const NetworkLabel = "topology.istio.io/network"
+
+func keepFromEnforcer(o *unstructured.Unstructured) {
+	annotations := o.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations["admissions.enforcer/disabled"] = "true"
+	o.SetAnnotations(annotations)
+}
 
 func dropFailurePolicy(o *unstructured.Unstructured) error {
 	webhooks, found, err := unstructured.NestedSlice(o.Object, "webhooks")

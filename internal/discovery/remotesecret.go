@@ -11,11 +11,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
 )
 
 // RemoteSecretName is the name of the Secret by which a member's istiod reads a peer. It is the one that istioctl uses,
 // so that a second one made by hand would collide instead of being ignored by istiod.
 func RemoteSecretName(peer string) string { return "istio-remote-secret-" + peer }
+
+// RemoteSecretReference names the Secret of a peer in a member.
+func RemoteSecretReference(namespace, peer string) apply.Reference {
+	return apply.Reference{Version: "v1", Kind: "Secret", Namespace: namespace, Name: RemoteSecretName(peer)}
+}
 
 // RemoteSecrets are the Secrets that a member needs for the peers whose credential is on the hub, and the names of
 // the peers whose credential is not there yet.

@@ -95,6 +95,27 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
+		message: "spec.members[].network is immutable: proxies carry it; remove the member and add it again",
+		updates: []update{
+			{
+				from: `spec: {members: [{name: east, clusterRef: {local: {}}}]}`,
+				to:   `spec: {members: [{name: east, network: east, clusterRef: {local: {}}}]}`, wantOK: true,
+			},
+			{
+				from: `spec: {members: [{name: east, network: a, clusterRef: {local: {}}}]}`,
+				to:   `spec: {members: [{name: west, network: b, clusterRef: {local: {}}}]}`, wantOK: true,
+			},
+			{
+				from: `spec: {members: [{name: east, network: a, clusterRef: {local: {}}}]}`,
+				to:   `spec: {members: [{name: east, network: b, clusterRef: {local: {}}}]}`,
+			},
+			{
+				from: `spec: {members: [{name: east, clusterRef: {local: {}}}]}`,
+				to:   `spec: {members: [{name: east, network: b, clusterRef: {local: {}}}]}`,
+			},
+		},
+	},
+	{
 		message: "spec.members[].network: must be a DNS label",
 		accepts: []string{`spec: {members: [{name: east, network: net-east, clusterRef: {local: {}}}]}`},
 		rejects: []string{
