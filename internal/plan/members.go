@@ -119,10 +119,12 @@ func member(
 	return out, held, nil
 }
 
-// hasServed says whether a control plane of the member has been observed ready. Before that, its values may be
-// corrected in place: nobody uses it.
+// hasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in
+// place: nobody uses it. One that is down now may have served before; then istiod has handed out a root, which the
+// status keeps, and workloads that it has given identities wait for it as it was.
 func hasServed(m *meshv1alpha1.MeshMember) bool {
-	return slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
+	return len(m.Status.Trust.RootFingerprints) > 0 ||
+		slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
 }
 
 func difference(running, wanted meshv1alpha1.Revision) string {

@@ -19,6 +19,10 @@ func Values(raw *apiextensionsv1.JSON) (map[string]any, error) {
 	if err := json.Unmarshal(raw.Raw, &values); err != nil {
 		return nil, fmt.Errorf("values must be a map of the chart's values: %w", err)
 	}
+	if values == nil {
+		// null
+		return map[string]any{}, nil
+	}
 	return values, nil
 }
 

@@ -1,0 +1,126 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+func TestMembers(t *testing.T) {
+	cases := map[string]struct {
+		inst     *meshv1alpha1.MeshInstallation
+		existing []meshv1alpha1.MeshMember
+	}{
+		"a small spec gets every default": {inst: mesh()},
+		"everything that the spec says is in the work order": {inst: testutil.Installation(full,
+			testutil.With("east", east), testutil.With("hub", hub))},
+		"a member's own values win over the shared ones": {inst: mesh(
+			sharedValues(values{"autoscaleMin": 1, "resources": values{"requests": values{"cpu": "100m", "memory": "1Gi"}}}),
+			memberValues(1, values{"autoscaleMin": 3, "resources": values{"requests": values{"cpu": "2"}}}))},
+		"tags and peers are sorted whatever the order of the spec": {inst: testutil.Installation(
+			testutil.With("west"), testutil.With("north"), testutil.With("east"), tags("prod", "canary"))},
+		"a member that left the spec is removed": {
+			inst: testutil.Installation(testutil.With("east")), existing: serving(made(mesh()))},
+		"a new member joins at the version that runs": {
+			inst: mesh(testutil.With("north"), running("1.28.3"), version("1.29.1")), existing: serving(made(mesh(version("1.28.3"))))},
+		"a change of version is held back while the control plane serves": {
+			inst: mesh(running("1.28.3"), version("1.29.1")), existing: serving(made(mesh(version("1.28.3"))))},
+		"a change of values is held back where the control plane serves": {
+			inst:     mesh(running("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
+			existing: serving(made(mesh(memberValues(0, values{"autoscaleMin": 1}))))},
+		"a change that is held back stays so while the control plane is down": {
+			inst:     mesh(running("1.29.1"), version("1.28.3"), memberValues(0, values{"autoscaleMin": 3})),
+			existing: down(made(mesh()))},
+		"values that only the API server has reordered are no change": {
+			inst:     mesh(running("1.29.1"), rawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)),
+			existing: serving(made(mesh(rawValues(`{"b":{"d":3,"c":2},"a":1}`))))},
+		"version and values are corrected in place before the control plane has served": {
+			inst:     mesh(version("1.29.1"), sharedValues(values{"pilot": values{"cpu": "right"}})),
+			existing: made(mesh(version("1.28.3"), sharedValues(values{"pilot": values{"cpu": "wrong"}})))},
+		"peers and gateway of a member that serves follow the spec": {
+			inst:     testutil.Installation(running("1.29.1"), testutil.With("east"), testutil.With("north"), full, version("1.29.1"), sharedValues(values{})),
+			existing: serving(made(testutil.Installation(testutil.With("east"), testutil.With("west"))))},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p, err := Members(c.inst, c.existing)
+			if err != nil {
+				t.Fatal(err)
+			}
+			testutil.Golden(t, describe(t, p))
+		})
+	}
+}
+
+func TestMembersRefusesValuesThatAreNoMap(t *testing.T) {
+	for name, option := range map[string]meshOption{
+		"shared": sharedValues([]string{"a list"}), "of a member": memberValues(1, "a text"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if p, err := Members(mesh(option), nil); err == nil {
+				t.Errorf("plan is %+v, want an error", p)
+			}
+		})
+	}
+}
+
+// describe writes a plan down for people.
+func describe(t *testing.T, p MembersPlan) string {
+	t.Helper()
+	var out strings.Builder
+	fmt.Fprintf(&out, "new members join at revision %s of Istio %s\n", p.Revision, p.Version)
+	for _, name := range p.Remove {
+		fmt.Fprintf(&out, "remove %s\n", name)
+	}
+	for _, h := range p.Held {
+		fmt.Fprintf(&out, "hold back a change of %s: %s\n", h.Member, h.Reason)
+	}
+	for _, m := range p.Desired {
+		text, err := yaml.Marshal(map[string]any{"labels": m.Labels, "spec": m.Spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "\n%s/%s\n%s", m.Namespace, m.Name, text)
+	}
+	return out.String()
+}
+
+func tags(names ...string) meshOption {
+	return func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = names }
+}
+
+func rawValues(text string) meshOption {
+	return func(inst *meshv1alpha1.MeshInstallation) {
+		inst.Spec.ControlPlane.Values = testutil.JSON(nil)
+		inst.Spec.ControlPlane.Values.Raw = []byte(text)
+	}
+}
+
+// full sets what a mesh can set besides its members.
+func full(inst *meshv1alpha1.MeshInstallation) {
+	inst.Spec.MeshID, inst.Spec.TrustDomain, inst.Spec.ControlPlaneNamespace = "retail", "shop.example", "mesh"
+	inst.Spec.Version = "1.28.3"
+	inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyOrphan
+	inst.Spec.DataPlane.Tags = []string{"prod"}
+	inst.Spec.ControlPlane.Values = testutil.JSON(values{"autoscaleMin": 2})
+	inst.Spec.EastWestGateway = meshv1alpha1.EastWestGateway{
+		Replicas: meshv1alpha1.ReplicaRange{Min: 2, Max: 7},
+		Service:  meshv1alpha1.GatewayService{Annotations: map[string]string{"cloud.example/internal": "true"}},
+		Values:   testutil.JSON(values{"nodeSelector": values{"pool": "edge"}}),
+	}
+}
+
+func east(m *meshv1alpha1.Member) {
+	m.Network, m.APIServer = "backbone", "https://203.0.113.7:6443"
+	m.Labels = map[string]string{"tier": "canary"}
+}
+
+func hub(m *meshv1alpha1.Member) {
+	m.Network, m.APIServer = "backbone", "https://203.0.113.8:6443"
+	m.ClusterRef = meshv1alpha1.ClusterRef{Local: &meshv1alpha1.LocalCluster{}}
+}

@@ -1,0 +1,50 @@
+package plan
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// impure are the packages by which a decision could depend on more than its arguments. Those below them count too.
+var impure = []string{
+	"context", "log", "os", "net", "math/rand", "sync",
+	"github.com/go-logr", "k8s.io/klog", "k8s.io/client-go", "sigs.k8s.io/controller-runtime",
+}
+
+func TestPlanIsPure(t *testing.T) {
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
+	if len(names) == 0 {
+		t.Fatal("found no file of the package")
+	}
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range file.Imports {
+			path, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if slices.ContainsFunc(impure, func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") }) {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Now" {
+				t.Errorf("%s asks for the time; take it as an argument", name)
+			}
+			return true
+		})
+	}
+}
