@@ -16,7 +16,8 @@ var (
 	GroupVersion = schema.GroupVersion{Group: "mesh.meshfleet.io", Version: "v1alpha1"}
 
 	schemeBuilder = runtime.NewSchemeBuilder(func(s *runtime.Scheme) error {
-		s.AddKnownTypes(GroupVersion, &MeshInstallation{}, &MeshInstallationList{}, &MeshMember{}, &MeshMemberList{})
+		s.AddKnownTypes(GroupVersion, &MeshInstallation{}, &MeshInstallationList{}, &MeshMember{}, &MeshMemberList{},
+			&MeshUpgrade{}, &MeshUpgradeList{}, &MeshApproval{}, &MeshApprovalList{})
 		metav1.AddToGroupVersion(s, GroupVersion)
 		return nil
 	})

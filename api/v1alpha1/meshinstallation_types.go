@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // MeshInstallation is one service mesh over one or more Kubernetes clusters.
@@ -106,6 +107,12 @@ type MeshInstallationSpec struct {
 	// dataPlane configures how namespaces choose their proxies.
 	// +optional
 	DataPlane DataPlane `json:"dataPlane,omitzero"`
+
+	// upgrade says how a change of the version or of control plane values reaches the members: as a new revision beside
+	// the old one, wave by wave. A control plane that serves is never changed in place.
+	// +optional
+	// +kubebuilder:default={}
+	Upgrade Upgrade `json:"upgrade,omitzero"`
 
 	// deletionPolicy says what happens at deletion (of the mesh or of one member) to a member that cannot be
 	// reached: `WaitForMembers` waits until it is back, `Orphan` leaves what is installed there and goes on.
@@ -344,6 +351,22 @@ type DataPlane struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(t, t.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.dataPlane.tags: each must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision"
 	// +kubebuilder:validation:XValidation:rule="!('default' in self)",message="spec.dataPlane.tags: the tag default always exists; do not list it"
 	Tags []string `json:"tags,omitempty"`
+	// restart says how an upgrade moves workloads to another revision.
+	// +optional
+	// +kubebuilder:default={}
+	Restart Restart `json:"restart,omitzero"`
+}
+
+// Restart says how workloads are restarted to get another proxy. Only pods whose proxy is of another revision than
+// their namespace's tag asks for are touched.
+type Restart struct {
+	// maxUnavailable is how many workloads of a member may be restarting at the same time, as a number or as a
+	// percentage of the member's workloads (rounded down, at least one). Default: 10%.
+	// +optional
+	// +kubebuilder:default="10%"
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",message="spec.dataPlane.restart.maxUnavailable: a number of at least 1, or a percentage from 1% to 100%"
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 }
 
 // MeshInstallationStatus is what the operator has found and done. Detail per member is in the MeshMembers.
@@ -368,6 +391,12 @@ type MeshInstallationStatus struct {
 	// trust describes the root of trust in force.
 	// +optional
 	Trust TrustStatus `json:"trust,omitzero"`
+	// upgrade is the name of the latest MeshUpgrade.
+	// +optional
+	Upgrade string `json:"upgrade,omitempty"`
+	// hash identifies the version and values that the mesh runs.
+	// +optional
+	Hash string `json:"hash,omitempty"`
 }
 
 // MemberCounts counts members by state.

@@ -76,8 +76,7 @@ type MeshMemberSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	Revisions []Revision `json:"revisions"`
-	// defaultRevision is the revision of `istio-injection: enabled`, of unlabelled configuration's validation and of
-	// the east-west gateway.
+	// defaultRevision is the revision of `istio-injection: enabled` and of unlabelled configuration's validation.
 	// +required
 	DefaultRevision string `json:"defaultRevision"`
 	// tags are the named revision tags.
@@ -88,6 +87,15 @@ type MeshMemberSpec struct {
 	// gateway is the east-west gateway.
 	// +required
 	Gateway EastWestGateway `json:"gateway"`
+	// gatewayRevision is the revision of the east-west gateway's proxies.
+	// +required
+	GatewayRevision string `json:"gatewayRevision"`
+	// restart says how workloads are moved.
+	// +optional
+	Restart Restart `json:"restart,omitzero"`
+	// rollout is the upgrade that the member takes part in.
+	// +optional
+	Rollout *MemberRollout `json:"rollout,omitempty"`
 	// peers are the other members that this one must discover.
 	// +optional
 	// +listType=map
@@ -162,6 +170,9 @@ type MeshMemberStatus struct {
 	// discovery is the state of endpoint discovery.
 	// +optional
 	Discovery DiscoveryStatus `json:"discovery,omitzero"`
+	// rollout is the state of the upgrade that the member takes part in.
+	// +optional
+	Rollout *MemberRolloutStatus `json:"rollout,omitempty"`
 }
 
 // RevisionStatus is the state of one control plane.

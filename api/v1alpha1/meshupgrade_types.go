@@ -1,0 +1,232 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// MeshUpgrade is one attempt to bring a mesh to another version or to other control plane values. The operator
+// makes it and keeps it as a record.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=meshfleet
+// +kubebuilder:printcolumn:name="Mesh",type=string,JSONPath=`.spec.installation`
+// +kubebuilder:printcolumn:name="From",type=string,JSONPath=`.spec.from.revision`
+// +kubebuilder:printcolumn:name="To",type=string,JSONPath=`.spec.to.revision`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Wave",type=string,JSONPath=`.status.wave`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type MeshUpgrade struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the target and a snapshot of the strategy.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: an upgrade is a record"
+	Spec MeshUpgradeSpec `json:"spec"`
+	// status is how far it is.
+	// +optional
+	Status MeshUpgradeStatus `json:"status,omitzero"`
+}
+
+// MeshUpgradeList is a list of MeshUpgrades.
+//
+// +kubebuilder:object:root=true
+type MeshUpgradeList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MeshUpgrade `json:"items"`
+}
+
+// MeshUpgradeSpec is the target of an upgrade and a snapshot of the strategy.
+type MeshUpgradeSpec struct {
+	// installation is the name of the MeshInstallation, in the same namespace.
+	// +required
+	Installation string `json:"installation"`
+	// from is what the mesh runs.
+	// +required
+	From RevisionTarget `json:"from"`
+	// to is what it shall run.
+	// +required
+	To RevisionTarget `json:"to"`
+	// waves with their members, as planned when the upgrade began.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	Waves []PlannedWave `json:"waves"`
+	// onFailure is the installation's at that time.
+	// +required
+	OnFailure FailureAction `json:"onFailure"`
+}
+
+// RevisionTarget is one revision of the whole mesh.
+type RevisionTarget struct {
+	// revision is its name.
+	// +required
+	Revision string `json:"revision"`
+	// version is the Istio release.
+	// +required
+	Version string `json:"version"`
+	// hash of the version and all values, which identifies the target.
+	// +required
+	Hash string `json:"hash"`
+}
+
+// PlannedWave is a wave with its members.
+type PlannedWave struct {
+	// name of the wave.
+	// +required
+	Name string `json:"name"`
+	// members of the wave, by name.
+	// +required
+	// +listType=set
+	Members []string `json:"members"`
+	// maxConcurrent is how many change at the same time.
+	// +required
+	MaxConcurrent int32 `json:"maxConcurrent"`
+	// soak is how long the wave must have run well.
+	// +required
+	Soak metav1.Duration `json:"soak"`
+	// progressDeadline bounds one stage of one member.
+	// +required
+	ProgressDeadline metav1.Duration `json:"progressDeadline"`
+	// maxFailures is how many members may fail.
+	// +required
+	MaxFailures int32 `json:"maxFailures"`
+	// approval says whether a person must agree.
+	// +required
+	Approval ApprovalPolicy `json:"approval"`
+}
+
+// UpgradePhase sums an upgrade up.
+//
+// +kubebuilder:validation:Enum=Running;WaitingForApproval;Paused;RollingBack;RolledBack;Succeeded
+type UpgradePhase string
+
+const (
+	// UpgradeRunning: members change, or soak.
+	UpgradeRunning UpgradePhase = "Running"
+	// UpgradeWaitingForApproval: the next wave needs a person's word.
+	UpgradeWaitingForApproval UpgradePhase = "WaitingForApproval"
+	// UpgradePaused: a person asked for it, or must decide.
+	UpgradePaused UpgradePhase = "Paused"
+	// UpgradeRollingBack: members go back.
+	UpgradeRollingBack UpgradePhase = "RollingBack"
+	// UpgradeRolledBack: every member is back. The target is not tried again by itself.
+	UpgradeRolledBack UpgradePhase = "RolledBack"
+	// UpgradeSucceeded: every member runs the target.
+	UpgradeSucceeded UpgradePhase = "Succeeded"
+)
+
+// IsFinished says whether nothing more will happen.
+func (p UpgradePhase) IsFinished() bool {
+	return p == UpgradeRolledBack || p == UpgradeSucceeded
+}
+
+// MeshUpgradeStatus is how far an upgrade is. Detail per member is in MeshMember.status.rollout.
+type MeshUpgradeStatus struct {
+	// phase sums up.
+	// +optional
+	Phase UpgradePhase `json:"phase,omitempty"`
+	// wave that is under way.
+	// +optional
+	Wave string `json:"wave,omitempty"`
+	// message says what happens or what is awaited, and names the gate that failed.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// failed are the members that failed; they are back on the former revision or on their way.
+	// +optional
+	// +listType=set
+	Failed []string `json:"failed,omitempty"`
+	// waves counts members.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Waves []WaveStatus `json:"waves,omitempty"`
+	// startedAt is when it began.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// finishedAt is when it ended.
+	// +optional
+	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+}
+
+// WaveStatus counts the members of a wave.
+type WaveStatus struct {
+	// name of the wave.
+	// +required
+	Name string `json:"name"`
+	// total number of members.
+	// +required
+	Total int32 `json:"total"`
+	// moved is the number whose workloads are on the target.
+	// +required
+	Moved int32 `json:"moved"`
+	// finished is the number that have retired the former revision.
+	// +required
+	Finished int32 `json:"finished"`
+	// failed is the number that failed.
+	// +required
+	Failed int32 `json:"failed"`
+	// soakingSince is when the last member of the wave was moved.
+	// +optional
+	SoakingSince *metav1.Time `json:"soakingSince,omitempty"`
+}
+
+// MeshApproval asks people whether a wave may start. The operator makes it; people answer it. It is a kind of its own
+// so that permissions for it can be given apart.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:categories=meshfleet
+// +kubebuilder:printcolumn:name="Upgrade",type=string,JSONPath=`.spec.upgrade`
+// +kubebuilder:printcolumn:name="Wave",type=string,JSONPath=`.spec.wave`
+// +kubebuilder:printcolumn:name="Decision",type=string,JSONPath=`.spec.decision`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type MeshApproval struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the question and its answer.
+	// +required
+	Spec MeshApprovalSpec `json:"spec"`
+}
+
+// MeshApprovalList is a list of MeshApprovals.
+//
+// +kubebuilder:object:root=true
+type MeshApprovalList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MeshApproval `json:"items"`
+}
+
+// MeshApprovalSpec is a question and its answer.
+//
+// +kubebuilder:validation:XValidation:rule="self.upgrade == oldSelf.upgrade && self.wave == oldSelf.wave",message="spec.upgrade and spec.wave are immutable: only the decision is yours"
+// +kubebuilder:validation:XValidation:rule="oldSelf.decision == 'Pending' || self.decision == oldSelf.decision",message="spec.decision: a decision stands; change spec.upgrade.state of the MeshInstallation to Pause or Abort instead"
+type MeshApprovalSpec struct {
+	// upgrade is the name of the MeshUpgrade.
+	// +required
+	Upgrade string `json:"upgrade"`
+	// wave that is to start.
+	// +required
+	Wave string `json:"wave"`
+	// decision is `Pending` until you write `Approved` or `Rejected`. A rejection takes every touched member back.
+	// +required
+	Decision Decision `json:"decision"`
+}
+
+// Decision answers a MeshApproval.
+//
+// +kubebuilder:validation:Enum=Pending;Approved;Rejected
+type Decision string
+
+const (
+	// DecisionPending: nobody has answered.
+	DecisionPending Decision = "Pending"
+	// DecisionApproved: the wave may start.
+	DecisionApproved Decision = "Approved"
+	// DecisionRejected: the upgrade goes back.
+	DecisionRejected Decision = "Rejected"
+)

@@ -1,0 +1,248 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Upgrade says how a change of the version or of control plane values reaches the members.
+type Upgrade struct {
+	// waves are sets of members that are upgraded together, in this order. Every member must be in exactly one of them.
+	// Default: one member first, then the others, a quarter at a time.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Waves []Wave `json:"waves,omitempty"`
+
+	// onFailure says what happens when a member fails: `Rollback` takes every member that was touched back to the
+	// former revision, `Pause` leaves everything as it is and waits for you. Default: `Rollback`.
+	// +optional
+	// +kubebuilder:default=Rollback
+	OnFailure FailureAction `json:"onFailure,omitempty"`
+
+	// state is `Run`, `Pause` (no member goes on) or `Abort` (every member goes back). Default: `Run`.
+	// +optional
+	// +kubebuilder:default=Run
+	State UpgradeState `json:"state,omitempty"`
+
+	// attempt is counted up to try a target again that has failed before: a failed target is not tried again by
+	// itself. Default: 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Attempt int32 `json:"attempt,omitempty"`
+
+	// historyLimit is the number of finished MeshUpgrades that are kept. Default: 5.
+	// +optional
+	// +kubebuilder:default=5
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	HistoryLimit int32 `json:"historyLimit,omitempty"`
+}
+
+// FailureAction says what happens when a member fails.
+//
+// +kubebuilder:validation:Enum=Rollback;Pause
+type FailureAction string
+
+const (
+	// FailureActionRollback takes every touched member back.
+	FailureActionRollback FailureAction = "Rollback"
+	// FailureActionPause waits for a person.
+	FailureActionPause FailureAction = "Pause"
+)
+
+// UpgradeState is what people want of a running upgrade.
+//
+// +kubebuilder:validation:Enum=Run;Pause;Abort
+type UpgradeState string
+
+const (
+	// UpgradeStateRun lets the upgrade go on.
+	UpgradeStateRun UpgradeState = "Run"
+	// UpgradeStatePause stops before the next step of any member.
+	UpgradeStatePause UpgradeState = "Pause"
+	// UpgradeStateAbort takes every touched member back.
+	UpgradeStateAbort UpgradeState = "Abort"
+)
+
+// Wave is a set of members that are upgraded together.
+type Wave struct {
+	// name of the wave.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="spec.upgrade.waves[].name: must be a DNS label"
+	Name string `json:"name"`
+	// memberSelector selects members by their labels. Default: every member that no other wave selects; at most one wave
+	// may leave it out.
+	// +optional
+	MemberSelector *metav1.LabelSelector `json:"memberSelector,omitempty"`
+	// maxConcurrent is how many members of the wave change at the same time, as a number or a percentage of the wave
+	// (rounded down, at least one). Default: 1.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",message="spec.upgrade.waves[].maxConcurrent: a number of at least 1, or a percentage from 1% to 100%"
+	MaxConcurrent *intstr.IntOrString `json:"maxConcurrent,omitempty"`
+	// soak is how long the wave's last member must have run well before the next wave starts. Default: 0s.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="spec.upgrade.waves[].soak: must not be negative"
+	Soak *metav1.Duration `json:"soak,omitempty"`
+	// progressDeadline is how long one member may take for one stage; longer is a failure. Default: 30m.
+	// +optional
+	// +kubebuilder:default="30m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s')",message="spec.upgrade.waves[].progressDeadline: at least 10s"
+	ProgressDeadline *metav1.Duration `json:"progressDeadline,omitempty"`
+	// maxFailures is how many members of the wave may fail before the upgrade does. A failed member goes back to the
+	// former revision. Default: 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MaxFailures int32 `json:"maxFailures,omitempty"`
+	// approval is `Required` when a person must answer the wave's MeshApproval before it starts. Default: `NotRequired`.
+	// +optional
+	// +kubebuilder:default=NotRequired
+	Approval ApprovalPolicy `json:"approval,omitempty"`
+}
+
+// ApprovalPolicy says whether a wave needs a person's word.
+//
+// +kubebuilder:validation:Enum=Required;NotRequired
+type ApprovalPolicy string
+
+const (
+	// ApprovalRequired waits for a MeshApproval.
+	ApprovalRequired ApprovalPolicy = "Required"
+	// ApprovalNotRequired starts by itself.
+	ApprovalNotRequired ApprovalPolicy = "NotRequired"
+)
+
+// Stage is how far a member's upgrade is ordered to go. Each includes those before it.
+//
+// +kubebuilder:validation:Enum=Install;Gateways;Workloads;Soak;Retire;RollBack;Discard
+type Stage string
+
+const (
+	// StageInstall runs the new revision beside the old one and proves it with the gates.
+	StageInstall Stage = "Install"
+	// StageGateways replaces the east-west gateway by one of the new revision.
+	StageGateways Stage = "Gateways"
+	// StageWorkloads points the tags at the new revision and restarts the workloads that have proxies of the old one.
+	StageWorkloads Stage = "Workloads"
+	// StageSoak proves that all of it runs well for as long as the wave says.
+	StageSoak Stage = "Soak"
+	// StageRetire removes the old revision.
+	StageRetire Stage = "Retire"
+	// StageRollBack points tags and gateway back at the old revision and restarts what was moved.
+	StageRollBack Stage = "RollBack"
+	// StageDiscard removes the new revision after everything is back.
+	StageDiscard Stage = "Discard"
+)
+
+// StageState is how a stage stands in a member.
+//
+// +kubebuilder:validation:Enum=Progressing;Done;Failed;Inconclusive
+type StageState string
+
+const (
+	// StageProgressing: the member works or waits.
+	StageProgressing StageState = "Progressing"
+	// StageDone: what the stage is for holds.
+	StageDone StageState = "Done"
+	// StageFailed: a gate said no, or something cannot work.
+	StageFailed StageState = "Failed"
+	// StageInconclusive: a gate cannot tell; a person must look.
+	StageInconclusive StageState = "Inconclusive"
+)
+
+// MemberRollout is the part of a work order that an upgrade writes.
+type MemberRollout struct {
+	// upgrade is the name of the MeshUpgrade.
+	// +required
+	Upgrade string `json:"upgrade"`
+	// from is the revision that the member leaves.
+	// +required
+	From string `json:"from"`
+	// to is the revision that the member goes to.
+	// +required
+	To string `json:"to"`
+	// stage is how far to go.
+	// +required
+	Stage Stage `json:"stage"`
+}
+
+// MemberRolloutStatus is what a member reports of an upgrade.
+type MemberRolloutStatus struct {
+	// upgrade is the name of the MeshUpgrade.
+	// +required
+	Upgrade string `json:"upgrade"`
+	// stage that this speaks of.
+	// +required
+	Stage Stage `json:"stage"`
+	// state of the stage.
+	// +required
+	State StageState `json:"state"`
+	// since is when the stage was ordered, as far as the member knows.
+	// +required
+	Since metav1.Time `json:"since"`
+	// doneAt is when the state became Done.
+	// +optional
+	DoneAt *metav1.Time `json:"doneAt,omitempty"`
+	// message says what is awaited, what failed, or what was done.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// gates are the last verdicts.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Gates []GateResult `json:"gates,omitempty"`
+	// workloads counts the workloads with proxies.
+	// +optional
+	Workloads WorkloadCounts `json:"workloads,omitzero"`
+}
+
+// WorkloadCounts counts the workloads with proxies of a member.
+type WorkloadCounts struct {
+	// total number of workloads that can be restarted.
+	// +optional
+	Total int32 `json:"total,omitempty"`
+	// moved is the number that have proxies of the ordered revision only.
+	// +optional
+	Moved int32 `json:"moved,omitempty"`
+	// skipped names pods that are never restarted by the operator: bare pods, Jobs, and those that opted out.
+	// +optional
+	// +listType=set
+	Skipped []string `json:"skipped,omitempty"`
+}
+
+// Verdict is the answer of a gate.
+//
+// +kubebuilder:validation:Enum=Pass;Fail;Inconclusive;Error
+type Verdict string
+
+const (
+	// VerdictPass: yes.
+	VerdictPass Verdict = "Pass"
+	// VerdictFail: no.
+	VerdictFail Verdict = "Fail"
+	// VerdictInconclusive: there is not enough to tell. It never passes.
+	VerdictInconclusive Verdict = "Inconclusive"
+	// VerdictError: the question could not be asked.
+	VerdictError Verdict = "Error"
+)
+
+// GateResult is the last answer of one gate.
+type GateResult struct {
+	// name of the gate.
+	// +required
+	Name string `json:"name"`
+	// verdict of the gate.
+	// +required
+	Verdict Verdict `json:"verdict"`
+	// message says what was measured and against what.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// since is when the verdict last changed.
+	// +required
+	Since metav1.Time `json:"since"`
+}
