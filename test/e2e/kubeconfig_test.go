@@ -79,15 +79,21 @@ func (s *suite) cutOff(t *testing.T) {
 	s.step(t, "traffic crosses again", func() error { return traffic.AcrossClusters(ctx, s.env) })
 }
 
-// awaitReason waits until Reachable is not True for the wanted reason, and Ready is not True either.
+// awaitReason waits until Reachable is not True for the wanted reason, and Ready is not True either. Of a member that
+// does not answer nothing is known, so that False would be a claim.
 func (s *suite) awaitReason(ctx context.Context, member, reason string) error {
+	isWanted := func(c metav1.Condition) bool {
+		if reason == meshv1alpha1.ReasonConnectionDown {
+			return c.Status == metav1.ConditionUnknown
+		}
+		return c.Status != metav1.ConditionTrue
+	}
 	_, err := s.env.WaitCondition(ctx, member, meshv1alpha1.ConditionReachable,
-		func(c metav1.Condition) bool { return c.Status != metav1.ConditionTrue && c.Reason == reason }, 2*time.Minute)
+		func(c metav1.Condition) bool { return isWanted(c) && c.Reason == reason }, 2*time.Minute)
 	if err != nil {
 		return err
 	}
-	_, err = s.env.WaitCondition(ctx, member, meshv1alpha1.ConditionReady,
-		func(c metav1.Condition) bool { return c.Status != metav1.ConditionTrue }, time.Minute)
+	_, err = s.env.WaitCondition(ctx, member, meshv1alpha1.ConditionReady, isWanted, time.Minute)
 	return err
 }
 

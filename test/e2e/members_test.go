@@ -37,6 +37,28 @@ func (s *suite) memberAdded(t *testing.T) {
 	s.step(t, "nobody gets in without mutual TLS", func() error { return traffic.StrictMTLS(ctx, s.env) })
 }
 
+// hubAsMember makes the hub itself a member and takes it out again: the way without a kubeconfig.
+func (s *suite) hubAsMember(t *testing.T) {
+	ctx := t.Context()
+	s.step(t, "add the hub", func() error { return s.env.AddHub(ctx) })
+	s.step(t, "wait for the mesh", func() error { return s.waitReady(ctx) })
+	s.step(t, "deploy the workloads", func() error { return s.env.DeployWorkloads(ctx) })
+	s.step(t, "hub and members are one mesh", func() error { return traffic.AcrossClusters(ctx, s.env) })
+	if err := s.env.Hub.Apply(ctx, userRule); err != nil {
+		t.Fatal(err)
+	}
+	s.step(t, "take the hub out", func() error {
+		if err := s.env.RemoveMember(ctx, harness.HubName); err != nil {
+			return err
+		}
+		if err := s.awaitMemberGone(ctx, harness.HubName); err != nil {
+			return err
+		}
+		return s.waitReady(ctx)
+	})
+	s.step(t, "its mesh is gone, what users own stays", func() error { return s.requireClean(ctx, s.env.Hub) })
+}
+
 // userObjects are what users own in a member: it must survive the removal of the mesh.
 var userObjects = []owned{
 	{"v1", "Namespace", "", harness.DemoNamespace},
@@ -103,7 +125,7 @@ func (s *suite) deleted(t *testing.T) {
 		})
 	}
 	t.Run("hub", func(t *testing.T) {
-		s.step(t, "clean hub", func() error { return s.awaitUnowned(t.Context(), s.env.Hub) })
+		s.step(t, "clean hub", func() error { return awaitNone(t.Context(), "hub", s.env.OwnedOnHub) })
 		for _, m := range members {
 			requireExists(t, s.env.Hub, owned{"v1", "Secret", harness.OperatorNamespace, harness.KubeconfigSecretName(m)})
 		}
@@ -160,12 +182,17 @@ func (s *suite) requireClean(ctx context.Context, c *harness.Cluster) error {
 	return nil
 }
 
-// awaitUnowned waits until no object in a cluster carries the mesh's label, but for CRDs, which stay. The garbage
-// collector may still be at work for a moment when the operator is done.
+// awaitUnowned waits until no object in a former member carries the mesh's label.
 func (s *suite) awaitUnowned(ctx context.Context, c *harness.Cluster) error {
-	return harness.Await(ctx, "nothing of the mesh to be left in cluster "+c.Name, time.Minute,
+	return awaitNone(ctx, c.Name, func(ctx context.Context) ([]harness.Object, error) { return s.env.Owned(ctx, c) })
+}
+
+// awaitNone waits until nothing is listed but CRDs, which stay. The garbage collector may still be at work for a moment
+// when the operator is done.
+func awaitNone(ctx context.Context, cluster string, list func(context.Context) ([]harness.Object, error)) error {
+	return harness.Await(ctx, "nothing of the mesh to be left in cluster "+cluster, time.Minute,
 		func(ctx context.Context) (bool, string, error) {
-			objects, err := s.env.Owned(ctx, c)
+			objects, err := list(ctx)
 			if err != nil {
 				return false, "", err
 			}

@@ -37,11 +37,13 @@ func TestMesh(t *testing.T) {
 	t.Run("admission", s.admission)
 	t.Run("drift", s.drift)
 	t.Run("steady state makes no write calls", s.steadyState)
+	t.Run("a new operator process makes no write calls", s.restartedOperator)
 	t.Run("broken kubeconfig", s.brokenKubeconfig)
 	t.Run("member cut off", s.cutOff)
 	if t.Run("member added under load", s.memberAdded) {
 		t.Run("member removed under load", s.memberRemoved)
 	}
+	t.Run("hub as a member", s.hubAsMember)
 	t.Run("installation deleted", s.deleted)
 }
 

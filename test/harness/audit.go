@@ -56,9 +56,15 @@ func (a AuditEvent) isWrite() bool {
 		!strings.HasSuffix(a.ObjectRef.Resource, "reviews")
 }
 
-// isLease tells whether the call was about leader election, which has to write.
-func (a AuditEvent) isLease() bool {
-	return a.ObjectRef.APIGroup == "coordination.k8s.io" && a.ObjectRef.Resource == "leases"
+// leaderElectionID is the name of the operator's lease, and the start of the names of the events about it.
+const leaderElectionID = "meshfleet.mesh.meshfleet.io"
+
+// isLeaderElection tells whether the call was about leader election, which has to write: the lease itself, and the
+// event that says who holds it.
+func (a AuditEvent) isLeaderElection() bool {
+	ref := a.ObjectRef
+	return ref.APIGroup == "coordination.k8s.io" && ref.Resource == "leases" ||
+		ref.Resource == "events" && strings.HasPrefix(ref.Name, leaderElectionID+".")
 }
 
 // Writes returns the writing calls of one identity to a cluster's API server in a period, without those of leader
@@ -83,7 +89,7 @@ func (e *Env) Writes(cluster, identity string, from, to time.Time) (writes []Aud
 			continue
 		}
 		total++
-		if event.User.Username == identity && event.isWrite() && !event.isLease() {
+		if event.User.Username == identity && event.isWrite() && !event.isLeaderElection() {
 			writes = append(writes, event)
 		}
 	}
@@ -93,8 +99,12 @@ func (e *Env) Writes(cluster, identity string, from, to time.Time) (writes []Aud
 	return writes, total, nil
 }
 
-// OperatorIdentity is the user name of the operator on the hub.
-func (e *Env) OperatorIdentity(ctx context.Context) (string, error) {
+// Identity is the user name under which the operator acts in a cluster: its own on the hub, that of its kubeconfig in
+// the members.
+func (e *Env) Identity(ctx context.Context, cluster string) (string, error) {
+	if cluster != HubName {
+		return e.memberIdentity(ctx, cluster)
+	}
 	d, err := e.operatorDeployment(ctx)
 	if err != nil {
 		return "", err

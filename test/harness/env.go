@@ -102,7 +102,7 @@ func (e *Env) Clusters() []string {
 	defer e.mu.Unlock()
 	names := []string{HubName}
 	for _, n := range e.members {
-		if _, ok := e.clusters[n]; ok {
+		if _, ok := e.clusters[n]; ok && n != HubName {
 			names = append(names, n)
 		}
 	}

@@ -65,8 +65,8 @@ func (e *Env) WriteKubeconfigSecret(ctx context.Context, member, kubeconfig stri
 	return nil
 }
 
-// MemberIdentity is the user name under which the operator acts in a member, read from the token in its kubeconfig.
-func (e *Env) MemberIdentity(ctx context.Context, member string) (string, error) {
+// memberIdentity is the user name under which the operator acts in a member, read from the token in its kubeconfig.
+func (e *Env) memberIdentity(ctx context.Context, member string) (string, error) {
 	secret := &corev1.Secret{}
 	key := client.ObjectKey{Namespace: OperatorNamespace, Name: KubeconfigSecretName(member)}
 	if err := e.Hub.Client.Get(ctx, key, secret); err != nil {

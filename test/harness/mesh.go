@@ -84,20 +84,37 @@ func (e *Env) AddMember(ctx context.Context, name string) error {
 	if err := e.JoinMember(ctx, name); err != nil {
 		return err
 	}
+	return e.addMember(ctx, meshv1alpha1.Member{
+		Name: name,
+		ClusterRef: meshv1alpha1.ClusterRef{
+			KubeconfigSecret: &meshv1alpha1.SecretKeyRef{Name: KubeconfigSecretName(name), Key: KubeconfigSecretKey},
+		},
+	})
+}
+
+// AddHub makes the hub itself a member, which needs no kubeconfig: the operator gets the permissions of a member's
+// credential in its own cluster, and the peers are told where the hub's API server is.
+func (e *Env) AddHub(ctx context.Context) error {
+	if err := e.kubectlQuiet(ctx, HubName, "apply", "--server-side", "-k", "config/local-member"); err != nil {
+		return err
+	}
+	return e.addMember(ctx, meshv1alpha1.Member{
+		Name:       HubName,
+		ClusterRef: meshv1alpha1.ClusterRef{Local: &meshv1alpha1.LocalCluster{}},
+		APIServer:  e.Hub.Config.Host,
+	})
+}
+
+func (e *Env) addMember(ctx context.Context, member meshv1alpha1.Member) error {
 	err := e.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
-		m.Spec.Members = append(m.Spec.Members, meshv1alpha1.Member{
-			Name: name,
-			ClusterRef: meshv1alpha1.ClusterRef{
-				KubeconfigSecret: &meshv1alpha1.SecretKeyRef{Name: KubeconfigSecretName(name), Key: KubeconfigSecretKey},
-			},
-		})
+		m.Spec.Members = append(m.Spec.Members, member)
 	})
 	if err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.members = append(e.members, name)
+	e.members = append(e.members, member.Name)
 	return nil
 }
 

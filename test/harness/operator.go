@@ -49,8 +49,7 @@ func (e *Env) InstallOperator(ctx context.Context) error {
 		return err
 	}
 	if before != nil && before.Annotations[imageAnnotation] != sum {
-		args := []string{"-n", OperatorNamespace, "rollout", "restart", "deployment/" + OperatorDeployment}
-		if err := e.kubectlQuiet(ctx, HubName, args...); err != nil {
+		if err := e.RestartOperator(ctx); err != nil {
 			return err
 		}
 	}
@@ -61,6 +60,15 @@ func (e *Env) InstallOperator(ctx context.Context) error {
 		return err
 	}
 	return e.awaitWebhook(ctx)
+}
+
+// RestartOperator replaces the operator's process and returns when the new one runs.
+func (e *Env) RestartOperator(ctx context.Context) error {
+	err := e.kubectlQuiet(ctx, HubName, "-n", OperatorNamespace, "rollout", "restart", "deployment/"+OperatorDeployment)
+	if err != nil {
+		return err
+	}
+	return e.awaitOperator(ctx)
 }
 
 // operatorDeployment returns the operator's Deployment, or a not-found error.

@@ -26,14 +26,16 @@ func (o Object) String() string {
 	return strings.TrimPrefix(fmt.Sprintf("%s %s/%s", o.Resource, o.Namespace, o.Name), " ")
 }
 
-// Owned lists every object in a cluster, of any kind that can be listed, that carries the label of this mesh. It asks
-// the API server which kinds there are, so that a leftover of a kind that nobody thought of is found too.
+// Owned lists every object in a cluster, of any kind that can be listed, that carries the label of this mesh as its
+// members carry it. It asks the API server which kinds there are, so that a leftover of a kind that nobody thought of is
+// found too.
 func (e *Env) Owned(ctx context.Context, c *Cluster) ([]Object, error) {
-	value := e.Mesh.Namespace + "." + e.Mesh.Name
-	if c == e.Hub {
-		value = e.Mesh.Name
-	}
-	return c.Labelled(ctx, meshv1alpha1.LabelInstallation+"="+value)
+	return c.Labelled(ctx, meshv1alpha1.LabelInstallation+"="+e.Mesh.Namespace+"."+e.Mesh.Name)
+}
+
+// OwnedOnHub is Owned for what the mesh keeps on the hub to work with: certificates, credentials, MeshMembers.
+func (e *Env) OwnedOnHub(ctx context.Context) ([]Object, error) {
+	return e.Hub.Labelled(ctx, meshv1alpha1.LabelInstallation+"="+e.Mesh.Name)
 }
 
 // Labelled lists the objects of all kinds that match a label selector, in a stable order.
