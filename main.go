@@ -138,7 +138,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 		return err
 	}
 	if err := (&controllers.MeshMemberReconciler{
-		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, ListClusters: xds.Clusters,
+		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: xds.Istiod{},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +17,6 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/discovery"
-	"github.com/meshfleet/meshfleet/internal/gateway"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
@@ -26,9 +26,8 @@ import (
 const (
 	remoteSecretsComponent = "remote-secrets"
 
-	gatewayDeadline = 5 * time.Minute
-	peersDeadline   = 3 * time.Minute
-	istiodQuestion  = 5 * time.Second
+	peersDeadline  = 3 * time.Minute
+	istiodQuestion = 5 * time.Second
 )
 
 // reader keeps the credential by which peers read this member. Precondition: foundation,
@@ -81,50 +80,15 @@ func (r *MeshMemberReconciler) remoteSecrets(ctx context.Context, s *scope) phas
 	return phase.Complete(meshv1alpha1.ReasonReady, "")
 }
 
-// gateway runs the east-west gateway and announces it once it has an address and its pods serve. Precondition: serve
-// and rootInForce, because its pods get their proxy from the injector and mount the root that istiod has published: with
-// the root of an earlier mesh they would wait a minute or more for kubelet to refresh it.
-func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Result {
-	st, err := gateway.Observe(ctx, s.remote, s.namespace())
-	if err != nil {
-		return failed(err)
-	}
-	announce := st.CanAnnounce()
-	component, err := gateway.Objects(r.Charts, &s.member.Spec, announce)
-	if err != nil {
-		return renderFailed(err)
-	}
-	if err := r.apply(ctx, s, component); err != nil {
-		return failed(err)
-	}
-	s.member.Status.Gateway.Address = st.Address
-	switch {
-	case announce && s.member.Status.Gateway.Announced == nil:
-		s.member.Status.Gateway.Announced = &metav1.Time{Time: s.now.Truncate(time.Second)}
-	case !announce:
-		s.member.Status.Gateway.Announced = nil
-	}
-	overdue := func(p phase.Result) phase.Result {
-		return p.Overdue(st.ServiceCreated, s.now, gatewayDeadline, meshv1alpha1.ReasonDeadlineExceeded)
-	}
-	switch {
-	case st.Address == "":
-		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForAddress, "Service "+plan.GatewayName+
-			" has no load balancer address yet; "+st.Message, shortWait))
-	case !st.Complete:
-		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, st.Message, shortWait))
-	}
-	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+st.Address)
-}
-
 // verification remembers what was proved, so that istiod is not asked again for every event.
 type verification struct {
 	// inputs identify what the proof rests on: pods, Secrets and peers. Since is when they were first seen.
 	inputs [sha256.Size]byte
 	since  time.Time
 	// at is when istiod was last asked, peers what it said.
-	at    time.Time
-	peers []meshv1alpha1.PeerStatus
+	at       time.Time
+	peers    []meshv1alpha1.PeerStatus
+	gateways []string
 }
 
 // verifyPeers proves from every istiod pod of the member that it reads every peer.
@@ -142,24 +106,31 @@ func (r *MeshMemberReconciler) verifyPeers(ctx context.Context, s *scope) phase.
 		client.MatchingLabels{meshv1alpha1.LabelComponent: remoteSecretsComponent}); err != nil {
 		return failed(err)
 	}
-	inputs := verificationInputs(s, pods, secrets.Items)
+	expected, err := r.expectedGateways(ctx, s)
+	if err != nil {
+		return failed(err)
+	}
+	inputs := verificationInputs(s, pods, secrets.Items, expected)
 	v := &s.state.verified
 	if v.inputs != inputs {
 		*v = verification{inputs: inputs, since: s.now}
 	}
-	if s.now.Sub(v.at) >= reverify || !allSynced(v.peers) {
-		peers, err := r.askPeers(ctx, s, pods)
-		if err != nil {
+	if s.now.Sub(v.at) >= reverify || !allSynced(v.peers) || !slices.Equal(v.gateways, addresses(expected)) {
+		if v.peers, v.gateways, err = r.askIstiod(ctx, s, pods, expected); err != nil {
 			return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
 		}
-		v.at, v.peers = s.now, peers
+		v.at = s.now
 	}
-	return r.reportPeers(s, v)
+	return r.reportPeers(s, v, expected)
 }
 
-func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification) phase.Result {
+func addresses(gateways map[string]string) []string {
+	return slices.Compact(slices.Sorted(maps.Values(gateways)))
+}
+
+func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification, expected map[string]string) phase.Result {
 	d := &s.member.Status.Discovery
-	d.Peers = v.peers
+	d.Peers, d.Gateways = v.peers, v.gateways
 	var behind []string
 	for _, p := range v.peers {
 		if p.State != synced {
@@ -174,6 +145,10 @@ func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification) phase.Resu
 	metrics.SetDiscoveryVerified(s.key, v.at)
 	result := phase.Complete(meshv1alpha1.ReasonReady, d.Synced+" peers synced")
 	result.After = max(reverify-s.now.Sub(v.at), shortWait)
+	if !slices.Equal(v.gateways, addresses(expected)) {
+		// A peer replaces its gateway: it waits for this member to say when the old one is forgotten.
+		result.After = shortWait
+	}
 	return result
 }
 
@@ -181,6 +156,7 @@ func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification) phase.Resu
 const (
 	synced  = "synced"
 	absent  = "missing"
+	noRoute = "synced, but its gateway is not known yet"
 	foreign = "read through a Secret that is not ours"
 )
 
@@ -188,29 +164,60 @@ func allSynced(peers []meshv1alpha1.PeerStatus) bool {
 	return !slices.ContainsFunc(peers, func(p meshv1alpha1.PeerStatus) bool { return p.State != synced })
 }
 
-// askPeers asks every istiod pod; a peer is as far as the pod that is least far.
-func (r *MeshMemberReconciler) askPeers(ctx context.Context, s *scope, pods []corev1.Pod) ([]meshv1alpha1.PeerStatus, error) {
-	var answers [][]xds.RemoteCluster
+// askIstiod asks every istiod pod for its clusters and network gateways. A peer is as far as the pod that is least far;
+// a gateway is known when every pod knows it.
+func (r *MeshMemberReconciler) askIstiod(
+	ctx context.Context, s *scope, pods []corev1.Pod, expected map[string]string,
+) ([]meshv1alpha1.PeerStatus, []string, error) {
+	var clusters [][]xds.RemoteCluster
+	var known []string
 	for i := range pods {
-		ask, cancel := context.WithTimeout(ctx, istiodQuestion)
-		clusters, err := r.ListClusters(ask, s.state.connection.Config, pods[i].Namespace, pods[i].Name)
-		cancel()
+		c, g, err := r.askPod(ctx, s, &pods[i])
 		if err != nil {
-			return nil, fmt.Errorf("ask istiod pod %s for its clusters: %w", pods[i].Name, err)
+			return nil, nil, err
 		}
-		answers = append(answers, clusters)
+		clusters = append(clusters, c)
+		if i == 0 {
+			known = g
+		}
+		known = slices.DeleteFunc(known, func(k string) bool { return !slices.Contains(g, k) })
 	}
 	var peers []meshv1alpha1.PeerStatus
 	for _, p := range s.member.Spec.Peers {
 		state := synced
-		for _, clusters := range answers {
-			if st := peerState(clusters, p.Name, s.namespace()+"/"+discovery.RemoteSecretName(p.Name)); st != synced {
+		if gateway, ok := expected[p.Name]; ok && !slices.Contains(known, gateway) {
+			state = noRoute
+		}
+		for _, c := range clusters {
+			if st := peerState(c, p.Name, s.namespace()+"/"+discovery.RemoteSecretName(p.Name)); st != synced {
 				state = st
 			}
 		}
 		peers = append(peers, meshv1alpha1.PeerStatus{Name: p.Name, State: state})
 	}
-	return peers, nil
+	return peers, known, nil
+}
+
+// askPod asks one istiod pod. Its own cluster's gateways are left out.
+func (r *MeshMemberReconciler) askPod(ctx context.Context, s *scope, pod *corev1.Pod) ([]xds.RemoteCluster, []string, error) {
+	ask, cancel := context.WithTimeout(ctx, istiodQuestion)
+	defer cancel()
+	clusters, err := r.Istiod.Clusters(ask, s.state.connection.Config, pod.Namespace, pod.Name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask istiod pod %s for its clusters: %w", pod.Name, err)
+	}
+	gateways, err := r.Istiod.Gateways(ask, s.state.connection.Config, pod.Namespace, pod.Name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask istiod pod %s for its gateways: %w", pod.Name, err)
+	}
+	var known []string
+	for _, g := range gateways {
+		if g.Cluster != s.member.Spec.Cluster {
+			known = append(known, g.Network+"/"+g.Addr)
+		}
+	}
+	slices.Sort(known)
+	return clusters, slices.Compact(known), nil
 }
 
 func peerState(clusters []xds.RemoteCluster, name, secret string) string {
@@ -240,8 +247,8 @@ func (r *MeshMemberReconciler) istiodPods(ctx context.Context, s *scope) ([]core
 }
 
 // verificationInputs identify what a proof rests on.
-func verificationInputs(s *scope, pods []corev1.Pod, secrets []metav1.PartialObjectMetadata) [sha256.Size]byte {
-	var parts []string
+func verificationInputs(s *scope, pods []corev1.Pod, secrets []metav1.PartialObjectMetadata, gateways map[string]string) [sha256.Size]byte {
+	parts := addresses(gateways)
 	for i := range pods {
 		parts = append(parts, "pod "+string(pods[i].UID))
 	}

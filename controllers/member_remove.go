@@ -78,14 +78,21 @@ func (r *MeshMemberReconciler) forgotten(ctx context.Context, s *scope) phase.Re
 	return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for peers to forget the member: "+strings.Join(waiting, ", "), shortWait)
 }
 
-// withdraw takes the gateway's network label off and lets it drain, if anybody was told of it.
+// withdraw takes the network label off every gateway and lets them drain, if anybody was told of them.
 func (r *MeshMemberReconciler) withdraw(ctx context.Context, s *scope) phase.Result {
-	at, err := gateway.Withdraw(ctx, s.remote, s.namespace(), s.owner(), s.now)
+	revisions, err := r.gatewayRevisions(ctx, s)
 	if err != nil {
 		return failed(err)
 	}
-	if left := drain - s.now.Sub(at); !at.IsZero() && left > 0 {
-		return phase.Waiting(meshv1alpha1.ReasonDeleting, "the gateway "+plan.GatewayName+" drains", left)
+	for _, revision := range revisions {
+		key := client.ObjectKey{Namespace: s.namespace(), Name: plan.GatewayName(revision)}
+		at, err := gateway.Withdraw(ctx, s.remote, key, s.owner(), s.now)
+		if err != nil {
+			return failed(err)
+		}
+		if left := drain - s.now.Sub(at); !at.IsZero() && left > 0 {
+			return phase.Waiting(meshv1alpha1.ReasonDeleting, "the gateway "+key.Name+" drains", left)
+		}
 	}
 	return phase.Result{}
 }
@@ -116,9 +123,23 @@ func (r *MeshMemberReconciler) uninstall(ctx context.Context, s *scope) phase.Re
 
 // removalRank orders components for removal: the reverse of their making.
 func removalRank(component string) int {
-	order := []string{gateway.Component, remoteSecretsComponent, controlplane.Tags, "", controlplane.Base, trustComponent, claimComponent}
-	if i := slices.Index(order, component); i >= 0 {
-		return i
+	switch {
+	case strings.HasPrefix(component, gateway.Prefix):
+		return 0
+	case component == gateway.Listener:
+		return 1
+	case component == remoteSecretsComponent:
+		return 2
+	case component == controlplane.Tags:
+		return 3
+	case strings.HasPrefix(component, controlplane.RevisionPrefix):
+		return 4
+	case component == controlplane.Base:
+		return 5
+	case component == trustComponent:
+		return 6
+	case component == claimComponent:
+		return 7
 	}
-	return slices.Index(order, "")
+	return 4
 }

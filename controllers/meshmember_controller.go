@@ -47,8 +47,13 @@ type Fleet interface {
 	Remove(key types.NamespacedName)
 }
 
-// ClusterLister asks one istiod pod which clusters it reads.
-type ClusterLister func(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.RemoteCluster, error)
+// Istiod answers for one istiod pod.
+type Istiod interface {
+	// Clusters that it reads.
+	Clusters(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.RemoteCluster, error)
+	// Gateways of networks that it knows.
+	Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error)
+}
 
 // MeshMemberReconciler makes one member look like its work order.
 type MeshMemberReconciler struct {
@@ -60,8 +65,8 @@ type MeshMemberReconciler struct {
 	Fleet Fleet
 	// Charts renders Istio's charts.
 	Charts controlplane.Renderer
-	// ListClusters asks an istiod which clusters it reads.
-	ListClusters ClusterLister
+	// Istiod asks istiod pods.
+	Istiod Istiod
 	// Events records transitions.
 	Events events.EventRecorder
 	// Now is the clock.

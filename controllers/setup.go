@@ -8,6 +8,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -19,6 +20,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -29,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -132,7 +135,7 @@ func (r *MeshMemberReconciler) SetupWithManager(mgr mcmanager.Manager, provider 
 		For(&meshv1alpha1.MeshMember{}, hubOnly(), notMembers,
 			mcbuilder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		// A peer that leaves, or forgets one that leaves, is told by its status.
-		Watches(&meshv1alpha1.MeshMember{}, toHub(r.siblings), hubOnly(), notMembers).
+		Watches(&meshv1alpha1.MeshMember{}, toHub(r.siblings), hubOnly(), notMembers, mcbuilder.WithPredicates(tellsSiblings())).
 		Watches(&corev1.Secret{}, toHub(r.usersOfSecret), hubOnly(), notMembers).
 		WatchesRawSource(fleet.Changes(provider, request)).
 		WatchesRawSource(source.TypedFunc[mcreconcile.Request](r.istioEvents)).
@@ -174,12 +177,31 @@ func toHub(f func(context.Context, client.Object) []types.NamespacedName) mchand
 	}
 }
 
-// siblings are the members of the same installation that are being removed: they wait for the others.
+// siblings are the other members of the same installation.
 func (r *MeshMemberReconciler) siblings(ctx context.Context, o client.Object) []types.NamespacedName {
 	return r.membersWhere(ctx, o.GetNamespace(), func(m *meshv1alpha1.MeshMember) bool {
-		return !m.DeletionTimestamp.IsZero() && m.Name != o.GetName() &&
-			m.Spec.Installation == o.GetLabels()[meshv1alpha1.LabelInstallation]
+		return m.Name != o.GetName() && m.Spec.Installation == o.GetLabels()[meshv1alpha1.LabelInstallation]
 	})
+}
+
+// tellsSiblings passes what other members wait for: a gateway that comes or goes, what a member's istiod knows of others,
+// and a member that leaves.
+func tellsSiblings() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, okBefore := e.ObjectOld.(*meshv1alpha1.MeshMember)
+			after, okAfter := e.ObjectNew.(*meshv1alpha1.MeshMember)
+			if !okBefore || !okAfter {
+				return false
+			}
+			return !equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) ||
+				!slices.Equal(before.Status.Discovery.Gateways, after.Status.Discovery.Gateways) ||
+				!slices.Equal(before.Status.Discovery.Peers, after.Status.Discovery.Peers) ||
+				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero()
+		},
+	}
 }
 
 // usersOfSecret are the members whose work order names a Secret.

@@ -190,6 +190,9 @@ type RevisionStatus struct {
 
 // GatewayStatus is the state of the east-west gateway.
 type GatewayStatus struct {
+	// revision of the gateway.
+	// +optional
+	Revision string `json:"revision,omitempty"`
 	// address is the IP address or host name at which peers reach the gateway.
 	// +optional
 	Address string `json:"address,omitempty"`
@@ -217,6 +220,11 @@ type DiscoveryStatus struct {
 	// tokenExpires is the end of the reader token that this member's peers use.
 	// +optional
 	TokenExpires *metav1.Time `json:"tokenExpires,omitempty"`
+	// gateways are the addresses of peers' gateways that every istiod of this member sends traffic to, as
+	// `<network>/<address>`.
+	// +optional
+	// +listType=set
+	Gateways []string `json:"gateways,omitempty"`
 	// peers is the state of each peer as this member's istiod reports it.
 	// +optional
 	// +listType=map

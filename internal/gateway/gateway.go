@@ -4,6 +4,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,8 +20,12 @@ import (
 	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
-// Component is the name of the gateway's component.
-const Component = "gateway"
+const (
+	// Listener is the name of the component of the listener, which all gateways of a member share.
+	Listener = "gateway-listener"
+	// Prefix and a revision's name make the name of a gateway's component.
+	Prefix = "eastwest-"
+)
 
 // crossNetworkName is the name that Istio's guides use for the listener.
 const crossNetworkName = "cross-network-gateway"
@@ -28,20 +33,20 @@ const crossNetworkName = "cross-network-gateway"
 // passthroughPort is where peers connect with mutual TLS; the gateway routes by SNI without ending it.
 const passthroughPort = 15443
 
-// Objects are the gateway's objects. With announce its Service carries the network label, which tells istiod of every
-// peer to send traffic there.
-func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, announce bool) (apply.Component, error) {
-	c := apply.Component{Name: Component}
-	i := revisionIndex(m)
+// Objects are the objects of the gateway of a revision. With announce its Service carries the network label, which
+// tells istiod of every peer to send traffic there.
+func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, revision string, announce bool) (apply.Component, error) {
+	c := apply.Component{Name: Prefix + revision}
+	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == revision })
 	if i < 0 {
-		return c, fmt.Errorf("default revision %q is not among the member's revisions", m.DefaultRevision)
+		return c, fmt.Errorf("revision %q of the gateway is not among the member's revisions", revision)
 	}
-	values, err := plan.GatewayValues(m)
+	values, err := plan.GatewayValues(m, revision)
 	if err != nil {
 		return c, err
 	}
 	objects, err := lib.Render(charts.Request{
-		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: plan.GatewayName,
+		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: plan.GatewayName(revision),
 		Namespace: m.ControlPlaneNamespace, Values: values,
 	})
 	if err != nil {
@@ -56,17 +61,12 @@ func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, announce
 		}
 		c.Objects = append(c.Objects, o)
 	}
-	c.Objects = append(c.Objects, listener(m.ControlPlaneNamespace))
 	return c, nil
 }
 
-func revisionIndex(m *meshv1alpha1.MeshMemberSpec) int {
-	for i := range m.Revisions {
-		if m.Revisions[i].Name == m.DefaultRevision {
-			return i
-		}
-	}
-	return -1
+// ListenerObjects are what every gateway of a member serves.
+func ListenerObjects(namespace string) apply.Component {
+	return apply.Component{Name: Listener, Objects: []*unstructured.Unstructured{listener(namespace)}}
 }
 
 // listener exposes every service of the cluster to peers, for mutual TLS only.
@@ -76,7 +76,7 @@ func listener(namespace string) *unstructured.Unstructured {
 		"kind":       "Gateway",
 		"metadata":   map[string]any{"name": crossNetworkName, "namespace": namespace},
 		"spec": map[string]any{
-			"selector": map[string]any{"istio": "eastwestgateway"},
+			"selector": map[string]any{"istio": plan.GatewayLabel},
 			"servers": []any{map[string]any{
 				"port":  map[string]any{"number": int64(passthroughPort), "name": "tls", "protocol": "TLS"},
 				"tls":   map[string]any{"mode": "AUTO_PASSTHROUGH"},
@@ -97,9 +97,9 @@ type State struct {
 	ServiceCreated time.Time
 }
 
-// Observe reads the state of a member's gateway.
-func Observe(ctx context.Context, c client.Reader, namespace string) (State, error) {
-	key := client.ObjectKey{Namespace: namespace, Name: plan.GatewayName}
+// Observe reads the state of the gateway of a revision.
+func Observe(ctx context.Context, c client.Reader, namespace, revision string) (State, error) {
+	key := client.ObjectKey{Namespace: namespace, Name: plan.GatewayName(revision)}
 	rollout, err := observe.Deployment(ctx, c, key)
 	if err != nil {
 		return State{}, err
@@ -139,14 +139,14 @@ const withdrawnAnnotation = "mesh.meshfleet.io/withdrawn-at"
 
 // Withdraw takes the network label off the Service, so that peers stop sending before the gateway goes. It returns
 // when that was done: now, or earlier; zero when there is nothing to withdraw.
-func Withdraw(ctx context.Context, c client.Client, namespace, installation string, now time.Time) (time.Time, error) {
+func Withdraw(ctx context.Context, c client.Client, key client.ObjectKey, installation string, now time.Time) (time.Time, error) {
 	service := &corev1.Service{}
-	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: plan.GatewayName}, service)
+	err := c.Get(ctx, key, service)
 	if apierrors.IsNotFound(err) {
 		return time.Time{}, nil
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("read Service %s: %w", plan.GatewayName, err)
+		return time.Time{}, fmt.Errorf("read Service %s: %w", key, err)
 	}
 	if service.Labels[meshv1alpha1.LabelInstallation] != installation {
 		return time.Time{}, nil
@@ -166,7 +166,7 @@ func Withdraw(ctx context.Context, c client.Client, namespace, installation stri
 	}
 	service.Annotations[withdrawnAnnotation] = now.UTC().Format(time.RFC3339)
 	if err := c.Patch(ctx, service, client.MergeFrom(before)); err != nil {
-		return time.Time{}, fmt.Errorf("withdraw Service %s: %w", plan.GatewayName, err)
+		return time.Time{}, fmt.Errorf("withdraw Service %s: %w", key, err)
 	}
 	return now, nil
 }

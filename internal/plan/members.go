@@ -105,6 +105,8 @@ func member(
 		Revisions:             []meshv1alpha1.Revision{want},
 		DefaultRevision:       want.Name,
 		Gateway:               inst.Spec.EastWestGateway,
+		GatewayRevision:       want.Name,
+		Restart:               inst.Spec.DataPlane.Restart,
 		DeletionPolicy:        inst.Spec.DeletionPolicy,
 	}
 	for _, t := range slices.Sorted(slices.Values(inst.Spec.DataPlane.Tags)) {

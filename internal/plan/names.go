@@ -24,6 +24,10 @@ func SelfSignedIssuerName(installation string) string { return installation + "-
 // RevisionName is the name of the first revision of a version: dots are not allowed in it.
 func RevisionName(version string) string { return strings.ReplaceAll(version, ".", "-") }
 
-// GatewayName is the name of the east-west gateway's Deployment and Service in a member. It is the one that Istio's
-// own guides use, so that what people read elsewhere fits.
-const GatewayName = "istio-eastwestgateway"
+// GatewayName is the name of the Deployment and Service of the east-west gateway of a revision. Gateways of two revisions
+// live side by side while one replaces the other, so that peers can be told of the new one before the old one goes.
+func GatewayName(revision string) string { return "istio-eastwestgateway-" + revision }
+
+// GatewayLabel is the value of the label `istio` on the pods of every east-west gateway, by which the listener finds
+// them. It is the one of Istio's own guides.
+const GatewayLabel = "eastwestgateway"

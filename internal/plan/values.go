@@ -79,8 +79,8 @@ func BaseValues(m *meshv1alpha1.MeshMemberSpec) map[string]any {
 	}
 }
 
-// GatewayValues are the values of the gateway chart for a member's east-west gateway.
-func GatewayValues(m *meshv1alpha1.MeshMemberSpec) (map[string]any, error) {
+// GatewayValues are the values of the gateway chart for a member's east-west gateway of a revision.
+func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]any, error) {
 	user, err := Values(m.Gateway.Values)
 	if err != nil {
 		return nil, err
@@ -96,8 +96,9 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec) (map[string]any, error) {
 		"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 30,
 	}}
 	return Merge(Merge(defaults, user), map[string]any{
-		"name":           GatewayName,
-		"revision":       m.DefaultRevision,
+		"name":           GatewayName(revision),
+		"revision":       revision,
+		"labels":         map[string]any{"istio": GatewayLabel},
 		"networkGateway": m.Network,
 		"autoscaling": map[string]any{
 			"enabled":     true,
