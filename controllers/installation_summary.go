@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -54,7 +55,7 @@ func aggregate(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 	var outcomes []status.Outcome
 	for _, kind := range []string{
 		meshv1alpha1.ConditionTrustRootReady, meshv1alpha1.ConditionControlPlanesReady, meshv1alpha1.ConditionGatewaysReady,
-		meshv1alpha1.ConditionDiscoveryReady, meshv1alpha1.ConditionAvailable, meshv1alpha1.ConditionReady,
+		meshv1alpha1.ConditionDiscoveryReady, meshv1alpha1.ConditionReady,
 	} {
 		o := status.Outcome{Type: kind, Result: aggregateOne(inst, members, kind)}
 		if kind == meshv1alpha1.ConditionReady {
@@ -63,7 +64,28 @@ func aggregate(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 		}
 		outcomes = append(outcomes, o)
 	}
-	return outcomes
+	return append(outcomes, status.Outcome{Type: meshv1alpha1.ConditionAvailable, Result: availability(members)})
+}
+
+// availability says whether every member that has ever served still does. One that is joining, or whose work order has
+// just changed, takes nothing away from what is there.
+func availability(members []meshv1alpha1.MeshMember) phase.Result {
+	serving := 0
+	var down []string
+	for i := range members {
+		m := &members[i]
+		switch {
+		case meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionAvailable):
+			serving++
+		case len(m.Status.Revisions) > 0 && m.DeletionTimestamp.IsZero():
+			down = append(down, m.Spec.Cluster)
+		}
+	}
+	if serving == 0 || len(down) > 0 {
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForMembers,
+			fmt.Sprintf("%d members serve; not known to serve: %s", serving, cmp.Or(list(down, len(down)), "none yet")), 0)
+	}
+	return phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d members serve", serving))
 }
 
 func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, kind string) phase.Result {

@@ -58,7 +58,8 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 		result := st.run(ctx, s)
 		last = result
 		metrics.ObservePhase("meshmember", st.name, time.Since(start))
-		o := status.Outcome{Type: st.condition, Result: result}
+		// What cannot be reached is not known to be bad.
+		o := status.Outcome{Type: st.condition, Result: result, Unknown: result.Reason == meshv1alpha1.ReasonConnectionDown}
 		if i, seen := byCondition[st.condition]; seen && st.condition != "" {
 			outcomes[i] = o
 		} else {
