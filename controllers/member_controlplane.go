@@ -151,7 +151,8 @@ func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Resu
 	return phase.Complete(meshv1alpha1.ReasonProgressing, "istiod is applied")
 }
 
-// retireRevisions deletes the revisions that the work order no longer names.
+// retireRevisions deletes the revisions that the work order no longer names, once no proxy of theirs runs: without its
+// istiod a proxy could not renew its certificate.
 func (r *MeshMemberReconciler) retireRevisions(ctx context.Context, s *scope, wanted map[string]bool) error {
 	present, err := s.state.applier.Components(ctx)
 	if err != nil {
@@ -159,10 +160,15 @@ func (r *MeshMemberReconciler) retireRevisions(ctx context.Context, s *scope, wa
 	}
 	var errs []error
 	for _, c := range present {
-		if strings.HasPrefix(c, controlplane.RevisionPrefix) && !wanted[c] {
-			_, err := s.state.applier.Delete(ctx, c)
-			errs = append(errs, err)
+		revision, ok := strings.CutPrefix(c, controlplane.RevisionPrefix)
+		if !ok || wanted[c] {
+			continue
 		}
+		users, err := r.usersOf(ctx, s, revision)
+		if err == nil && len(users) == 0 {
+			_, err = s.state.applier.Delete(ctx, c)
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -174,7 +180,8 @@ func renderFailed(err error) phase.Result {
 	return phase.Stall(meshv1alpha1.ReasonInvalidValues, err)
 }
 
-// serve waits until every istiod is rolled out and armed, then points the tags at them. Precondition: install.
+// serve waits until every istiod in use is rolled out and armed, then points the tags at them. One that is only being
+// tried does not hold up the member. Precondition: install.
 func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result {
 	spec := &s.member.Spec
 	var revisions []meshv1alpha1.RevisionStatus
@@ -186,6 +193,9 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 			return failed(err)
 		}
 		revisions = append(revisions, meshv1alpha1.RevisionStatus{Name: rev.Name, Version: rev.Version, ReadyReplicas: st.ReadyReplicas})
+		if !inUse(spec)[rev.Name] {
+			continue
+		}
 		names = append(names, rev.Name)
 		if !st.Complete || !st.Armed {
 			result = phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, st.Message, shortWait).
@@ -213,6 +223,15 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 	}
 	result.Message = "istiod serves: " + strings.Join(names, ", ")
 	return result
+}
+
+// inUse are the revisions that namespaces, configuration or the gateway depend on.
+func inUse(spec *meshv1alpha1.MeshMemberSpec) map[string]bool {
+	used := map[string]bool{spec.DefaultRevision: true, spec.GatewayRevision: true}
+	for _, t := range spec.Tags {
+		used[t.Revision] = true
+	}
+	return used
 }
 
 // rootInForce reads back the root that istiod hands to workloads: a Secret that was applied is not yet a root in

@@ -49,7 +49,9 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 		{"verifyPeers", meshv1alpha1.ConditionDiscoveryReady, r.verifyPeers, false},
 		{"rootInForce", meshv1alpha1.ConditionTrustRootReady, r.rootInForce, true},
 		{"gateway", meshv1alpha1.ConditionGatewaysReady, r.gateway, false},
+		{"rollout", "", r.rollout, false},
 	}
+	acknowledge(s)
 	byCondition := map[string]int{}
 	var outcomes []status.Outcome
 	var last phase.Result
@@ -57,6 +59,9 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 		start := time.Now()
 		result := st.run(ctx, s)
 		last = result
+		if st.name == "gateway" {
+			s.gateway = result
+		}
 		metrics.ObservePhase("meshmember", st.name, time.Since(start))
 		// What cannot be reached is not known to be bad.
 		o := status.Outcome{Type: st.condition, Result: result, Unknown: result.Reason == meshv1alpha1.ReasonConnectionDown}

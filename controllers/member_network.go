@@ -231,16 +231,18 @@ func peerState(clusters []xds.RemoteCluster, name, secret string) string {
 	return clusters[i].SyncStatus
 }
 
+// istiodPods are the ready pods of the revisions in use.
 func (r *MeshMemberReconciler) istiodPods(ctx context.Context, s *scope) ([]corev1.Pod, error) {
 	list := &corev1.PodList{}
 	if err := s.remote.List(ctx, list, client.InNamespace(s.namespace()), client.MatchingLabels{"app": "istiod"}); err != nil {
 		return nil, fmt.Errorf("list istiod pods: %w", err)
 	}
+	used := inUse(&s.member.Spec)
 	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
 		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 		})
-		return !ready || p.DeletionTimestamp != nil
+		return !ready || p.DeletionTimestamp != nil || !used[p.Labels["istio.io/rev"]]
 	})
 	slices.SortFunc(pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 	return pods, nil

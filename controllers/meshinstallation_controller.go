@@ -62,7 +62,12 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 		return []status.Outcome{{Type: meshv1alpha1.ConditionTrustRootReady, Result: certificates}}
 	}
 	start = time.Now()
-	planned, err := plan.Members(inst, members)
+	summarise(inst, members)
+	run, told, err := r.upgrade(ctx, inst, members)
+	if err != nil {
+		return []status.Outcome{{Result: failed(err)}}
+	}
+	planned, err := plan.Members(inst, members, run)
 	if err != nil {
 		return []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidValues, err)}}
 	}
@@ -70,7 +75,6 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 		return []status.Outcome{{Result: failed(err)}}
 	}
 	metrics.ObservePhase("meshinstallation", "members", time.Since(start))
-	summarise(inst, members)
 	if err := r.rootExpiry(ctx, inst); err != nil {
 		return []status.Outcome{{Result: failed(err)}}
 	}
@@ -79,13 +83,8 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 		// The members' TrustRootReady would only say that they wait for this.
 		outcomes[0].Result = certificates
 	}
-	if len(planned.Held) > 0 {
-		h := planned.Held[0]
-		outcomes = append(outcomes, status.Outcome{Result: phase.Stall(meshv1alpha1.ReasonChangeNotApplied, fmt.Errorf(
-			"%d of %d members keep the control plane that serves; member %s: %s. This release does not change a serving control plane; "+
-				"set the former value again", len(planned.Held), len(inst.Spec.Members), h.Member, h.Reason))})
-	}
-	return outcomes
+	// What an upgrade does comes first: members that change are not ready because of it.
+	return append(told, outcomes...)
 }
 
 // ensure creates or updates an object that the installation owns. An object of that name that somebody else made is

@@ -91,6 +91,8 @@ type scope struct {
 	state  *memberState
 	remote client.Client
 	now    time.Time
+	// gateway is how the gateway phase of this pass ended.
+	gateway phase.Result
 }
 
 func (s *scope) namespace() string { return s.member.Spec.ControlPlaneNamespace }

@@ -50,6 +50,9 @@ import (
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshinstallations/status;meshinstallations/finalizers,verbs=get;update;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshmembers,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshmembers/status;meshmembers/finalizers,verbs=get;update;patch,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshupgrades,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshupgrades/status;meshupgrades/finalizers,verbs=get;update;patch,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshapprovals,verbs=get;list;watch;create,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=cert-manager.io,resources=issuers;certificates,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch,namespace=meshfleet-system
@@ -73,6 +76,8 @@ func (r *MeshInstallationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{},
 		))).
 		Owns(&meshv1alpha1.MeshMember{}).
+		Owns(&meshv1alpha1.MeshUpgrade{}).
+		Watches(&meshv1alpha1.MeshApproval{}, handler.EnqueueRequestsFromMapFunc(r.installationOf)).
 		Owns(&cmv1.Certificate{}).
 		Owns(&cmv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: rateLimiter[reconcile.Request](), MaxConcurrentReconciles: 4}).
@@ -112,6 +117,19 @@ func (r *MeshMemberReconciler) watchGateways(ctx context.Context, s *scope) erro
 	}
 	s.state.watching = true
 	return nil
+}
+
+// installationOf is the installation whose upgrade an approval answers.
+func (r *MeshInstallationReconciler) installationOf(ctx context.Context, o client.Object) []reconcile.Request {
+	u := &meshv1alpha1.MeshUpgrade{}
+	key := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[meshv1alpha1.LabelUpgrade]}
+	if err := r.Client.Get(ctx, key, u); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Reading the upgrade of an approval failed")
+		}
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: u.Namespace, Name: u.Spec.Installation}}}
 }
 
 // watchedInMembers are the kinds of what the operator makes in members. The caches hold metadata of our objects only.

@@ -65,8 +65,18 @@ const (
 	ReasonInvalidValues = "InvalidValues"
 	// ReasonVersionUnsupported: the operator has no charts for the version.
 	ReasonVersionUnsupported = "VersionUnsupported"
-	// ReasonChangeNotApplied: a change of version or of control plane values is held back, because the mesh is running.
-	ReasonChangeNotApplied = "ChangeNotApplied"
+	// ReasonUpgrading: a MeshUpgrade is under way.
+	ReasonUpgrading = "Upgrading"
+	// ReasonUpgradePaused: a MeshUpgrade stands still, because somebody asked for it or must decide; the message says why.
+	ReasonUpgradePaused = "UpgradePaused"
+	// ReasonWaitingForApproval: the next wave of a MeshUpgrade needs an answer to its MeshApproval.
+	ReasonWaitingForApproval = "WaitingForApproval"
+	// ReasonRollingBack: a MeshUpgrade failed or was aborted, and members go back.
+	ReasonRollingBack = "RollingBack"
+	// ReasonUpgradeFailed: the target that the spec asks for has failed before; the mesh runs the former one.
+	ReasonUpgradeFailed = "UpgradeFailed"
+	// ReasonInvalidWaves: the waves do not hold every member exactly once.
+	ReasonInvalidWaves = "InvalidWaves"
 	// ReasonWaitingForIstiod: istiod is not rolled out, or its webhooks are not armed yet.
 	ReasonWaitingForIstiod = "WaitingForIstiod"
 	// ReasonWaitingForGateway: the gateway's pods do not serve yet.
@@ -85,6 +95,8 @@ const (
 	LabelInstallation = "mesh.meshfleet.io/installation"
 	// LabelMember on a hub object names the member.
 	LabelMember = "mesh.meshfleet.io/member"
+	// LabelUpgrade on a MeshApproval names its MeshUpgrade.
+	LabelUpgrade = "mesh.meshfleet.io/upgrade"
 	// LabelComponent names the component whose inventory holds the object.
 	LabelComponent = "mesh.meshfleet.io/component"
 	// Finalizer holds an object until what it stands for is removed.

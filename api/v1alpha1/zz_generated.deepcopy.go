@@ -84,6 +84,11 @@ func (in *DiscoveryStatus) DeepCopyInto(out *DiscoveryStatus) {
 		in, out := &in.TokenExpires, &out.TokenExpires
 		*out = (*in).DeepCopy()
 	}
+	if in.Gateways != nil {
+		in, out := &in.Gateways, &out.Gateways
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Peers != nil {
 		in, out := &in.Peers, &out.Peers
 		*out = make([]PeerStatus, len(*in))

@@ -34,8 +34,17 @@ type Held struct {
 	Reason string
 }
 
-// Members plans the MeshMembers of an installation from its spec and the MeshMembers that exist.
-func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember) (MembersPlan, error) {
+// Run is an upgrade under way, as far as work orders need it.
+type Run struct {
+	// Upgrade is the record.
+	Upgrade *meshv1alpha1.MeshUpgrade
+	// Orders are the stages by member. A member without one stays as it is.
+	Orders map[string]meshv1alpha1.Stage
+}
+
+// Members plans the MeshMembers of an installation from its spec, the MeshMembers that exist and the upgrade under way,
+// if there is one.
+func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, run *Run) (MembersPlan, error) {
 	p := MembersPlan{Version: inst.Spec.Version, Revision: RevisionName(inst.Spec.Version)}
 	// A mesh that serves keeps its version; members that join later join at that one.
 	if inst.Status.Revision != "" {
@@ -50,7 +59,7 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 		m := &inst.Spec.Members[i]
 		name := MemberName(inst.Name, m.Name)
 		wanted[name] = true
-		desired, held, err := member(inst, m, present[name], p.Version, p.Revision)
+		desired, held, err := member(inst, m, present[name], run, meshv1alpha1.Revision{Name: p.Revision, Version: p.Version})
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
@@ -71,16 +80,17 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 }
 
 func member(
-	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, version, revision string,
+	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, joinAt meshv1alpha1.Revision,
 ) (meshv1alpha1.MeshMember, string, error) {
 	values, err := mergedValues(inst, m)
 	if err != nil {
 		return meshv1alpha1.MeshMember{}, "", err
 	}
-	want := meshv1alpha1.Revision{Name: revision, Version: version, Values: values}
+	want := joinAt
+	want.Values = values
 	held := ""
 	if present != nil && hasServed(present) {
-		running := present.Spec.Revisions[len(present.Spec.Revisions)-1]
+		running := runningRevision(present)
 		held = difference(running, meshv1alpha1.Revision{Name: running.Name, Version: inst.Spec.Version, Values: values})
 		want = running
 	}
@@ -118,7 +128,36 @@ func member(
 		}
 	}
 	slices.SortFunc(out.Spec.Peers, func(a, b meshv1alpha1.Peer) int { return cmp.Compare(a.Name, b.Name) })
+	if run != nil && present != nil {
+		if stage, ok := run.Orders[m.Name]; ok {
+			order(&out.Spec, present, run.Upgrade, values, stage)
+		}
+	}
 	return out, held, nil
+}
+
+// order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that
+// changes later changes the next upgrade, not this one.
+func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, u *meshv1alpha1.MeshUpgrade, values *apiextensionsv1.JSON, stage meshv1alpha1.Stage) {
+	from := runningRevision(present)
+	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
+		from = revisionNamed(present, r.From, from)
+	}
+	to := revisionNamed(present, u.Spec.To.Revision, meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values})
+	Content(spec, from, to, stage)
+	spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, From: from.Name, To: to.Name, Stage: stage}
+}
+
+// runningRevision is the revision that a member's namespaces get.
+func runningRevision(m *meshv1alpha1.MeshMember) meshv1alpha1.Revision {
+	return revisionNamed(m, m.Spec.DefaultRevision, m.Spec.Revisions[0])
+}
+
+func revisionNamed(m *meshv1alpha1.MeshMember, name string, otherwise meshv1alpha1.Revision) meshv1alpha1.Revision {
+	if i := slices.IndexFunc(m.Spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == name }); i >= 0 {
+		return m.Spec.Revisions[i]
+	}
+	return otherwise
 }
 
 // hasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in

@@ -2,7 +2,11 @@
 // and returns what to write, without a client, a clock or a logger.
 package plan
 
-import "strings"
+import (
+	"strings"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
 
 // MemberName is the name of the MeshMember of a member.
 func MemberName(installation, member string) string { return installation + "-" + member }
@@ -31,3 +35,8 @@ func GatewayName(revision string) string { return "istio-eastwestgateway-" + rev
 // GatewayLabel is the value of the label `istio` on the pods of every east-west gateway, by which the listener finds
 // them. It is the one of Istio's own guides.
 const GatewayLabel = "eastwestgateway"
+
+// UpgradeName is the name of the record of an upgrade: one for each target.
+func UpgradeName(installation string, to meshv1alpha1.RevisionTarget) string {
+	return installation + "-" + to.Revision + "-" + to.Hash
+}

@@ -45,3 +45,18 @@ func conditions(r events.EventRecorder, object runtime.Object, before, after []m
 		}
 	}
 }
+
+// RecordUpgrade writes an event for each transition between two states of a MeshUpgrade.
+func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgrade) {
+	if after.Status.Phase != before.Status.Phase && after.Status.Phase != "" {
+		kind := corev1.EventTypeNormal
+		switch after.Status.Phase {
+		case meshv1alpha1.UpgradePaused, meshv1alpha1.UpgradeRollingBack, meshv1alpha1.UpgradeRolledBack:
+			kind = corev1.EventTypeWarning
+		}
+		r.Eventf(after, nil, kind, "Upgrade"+string(after.Status.Phase), "Upgrade", "Upgrade became %s: %s", after.Status.Phase, after.Status.Message)
+	}
+	if after.Status.Wave != before.Status.Wave && after.Status.Wave != "" {
+		r.Eventf(after, nil, corev1.EventTypeNormal, "WaveStarted", "Upgrade", "Started wave %q", after.Status.Wave)
+	}
+}

@@ -1,0 +1,189 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
+)
+
+// upgrade starts, drives or ends an upgrade. It returns the run that work orders follow, nil when there is none, and what
+// to tell people.
+func (r *MeshInstallationReconciler) upgrade(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
+) (*plan.Run, []status.Outcome, error) {
+	history, err := r.upgrades(ctx, inst)
+	if err != nil {
+		return nil, nil, err
+	}
+	target, changed, err := plan.Target(inst, members)
+	if err != nil {
+		return nil, []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidValues, err)}}, nil
+	}
+	active := newest(history)
+	if active == nil || active.Status.Phase.IsFinished() {
+		if !changed {
+			return nil, nil, nil
+		}
+		if past := failedBefore(history, target); past != nil {
+			return nil, []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
+				"MeshUpgrade %s went back: %s; change the spec, or count spec.upgrade.attempt up to try the same again", past.Name, past.Status.Message))}}, nil
+		}
+		waves, err := plan.Waves(inst)
+		if err != nil {
+			return nil, []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidWaves, err)}}, nil
+		}
+		if active, err = r.startUpgrade(ctx, inst, target, waves); err != nil {
+			return nil, nil, err
+		}
+	}
+	return r.drive(ctx, inst, members, active, target)
+}
+
+// drive takes an upgrade one step further.
+func (r *MeshInstallationReconciler) drive(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
+	u *meshv1alpha1.MeshUpgrade, target meshv1alpha1.RevisionTarget,
+) (*plan.Run, []status.Outcome, error) {
+	approvals, err := r.approvals(ctx, u)
+	if err != nil {
+		return nil, nil, err
+	}
+	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
+	if target.Hash != u.Spec.To.Hash {
+		// The spec asks for something else by now: what was touched goes back, then the new target gets a run of its own.
+		state = meshv1alpha1.UpgradeStateAbort
+	}
+	decision := plan.Rollout(plan.RolloutInput{Upgrade: u, Members: members, Approvals: approvals, State: state, Now: r.Now()})
+	for _, wave := range decision.Approvals {
+		if err := r.askApproval(ctx, u, wave); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := r.writeUpgrade(ctx, u, decision.Status); err != nil {
+		return nil, nil, err
+	}
+	inst.Status.Upgrade = u.Name
+	if u.Status.Phase == meshv1alpha1.UpgradeSucceeded {
+		inst.Status.Revision, inst.Status.EffectiveVersion = u.Spec.To.Revision, u.Spec.To.Version
+	}
+	if u.Status.Phase.IsFinished() {
+		// The next pass, which the record's status causes, sees a mesh without a run.
+		return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, u.Status.Message, shortWait)}}, nil
+	}
+	reason := map[meshv1alpha1.UpgradePhase]string{
+		meshv1alpha1.UpgradePaused:             meshv1alpha1.ReasonUpgradePaused,
+		meshv1alpha1.UpgradeWaitingForApproval: meshv1alpha1.ReasonWaitingForApproval,
+		meshv1alpha1.UpgradeRollingBack:        meshv1alpha1.ReasonRollingBack,
+	}[u.Status.Phase]
+	waiting := phase.Waiting(cmp.Or(reason, meshv1alpha1.ReasonUpgrading), "MeshUpgrade "+u.Name+": "+u.Status.Message, decision.After)
+	return &plan.Run{Upgrade: u, Orders: decision.Orders}, []status.Outcome{{Result: waiting}}, nil
+}
+
+// upgrades are the records of an installation, oldest first. Those beyond the limit are deleted.
+func (r *MeshInstallationReconciler) upgrades(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshUpgrade, error) {
+	found := &meshv1alpha1.MeshUpgradeList{}
+	if err := r.Client.List(ctx, found, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
+		return nil, fmt.Errorf("list upgrades: %w", err)
+	}
+	all := found.Items
+	slices.SortFunc(all, func(a, b meshv1alpha1.MeshUpgrade) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	limit := int(cmp.Or(inst.Spec.Upgrade.HistoryLimit, 5))
+	for len(all) > limit && all[0].Status.Phase.IsFinished() {
+		if err := r.Client.Delete(ctx, &all[0]); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("delete MeshUpgrade %q: %w", all[0].Name, err)
+		}
+		all = all[1:]
+	}
+	return all, nil
+}
+
+func newest(history []meshv1alpha1.MeshUpgrade) *meshv1alpha1.MeshUpgrade {
+	if len(history) == 0 {
+		return nil
+	}
+	return &history[len(history)-1]
+}
+
+// failedBefore finds a run for the same target that went back: a tool that applies the same spec again must not start
+// the same failure again.
+func failedBefore(history []meshv1alpha1.MeshUpgrade, target meshv1alpha1.RevisionTarget) *meshv1alpha1.MeshUpgrade {
+	for i := range slices.Backward(history) {
+		if u := &history[i]; u.Spec.To.Hash == target.Hash && u.Status.Phase == meshv1alpha1.UpgradeRolledBack {
+			return u
+		}
+	}
+	return nil
+}
+
+func (r *MeshInstallationReconciler) startUpgrade(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, target meshv1alpha1.RevisionTarget, waves []meshv1alpha1.PlannedWave,
+) (*meshv1alpha1.MeshUpgrade, error) {
+	u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{
+		Name: plan.UpgradeName(inst.Name, target), Namespace: inst.Namespace,
+		Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name},
+		OwnerReferences: []metav1.OwnerReference{
+			*metav1.NewControllerRef(inst, meshv1alpha1.GroupVersion.WithKind("MeshInstallation")),
+		},
+	}, Spec: meshv1alpha1.MeshUpgradeSpec{
+		Installation: inst.Name,
+		From:         meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash},
+		To:           target, Waves: waves,
+		OnFailure: cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
+	}}
+	if err := r.Client.Create(ctx, u); err != nil {
+		return nil, fmt.Errorf("create MeshUpgrade %q: %w", u.Name, err)
+	}
+	r.Events.Eventf(inst, u, "Normal", "UpgradeStarted", "Upgrade", "Started MeshUpgrade %s from %s to %s", u.Name, u.Spec.From.Revision, u.Spec.To.Revision)
+	return u, nil
+}
+
+func (r *MeshInstallationReconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgrade, st meshv1alpha1.MeshUpgradeStatus) error {
+	if equality.Semantic.DeepEqual(u.Status, st) {
+		return nil
+	}
+	before := u.DeepCopy()
+	u.Status = st
+	if err := r.Client.Status().Patch(ctx, u, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("write the status of MeshUpgrade %q: %w", u.Name, err)
+	}
+	status.RecordUpgrade(r.Events, before, u)
+	return nil
+}
+
+func (r *MeshInstallationReconciler) approvals(ctx context.Context, u *meshv1alpha1.MeshUpgrade) ([]meshv1alpha1.MeshApproval, error) {
+	found := &meshv1alpha1.MeshApprovalList{}
+	if err := r.Client.List(ctx, found, client.InNamespace(u.Namespace), client.MatchingLabels{meshv1alpha1.LabelUpgrade: u.Name}); err != nil {
+		return nil, fmt.Errorf("list approvals: %w", err)
+	}
+	return found.Items, nil
+}
+
+// askApproval makes the question of a wave exist. Its answer is a person's.
+func (r *MeshInstallationReconciler) askApproval(ctx context.Context, u *meshv1alpha1.MeshUpgrade, wave string) error {
+	a := &meshv1alpha1.MeshApproval{ObjectMeta: metav1.ObjectMeta{
+		Name: u.Name + "-" + wave, Namespace: u.Namespace, Labels: map[string]string{meshv1alpha1.LabelUpgrade: u.Name},
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(u, meshv1alpha1.GroupVersion.WithKind("MeshUpgrade"))},
+	}, Spec: meshv1alpha1.MeshApprovalSpec{Upgrade: u.Name, Wave: wave, Decision: meshv1alpha1.DecisionPending}}
+	err := r.Client.Create(ctx, a)
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create MeshApproval %q: %w", a.Name, err)
+	}
+	r.Events.Eventf(u, a, "Normal", "ApprovalRequested", "Upgrade", "Asked for approval of wave %s: set spec.decision of MeshApproval %s", wave, a.Name)
+	return nil
+}

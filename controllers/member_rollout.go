@@ -1,0 +1,216 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/controlplane"
+	"github.com/meshfleet/meshfleet/internal/dataplane"
+	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/phase"
+)
+
+const (
+	// failAfter is how long a gate must say no before the member has failed: right after a change, proxies are still
+	// being told of it.
+	failAfter = 15 * time.Second
+	// puzzledAfter is how long a gate may be unable to tell before a person is asked.
+	puzzledAfter = time.Minute
+	// gatePace is how often gates are asked.
+	gatePace = 2 * time.Second
+)
+
+// acknowledge starts a new stage's record, so that its deadline runs even if the member never gets to act on it.
+func acknowledge(s *scope) {
+	order := s.member.Spec.Rollout
+	if order == nil {
+		s.member.Status.Rollout = nil
+		return
+	}
+	if st := s.member.Status.Rollout; st != nil && st.Upgrade == order.Upgrade && st.Stage == order.Stage {
+		return
+	}
+	st := &meshv1alpha1.MemberRolloutStatus{
+		Upgrade: order.Upgrade, Stage: order.Stage, State: meshv1alpha1.StageProgressing, Since: metav1.NewTime(s.now.Truncate(time.Second)),
+	}
+	if before := s.member.Status.Rollout; before != nil && before.Upgrade == order.Upgrade {
+		st.Workloads = before.Workloads
+	}
+	s.member.Status.Rollout = st
+}
+
+// rollout carries out the ordered stage of an upgrade, after everything that the work order says has been applied, and
+// reports how it stands.
+func (r *MeshMemberReconciler) rollout(ctx context.Context, s *scope) phase.Result {
+	st := s.member.Status.Rollout
+	if st == nil {
+		return phase.Complete(meshv1alpha1.ReasonReady, "")
+	}
+	state, message, err := r.stage(ctx, s)
+	if err != nil {
+		return failed(err)
+	}
+	if state == meshv1alpha1.StageDone && st.State != meshv1alpha1.StageDone {
+		st.DoneAt = &metav1.Time{Time: s.now.Truncate(time.Second)}
+	}
+	st.State, st.Message = state, message
+	result := phase.Complete(meshv1alpha1.ReasonReady, "")
+	result.After = gatePace
+	return result
+}
+
+func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	order := s.member.Spec.Rollout
+	switch order.Stage {
+	case meshv1alpha1.StageInstall:
+		return r.askGates(ctx, s, gate.Preflight())
+	case meshv1alpha1.StageGateways:
+		if s.gateway.Kind != phase.Done {
+			return meshv1alpha1.StageProgressing, s.gateway.Text(), nil
+		}
+		return meshv1alpha1.StageDone, "the gateway of " + order.To + " serves", nil
+	case meshv1alpha1.StageWorkloads:
+		if state, message, err := r.moveWorkloads(ctx, s); err != nil || state != meshv1alpha1.StageDone {
+			return state, message, err
+		}
+		return r.askGates(ctx, s, gate.Running())
+	case meshv1alpha1.StageSoak:
+		return r.askGates(ctx, s, gate.Running())
+	case meshv1alpha1.StageRollBack:
+		if s.gateway.Kind != phase.Done {
+			return meshv1alpha1.StageProgressing, s.gateway.Text(), nil
+		}
+		return r.moveWorkloads(ctx, s)
+	case meshv1alpha1.StageRetire:
+		return r.retired(ctx, s, order.From)
+	case meshv1alpha1.StageDiscard:
+		return r.retired(ctx, s, order.To)
+	}
+	return "", "", fmt.Errorf("stage %q is not known", order.Stage)
+}
+
+// askGates asks whether the new revision is good. One no is enough, if it lasts.
+func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) (meshv1alpha1.StageState, string, error) {
+	st := s.member.Status.Rollout
+	st.Gates = gate.Evaluate(ctx, gates, r.gateMember(s), st.Gates, s.now)
+	state := meshv1alpha1.StageDone
+	var messages []string
+	for _, g := range st.Gates {
+		if g.Verdict == meshv1alpha1.VerdictPass {
+			continue
+		}
+		messages = append(messages, fmt.Sprintf("gate %s: %s: %s", g.Name, g.Verdict, g.Message))
+		lasted := s.now.Sub(g.Since.Time)
+		switch {
+		case g.Verdict == meshv1alpha1.VerdictFail && lasted >= failAfter:
+			return meshv1alpha1.StageFailed, messages[len(messages)-1], nil
+		case g.Verdict != meshv1alpha1.VerdictFail && lasted >= puzzledAfter:
+			state = meshv1alpha1.StageInconclusive
+		case state == meshv1alpha1.StageDone:
+			state = meshv1alpha1.StageProgressing
+		}
+	}
+	if len(messages) == 0 {
+		return state, fmt.Sprintf("%d gates passed", len(st.Gates)), nil
+	}
+	return state, strings.Join(messages, "; "), nil
+}
+
+func (r *MeshMemberReconciler) gateMember(s *scope) gate.Member {
+	spec, order := &s.member.Spec, s.member.Spec.Rollout
+	m := gate.Member{
+		Config: s.state.connection.Config, Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Cluster: spec.Cluster,
+		From: order.From, To: order.To, Tags: []string{controlplane.DefaultTag},
+	}
+	for _, p := range spec.Peers {
+		m.Peers = append(m.Peers, p.Name)
+	}
+	for _, t := range spec.Tags {
+		m.Tags = append(m.Tags, t.Name)
+	}
+	for _, rev := range spec.Revisions {
+		switch rev.Name {
+		case order.From:
+			m.FromVersion = rev.Version
+		case order.To:
+			m.ToVersion = rev.Version
+		}
+	}
+	return m
+}
+
+// moveWorkloads restarts workloads in batches until every one has the proxy that its namespace's tag asks for.
+func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	spec := &s.member.Spec
+	request := dataplane.Request{
+		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: spec.DefaultRevision},
+		MaxUnavailable: spec.Restart.MaxUnavailable, Now: s.now,
+	}
+	for _, t := range spec.Tags {
+		request.Tags[t.Name] = t.Revision
+	}
+	for _, rev := range spec.Revisions {
+		request.Revisions = append(request.Revisions, rev.Name)
+	}
+	report, err := dataplane.Move(ctx, s.remote, request)
+	if err != nil {
+		return "", "", err
+	}
+	s.member.Status.Rollout.Workloads = meshv1alpha1.WorkloadCounts{
+		Total: int32(report.Total), Moved: int32(report.Moved), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
+	}
+	switch {
+	case report.Failed != "":
+		return meshv1alpha1.StageFailed, report.Failed, nil
+	case report.Done:
+		return meshv1alpha1.StageDone, fmt.Sprintf("%d of %d workloads moved", report.Moved, report.Total), nil
+	case len(report.Blocked) > 0 && len(report.Restarting) == 0:
+		return meshv1alpha1.StageInconclusive, "blocked: " + strings.Join(report.Blocked, "; "), nil
+	}
+	return meshv1alpha1.StageProgressing, fmt.Sprintf("%d of %d workloads moved; restarting %s",
+		report.Moved, report.Total, strings.Join(report.Restarting, ", ")), nil
+}
+
+// retired says whether a revision is gone. It stays as long as a proxy of it runs.
+func (r *MeshMemberReconciler) retired(ctx context.Context, s *scope, revision string) (meshv1alpha1.StageState, string, error) {
+	components, err := s.state.applier.Components(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	if !slices.Contains(components, controlplane.RevisionPrefix+revision) {
+		return meshv1alpha1.StageDone, "revision " + revision + " is removed", nil
+	}
+	users, err := r.usersOf(ctx, s, revision)
+	if err != nil {
+		return "", "", err
+	}
+	if len(users) > 0 {
+		return meshv1alpha1.StageInconclusive, "revision " + revision + " stays, its proxies run in " + list(users, len(users)), nil
+	}
+	return meshv1alpha1.StageProgressing, "removing revision " + revision, nil
+}
+
+// usersOf lists the pods whose proxy a revision has injected. Gateways of the operator are among them.
+func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision string) ([]string, error) {
+	pods := &corev1.PodList{}
+	if err := s.remote.List(ctx, pods); err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	var users []string
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		if p.Annotations["istio.io/rev"] == revision && p.Annotations["sidecar.istio.io/status"] != "" &&
+			p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			users = append(users, p.Namespace+"/"+p.Name)
+		}
+	}
+	slices.Sort(users)
+	return users, nil
+}
