@@ -1,0 +1,195 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// progress is how far one member is in an upgrade, as its MeshMember shows it.
+type progress struct {
+	name string
+	wave *meshv1alpha1.PlannedWave
+	// ordered is the stage that this upgrade has ordered. Empty: the member is not touched.
+	ordered meshv1alpha1.Stage
+	// report is what the member says of that very stage. Nil: nothing yet.
+	report *meshv1alpha1.MemberRolloutStatus
+	// isThere says that the member runs the target alone without an order of this upgrade.
+	isThere bool
+	// isFailed says that the member is recorded as failed.
+	isFailed bool
+	// isReachable says whether the member answers, and changed since when that is so.
+	isReachable bool
+	changed     time.Time
+}
+
+func observeProgress(m *meshv1alpha1.MeshMember, upgrade *meshv1alpha1.MeshUpgrade, wave *meshv1alpha1.PlannedWave) *progress {
+	p := &progress{
+		name: m.Spec.Cluster, wave: wave,
+		isFailed: slices.Contains(upgrade.Status.Failed, m.Spec.Cluster),
+	}
+	if c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionReachable); c != nil {
+		p.isReachable, p.changed = c.Status == "True", c.LastTransitionTime.Time
+	}
+	if o := m.Spec.Rollout; o != nil && o.Upgrade == upgrade.Name {
+		p.ordered = o.Stage
+		if s := m.Status.Rollout; s != nil && s.Upgrade == upgrade.Name && s.Stage == o.Stage {
+			p.report = s
+		}
+		return p
+	}
+	p.isThere = len(m.Spec.Revisions) == 1 && m.Spec.Revisions[0].Name == upgrade.Spec.To.Revision
+	return p
+}
+
+// reports says whether the member reports this state of the stage that is ordered.
+func (p *progress) reports(state meshv1alpha1.StageState) bool {
+	return p.report != nil && p.report.State == state
+}
+
+// isUntouched says whether nothing has been ordered, and something is to be.
+func (p *progress) isUntouched() bool { return p.ordered == "" && !p.isThere && !p.isFailed }
+
+// isGoingBack says whether the member is back, or on its way.
+func (p *progress) isGoingBack() bool {
+	return p.ordered == meshv1alpha1.StageRollBack || p.ordered == meshv1alpha1.StageDiscard
+}
+
+// isMoved says whether the member's workloads run on the target: Soak is ordered only then.
+func (p *progress) isMoved() bool {
+	return p.isThere || p.ordered == meshv1alpha1.StageSoak || p.ordered == meshv1alpha1.StageRetire
+}
+
+// isRetired says whether only the target is left.
+func (p *progress) isRetired() bool {
+	return p.isThere || p.ordered == meshv1alpha1.StageRetire && p.reports(meshv1alpha1.StageDone)
+}
+
+// isBack says whether nothing of the target is left.
+func (p *progress) isBack() bool {
+	return p.ordered == "" || p.ordered == meshv1alpha1.StageDiscard && p.reports(meshv1alpha1.StageDone)
+}
+
+// isChanging says whether the member counts against the wave's budget. One that goes back and cannot be reached does
+// not: nothing changes there, and it must not hold up the others.
+func (p *progress) isChanging() bool {
+	switch p.ordered {
+	case meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads:
+		return true
+	case meshv1alpha1.StageRollBack:
+		return p.isReachable && !p.reports(meshv1alpha1.StageDone)
+	}
+	return false
+}
+
+// next is the stage to order now: one step at most, and only from a stage that is done. Retire is not among them, it
+// waits for the whole wave.
+func (p *progress) next() meshv1alpha1.Stage {
+	if !p.reports(meshv1alpha1.StageDone) {
+		return p.ordered
+	}
+	switch p.ordered {
+	case meshv1alpha1.StageInstall:
+		return meshv1alpha1.StageGateways
+	case meshv1alpha1.StageGateways:
+		return meshv1alpha1.StageWorkloads
+	case meshv1alpha1.StageWorkloads:
+		return meshv1alpha1.StageSoak
+	}
+	return p.ordered
+}
+
+// back is the stage to order a member that shall go back.
+func (p *progress) back() meshv1alpha1.Stage {
+	if p.ordered == meshv1alpha1.StageDiscard || p.ordered == meshv1alpha1.StageRollBack && p.reports(meshv1alpha1.StageDone) {
+		return meshv1alpha1.StageDiscard
+	}
+	return meshv1alpha1.StageRollBack
+}
+
+// verdict tells why the member's stage failed or cannot be judged: by the gates that say so, else in its own words.
+func (p *progress) verdict(verdicts ...meshv1alpha1.Verdict) string {
+	var said []string
+	for _, g := range p.report.Gates {
+		if !slices.Contains(verdicts, g.Verdict) {
+			continue
+		}
+		text := "gate " + g.Name
+		if g.Message != "" {
+			text += ": " + g.Message
+		}
+		said = append(said, text)
+	}
+	if len(said) == 0 && p.report.Message != "" {
+		said = append(said, p.report.Message)
+	}
+	slices.Sort(said)
+	text := fmt.Sprintf("member %q: %s", p.name, p.ordered)
+	if len(said) > 0 {
+		text += ": " + strings.Join(said, "; ")
+	}
+	return text
+}
+
+// failure tells why the member has failed, empty if it has not, and when time alone would make it fail. The wave's
+// start counts for a member that could not be reached from the start. Retiring has no deadline: the old revision stays
+// while somebody uses it, however long, and the mesh runs well on the new one.
+func (p *progress) failure(now, waveStart time.Time) (why string, at time.Time) {
+	deadline := p.wave.ProgressDeadline.Duration
+	overdue := func(since time.Time) bool {
+		if end := since.Add(deadline); at.IsZero() || end.Before(at) {
+			at = end
+		}
+		return !now.Before(since.Add(deadline))
+	}
+	switch {
+	case p.isGoingBack():
+		return fmt.Sprintf("member %q goes back", p.name), at
+	case p.reports(meshv1alpha1.StageFailed):
+		return p.verdict(meshv1alpha1.VerdictFail) + ": failed", at
+	case p.ordered == meshv1alpha1.StageRetire || p.isThere:
+		return "", at
+	case p.reports(meshv1alpha1.StageProgressing) && overdue(p.progressing()):
+		return p.verdict(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive) + ": not done within " + deadline.String(), at
+	case !p.isReachable && overdue(p.unreachable(waveStart)):
+		stage := "before its turn"
+		if p.ordered != "" {
+			stage = string(p.ordered)
+		}
+		return fmt.Sprintf("member %q: %s: not reachable for %s", p.name, stage, deadline), at
+	}
+	return "", at
+}
+
+// progressing is since when the member has worked on its stage. A gate that came to pass is progress: one that could
+// not tell for a long time must not become a failure by the mere end of that.
+func (p *progress) progressing() time.Time {
+	since := p.report.Since.Time
+	for _, g := range p.report.Gates {
+		if g.Verdict == meshv1alpha1.VerdictPass && g.Since.After(since) {
+			since = g.Since.Time
+		}
+	}
+	if p.ordered == meshv1alpha1.StageSoak {
+		since = since.Add(p.wave.Soak.Duration)
+	}
+	return since
+}
+
+// unreachable is since when the member could have done something, but was not reachable. When its stage was ordered is
+// not known, so that the latest time counts that is.
+func (p *progress) unreachable(waveStart time.Time) time.Time {
+	since := waveStart
+	if p.changed.After(since) {
+		since = p.changed
+	}
+	if p.report != nil && p.report.Since.After(since) {
+		since = p.report.Since.Time
+	}
+	return since
+}

@@ -1,0 +1,255 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// RolloutInput is all that a step of an upgrade is decided from.
+type RolloutInput struct {
+	Upgrade   *meshv1alpha1.MeshUpgrade
+	Members   []meshv1alpha1.MeshMember
+	Approvals []meshv1alpha1.MeshApproval
+	State     meshv1alpha1.UpgradeState
+	Now       time.Time
+}
+
+// RolloutDecision is what to write now.
+type RolloutDecision struct {
+	// Orders are the stages to order, by the member's name. A member that is not in it is not touched, or the upgrade
+	// is finished. Orders are complete until a finished phase has been stored; then there are none.
+	Orders map[string]meshv1alpha1.Stage
+	// Status is the upgrade's. Write it before the orders: so nothing that failed is forgotten.
+	Status meshv1alpha1.MeshUpgradeStatus
+	// Approvals are the waves whose MeshApproval must exist now.
+	Approvals []string
+	// Reason says why, for logs.
+	Reason string
+	// After is when time alone changes something. Zero: never.
+	After time.Duration
+}
+
+// rollout is one decision in the making.
+type rollout struct {
+	RolloutInput
+	out RolloutDecision
+	// members are those of the waves that are still there, in the waves' order.
+	members []*progress
+	// started is when the upgrade began.
+	started time.Time
+}
+
+// Rollout decides the next step of an upgrade from what is stored. A member makes one transition at most.
+//
+// Going back cannot be paused: a mesh half way is the worst place to stop.
+func Rollout(in RolloutInput) RolloutDecision {
+	status := in.Upgrade.Status.DeepCopy()
+	if status.Phase.IsFinished() {
+		return RolloutDecision{Status: *status, Reason: status.Message}
+	}
+	r := newRollout(in, status)
+	cause, goesBack := r.isGoingBack()
+	switch {
+	case goesBack:
+		r.goBack(cause)
+	case in.State == meshv1alpha1.UpgradeStatePause:
+		r.hold("paused by spec.upgrade.state of the MeshInstallation")
+	default:
+		r.run()
+	}
+	r.count()
+	if r.out.Reason == "" {
+		r.out.Reason = r.out.Status.Message
+	}
+	return r.out
+}
+
+func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollout {
+	r := &rollout{RolloutInput: in, out: RolloutDecision{Orders: map[string]meshv1alpha1.Stage{}, Status: *status}}
+	if r.out.Status.StartedAt == nil {
+		r.out.Status.StartedAt = r.stamp()
+	}
+	r.started = r.out.Status.StartedAt.Time
+	present := map[string]*meshv1alpha1.MeshMember{}
+	for i := range in.Members {
+		present[in.Members[i].Spec.Cluster] = &in.Members[i]
+	}
+	for i := range in.Upgrade.Spec.Waves {
+		wave := &in.Upgrade.Spec.Waves[i]
+		for _, name := range slices.Sorted(slices.Values(wave.Members)) {
+			if m := present[name]; m != nil {
+				p := observeProgress(m, in.Upgrade, wave)
+				r.members = append(r.members, p)
+				r.order(p, p.ordered)
+			}
+		}
+	}
+	return r
+}
+
+// stamp is the time as the API server keeps it: in seconds, so that what is read back is what was written.
+func (r *rollout) stamp() *metav1.Time {
+	t := metav1.NewTime(r.RolloutInput.Now.Truncate(time.Second))
+	return &t
+}
+
+func (r *rollout) order(p *progress, stage meshv1alpha1.Stage) {
+	if p.ordered = stage; stage != "" {
+		r.out.Orders[p.name] = stage
+	}
+}
+
+// wake asks for another decision at a time.
+func (r *rollout) wake(at time.Time) {
+	if left := at.Sub(r.RolloutInput.Now); left > 0 && (r.out.After == 0 || left < r.out.After) {
+		r.out.After = left
+	}
+}
+
+// of are the members of a wave.
+func (r *rollout) of(w *meshv1alpha1.PlannedWave) []*progress {
+	return slices.DeleteFunc(slices.Clone(r.members), func(p *progress) bool { return p.wave != w })
+}
+
+// wave is the status of a wave.
+func (r *rollout) wave(name string) *meshv1alpha1.WaveStatus {
+	waves := &r.out.Status.Waves
+	i := slices.IndexFunc(*waves, func(w meshv1alpha1.WaveStatus) bool { return w.Name == name })
+	if i < 0 {
+		*waves = append(*waves, meshv1alpha1.WaveStatus{Name: name})
+		i = len(*waves) - 1
+	}
+	return &(*waves)[i]
+}
+
+// isGoingBack says whether people want every member back, or this was decided before, and why.
+func (r *rollout) isGoingBack() (cause string, yes bool) {
+	if r.out.Status.Phase == meshv1alpha1.UpgradeRollingBack {
+		return r.out.Status.Message, true
+	}
+	if r.State == meshv1alpha1.UpgradeStateAbort {
+		return "aborted by spec.upgrade.state of the MeshInstallation", true
+	}
+	for i := range r.Upgrade.Spec.Waves {
+		if name := r.Upgrade.Spec.Waves[i].Name; r.decision(name) == meshv1alpha1.DecisionRejected {
+			return fmt.Sprintf("wave %q was rejected", name), true
+		}
+	}
+	return "", false
+}
+
+func (r *rollout) decision(wave string) meshv1alpha1.Decision {
+	for i := range r.Approvals {
+		if a := &r.Approvals[i].Spec; a.Upgrade == r.Upgrade.Name && a.Wave == wave {
+			return a.Decision
+		}
+	}
+	return meshv1alpha1.DecisionPending
+}
+
+// goBack takes every touched member back, all at once: the sooner, the better.
+func (r *rollout) goBack(cause string) {
+	s := &r.out.Status
+	s.Phase, s.Message = meshv1alpha1.UpgradeRollingBack, cause
+	var waiting []string
+	for _, p := range r.members {
+		r.wave(p.wave.Name).SoakingSince = nil
+		if p.ordered == "" {
+			continue
+		}
+		if p.isBack() {
+			continue
+		}
+		r.order(p, p.back())
+		waiting = append(waiting, p.name)
+	}
+	if len(waiting) == 0 {
+		s.Phase, s.FinishedAt = meshv1alpha1.UpgradeRolledBack, r.stamp()
+		return
+	}
+	r.out.Reason = cause + "; members that go back: " + strings.Join(waiting, ", ")
+}
+
+// hold leaves everything as it is ordered.
+func (r *rollout) hold(why string) {
+	r.out.Status.Phase, r.out.Status.Message = meshv1alpha1.UpgradePaused, why
+}
+
+// run judges the members, and goes on where nothing speaks against it.
+func (r *rollout) run() {
+	failures, cause := r.judge()
+	if cause != "" && r.Upgrade.Spec.OnFailure == meshv1alpha1.FailureActionPause {
+		// Not recorded: who is there may yet come to say that the member is well, or abort.
+		r.returnFailed()
+		r.hold(cause)
+		return
+	}
+	for _, p := range failures {
+		p.isFailed = true
+		r.out.Status.Failed = append(r.out.Status.Failed, p.name)
+	}
+	slices.Sort(r.out.Status.Failed)
+	if cause != "" {
+		r.goBack(cause)
+		return
+	}
+	r.returnFailed()
+	var unclear []string
+	for _, p := range r.members {
+		if !p.isFailed && p.reports(meshv1alpha1.StageInconclusive) {
+			unclear = append(unclear, p.verdict(meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictError))
+		}
+	}
+	if len(unclear) > 0 {
+		r.hold("inconclusive: " + strings.Join(unclear, "; "))
+		return
+	}
+	r.advance()
+}
+
+// judge finds the members that have failed and are not recorded yet. A cause means that in some wave too many have.
+func (r *rollout) judge() (failures []*progress, cause string) {
+	var causes []string
+	for i := range r.Upgrade.Spec.Waves {
+		w := &r.Upgrade.Spec.Waves[i]
+		var why, before []string
+		for _, p := range r.of(w) {
+			if p.isFailed {
+				before = append(before, p.name)
+				continue
+			}
+			if p.isUntouched() && (p.isReachable || !r.isDue(i)) {
+				continue
+			}
+			reason, at := p.failure(r.RolloutInput.Now, r.startOf(i, p))
+			if reason == "" {
+				r.wake(at)
+				continue
+			}
+			failures = append(failures, p)
+			why = append(why, reason)
+		}
+		if len(why)+len(before) > int(w.MaxFailures) {
+			if len(before) > 0 {
+				why = append(why, "failed before: "+strings.Join(before, ", "))
+			}
+			causes = append(causes, fmt.Sprintf("wave %q: %s", w.Name, strings.Join(why, "; ")))
+		}
+	}
+	return failures, strings.Join(causes, "; ")
+}
+
+// returnFailed takes the members back whose failure is tolerated.
+func (r *rollout) returnFailed() {
+	for _, p := range r.members {
+		if p.isFailed && p.ordered != "" && !p.isBack() {
+			r.order(p, p.back())
+		}
+	}
+}
