@@ -35,6 +35,10 @@ func operatorRules() []rbacv1.PolicyRule {
 		rule("", read, "pods"),
 		rule("discovery.k8s.io", read, "endpointslices"),
 		rule("", []string{"create", "get"}, "pods/portforward"),
+		// Workloads that have a proxy of another revision than wanted are restarted, by an annotation. Users' workloads are
+		// patched and nothing else. Deployments are above.
+		rule("apps", []string{"get", "list", "patch"}, "daemonsets", "statefulsets"),
+		rule("apps", []string{"get", "list"}, "replicasets"),
 		// The operator checks its own permissions before it starts, so that a missing one is named.
 		rule("authorization.k8s.io", []string{"create"}, "selfsubjectaccessreviews"),
 	}

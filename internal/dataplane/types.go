@@ -1,0 +1,151 @@
+package dataplane
+
+import (
+	"cmp"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Request says where the workloads of a member shall go.
+type Request struct {
+	// Namespace of the control plane. What carries the operator's label there is the operator's own and not moved.
+	Namespace string
+	// Tags give the revision of each tag, `default` included.
+	Tags map[string]string
+	// Revisions are the names of the revisions that are installed.
+	Revisions []string
+	// MaxUnavailable is how many workloads may restart at the same time, as a number or as a percentage of those that
+	// can be moved, rounded down. At least one; nil is one.
+	MaxUnavailable *intstr.IntOrString
+	// Back says that workloads leave a revision that failed: one that is not available is restarted as well, and no
+	// PodDisruptionBudget holds it, because there is nothing left to protect.
+	Back bool
+	// Now is the time of the pass.
+	Now time.Time
+}
+
+// Report is how far the workloads are. Its lists are sorted, and each entry is a workload, mostly with a reason, as in
+// "Deployment demo/echo: is paused".
+type Report struct {
+	// Total counts the workloads with proxies that can be moved; Moved those of them that have rolled out and have
+	// proxies of the wanted revision only.
+	Total, Moved int
+	// Restarting have been restarted and are not back yet; those of this pass are among them.
+	Restarting []string
+	// Waiting will be restarted when there is room.
+	Waiting []string
+	// Blocked cannot go on; each says why.
+	Blocked []string
+	// Skipped are never restarted by the operator; each says why.
+	Skipped []string
+	// Fragile lose requests at any restart; each says why.
+	Fragile []string
+	// Done says that every workload that can be moved has moved.
+	Done bool
+	// Failed names a restarted workload that does not come back, and says why. Nothing is restarted while it is set.
+	Failed string
+}
+
+// World is what the decision needs of a member.
+type World struct {
+	// Namespaces are the labels of each namespace.
+	Namespaces map[string]map[string]string
+	// Pods that have not finished.
+	Pods []Pod
+	// ReplicaSets give the owner of each, zero if it has none.
+	ReplicaSets map[types.NamespacedName]Reference
+	// Workloads are the Deployments, StatefulSets and DaemonSets.
+	Workloads map[Reference]Workload
+	// Budgets are the PodDisruptionBudgets.
+	Budgets []Budget
+}
+
+// Reference names an object. Kinds outside of Kubernetes' own carry their group, as in `Rollout.argoproj.io`.
+type Reference struct {
+	Kind, Namespace, Name string
+}
+
+func (r Reference) String() string { return r.Kind + " " + r.Namespace + "/" + r.Name }
+
+// order is the order of restarts. Namespaces that shall go first would be compared first.
+func order(a, b Reference) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+}
+
+// Pod is one pod.
+type Pod struct {
+	Namespace, Name string
+	// Owner is the controller of the pod, zero for a bare pod.
+	Owner Reference
+	// Injection are the marks by which webhooks and injector choose.
+	Injection Marks
+	// Labels of the pod.
+	Labels map[string]string
+	// HasProxy says that the injector was here; Revision is whose.
+	HasProxy bool
+	Revision string
+	// Leaves is when the pod is gone at the latest, zero if nobody deleted it.
+	Leaves time.Time
+	// Crash says which container does not stay up.
+	Crash string
+}
+
+// Marks are what a pod says about its injection.
+type Marks struct {
+	// Revision is the label istio.io/rev.
+	Revision string
+	// In and Out say that the pod wants a proxy, or wants none.
+	In, Out bool
+	// HostNetwork pods never get a proxy.
+	HostNetwork bool
+}
+
+// Workload is a Deployment, StatefulSet or DaemonSet.
+type Workload struct {
+	Reference
+	// Own says that the operator or another controller of the mesh made it.
+	Own bool
+	// Injection are the marks of the pods that it will make.
+	Injection Marks
+	// ByHand says that its template contains the proxy.
+	ByHand bool
+	// Settled says that the controller has seen the current template.
+	Settled bool
+	// Desired replicas; all that exist; those of the current template; those that serve.
+	Desired, Existing, Updated, Available int32
+	// Held says why a restart would change no pod.
+	Held string
+	// Stuck says why the controller gave up on the rollout.
+	Stuck string
+	// Obstacle says what keeps pods from being made.
+	Obstacle string
+	// Fragile says why requests are lost at any restart.
+	Fragile []string
+	// RestartedFor is the revision of the last restart by us, RestartedAt its time as it is written.
+	RestartedFor, RestartedAt string
+	// Target is the revision to restart it for.
+	Target string
+}
+
+// IsComplete says that the rollout has ended well.
+func (w *Workload) IsComplete() bool {
+	return w.Settled && w.Updated == w.Desired && w.Existing == w.Desired && w.Available == w.Desired
+}
+
+// restartedSince says whether we restarted it less than a duration ago.
+func (w *Workload) restartedSince(d time.Duration, now time.Time) bool {
+	at, err := time.Parse(time.RFC3339, w.RestartedAt)
+	return err == nil && now.Sub(at) < d
+}
+
+// Budget is a PodDisruptionBudget.
+type Budget struct {
+	Namespace, Name string
+	// Selector of pods.
+	Selector labels.Selector
+	// Allowed is how many pods may go now.
+	Allowed int32
+}

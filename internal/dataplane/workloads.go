@@ -1,0 +1,125 @@
+package dataplane
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+const (
+	forAnnotation = "mesh.meshfleet.io/restarted-for"
+	atAnnotation  = "mesh.meshfleet.io/restarted-at"
+	// proxyContainer is the name that the injector gives.
+	proxyContainer = "istio-proxy"
+	// managedLabel is on what istiod makes for a Gateway. It makes it anew when the Gateway's revision moves.
+	managedLabel = "gateway.istio.io/managed"
+)
+
+func readDeployment(d *appsv1.Deployment, controlPlane string) Workload {
+	w := readTemplate(kindDeployment, d, &d.Spec.Template, controlPlane)
+	w.Settled = d.Status.ObservedGeneration >= d.Generation
+	w.Desired = replicas(d.Spec.Replicas)
+	w.Existing, w.Updated, w.Available = d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.AvailableReplicas
+	if d.Spec.Paused {
+		w.Held = "is paused"
+	}
+	for _, c := range d.Status.Conditions {
+		switch {
+		case c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse:
+			w.Stuck = c.Reason + ": " + c.Message
+		case c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue:
+			w.Obstacle = c.Reason + ": " + c.Message
+		}
+	}
+	switch update := d.Spec.Strategy.RollingUpdate; {
+	case d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
+		w.Fragile = append(w.Fragile, "strategy Recreate stops all replicas first")
+	case w.Desired == 1 && update != nil && isZero(update.MaxSurge):
+		w.Fragile = append(w.Fragile, "one replica and no surge")
+	case w.Desired == 1:
+		w.Fragile = append(w.Fragile, "one replica")
+	}
+	w.Fragile = append(w.Fragile, fragile(&d.Spec.Template.Spec)...)
+	return w
+}
+
+func readStatefulSet(s *appsv1.StatefulSet, controlPlane string) Workload {
+	w := readTemplate(kindStatefulSet, s, &s.Spec.Template, controlPlane)
+	w.Settled = s.Status.ObservedGeneration >= s.Generation
+	w.Desired = replicas(s.Spec.Replicas)
+	w.Existing, w.Updated, w.Available = s.Status.Replicas, s.Status.UpdatedReplicas, s.Status.AvailableReplicas
+	update := s.Spec.UpdateStrategy.RollingUpdate
+	switch {
+	case s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType:
+		w.Held = "has the update strategy OnDelete"
+	case update != nil && update.Partition != nil && *update.Partition > 0:
+		w.Held = fmt.Sprintf("has an update strategy that leaves the first %d pods as they are", *update.Partition)
+	}
+	if w.Desired == 1 {
+		w.Fragile = append(w.Fragile, "one replica and no surge")
+	}
+	w.Fragile = append(w.Fragile, fragile(&s.Spec.Template.Spec)...)
+	return w
+}
+
+func readDaemonSet(d *appsv1.DaemonSet, controlPlane string) Workload {
+	w := readTemplate(kindDaemonSet, d, &d.Spec.Template, controlPlane)
+	s := d.Status
+	w.Settled = s.ObservedGeneration >= d.Generation
+	w.Desired, w.Updated, w.Available = s.DesiredNumberScheduled, s.UpdatedNumberScheduled, s.NumberAvailable
+	// Pods on nodes where none should be do not count, here as in a rollout.
+	w.Existing = s.CurrentNumberScheduled
+	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
+		w.Held = "has the update strategy OnDelete"
+	}
+	w.Fragile = fragile(&d.Spec.Template.Spec)
+	return w
+}
+
+func readTemplate(kind string, o metav1.Object, t *corev1.PodTemplateSpec, controlPlane string) Workload {
+	_, byHand := t.Annotations[statusKey]
+	ours := o.GetNamespace() == controlPlane && o.GetLabels()[meshv1alpha1.LabelInstallation] != ""
+	return Workload{
+		Reference:    Reference{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()},
+		Own:          ours || o.GetLabels()[managedLabel] != "",
+		Injection:    marks(t.Labels, t.Annotations, t.Spec.HostNetwork),
+		ByHand:       byHand,
+		RestartedFor: t.Annotations[forAnnotation],
+		RestartedAt:  t.Annotations[atAnnotation],
+	}
+}
+
+// fragile says why a pod loses requests when it goes or comes.
+func fragile(s *corev1.PodSpec) []string {
+	own := slices.DeleteFunc(slices.Clone(s.Containers), func(c corev1.Container) bool { return c.Name == proxyContainer })
+	if len(own) == 0 {
+		// A gateway: the injector gives it a probe and a drain.
+		return nil
+	}
+	var found []string
+	if !slices.ContainsFunc(own, func(c corev1.Container) bool { return c.Lifecycle != nil && c.Lifecycle.PreStop != nil }) {
+		found = append(found, "no preStop delay")
+	}
+	if !slices.ContainsFunc(own, func(c corev1.Container) bool { return c.ReadinessProbe != nil }) {
+		found = append(found, "no readiness probe")
+	}
+	return found
+}
+
+func replicas(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}
+
+// isZero understands a number and a percentage; nil is the default, which is not zero.
+func isZero(v *intstr.IntOrString) bool {
+	return v != nil && (v.Type == intstr.Int && v.IntVal == 0 || v.Type == intstr.String && v.StrVal == "0%")
+}
