@@ -92,11 +92,11 @@ func (s shardz) byHost() map[string]Shards {
 func ask(ctx context.Context, cfg *rest.Config, namespace, pod, path string, into any) error {
 	var errs []error
 	for _, port := range []int{monitoringPort, httpPort} {
-		err := askPort(ctx, cfg, namespace, pod, port, path, into)
+		err := askPort(ctx, cfg, namespace, pod, port, path, func(body []byte) error { return json.Unmarshal(body, into) })
 		if err == nil {
 			return nil
 		}
-		errs = append(errs, fmt.Errorf("ask istiod for %s on port %d: %w", path, port, err))
+		errs = append(errs, err)
 		if status := apierrors.APIStatus(nil); ctx.Err() != nil || errors.As(err, &status) {
 			// The API server does not let us through to any port.
 			break
@@ -105,36 +105,44 @@ func ask(ctx context.Context, cfg *rest.Config, namespace, pod, path string, int
 	return errors.Join(errs...)
 }
 
-func askPort(ctx context.Context, cfg *rest.Config, namespace, pod string, port int, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
-	if err != nil {
-		return fmt.Errorf("make a request: %w", err)
-	}
-	transport := &http.Transport{
+func askPort(ctx context.Context, cfg *rest.Config, namespace, pod string, port int, path string, read func([]byte) error) error {
+	wrap := func(err error) error { return fmt.Errorf("ask istiod for %s on port %d: %w", path, port, err) }
+	client := &http.Client{Timeout: askTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return Dial(ctx, cfg, namespace, pod, port)
 		},
-	}
-	resp, err := transport.RoundTrip(req)
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
-		return err
+		return wrap(fmt.Errorf("make a request: %w", err))
+	}
+	body, err := Do(client, req)
+	if err != nil {
+		return wrap(err)
+	}
+	if err := read(body); err != nil {
+		return wrap(fmt.Errorf("read the answer: %w", err))
+	}
+	return nil
+}
+
+// Do sends a request and returns the body of an answer with status 200, whose size is bounded.
+func Do(client *http.Client, req *http.Request) ([]byte, error) {
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("HTTP status %d", resp.StatusCode)
+		return nil, fmt.Errorf("HTTP status %d", resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, answerSize+1))
 	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	if len(body) > answerSize {
-		return fmt.Errorf("the answer is larger than %d bytes", answerSize)
+		return nil, fmt.Errorf("the answer is larger than %d bytes", answerSize)
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	return nil
+	return body, nil
 }

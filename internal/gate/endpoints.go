@@ -1,0 +1,144 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshfleet/meshfleet/internal/xds"
+)
+
+// endpointsComplete passes when every istiod pod knows, for each service and each cluster, every address that the
+// former revision knows. Endpoints come and go and reach every istiod at its own pace, so only what is missing in two
+// looks counts.
+func endpointsComplete(ctx context.Context, m *Member) (Answer, error) {
+	first, err := m.compareEndpoints(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	if len(first.missing) == 0 {
+		return judgeEndpoints(m, first, nil), nil
+	}
+	if err := pause(ctx, time.Second); err != nil {
+		return Answer{}, err
+	}
+	second, err := m.compareEndpoints(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	return judgeEndpoints(m, second, first.missing), nil
+}
+
+// endpoint is an address of a service in a cluster that an istiod pod lacks.
+type endpoint struct {
+	pod, host, cluster, address string
+}
+
+// comparison is one look at the endpoints of both revisions.
+type comparison struct {
+	pods, formerPods int
+	// known is the number of addresses by cluster: of the former revision, or of what all pods know if there is none.
+	known   map[string]int
+	missing map[endpoint]bool
+}
+
+func (m *Member) compareEndpoints(ctx context.Context) (comparison, error) {
+	var former map[string]map[string]xds.Shards
+	var err error
+	if m.From != "" {
+		if former, err = askAll(ctx, m, m.From, xds.Endpoints); err != nil {
+			return comparison{}, err
+		}
+	}
+	answers, err := askAll(ctx, m, m.To, xds.Endpoints)
+	if err != nil {
+		return comparison{}, err
+	}
+	return compare(former, answers), nil
+}
+
+// compare looks for each address that any pod of the former revision knows in every pod of the new one.
+func compare(former, answers map[string]map[string]xds.Shards) comparison {
+	c := comparison{pods: len(answers), formerPods: len(former), known: map[string]int{}, missing: map[endpoint]bool{}}
+	if len(former) == 0 {
+		// Without a former revision the pods are held against each other.
+		former = answers
+	}
+	for host, shards := range union(former) {
+		for cluster, addresses := range shards {
+			c.known[cluster] += len(addresses)
+			for pod, hosts := range answers {
+				for address := range addresses {
+					if _, ok := slices.BinarySearch(hosts[host][cluster], address); !ok {
+						c.missing[endpoint{pod, host, cluster, address}] = true
+					}
+				}
+			}
+		}
+	}
+	return c
+}
+
+func union(answers map[string]map[string]xds.Shards) map[string]map[string]map[string]bool {
+	all := map[string]map[string]map[string]bool{}
+	for _, hosts := range answers {
+		for host, shards := range hosts {
+			for cluster, addresses := range shards {
+				for _, address := range addresses {
+					if all[host] == nil {
+						all[host] = map[string]map[string]bool{}
+					}
+					if all[host][cluster] == nil {
+						all[host][cluster] = map[string]bool{}
+					}
+					all[host][cluster][address] = true
+				}
+			}
+		}
+	}
+	return all
+}
+
+// judgeEndpoints counts what is missing now and was missing before.
+func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
+	if c.pods == 0 {
+		return noIstiod(m.To)
+	}
+	if m.From != "" && c.formerPods == 0 {
+		return inconclusive("there is nothing to compare with: no istiod pod of revision %s is ready", m.From)
+	}
+	lacking := map[string]int{}
+	total := 0
+	for e := range c.missing {
+		if before[e] {
+			lacking[fmt.Sprintf("%s in %s (%s)", e.host, e.cluster, e.pod)]++
+			total++
+		}
+	}
+	if total > 0 {
+		return fail("%d addresses are missing: %s", total, some(keys(lacking)))
+	}
+	var unknown, seen []string
+	for _, cluster := range append([]string{m.Cluster}, m.Peers...) {
+		if c.known[cluster] == 0 {
+			unknown = append(unknown, cluster)
+		}
+		seen = append(seen, fmt.Sprintf("%s %d", cluster, c.known[cluster]))
+	}
+	if len(unknown) > 0 {
+		// Every cluster has at least the endpoint of its API server.
+		return inconclusive("no endpoint is known of %s", some(unknown))
+	}
+	slices.Sort(seen[1:])
+	return pass("%d istiod pods know every address: %s", c.pods, shorten(strings.Join(seen, ", "), 200))
+}
+
+func keys(m map[string]int) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
+}

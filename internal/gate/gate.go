@@ -1,0 +1,194 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+const (
+	// patience bounds one gate.
+	patience = 10 * time.Second
+	// longPatience bounds a gate that asks about every object of users.
+	longPatience = 30 * time.Second
+	// atOnce bounds how many gates are asked at the same time.
+	atOnce = 4
+	// messageSize bounds a message, which is kept in a status.
+	messageSize = 1024
+)
+
+// Member is what gates are asked about: a revision of one member, and the one that it replaces.
+type Member struct {
+	// Config is for port-forwards.
+	Config *rest.Config
+	// Client reads the API server itself: injected pods and users' objects have no label of ours.
+	Client client.Client
+	// Namespace of istiod.
+	Namespace string
+	// Installation is the value of the label that names the installation.
+	Installation string
+	// Cluster is the cluster ID.
+	Cluster string
+	// From and To are revisions. From is empty when there is none to compare with.
+	From, To string
+	// FromVersion and ToVersion are their releases.
+	FromVersion, ToVersion string
+	// Peers are the cluster IDs of the peers.
+	Peers []string
+	// Tags are the names of the tags that will move, `default` among them.
+	Tags []string
+
+	now time.Time
+}
+
+// Answer is what a gate says.
+type Answer struct {
+	Name    string
+	Verdict meshv1alpha1.Verdict
+	Message string
+}
+
+// Gate is one question.
+type Gate interface {
+	Name() string
+	// Ask always ends, with an Error verdict when it cannot be answered in time.
+	Ask(ctx context.Context, m Member) Answer
+}
+
+// Preflight are the gates of a revision that has no traffic yet.
+func Preflight() []Gate {
+	return []Gate{
+		question{"ControlPlaneReady", patience, controlPlaneReady},
+		question{"PeersSynced", patience, peersSynced},
+		question{"EndpointsComplete", patience, endpointsComplete},
+		question{"ConfigAccepted", patience, configAccepted},
+		question{"ConfigValid", longPatience, configValid},
+		question{"Injection", patience, injection},
+	}
+}
+
+// Running are the gates of a revision that workloads use.
+func Running() []Gate {
+	return []Gate{
+		question{"ControlPlaneReady", patience, controlPlaneReady},
+		question{"ConfigAccepted", patience, configAccepted},
+		question{"ProxiesSynced", patience, proxiesSynced},
+		question{"EndpointsComplete", patience, endpointsComplete},
+	}
+}
+
+// Evaluate asks gates, a few at a time. A verdict that has not changed keeps its time.
+func Evaluate(ctx context.Context, gates []Gate, m Member, previous []meshv1alpha1.GateResult, now time.Time) []meshv1alpha1.GateResult {
+	m.now = now
+	answers := make([]Answer, len(gates))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i, g := range gates {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			answers[i] = g.Ask(ctx, m)
+		})
+	}
+	wg.Wait()
+	results := make([]meshv1alpha1.GateResult, 0, len(answers))
+	for _, a := range answers {
+		r := meshv1alpha1.GateResult{Name: a.Name, Verdict: a.Verdict, Message: a.Message, Since: metav1.NewTime(now.Truncate(time.Second))}
+		for _, p := range previous {
+			if p.Name == r.Name && p.Verdict == r.Verdict {
+				r.Since = p.Since
+			}
+		}
+		results = append(results, r)
+	}
+	slices.SortFunc(results, func(a, b meshv1alpha1.GateResult) int { return strings.Compare(a.Name, b.Name) })
+	return results
+}
+
+// severity orders verdicts.
+var severity = map[meshv1alpha1.Verdict]int{
+	meshv1alpha1.VerdictPass: 0, meshv1alpha1.VerdictInconclusive: 1, meshv1alpha1.VerdictError: 2, meshv1alpha1.VerdictFail: 3,
+}
+
+// Worst is the worst verdict: Fail, then Error, Inconclusive and Pass. No result at all is Inconclusive.
+func Worst(results []meshv1alpha1.GateResult) meshv1alpha1.Verdict {
+	if len(results) == 0 {
+		return meshv1alpha1.VerdictInconclusive
+	}
+	return slices.MaxFunc(results, func(a, b meshv1alpha1.GateResult) int { return severity[a.Verdict] - severity[b.Verdict] }).Verdict
+}
+
+// question is a gate made of a function.
+type question struct {
+	name    string
+	timeout time.Duration
+	ask     func(context.Context, *Member) (Answer, error)
+}
+
+func (q question) Name() string { return q.name }
+
+func (q question) Ask(ctx context.Context, m Member) Answer {
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	if m.now.IsZero() {
+		m.now = time.Now()
+	}
+	a, err := q.ask(ctx, &m)
+	if err != nil {
+		a = Answer{Verdict: meshv1alpha1.VerdictError, Message: err.Error()}
+	}
+	a.Name = q.name
+	a.Message = shorten(a.Message, messageSize)
+	return a
+}
+
+func pass(format string, args ...any) Answer {
+	return Answer{Verdict: meshv1alpha1.VerdictPass, Message: fmt.Sprintf(format, args...)}
+}
+
+func fail(format string, args ...any) Answer {
+	return Answer{Verdict: meshv1alpha1.VerdictFail, Message: fmt.Sprintf(format, args...)}
+}
+
+func inconclusive(format string, args ...any) Answer {
+	return Answer{Verdict: meshv1alpha1.VerdictInconclusive, Message: fmt.Sprintf(format, args...)}
+}
+
+// some names the first of many, in a stable order.
+func some(names []string) string {
+	const shown = 3
+	names = slices.Clone(names)
+	slices.Sort(names)
+	if len(names) <= shown {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+}
+
+func shorten(text string, size int) string {
+	if len(text) <= size {
+		return text
+	}
+	return strings.ToValidUTF8(text[:size], "") + "…"
+}
+
+// pause waits for what may be on its way.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

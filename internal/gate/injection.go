@@ -1,0 +1,228 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshfleet/meshfleet/internal/controlplane"
+)
+
+// injection passes when the revision adds its own proxy to a pod, in one namespace of each tag that will move. What
+// differs from the proxy of the former revision is in the message.
+func injection(ctx context.Context, m *Member) (Answer, error) {
+	namespaces, err := m.taggedNamespaces(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	pods, err := m.injectInto(ctx, m.To, namespaces)
+	if err != nil || pods == nil {
+		return noIstiod(m.To), err
+	}
+	var bad []string
+	for _, p := range pods {
+		if why := unfit(m, p); why != "" {
+			bad = append(bad, fmt.Sprintf("in namespace %s: %s", p.namespace, why))
+		}
+	}
+	if len(bad) > 0 {
+		return fail("%s", some(bad)), nil
+	}
+	message := fmt.Sprintf("namespaces %s: image %s", some(namespaces), container(pods[0].pod, proxyContainer).Image)
+	if m.From == "" {
+		return pass("%s", message), nil
+	}
+	former, err := m.injectInto(ctx, m.From, namespaces[:1])
+	switch {
+	case err != nil:
+		// The new proxy is proved; what it is compared with is for people to read.
+		return pass("%s; cannot be compared with revision %s: %s", message, m.From, err), nil
+	case former == nil || former[0].refusal != "" || container(former[0].pod, proxyContainer) == nil:
+		return pass("%s; revision %s injects nothing to compare with", message, m.From), nil
+	}
+	return pass("%s; %s", message, difference(former[0].pod, pods[0].pod)), nil
+}
+
+// taggedNamespaces finds one namespace for each tag, or that of the control plane if no tag is used.
+func (m *Member) taggedNamespaces(ctx context.Context) ([]string, error) {
+	var names []string
+	find := func(selector string) error {
+		s, err := labels.Parse(selector)
+		if err != nil {
+			return fmt.Errorf("read selector %q: %w", selector, err)
+		}
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+		if err := m.Client.List(ctx, list, client.MatchingLabelsSelector{Selector: s}, client.Limit(1)); err != nil {
+			return fmt.Errorf("list namespaces with %s: %w", selector, err)
+		}
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		return nil
+	}
+	for _, tag := range m.Tags {
+		if err := find(fmt.Sprintf("%s=%s,!istio-injection", revisionAnnotation, tag)); err != nil {
+			return nil, err
+		}
+		if tag == controlplane.DefaultTag {
+			if err := find("istio-injection=enabled"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(names) == 0 {
+		names = []string{m.Namespace}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// injected is the answer about a pod of one namespace.
+type injected struct {
+	namespace string
+	pod       *corev1.Pod
+	refusal   string
+}
+
+// injectInto asks the first istiod pod of a revision that serves; all have the same configuration. The result is nil
+// when none serves.
+func (m *Member) injectInto(ctx context.Context, revision string, namespaces []string) ([]injected, error) {
+	names, err := m.readyIstiods(ctx, revision)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	hook, err := m.injector(ctx, revision)
+	if err != nil {
+		return nil, err
+	}
+	r := m.reviewer(names[0], hook)
+	defer r.close()
+	out := make([]injected, 0, len(namespaces))
+	for _, ns := range namespaces {
+		pod, refused, err := r.inject(ctx, ns)
+		if err != nil {
+			return nil, fmt.Errorf("ask istiod pod %s to inject: %w", names[0], err)
+		}
+		out = append(out, injected{ns, pod, refused})
+	}
+	return out, nil
+}
+
+// inject lets istiod change the smallest pod that it injects.
+func (r reviewer) inject(ctx context.Context, namespace string) (pod *corev1.Pod, refused string, err error) {
+	pod = &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Name: "meshfleet-gate", Namespace: namespace,
+			Labels: map[string]string{"sidecar.istio.io/inject": "true"}},
+		Spec: corev1.PodSpec{ServiceAccountName: "default", Containers: []corev1.Container{{Name: "app", Image: "app"}}},
+	}
+	resp, err := r.create(ctx, metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
+		metav1.GroupVersionResource{Version: "v1", Resource: "pods"}, pod)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case !resp.Allowed:
+		return nil, refusal(resp), nil
+	case len(resp.Patch) == 0:
+		return pod, "", nil
+	}
+	patch, err := jsonpatch.DecodePatch(resp.Patch)
+	if err != nil {
+		return nil, "", fmt.Errorf("read the patch: %w", err)
+	}
+	raw, err := json.Marshal(pod)
+	if err != nil {
+		return nil, "", fmt.Errorf("write the pod: %w", err)
+	}
+	if raw, err = patch.Apply(raw); err != nil {
+		return nil, "", fmt.Errorf("apply the patch: %w", err)
+	}
+	pod = &corev1.Pod{}
+	if err := json.Unmarshal(raw, pod); err != nil {
+		return nil, "", fmt.Errorf("read the injected pod: %w", err)
+	}
+	return pod, "", nil
+}
+
+// release is at the start of the tag of an image of Istio, before a variant such as `-distroless`.
+var release = regexp.MustCompile(`:(\d+\.\d+\.\d+)`)
+
+// unfit says why an injected pod is not what the revision should make. An image whose tag is no release, such as a
+// digest or a name of a mirror, is taken as it is configured.
+func unfit(m *Member, i injected) string {
+	if i.refusal != "" {
+		return i.refusal
+	}
+	proxy := container(i.pod, proxyContainer)
+	if proxy == nil {
+		return "no proxy is injected"
+	}
+	if rev := i.pod.Annotations[revisionAnnotation]; rev != m.To {
+		return fmt.Sprintf("the pod gets revision %q instead of %q", rev, m.To)
+	}
+	if found := release.FindStringSubmatch(proxy.Image); found != nil && found[1] != m.ToVersion {
+		return fmt.Sprintf("image %s is not of release %s", proxy.Image, m.ToVersion)
+	}
+	return ""
+}
+
+func container(p *corev1.Pod, name string) *corev1.Container {
+	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// difference says how two injected pods differ: containers, whether they start before the others, images and names of
+// variables. Values of variables name the revision and differ always.
+func difference(from, to *corev1.Pod) string {
+	before, after := traits(from), traits(to)
+	var diff []string
+	for t := range after {
+		if !before[t] {
+			diff = append(diff, "+"+t)
+		}
+	}
+	for t := range before {
+		if !after[t] {
+			diff = append(diff, "-"+t)
+		}
+	}
+	if len(diff) == 0 {
+		return "no difference from the former proxy"
+	}
+	// By name first, so that what was replaced stands together.
+	slices.SortFunc(diff, func(a, b string) int { return strings.Compare(a[1:]+a[:1], b[1:]+b[:1]) })
+	return "differs from the former proxy: " + shorten(strings.Join(diff, ", "), 600)
+}
+
+func traits(p *corev1.Pod) map[string]bool {
+	out := map[string]bool{}
+	add := func(where string, containers []corev1.Container) {
+		for i := range containers {
+			c := &containers[i]
+			out[where+" "+c.Name] = true
+			out[c.Name+" image "+c.Image] = true
+			for _, e := range c.Env {
+				out[c.Name+" env "+e.Name] = true
+			}
+		}
+	}
+	add("container", p.Spec.Containers)
+	add("init container", p.Spec.InitContainers)
+	return out
+}

@@ -1,0 +1,192 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshfleet/meshfleet/internal/xds"
+)
+
+const (
+	// looks is how often proxies are asked about while something may be on its way.
+	looks = 4
+	// pageSize bounds one list of objects of users.
+	pageSize = 500
+	// injectedLabel is on every pod that istiod has injected.
+	injectedLabel = "service.istio.io/canonical-name"
+	// revisionAnnotation is the revision that injected the pod, never a tag.
+	revisionAnnotation = "istio.io/rev"
+	proxyContainer     = "istio-proxy"
+)
+
+// proxiesSynced passes when every proxy that is connected has acknowledged all that was sent to it, and every pod with
+// a proxy of the revision is connected.
+func proxiesSynced(ctx context.Context, m *Member) (Answer, error) {
+	for look := 1; ; look++ {
+		answers, err := askAll(ctx, m, m.To, xds.Proxies)
+		if err != nil {
+			return Answer{}, err
+		}
+		pods, err := m.injectedPods(ctx)
+		if err != nil {
+			return Answer{}, err
+		}
+		a := judgeProxies(m, answers, pods)
+		if a.isSettled || look == looks {
+			return a.Answer, nil
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return Answer{}, err
+		}
+	}
+}
+
+// injectedPod is what is kept of a pod with a proxy of the revision.
+type injectedPod struct {
+	id      string
+	ready   bool
+	since   time.Time // when it got ready
+	trouble string
+}
+
+func (m *Member) injectedPods(ctx context.Context) ([]injectedPod, error) {
+	var pods []injectedPod
+	list := &corev1.PodList{}
+	for {
+		if err := m.Client.List(ctx, list, client.HasLabels{injectedLabel}, client.Limit(pageSize), client.Continue(list.Continue)); err != nil {
+			return nil, fmt.Errorf("list injected pods: %w", err)
+		}
+		for i := range list.Items {
+			p := &list.Items[i]
+			if p.Annotations[revisionAnnotation] == m.To && p.DeletionTimestamp == nil && !isFinished(p) {
+				pods = append(pods, inspect(p, m.now))
+			}
+		}
+		if list.Continue == "" {
+			return pods, nil
+		}
+	}
+}
+
+func inspect(p *corev1.Pod, now time.Time) injectedPod {
+	out := injectedPod{id: p.Name + "." + p.Namespace, ready: isReady(p), trouble: stuck(p, now, grace, injectedContainers(p))}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			out.since = c.LastTransitionTime.Time
+		}
+	}
+	return out
+}
+
+// injectedContainers tells containers that istiod has added from those of the workload, which may have been in trouble
+// before.
+func injectedContainers(p *corev1.Pod) func(string) bool {
+	var status struct{ InitContainers, Containers []string }
+	_ = json.Unmarshal([]byte(p.Annotations["sidecar.istio.io/status"]), &status)
+	return func(name string) bool {
+		return name == proxyContainer || slices.Contains(status.InitContainers, name) || slices.Contains(status.Containers, name)
+	}
+}
+
+type proxiesAnswer struct {
+	Answer
+	// isSettled says that asking again cannot change the answer for the better.
+	isSettled bool
+}
+
+func judgeProxies(m *Member, answers map[string][]xds.Proxy, pods []injectedPod) proxiesAnswer {
+	if len(answers) == 0 {
+		return proxiesAnswer{noIstiod(m.To), true}
+	}
+	synced, behind := map[string]bool{}, map[string]lag{}
+	for _, proxies := range answers {
+		for _, p := range proxies {
+			switch l, isProxy := behindBy(p, m.now); {
+			case !isProxy:
+			case l.what == "":
+				synced[p.ID] = true
+			default:
+				behind[p.ID] = l
+			}
+		}
+	}
+	var bad, pending, stuckPods []string
+	for id, l := range behind {
+		switch {
+		case synced[id]:
+			// It has moved to another istiod pod, and this connection is what is left of the former one.
+		case l.isOld:
+			bad = append(bad, id+" "+l.what)
+		default:
+			pending = append(pending, id+" "+l.what)
+		}
+	}
+	for _, p := range pods {
+		_, isBehind := behind[p.id]
+		switch {
+		case p.trouble != "":
+			stuckPods = append(stuckPods, p.id+": "+p.trouble)
+		case synced[p.id] || isBehind:
+		case p.ready && m.now.Sub(p.since) > grace:
+			bad = append(bad, p.id+" is not connected to any istiod pod")
+		case p.ready:
+			pending = append(pending, p.id+" is not connected yet")
+		case len(synced) == 0:
+			pending = append(pending, p.id+" is starting")
+		}
+	}
+	switch {
+	case len(stuckPods) > 0:
+		return proxiesAnswer{fail("%s", some(append(stuckPods, bad...))), true}
+	case len(bad) > 0:
+		return proxiesAnswer{fail("%s", some(bad)), false}
+	case len(pending) > 0:
+		return proxiesAnswer{inconclusive("%s", some(pending)), false}
+	case len(synced) == 0:
+		return proxiesAnswer{pass("no proxies yet"), true}
+	}
+	return proxiesAnswer{pass("%d proxies have acknowledged everything", len(synced)), true}
+}
+
+// lag is what a proxy has not acknowledged.
+type lag struct {
+	what  string
+	isOld bool
+}
+
+// behindBy says what a proxy has not acknowledged. Clients that only debug watch nothing that Envoy has a type for.
+func behindBy(p xds.Proxy, now time.Time) (l lag, isProxy bool) {
+	if len(p.Resources) == 0 {
+		return lag{what: "has just connected"}, true
+	}
+	var rejected, waiting []string
+	for typeURL, r := range p.Resources {
+		name, found := strings.CutPrefix(typeURL, "type.googleapis.com/")
+		if !found {
+			continue
+		}
+		isProxy = true
+		name = name[strings.LastIndexByte(name, '.')+1:]
+		switch {
+		case r.Error != "":
+			rejected = append(rejected, name+": "+shorten(r.Error, 200))
+		case r.Sent != r.Acked:
+			waiting = append(waiting, name)
+			l.isOld = l.isOld || now.Sub(r.SentAt) > grace
+		}
+	}
+	switch {
+	case len(rejected) > 0:
+		return lag{what: "rejects " + some(rejected), isOld: true}, isProxy
+	case len(waiting) > 0:
+		l.what = "has not acknowledged " + some(waiting)
+	}
+	return l, isProxy
+}
