@@ -26,9 +26,9 @@ func (r *rollout) advance() {
 			s.Message = fmt.Sprintf("wave %q: %s", w.Name, waits)
 			return
 		}
-		for _, p := range r.of(w) {
+		for _, p := range r.of[w.Name] {
 			if !p.isFailed && p.ordered == meshv1alpha1.StageSoak {
-				r.retire(p)
+				r.order(p, meshv1alpha1.StageRetire)
 			}
 		}
 	}
@@ -53,29 +53,22 @@ func (r *rollout) advance() {
 	s.Message = strings.TrimPrefix(s.Message, ", ")
 }
 
-// retire orders the last stage. What the member reports speaks of the one before.
-func (r *rollout) retire(p *progress) {
-	r.order(p, meshv1alpha1.StageRetire)
-	p.report = nil
-}
-
 // isApproved says whether the wave may start, or has started, or has nobody to start.
 func (r *rollout) isApproved(w *meshv1alpha1.PlannedWave) bool {
 	if w.Approval != meshv1alpha1.ApprovalRequired || r.decision(w.Name) == meshv1alpha1.DecisionApproved {
 		return true
 	}
-	members := r.of(w)
-	return r.hasStarted(w) || !slices.ContainsFunc(members, (*progress).isUntouched)
+	return r.hasStarted(w) || !slices.ContainsFunc(r.of[w.Name], (*progress).isUntouched)
 }
 
 func (r *rollout) hasStarted(w *meshv1alpha1.PlannedWave) bool {
-	return slices.ContainsFunc(r.of(w), func(p *progress) bool { return p.ordered != "" || p.isFailed })
+	return slices.ContainsFunc(r.of[w.Name], func(p *progress) bool { return p.ordered != "" || p.isFailed })
 }
 
 // isDue says whether it is the wave's turn: it is approved, and every member before it has left its soak.
 func (r *rollout) isDue(wave int) bool {
 	for i := range r.Upgrade.Spec.Waves[:wave] {
-		for _, p := range r.of(&r.Upgrade.Spec.Waves[i]) {
+		for _, p := range r.of[r.Upgrade.Spec.Waves[i].Name] {
 			if !p.isFailed && !p.isThere && p.ordered != meshv1alpha1.StageRetire {
 				return false
 			}
@@ -85,10 +78,10 @@ func (r *rollout) isDue(wave int) bool {
 }
 
 // startOf is the latest time at which the wave is known to have started, for a member that cannot be reached. When it
-// was ordered to start is stored nowhere; but not before the former wave had soaked, nor after its members' first
-// reports. While it is about to start others, the wave starts now.
+// was ordered to start is stored nowhere; but not before the former wave had soaked, and for a member that waits for its
+// turn not before the others' first reports. While these have not come, the wave starts now.
 func (r *rollout) startOf(wave int, member *progress) time.Time {
-	start := r.started
+	start := r.out.Status.StartedAt.Time
 	for i := range r.Upgrade.Spec.Waves[:wave] {
 		w := &r.Upgrade.Spec.Waves[i]
 		if since := r.wave(w.Name).SoakingSince; since != nil && since.Add(w.Soak.Duration).After(start) {
@@ -99,9 +92,10 @@ func (r *rollout) startOf(wave int, member *progress) time.Time {
 		return start
 	}
 	var first time.Time
-	for _, p := range r.of(member.wave) {
-		if p.isUntouched() && p.isReachable && !r.hasStarted(p.wave) {
-			return r.RolloutInput.Now
+	hasStarted := r.hasStarted(member.wave)
+	for _, p := range r.of[member.wave.Name] {
+		if p.isReachable && (p.isUntouched() && !hasStarted || p.ordered != "" && p.report == nil) {
+			return r.Now
 		}
 		if p.report != nil && (first.IsZero() || p.report.Since.Time.Before(first)) {
 			first = p.report.Since.Time
@@ -116,11 +110,10 @@ func (r *rollout) startOf(wave int, member *progress) time.Time {
 // move takes members of the wave a step further, and starts as many as its budget allows.
 func (r *rollout) move(w *meshv1alpha1.PlannedWave) {
 	changing := 0
-	members := r.of(w)
+	members := r.of[w.Name]
 	for _, p := range members {
 		if next := p.next(); !p.isFailed && next != p.ordered {
 			r.order(p, next)
-			p.report = nil
 		}
 		if p.isChanging() {
 			changing++
@@ -137,21 +130,24 @@ func (r *rollout) move(w *meshv1alpha1.PlannedWave) {
 	}
 }
 
-// soak says what the wave still waits for before it has soaked. Empty: it has.
+// soak says what the wave still waits for before it has soaked. Empty: it has. Once all of it was ordered to retire,
+// that is settled.
 func (r *rollout) soak(w *meshv1alpha1.PlannedWave) string {
 	status := r.wave(w.Name)
-	var waiting, changing, unproven []string
-	soaking := 0
-	for _, p := range r.of(w) {
+	var waiting, changing, soaking, unproven []string
+	retiring := 0
+	for _, p := range r.of[w.Name] {
 		switch {
 		case p.isFailed || p.isThere:
 		case p.isUntouched():
 			waiting = append(waiting, p.name)
 		case !p.isMoved():
 			changing = append(changing, p.name)
+		case p.ordered == meshv1alpha1.StageRetire:
+			retiring++
 		default:
-			soaking++
-			if p.ordered == meshv1alpha1.StageSoak && !(p.isReachable && p.reports(meshv1alpha1.StageDone)) {
+			soaking = append(soaking, p.name)
+			if !p.isReachable || !p.reports(meshv1alpha1.StageDone) {
 				unproven = append(unproven, p.name)
 			}
 		}
@@ -160,20 +156,16 @@ func (r *rollout) soak(w *meshv1alpha1.PlannedWave) string {
 		status.SoakingSince = nil
 		return strings.TrimPrefix(says("changing", changing)+says("waiting", waiting), ", ")
 	}
-	if soaking == 0 {
-		return ""
-	}
-	if status.SoakingSince == nil {
+	if status.SoakingSince == nil && len(soaking)+retiring > 0 {
 		status.SoakingSince = r.stamp()
 	}
-	// Once one of its members retires, the wave has soaked.
-	if len(unproven) > 0 {
-		r.wake(status.SoakingSince.Add(w.Soak.Duration))
-		return "soaks for " + w.Soak.Duration.String() + says("not proven yet", unproven)
+	if len(soaking) == 0 {
+		return ""
 	}
-	if end := status.SoakingSince.Add(w.Soak.Duration); r.RolloutInput.Now.Before(end) {
-		r.wake(end)
-		return "soaks for " + w.Soak.Duration.String()
+	end := status.SoakingSince.Add(w.Soak.Duration)
+	r.wake(end)
+	if len(unproven) > 0 || r.Now.Before(end) {
+		return "soaks for " + w.Soak.Duration.String() + says("not proven", unproven)
 	}
 	return ""
 }
@@ -184,7 +176,7 @@ func (r *rollout) count() {
 	for i := range r.Upgrade.Spec.Waves {
 		w := &r.Upgrade.Spec.Waves[i]
 		out := meshv1alpha1.WaveStatus{Name: w.Name, SoakingSince: r.wave(w.Name).SoakingSince}
-		for _, p := range r.of(w) {
+		for _, p := range r.of[w.Name] {
 			out.Total++
 			switch {
 			case p.isFailed:

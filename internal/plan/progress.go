@@ -112,8 +112,8 @@ func (p *progress) back() meshv1alpha1.Stage {
 	return meshv1alpha1.StageRollBack
 }
 
-// verdict tells why the member's stage failed or cannot be judged: by the gates that say so, else in its own words.
-func (p *progress) verdict(verdicts ...meshv1alpha1.Verdict) string {
+// says tells why a stage stands as it does: by the gates with these verdicts, else in the member's own words.
+func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 	var said []string
 	for _, g := range p.report.Gates {
 		if !slices.Contains(verdicts, g.Verdict) {
@@ -121,19 +121,18 @@ func (p *progress) verdict(verdicts ...meshv1alpha1.Verdict) string {
 		}
 		text := "gate " + g.Name
 		if g.Message != "" {
-			text += ": " + g.Message
+			text += " (" + g.Message + ")"
 		}
 		said = append(said, text)
 	}
 	if len(said) == 0 && p.report.Message != "" {
 		said = append(said, p.report.Message)
 	}
-	slices.Sort(said)
-	text := fmt.Sprintf("member %q: %s", p.name, p.ordered)
-	if len(said) > 0 {
-		text += ": " + strings.Join(said, "; ")
+	if len(said) == 0 {
+		return ""
 	}
-	return text
+	slices.Sort(said)
+	return ": " + strings.Join(said, ", ")
 }
 
 // failure tells why the member has failed, empty if it has not, and when time alone would make it fail. The wave's
@@ -141,27 +140,30 @@ func (p *progress) verdict(verdicts ...meshv1alpha1.Verdict) string {
 // while somebody uses it, however long, and the mesh runs well on the new one.
 func (p *progress) failure(now, waveStart time.Time) (why string, at time.Time) {
 	deadline := p.wave.ProgressDeadline.Duration
-	overdue := func(since time.Time) bool {
-		if end := since.Add(deadline); at.IsZero() || end.Before(at) {
+	isOverdue := func(since time.Time) bool {
+		end := since.Add(deadline)
+		if at.IsZero() || end.Before(at) {
 			at = end
 		}
-		return !now.Before(since.Add(deadline))
+		return !now.Before(end)
 	}
 	switch {
 	case p.isGoingBack():
+		// Its failure was not recorded before the order was written.
 		return fmt.Sprintf("member %q goes back", p.name), at
 	case p.reports(meshv1alpha1.StageFailed):
-		return p.verdict(meshv1alpha1.VerdictFail) + ": failed", at
+		return fmt.Sprintf("member %q failed in stage %s", p.name, p.ordered) + p.says(meshv1alpha1.VerdictFail), at
 	case p.ordered == meshv1alpha1.StageRetire || p.isThere:
 		return "", at
-	case p.reports(meshv1alpha1.StageProgressing) && overdue(p.progressing()):
-		return p.verdict(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive) + ": not done within " + deadline.String(), at
-	case !p.isReachable && overdue(p.unreachable(waveStart)):
-		stage := "before its turn"
+	case p.reports(meshv1alpha1.StageProgressing) && isOverdue(p.progressing()):
+		return fmt.Sprintf("member %q was not done with stage %s within %s", p.name, p.ordered, deadline) +
+			p.says(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive), at
+	case !p.isReachable && isOverdue(p.unreachable(waveStart)):
+		when := "before its turn"
 		if p.ordered != "" {
-			stage = string(p.ordered)
+			when = "in stage " + string(p.ordered)
 		}
-		return fmt.Sprintf("member %q: %s: not reachable for %s", p.name, stage, deadline), at
+		return fmt.Sprintf("member %q could not be reached for %s %s", p.name, deadline, when), at
 	}
 	return "", at
 }

@@ -39,10 +39,9 @@ type RolloutDecision struct {
 type rollout struct {
 	RolloutInput
 	out RolloutDecision
-	// members are those of the waves that are still there, in the waves' order.
+	// members are those of the waves that are still there, in the waves' order, and by wave.
 	members []*progress
-	// started is when the upgrade began.
-	started time.Time
+	of      map[string][]*progress
 }
 
 // Rollout decides the next step of an upgrade from what is stored. A member makes one transition at most.
@@ -71,11 +70,13 @@ func Rollout(in RolloutInput) RolloutDecision {
 }
 
 func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollout {
-	r := &rollout{RolloutInput: in, out: RolloutDecision{Orders: map[string]meshv1alpha1.Stage{}, Status: *status}}
+	r := &rollout{
+		RolloutInput: in, of: map[string][]*progress{},
+		out: RolloutDecision{Orders: map[string]meshv1alpha1.Stage{}, Status: *status},
+	}
 	if r.out.Status.StartedAt == nil {
 		r.out.Status.StartedAt = r.stamp()
 	}
-	r.started = r.out.Status.StartedAt.Time
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range in.Members {
 		present[in.Members[i].Spec.Cluster] = &in.Members[i]
@@ -86,6 +87,7 @@ func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollou
 			if m := present[name]; m != nil {
 				p := observeProgress(m, in.Upgrade, wave)
 				r.members = append(r.members, p)
+				r.of[wave.Name] = append(r.of[wave.Name], p)
 				r.order(p, p.ordered)
 			}
 		}
@@ -95,26 +97,25 @@ func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollou
 
 // stamp is the time as the API server keeps it: in seconds, so that what is read back is what was written.
 func (r *rollout) stamp() *metav1.Time {
-	t := metav1.NewTime(r.RolloutInput.Now.Truncate(time.Second))
+	t := metav1.NewTime(r.Now.Truncate(time.Second))
 	return &t
 }
 
+// order writes a stage down. What the member reports of another one says nothing of it.
 func (r *rollout) order(p *progress, stage meshv1alpha1.Stage) {
-	if p.ordered = stage; stage != "" {
+	if p.ordered != stage {
+		p.ordered, p.report = stage, nil
+	}
+	if stage != "" {
 		r.out.Orders[p.name] = stage
 	}
 }
 
 // wake asks for another decision at a time.
 func (r *rollout) wake(at time.Time) {
-	if left := at.Sub(r.RolloutInput.Now); left > 0 && (r.out.After == 0 || left < r.out.After) {
+	if left := at.Sub(r.Now); left > 0 && (r.out.After == 0 || left < r.out.After) {
 		r.out.After = left
 	}
-}
-
-// of are the members of a wave.
-func (r *rollout) of(w *meshv1alpha1.PlannedWave) []*progress {
-	return slices.DeleteFunc(slices.Clone(r.members), func(p *progress) bool { return p.wave != w })
 }
 
 // wave is the status of a wave.
@@ -160,9 +161,6 @@ func (r *rollout) goBack(cause string) {
 	var waiting []string
 	for _, p := range r.members {
 		r.wave(p.wave.Name).SoakingSince = nil
-		if p.ordered == "" {
-			continue
-		}
 		if p.isBack() {
 			continue
 		}
@@ -203,7 +201,8 @@ func (r *rollout) run() {
 	var unclear []string
 	for _, p := range r.members {
 		if !p.isFailed && p.reports(meshv1alpha1.StageInconclusive) {
-			unclear = append(unclear, p.verdict(meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictError))
+			unclear = append(unclear, fmt.Sprintf("member %q in stage %s", p.name, p.ordered)+
+				p.says(meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictError))
 		}
 	}
 	if len(unclear) > 0 {
@@ -219,7 +218,7 @@ func (r *rollout) judge() (failures []*progress, cause string) {
 	for i := range r.Upgrade.Spec.Waves {
 		w := &r.Upgrade.Spec.Waves[i]
 		var why, before []string
-		for _, p := range r.of(w) {
+		for _, p := range r.of[w.Name] {
 			if p.isFailed {
 				before = append(before, p.name)
 				continue
@@ -227,7 +226,7 @@ func (r *rollout) judge() (failures []*progress, cause string) {
 			if p.isUntouched() && (p.isReachable || !r.isDue(i)) {
 				continue
 			}
-			reason, at := p.failure(r.RolloutInput.Now, r.startOf(i, p))
+			reason, at := p.failure(r.Now, r.startOf(i, p))
 			if reason == "" {
 				r.wake(at)
 				continue
@@ -248,7 +247,7 @@ func (r *rollout) judge() (failures []*progress, cause string) {
 // returnFailed takes the members back whose failure is tolerated.
 func (r *rollout) returnFailed() {
 	for _, p := range r.members {
-		if p.isFailed && p.ordered != "" && !p.isBack() {
+		if p.isFailed && !p.isBack() {
 			r.order(p, p.back())
 		}
 	}

@@ -20,8 +20,10 @@ const (
 	suffixLength    = 5
 )
 
-// Target is what the installation's spec asks for, and whether a member that serves runs something else. Its hash is
-// that of the content: it stays when a target is tried again, and when members without values of their own come and go.
+// Target is what the installation's spec asks for, and whether a member that serves runs something else. The revision is
+// named after the content alone. The hash identifies one try of it, by which a target that failed is remembered: the
+// same spec applied again has the same hash, and counting up spec.upgrade.attempt gives another one. Members without
+// values of their own may come and go without changing it.
 func Target(
 	inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 ) (to meshv1alpha1.RevisionTarget, changed bool, err error) {
@@ -30,11 +32,15 @@ func Target(
 		return to, false, err
 	}
 	to = meshv1alpha1.RevisionTarget{Revision: RevisionName(inst.Spec.Version), Version: inst.Spec.Version}
-	if to.Hash, err = contentHash(inst, wanted); err != nil {
+	content, err := contentHash(inst, wanted)
+	if err != nil {
 		return to, false, err
 	}
+	if to.Hash = content; inst.Spec.Upgrade.Attempt > 0 {
+		to.Hash = shortHash([]byte(content + "/" + strconv.Itoa(int(inst.Spec.Upgrade.Attempt))))
+	}
 	if isTaken(to.Revision, members, wanted) {
-		to.Revision += "-v" + to.Hash[:suffixLength]
+		to.Revision += "-v" + content[:suffixLength]
 	}
 	running := ""
 	for i := range members {
@@ -57,12 +63,6 @@ func Target(
 			inst.Spec.Version, to.Revision, maxRevisionName)
 	}
 	return to, changed, nil
-}
-
-// TargetID identifies one try of a target. A target that has failed is remembered by it: the same spec applied again
-// has the same ID, and counting up spec.upgrade.attempt gives another one.
-func TargetID(to meshv1alpha1.RevisionTarget, attempt int32) string {
-	return shortHash([]byte(to.Hash + "/" + strconv.Itoa(int(attempt))))
 }
 
 // wantedRevisions are the version and values that the spec asks for, by member. They have no name yet.
