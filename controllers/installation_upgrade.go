@@ -33,6 +33,7 @@ func (r *MeshInstallationReconciler) upgrade(
 	active := newest(history)
 	if active == nil || active.Status.Phase.IsFinished() {
 		if !changed {
+			inst.Status.Hash = target.Hash
 			return nil, nil, nil
 		}
 		if past := failedBefore(history, target); past != nil {
