@@ -36,7 +36,7 @@ func running(v string) meshOption {
 
 // made are the MeshMembers that an installation's first plan makes.
 func made(inst *meshv1alpha1.MeshInstallation) []meshv1alpha1.MeshMember {
-	p, err := Members(inst, nil)
+	p, err := Members(inst, nil, nil)
 	if err != nil {
 		panic("installation of a test cannot be planned: " + err.Error())
 	}

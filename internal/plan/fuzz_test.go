@@ -69,7 +69,7 @@ func FuzzMembers(f *testing.F) {
 		if err := json.Unmarshal([]byte(spec), &inst.Spec); err != nil || hasDuplicates(inst) {
 			return
 		}
-		first, err := Members(inst, nil)
+		first, err := Members(inst, nil, nil)
 		if err != nil {
 			return
 		}
@@ -78,7 +78,7 @@ func FuzzMembers(f *testing.F) {
 		if served {
 			existing = serving(existing)
 		}
-		again, err := Members(inst, existing)
+		again, err := Members(inst, existing, nil)
 		if err != nil {
 			t.Fatalf("planned once, but not again: %v", err)
 		}

@@ -48,7 +48,7 @@ func TestMembers(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p, err := Members(c.inst, c.existing)
+			p, err := Members(c.inst, c.existing, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +62,7 @@ func TestMembersRefusesValuesThatAreNoMap(t *testing.T) {
 		"shared": sharedValues([]string{"a list"}), "of a member": memberValues(1, "a text"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if p, err := Members(mesh(option), nil); err == nil {
+			if p, err := Members(mesh(option), nil, nil); err == nil {
 				t.Errorf("plan is %+v, want an error", p)
 			}
 		})

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -48,7 +47,7 @@ func Target(
 		if !isMember || !hasServed(&members[i]) {
 			continue
 		}
-		if r := served(&members[i].Spec); difference(r, want) != "" {
+		if r := runningRevision(&members[i]); difference(r, want) != "" {
 			changed = true
 		} else {
 			running = r.Name
@@ -118,13 +117,4 @@ func isTaken(name string, members []meshv1alpha1.MeshMember, wanted map[string]m
 		}
 	}
 	return false
-}
-
-// served is the revision that the member's workloads are given.
-func served(m *meshv1alpha1.MeshMemberSpec) meshv1alpha1.Revision {
-	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == m.DefaultRevision })
-	if i < 0 {
-		return meshv1alpha1.Revision{}
-	}
-	return m.Revisions[i]
 }

@@ -111,7 +111,7 @@ func TestGatewayValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := testutil.Member("east")
 			m.Spec.Gateway = g
-			got, err := GatewayValues(&m.Spec)
+			got, err := GatewayValues(&m.Spec, testutil.Revision)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func TestChartValuesRefuseWhatIsNoMap(t *testing.T) {
 	if got, err := IstiodValues(&m.Spec, &m.Spec.Revisions[0]); err == nil {
 		t.Errorf("istiod's values are %v, want an error", got)
 	}
-	if got, err := GatewayValues(&m.Spec); err == nil {
+	if got, err := GatewayValues(&m.Spec, testutil.Revision); err == nil {
 		t.Errorf("the gateway's values are %v, want an error", got)
 	}
 }
