@@ -59,7 +59,7 @@ func judgeMetrics(m *Member, answers map[string]map[string][]xds.Sample) Answer 
 	case len(silent) > 0:
 		return inconclusive("istiod pods without metrics of istiod: %s", some(silent))
 	}
-	return pass("nothing was rejected, in %d istiod pods", len(answers))
+	return pass("nothing was rejected, says %s", count(len(answers), "istiod pod"))
 }
 
 // rejecting names the proxies that have rejected something.

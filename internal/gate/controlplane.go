@@ -44,7 +44,7 @@ func controlPlaneReady(ctx context.Context, m *Member) (Answer, error) {
 			return Answer{}, fmt.Errorf("istiod pod %s: %w", name, err)
 		}
 	}
-	return pass("%d istiod pods of revision %s serve", len(names), m.To), nil
+	return pass("%s of revision %s: ready and trusted by the API server", count(len(names), "istiod pod"), m.To), nil
 }
 
 func (m *Member) isServing(ctx context.Context, pod string, hook webhook) error {

@@ -118,7 +118,7 @@ func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
 		}
 	}
 	if total > 0 {
-		return fail("%d addresses are missing: %s", total, some(keys(lacking)))
+		return fail("missing %s: %s", count(total, "endpoint"), some(keys(lacking)))
 	}
 	var unknown, seen []string
 	for _, cluster := range append([]string{m.Cluster}, m.Peers...) {
@@ -132,7 +132,7 @@ func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
 		return inconclusive("no endpoint is known of %s", some(unknown))
 	}
 	slices.Sort(seen[1:])
-	return pass("%d istiod pods know every address: %s", c.pods, shorten(strings.Join(seen, ", "), 200))
+	return pass("no address is missing in %s; addresses by cluster: %s", count(c.pods, "istiod pod"), shorten(strings.Join(seen, ", "), 200))
 }
 
 func keys(m map[string]int) []string {

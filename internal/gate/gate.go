@@ -147,7 +147,8 @@ func (q question) Ask(ctx context.Context, m Member) Answer {
 		a = Answer{Verdict: meshv1alpha1.VerdictError, Message: err.Error()}
 	}
 	a.Name = q.name
-	a.Message = shorten(a.Message, messageSize)
+	// Reasons of others may have several lines.
+	a.Message = shorten(strings.Join(strings.Fields(a.Message), " "), messageSize)
 	return a
 }
 
@@ -161,6 +162,14 @@ func fail(format string, args ...any) Answer {
 
 func inconclusive(format string, args ...any) Answer {
 	return Answer{Verdict: meshv1alpha1.VerdictInconclusive, Message: fmt.Sprintf(format, args...)}
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // some names the first of many, in a stable order.

@@ -192,33 +192,36 @@ func container(p *corev1.Pod, name string) *corev1.Container {
 func difference(from, to *corev1.Pod) string {
 	before, after := traits(from), traits(to)
 	var diff []string
-	for t := range after {
-		if !before[t] {
-			diff = append(diff, "+"+t)
+	for key, value := range after {
+		switch old, ok := before[key]; {
+		case !ok:
+			diff = append(diff, key+" added")
+		case old != value:
+			diff = append(diff, key+" "+old+" → "+value)
 		}
 	}
-	for t := range before {
-		if !after[t] {
-			diff = append(diff, "-"+t)
+	for key := range before {
+		if _, ok := after[key]; !ok {
+			diff = append(diff, key+" removed")
 		}
 	}
 	if len(diff) == 0 {
 		return "no difference from the former proxy"
 	}
-	// By name first, so that what was replaced stands together.
-	slices.SortFunc(diff, func(a, b string) int { return strings.Compare(a[1:]+a[:1], b[1:]+b[:1]) })
+	slices.Sort(diff)
 	return "differs from the former proxy: " + shorten(strings.Join(diff, ", "), 600)
 }
 
-func traits(p *corev1.Pod) map[string]bool {
-	out := map[string]bool{}
+// traits are what is compared of a pod.
+func traits(p *corev1.Pod) map[string]string {
+	out := map[string]string{}
 	add := func(where string, containers []corev1.Container) {
 		for i := range containers {
 			c := &containers[i]
-			out[where+" "+c.Name] = true
-			out[c.Name+" image "+c.Image] = true
+			out[c.Name+" as"] = where
+			out[c.Name+" image"] = c.Image
 			for _, e := range c.Env {
-				out[c.Name+" env "+e.Name] = true
+				out[c.Name+" env "+e.Name] = ""
 			}
 		}
 	}

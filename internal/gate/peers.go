@@ -44,5 +44,5 @@ func judgePeers(m *Member, answers map[string][]xds.RemoteCluster) Answer {
 	case len(syncing) > 0:
 		return inconclusive("%s", some(syncing))
 	}
-	return pass("%d peers are synced in %d istiod pods", len(m.Peers), len(answers))
+	return pass("%s synced, says %s", count(len(m.Peers), "peer"), count(len(answers), "istiod pod"))
 }

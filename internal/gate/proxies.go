@@ -152,7 +152,7 @@ func judgeProxies(m *Member, answers map[string][]xds.Proxy, pods []injectedPod)
 	case len(synced) == 0:
 		return proxiesAnswer{pass("no proxies yet"), true}
 	}
-	return proxiesAnswer{pass("%d proxies have acknowledged everything", len(synced)), true}
+	return proxiesAnswer{pass("everything is acknowledged; proxies: %d", len(synced)), true}
 }
 
 // lag is what a proxy has not acknowledged.

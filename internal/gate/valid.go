@@ -178,12 +178,12 @@ func (v *validation) answer() Answer {
 	}
 	switch {
 	case len(bad) > 0:
-		return fail("revision %s rejects %d of %d objects: %s", v.member.To, len(bad), v.checked, some(bad))
+		return fail("revision %s rejects %d of %s: %s", v.member.To, len(bad), count(v.checked, "object"), some(bad))
 	case len(v.excused) > 0:
-		return pass("%d objects are valid; revision %s rejected these too: %s",
-			v.checked-len(v.excused), v.member.From, some(v.excused))
+		return pass("%s valid; revision %s rejects these too: %s",
+			count(v.checked-len(v.excused), "object"), v.member.From, some(v.excused))
 	}
-	return pass("%d objects are valid", v.checked)
+	return pass("%s valid", count(v.checked, "object"))
 }
 
 func nameOf(k validatedKind, o *unstructured.Unstructured) string {

@@ -1,0 +1,141 @@
+package gate
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/xds"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func testMember() *Member {
+	return &Member{Namespace: "istio-system", Installation: "meshes.shop", Cluster: "east", Peers: []string{"west"},
+		From: "1-28-3", To: "1-29-1", FromVersion: "1.28.3", ToVersion: "1.29.1", Tags: []string{"default", "prod"}, now: now}
+}
+
+func checkAnswer(t *testing.T, got Answer, verdict meshv1alpha1.Verdict, words string) {
+	t.Helper()
+	if got.Verdict != verdict || !strings.Contains(got.Message, words) {
+		t.Errorf("%s: %s, want %s with %q", got.Verdict, got.Message, verdict, words)
+	}
+}
+
+// decode reads what istiod pods answer, by name of the pod.
+func decode[T any](t *testing.T, text string) map[string]T {
+	t.Helper()
+	out := map[string]T{}
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestPeersSynced(t *testing.T) {
+	const ours = "istio-system/istio-remote-secret-west"
+	tests := map[string]struct {
+		answers string
+		want    meshv1alpha1.Verdict
+		words   string
+	}{
+		"no pod answers": {`{}`, meshv1alpha1.VerdictInconclusive, "no istiod pod"},
+		"every pod reads the peer": {`{"a":[{"id":"east","syncStatus":"synced"},{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}],
+			"b":[{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}]}`, meshv1alpha1.VerdictPass, "1 peer synced, says 2 istiod pods"},
+		"one pod does not know the peer": {`{"a":[{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}],"b":[{"id":"east"}]}`,
+			meshv1alpha1.VerdictFail, "b does not read west"},
+		"one pod is still reading": {`{"a":[{"id":"west","secretName":"` + ours + `","syncStatus":"syncing"}]}`,
+			meshv1alpha1.VerdictInconclusive, "a still reads west"},
+		"one pod has given up": {`{"a":[{"id":"west","secretName":"` + ours + `","syncStatus":"timeout"}]}`,
+			meshv1alpha1.VerdictFail, "a cannot read west: timeout"},
+		"the peer is read with another's credential": {`{"a":[{"id":"west","secretName":"istio-system/mine","syncStatus":"synced"}]}`,
+			meshv1alpha1.VerdictFail, "istio-system/mine, which is not ours"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			checkAnswer(t, judgePeers(testMember(), decode[[]xds.RemoteCluster](t, test.answers)), test.want, test.words)
+		})
+	}
+}
+
+func TestConfigAccepted(t *testing.T) {
+	const alive = `"istio_build":[{"Labels":{"component":"pilot"},"Value":1}]`
+	tests := map[string]struct {
+		answers string
+		want    meshv1alpha1.Verdict
+		words   string
+	}{
+		"no pod answers":               {`{}`, meshv1alpha1.VerdictInconclusive, "no istiod pod"},
+		"counters that do not exist":   {`{"a":{` + alive + `}}`, meshv1alpha1.VerdictPass, "nothing was rejected, says 1 istiod pod"},
+		"a pod with no metric of ours": {`{"a":{` + alive + `},"b":{"go_goroutines":[{"Value":3}]}}`, meshv1alpha1.VerdictInconclusive, "b"},
+		"pushes that were sent": {`{"a":{` + alive + `,"pilot_xds_pushes":[{"Labels":{"type":"cds"},"Value":8},{"Labels":{"type":"cds_senderr"},"Value":0}]}}`,
+			meshv1alpha1.VerdictPass, "nothing"},
+		"rejections of two pods": {`{"a":{` + alive + `,"pilot_total_xds_rejects":[{"Labels":{"type":"lds"},"Value":2}],
+			"pilot_xds_lds_reject":[{"Labels":{"node":"web-0.demo","err":"x"},"Value":2},{"Labels":{"node":"old-0.demo","err":"x"},"Value":0}]},
+			"b":{` + alive + `,"pilot_total_xds_rejects":[{"Labels":{"type":"lds"},"Value":1},{"Labels":{"type":"cds"},"Value":1}]}}`,
+			meshv1alpha1.VerdictFail, "rejected cds: 1, rejected lds: 3; rejected by web-0.demo"},
+		"a push that could not be sent": {`{"a":{` + alive + `,"pilot_xds_pushes":[{"Labels":{"type":"eds_senderr"},"Value":1}]}}`,
+			meshv1alpha1.VerdictFail, "unsent eds: 1"},
+		"an internal error": {`{"a":{"pilot_total_xds_internal_errors":[{"Value":2}]}}`, meshv1alpha1.VerdictFail, "internal errors: 2"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			checkAnswer(t, judgeMetrics(testMember(), decode[map[string][]xds.Sample](t, test.answers)), test.want, test.words)
+		})
+	}
+}
+
+func TestEndpointsComplete(t *testing.T) {
+	const whole = `{"web.demo":{"east":["10.0.0.1","10.0.0.2"],"west":["10.9.0.1"]},"gone.demo":{"west":null}}`
+	tests := map[string]struct {
+		from, first, second string
+		noFormer            bool
+		want                meshv1alpha1.Verdict
+		words               string
+	}{
+		"both know the same":     {from: whole, first: whole, want: meshv1alpha1.VerdictPass, words: "east 2, west 1"},
+		"the new one knows more": {from: whole, first: `{"web.demo":{"east":["10.0.0.1","10.0.0.2","10.0.0.3"],"west":["10.9.0.1"]}}`, want: meshv1alpha1.VerdictPass},
+		"the new one lacks a cluster, twice": {from: whole, first: `{"web.demo":{"east":["10.0.0.1","10.0.0.2"]}}`, second: `{"web.demo":{"east":["10.0.0.1","10.0.0.2"]}}`,
+			want: meshv1alpha1.VerdictFail, words: "missing 1 endpoint: web.demo in west (new)"},
+		"the new one lacks a service, twice": {from: whole, first: `{}`, second: `{}`, want: meshv1alpha1.VerdictFail, words: "missing 3 endpoints: web.demo in east (new), web.demo in west (new)"},
+		"what was missing comes":             {from: whole, first: `{}`, second: whole, want: meshv1alpha1.VerdictPass},
+		"something else is missing in each look": {from: whole, first: `{"web.demo":{"east":["10.0.0.1"],"west":["10.9.0.1"]}}`,
+			second: `{"web.demo":{"east":["10.0.0.2"],"west":["10.9.0.1"]}}`, want: meshv1alpha1.VerdictPass},
+		"no pod of the former revision": {first: whole, want: meshv1alpha1.VerdictInconclusive, words: "nothing to compare with"},
+		"no pod of the new revision":    {from: whole, want: meshv1alpha1.VerdictInconclusive, words: "no istiod pod of revision 1-29-1"},
+		"neither knows the peer": {from: `{"web.demo":{"east":["10.0.0.1"]}}`, first: `{"web.demo":{"east":["10.0.0.1"]}}`,
+			want: meshv1alpha1.VerdictInconclusive, words: "no endpoint is known of west"},
+		"a first revision that knows every cluster": {noFormer: true, first: whole, want: meshv1alpha1.VerdictPass},
+		"a first revision that knows no peer": {noFormer: true, first: `{"web.demo":{"east":["10.0.0.1"]}}`,
+			want: meshv1alpha1.VerdictInconclusive, words: "west"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			answers := func(pod, text string) map[string]map[string]xds.Shards {
+				if text == "" {
+					return nil
+				}
+				return decode[map[string]xds.Shards](t, `{"`+pod+`":`+text+`}`)
+			}
+			m := testMember()
+			if test.noFormer {
+				m.From = ""
+			}
+			c := compare(answers("old", test.from), answers("new", test.first))
+			before := c.missing
+			if test.second != "" {
+				c = compare(answers("old", test.from), answers("new", test.second))
+			}
+			checkAnswer(t, judgeEndpoints(m, c, before), test.want, test.words)
+		})
+	}
+}
+
+func TestEndpointsHoldsPodsAgainstEachOther(t *testing.T) {
+	m := testMember()
+	m.From = ""
+	c := compare(nil, decode[map[string]xds.Shards](t, `{"a":{"web.demo":{"east":["10.0.0.1"],"west":["10.9.0.1"]}},"b":{"web.demo":{"east":["10.0.0.1"]}}}`))
+	checkAnswer(t, judgeEndpoints(m, c, c.missing), meshv1alpha1.VerdictFail, "web.demo in west (b)")
+}
