@@ -158,6 +158,7 @@ func (r *rollout) decision(wave string) meshv1alpha1.Decision {
 func (r *rollout) goBack(cause string) {
 	s := &r.out.Status
 	s.Phase, s.Message = meshv1alpha1.UpgradeRollingBack, cause
+	r.out.After = 0
 	var waiting []string
 	for _, p := range r.members {
 		r.wave(p.wave.Name).SoakingSince = nil

@@ -1,0 +1,193 @@
+package plan
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// violated ends a run with its story.
+func (w *world) violated(format string, args ...any) {
+	w.t.Helper()
+	w.t.Logf("the run so far:\n%s", w.log.String())
+	w.t.Fatalf(format, args...)
+}
+
+// checkDecision checks what holds of any decision: it changes nothing that it is given, the same input gives the same,
+// objects that went through the API server give what those in memory give, and it is a fixpoint.
+func (w *world) checkDecision(in RolloutInput, d RolloutDecision) {
+	w.t.Helper()
+	if before := w.stored(); !equality.Semantic.DeepEqual(before.Members, in.Members) ||
+		!equality.Semantic.DeepEqual(before.Upgrade, in.Upgrade) || !equality.Semantic.DeepEqual(before.Approvals, in.Approvals) {
+		w.violated("deciding changed its input (-before +after):\n%s", cmp.Diff(before, in))
+	}
+	fresh := RolloutInput{Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, Now: w.now}
+	for _, m := range w.members {
+		fresh.Members = append(fresh.Members, *m)
+	}
+	slices.Reverse(fresh.Members)
+	if other := Rollout(fresh); !equality.Semantic.DeepEqual(d, other) {
+		w.violated("another decision from the same world (-stored +in memory):\n%s", cmp.Diff(d, other))
+	}
+	in.Upgrade.Status = d.Status
+	again := Rollout(in)
+	if d.Status.Phase.IsFinished() {
+		again.Orders, again.After, again.Reason = d.Orders, d.After, d.Reason
+	}
+	if !equality.Semantic.DeepEqual(d, again) {
+		w.violated("no fixpoint (-first +second):\n%s", cmp.Diff(d, again))
+	}
+	if d.After < 0 || d.Status.Phase == "" || d.Status.Message == "" || d.Reason == "" {
+		w.violated("incomplete decision: %+v", d)
+	}
+}
+
+// following are the stages that may follow one another, and whether the former must be done.
+var following = map[meshv1alpha1.Stage]meshv1alpha1.Stage{
+	meshv1alpha1.StageGateways:  meshv1alpha1.StageInstall,
+	meshv1alpha1.StageWorkloads: meshv1alpha1.StageGateways,
+	meshv1alpha1.StageSoak:      meshv1alpha1.StageWorkloads,
+	meshv1alpha1.StageRetire:    meshv1alpha1.StageSoak,
+	meshv1alpha1.StageDiscard:   meshv1alpha1.StageRollBack,
+}
+
+// checkTransition checks that no member skips a stage, that none starts without a place in its wave's budget, and that
+// the old revision is there until its wave has soaked.
+func (w *world) checkTransition(m *meshv1alpha1.MeshMember, before, stage meshv1alpha1.Stage) {
+	w.t.Helper()
+	name, phase := m.Spec.Cluster, w.upgrade.Status.Phase
+	switch stage {
+	case "":
+		if !phase.IsFinished() {
+			w.violated("%s is released from %s while the upgrade is %s", name, before, phase)
+		}
+		return
+	case meshv1alpha1.StageInstall:
+		if before != "" || phase != meshv1alpha1.UpgradeRunning {
+			w.violated("%s starts after %q while the upgrade is %s", name, before, phase)
+		}
+		planned := w.waveOf(name)
+		if n := w.changing(planned, true); n >= int(planned.MaxConcurrent) {
+			w.violated("%s starts while %d members of its wave change", name, n)
+		}
+		return
+	case meshv1alpha1.StageRollBack:
+		if before == "" || before == meshv1alpha1.StageDiscard {
+			w.violated("%s goes back after %q", name, before)
+		}
+		return
+	}
+	s := m.Status.Rollout
+	if before != following[stage] || s == nil || s.Stage != before || s.State != meshv1alpha1.StageDone {
+		w.violated("%s is ordered %s after %s, reported as %+v", name, stage, before, s)
+	}
+	if stage == meshv1alpha1.StageRetire {
+		planned := w.waveOf(name)
+		i := slices.IndexFunc(w.upgrade.Status.Waves, func(s meshv1alpha1.WaveStatus) bool { return s.Name == planned.Name })
+		since := w.upgrade.Status.Waves[i].SoakingSince
+		if since == nil || w.now.Before(since.Add(planned.Soak.Duration)) {
+			w.violated("%s loses the old revision before its wave has soaked, which began %s", name, since)
+		}
+	}
+}
+
+func (w *world) waveOf(name string) *meshv1alpha1.PlannedWave {
+	w.t.Helper()
+	for i := range w.upgrade.Spec.Waves {
+		if slices.Contains(w.upgrade.Spec.Waves[i].Members, name) {
+			return &w.upgrade.Spec.Waves[i]
+		}
+	}
+	w.violated("%s is in no wave and must not be touched", name)
+	return nil
+}
+
+// changing counts the members of a wave that change, with or without those that go back and can be reached.
+func (w *world) changing(wave *meshv1alpha1.PlannedWave, withBack bool) (n int) {
+	for _, m := range w.members {
+		o, s := m.Spec.Rollout, m.Status.Rollout
+		if o == nil || !slices.Contains(wave.Members, m.Spec.Cluster) {
+			continue
+		}
+		switch o.Stage {
+		case meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads:
+			n++
+		case meshv1alpha1.StageRollBack:
+			isDone := s != nil && s.Stage == o.Stage && s.State == meshv1alpha1.StageDone
+			if withBack && isReachable(m) && !isDone {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// checkWorld checks what holds at any time.
+func (w *world) checkWorld() {
+	w.t.Helper()
+	flying := 0
+	for i := range w.upgrade.Spec.Waves {
+		planned := &w.upgrade.Spec.Waves[i]
+		n := w.changing(planned, false)
+		if n > int(planned.MaxConcurrent) {
+			w.violated("%d members of wave %s change, more than %d", n, planned.Name, planned.MaxConcurrent)
+		}
+		if n > 0 {
+			flying++
+		}
+	}
+	if flying > 1 {
+		w.violated("%d waves change at the same time", flying)
+	}
+	for _, m := range w.members {
+		has := func(name string) bool {
+			return slices.ContainsFunc(m.Spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == name })
+		}
+		if !has(m.Spec.DefaultRevision) || !has(m.Spec.GatewayRevision) || !has(m.Spec.Tags[0].Revision) {
+			w.violated("%s follows a revision that is not there: %+v", m.Spec.Cluster, m.Spec)
+		}
+		isTouched := w.touched[m.Spec.Cluster]
+		switch phase := w.upgrade.Status.Phase; {
+		case (!isTouched || phase == meshv1alpha1.UpgradeRolledBack) && (has(newer.Name) || !has(older.Name)):
+			w.violated("%s runs %v; the upgrade is %s, touched: %t", m.Spec.Cluster, m.Spec.Revisions, phase, isTouched)
+		case phase == meshv1alpha1.UpgradeSucceeded && isTouched:
+			isFailed := slices.Contains(w.upgrade.Status.Failed, m.Spec.Cluster)
+			if len(m.Spec.Revisions) != 1 || has(older.Name) != isFailed {
+				w.violated("%s runs %v after success, failed: %t", m.Spec.Cluster, m.Spec.Revisions, isFailed)
+			}
+		}
+	}
+}
+
+func TestContent(t *testing.T) {
+	type content struct {
+		Revisions                []string
+		Default, Gateway, Tagged string
+	}
+	o, n := older.Name, newer.Name
+	for stage, want := range map[meshv1alpha1.Stage]content{
+		meshv1alpha1.StageInstall:   {[]string{o, n}, o, o, o},
+		meshv1alpha1.StageGateways:  {[]string{o, n}, o, n, o},
+		meshv1alpha1.StageWorkloads: {[]string{o, n}, n, n, n},
+		meshv1alpha1.StageSoak:      {[]string{o, n}, n, n, n},
+		meshv1alpha1.StageRetire:    {[]string{n}, n, n, n},
+		meshv1alpha1.StageRollBack:  {[]string{o, n}, o, o, o},
+		meshv1alpha1.StageDiscard:   {[]string{o}, o, o, o},
+	} {
+		t.Run(string(stage), func(t *testing.T) {
+			spec := meshv1alpha1.MeshMemberSpec{Tags: []meshv1alpha1.Tag{{Name: "prod"}}}
+			Content(&spec, older, newer, stage)
+			got := content{Default: spec.DefaultRevision, Gateway: spec.GatewayRevision, Tagged: spec.Tags[0].Revision}
+			for _, r := range spec.Revisions {
+				got.Revisions = append(got.Revisions, r.Name)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("content (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,328 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+// tick is how far the world moves in a step.
+const tick = time.Minute
+
+var (
+	epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	older = meshv1alpha1.Revision{Name: "1-28-3", Version: "1.28.3"}
+	newer = meshv1alpha1.Revision{Name: "1-29-1", Version: "1.29.1"}
+)
+
+// event is what somebody does to the world at a time.
+type event struct {
+	at   int // ticks
+	what string
+	do   func(*world)
+}
+
+// behaviour is how a member plays its part. By default every stage takes two ticks and comes out well.
+type behaviour struct {
+	ticks                        map[meshv1alpha1.Stage]int
+	fails, puzzled, cutOff, hang meshv1alpha1.Stage
+	// back is after how many ticks a member that was cut off, puzzled or hanging is well again. Zero: never.
+	back int
+
+	cut  time.Time
+	over bool
+}
+
+// world is a hub with its members, and the people before it.
+type world struct {
+	t         *testing.T
+	now       time.Time
+	upgrade   *meshv1alpha1.MeshUpgrade
+	members   []*meshv1alpha1.MeshMember
+	approvals []meshv1alpha1.MeshApproval
+	state     meshv1alpha1.UpgradeState
+	behaviour map[string]*behaviour
+	events    []event
+	// crash says whether the operator is killed before its next write.
+	crash func() bool
+	// random is the order in which members act. Nil: by name.
+	random *rand.Rand
+
+	wake    time.Time
+	changed bool
+	log     strings.Builder
+	told    string
+	touched map[string]bool
+}
+
+func newWorld(t *testing.T, waves ...meshv1alpha1.PlannedWave) *world {
+	w := &world{
+		t: t, now: epoch, state: meshv1alpha1.UpgradeStateRun, behaviour: map[string]*behaviour{}, changed: true,
+		touched: map[string]bool{}, crash: func() bool { return false },
+	}
+	w.upgrade = &meshv1alpha1.MeshUpgrade{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop-1", Namespace: testutil.Namespace},
+		Spec: meshv1alpha1.MeshUpgradeSpec{
+			Installation: testutil.Mesh, Waves: waves, OnFailure: meshv1alpha1.FailureActionRollback,
+			From: meshv1alpha1.RevisionTarget{Revision: older.Name, Version: older.Version},
+			To:   meshv1alpha1.RevisionTarget{Revision: newer.Name, Version: newer.Version},
+		},
+	}
+	for i := range waves {
+		for _, name := range waves[i].Members {
+			w.join(name)
+		}
+	}
+	return w
+}
+
+// wave is a wave of one at a time, which soaks for five ticks and fails a stage after ten.
+func wave(name string, members ...string) meshv1alpha1.PlannedWave {
+	return meshv1alpha1.PlannedWave{
+		Name: name, Members: members, MaxConcurrent: 1, Soak: metav1.Duration{Duration: 5 * tick},
+		ProgressDeadline: metav1.Duration{Duration: 10 * tick}, Approval: meshv1alpha1.ApprovalNotRequired,
+	}
+}
+
+// join adds a member at the old revision.
+func (w *world) join(name string) {
+	w.members = append(w.members, testutil.Member(name, func(m *meshv1alpha1.MeshMember) {
+		m.Spec.Tags = []meshv1alpha1.Tag{{Name: "prod"}}
+		Content(&m.Spec, older, newer, meshv1alpha1.StageDiscard)
+		setReachable(m, true, w.now)
+	}))
+	slices.SortFunc(w.members, func(a, b *meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
+	w.behaviour[name] = &behaviour{}
+	w.changed = true
+}
+
+func (w *world) leave(name string) {
+	w.members = slices.DeleteFunc(w.members, func(m *meshv1alpha1.MeshMember) bool { return m.Spec.Cluster == name })
+	w.changed = true
+}
+
+func (w *world) member(name string) *meshv1alpha1.MeshMember {
+	i := slices.IndexFunc(w.members, func(m *meshv1alpha1.MeshMember) bool { return m.Spec.Cluster == name })
+	if i < 0 {
+		return nil
+	}
+	return w.members[i]
+}
+
+func setReachable(m *meshv1alpha1.MeshMember, yes bool, now time.Time) {
+	status := metav1.ConditionFalse
+	if yes {
+		status = metav1.ConditionTrue
+	}
+	m.Status.Conditions = []metav1.Condition{{
+		Type: meshv1alpha1.ConditionReachable, Status: status, LastTransitionTime: metav1.NewTime(now),
+	}}
+}
+
+func isReachable(m *meshv1alpha1.MeshMember) bool {
+	return m.Status.Conditions[0].Status == metav1.ConditionTrue
+}
+
+// act lets a member do and report what is ordered.
+func (w *world) act(m *meshv1alpha1.MeshMember) {
+	before := m.Status.DeepCopy()
+	defer func() { w.changed = w.changed || !equality.Semantic.DeepEqual(*before, m.Status) }()
+	b, order := w.behaviour[m.Spec.Cluster], m.Spec.Rollout
+	if order != nil && order.Stage == b.cutOff && isReachable(m) && !b.over {
+		b.over, b.cut = true, w.now
+		w.say("%s cannot be reached", m.Spec.Cluster)
+		setReachable(m, false, w.now)
+	}
+	if !b.cut.IsZero() && b.back > 0 && w.now.Sub(b.cut) >= time.Duration(b.back)*tick {
+		b.cut = time.Time{}
+		w.say("%s can be reached again", m.Spec.Cluster)
+		setReachable(m, true, w.now)
+	}
+	if !isReachable(m) {
+		return
+	}
+	if order == nil {
+		m.Status.Rollout = nil
+		return
+	}
+	s := m.Status.Rollout
+	if s == nil || s.Upgrade != order.Upgrade || s.Stage != order.Stage {
+		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
+			Upgrade: order.Upgrade, Stage: order.Stage, State: meshv1alpha1.StageProgressing, Since: metav1.NewTime(w.now),
+		}
+		return
+	}
+	w.perform(b, s)
+}
+
+// perform decides how the stage of a member stands.
+func (w *world) perform(b *behaviour, s *meshv1alpha1.MemberRolloutStatus) {
+	need := 2
+	if n, ok := b.ticks[s.Stage]; ok {
+		need = n
+	}
+	took := int(w.now.Sub(s.Since.Time) / tick)
+	isIll := b.back == 0 || took < b.back
+	gate := meshv1alpha1.GateResult{Name: "ConfigDiff", Verdict: meshv1alpha1.VerdictPass, Message: "nothing lost", Since: s.Since}
+	state := meshv1alpha1.StageDone
+	switch {
+	case took < need, b.hang == s.Stage && isIll:
+		return
+	case b.fails == s.Stage:
+		state, gate.Verdict, gate.Message = meshv1alpha1.StageFailed, meshv1alpha1.VerdictFail, "2 listeners lost"
+	case b.puzzled == s.Stage && isIll:
+		state, gate.Verdict, gate.Message = meshv1alpha1.StageInconclusive, meshv1alpha1.VerdictInconclusive, "no proxy to compare"
+	}
+	s.State, s.Gates = state, []meshv1alpha1.GateResult{gate}
+}
+
+// stored are the objects as the API server gives them back, so that nothing is decided from what only the operator's
+// memory has.
+func (w *world) stored() RolloutInput {
+	in := RolloutInput{Upgrade: &meshv1alpha1.MeshUpgrade{}, State: w.state, Now: w.now}
+	w.reread(w.upgrade, in.Upgrade)
+	w.reread(w.approvals, &in.Approvals)
+	w.reread(w.members, &in.Members)
+	return in
+}
+
+func (w *world) reread(from, to any) {
+	raw, err := json.Marshal(from)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, to); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// pass is one reconciliation on the hub. It says whether it wrote anything.
+func (w *world) pass() bool {
+	in := w.stored()
+	d := Rollout(in)
+	w.checkDecision(in, d)
+	w.changed = false
+	if w.wake = (time.Time{}); d.After > 0 {
+		w.wake = w.now.Add(d.After)
+	}
+	wrote := !equality.Semantic.DeepEqual(w.upgrade.Status, d.Status)
+	w.upgrade.Status = d.Status
+	w.tell()
+	for _, name := range d.Approvals {
+		if !slices.ContainsFunc(w.approvals, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Wave == name }) {
+			wrote = true
+			w.approvals = append(w.approvals, meshv1alpha1.MeshApproval{Spec: meshv1alpha1.MeshApprovalSpec{
+				Upgrade: w.upgrade.Name, Wave: name, Decision: meshv1alpha1.DecisionPending,
+			}})
+		}
+	}
+	for _, m := range w.members {
+		stage := d.Orders[m.Spec.Cluster]
+		before := meshv1alpha1.Stage("")
+		if m.Spec.Rollout != nil {
+			before = m.Spec.Rollout.Stage
+		}
+		if stage == before {
+			continue
+		}
+		wrote = true
+		if w.crash() {
+			w.changed = true
+			break
+		}
+		w.give(m, before, stage)
+	}
+	w.checkWorld()
+	return wrote
+}
+
+// give writes a work order.
+func (w *world) give(m *meshv1alpha1.MeshMember, before, stage meshv1alpha1.Stage) {
+	w.checkTransition(m, before, stage)
+	if stage == "" {
+		m.Spec.Rollout = nil
+		return
+	}
+	w.say("%s → %s", m.Spec.Cluster, stage)
+	w.touched[m.Spec.Cluster] = true
+	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older.Name, To: newer.Name, Stage: stage}
+	Content(&m.Spec, older, newer, stage)
+}
+
+// run moves the world on until the upgrade is finished, or for some ticks. The hub looks only when something changed or
+// the time that it asked for has come.
+func (w *world) run(ticks int) {
+	start := w.now
+	for range ticks {
+		for _, e := range w.events {
+			if w.now.Equal(epoch.Add(time.Duration(e.at) * tick)) {
+				w.say("— %s —", e.what)
+				w.changed = true
+				e.do(w)
+			}
+		}
+		for _, i := range w.order(len(w.members)) {
+			w.act(w.members[i])
+			if w.random != nil && w.random.IntN(3) == 0 {
+				w.settle(1)
+			}
+		}
+		if w.settle(10); w.upgrade.Status.Phase.IsFinished() {
+			return
+		}
+		w.now = w.now.Add(tick)
+	}
+	w.say("still %s after %s", w.upgrade.Status.Phase, w.now.Sub(start))
+}
+
+func (w *world) settle(passes int) {
+	for range passes {
+		if isDue := !w.wake.IsZero() && !w.now.Before(w.wake); !w.changed && !isDue {
+			return
+		}
+		w.changed = w.pass() || w.changed
+	}
+}
+
+func (w *world) order(n int) []int {
+	if w.random != nil {
+		return w.random.Perm(n)
+	}
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+func (w *world) say(format string, args ...any) {
+	since := int(w.now.Sub(epoch) / tick)
+	fmt.Fprintf(&w.log, "%02d:%02d  %s\n", since/60, since%60, fmt.Sprintf(format, args...))
+}
+
+// tell writes the upgrade's status down when it changed.
+func (w *world) tell() {
+	s := w.upgrade.Status
+	var counts []string
+	for _, c := range s.Waves {
+		text := fmt.Sprintf("%s %d/%d/%d", c.Name, c.Moved, c.Finished, c.Total)
+		if c.Failed > 0 {
+			text += fmt.Sprintf(" failed %d", c.Failed)
+		}
+		counts = append(counts, text)
+	}
+	if text := fmt.Sprintf("[%s] %s | %s", s.Phase, s.Message, strings.Join(counts, ", ")); text != w.told {
+		w.told = text
+		w.say("%s", text)
+	}
+}
