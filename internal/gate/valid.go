@@ -48,7 +48,7 @@ func configValid(ctx context.Context, m *Member) (Answer, error) {
 			return Answer{}, err
 		}
 	}
-	if err := v.excuse(ctx); err != nil {
+	if err := v.askFormer(ctx); err != nil {
 		return Answer{}, err
 	}
 	return v.answer(), nil
@@ -131,7 +131,7 @@ func (v *validation) check(ctx context.Context, k validatedKind, o *unstructured
 	o.SetManagedFields(nil)
 	resp, err := v.to.create(ctx, metav1.GroupVersionKind(k.kind), metav1.GroupVersionResource(k.resource), o)
 	if err != nil {
-		return fmt.Errorf("ask istiod to validate %s: %w", nameOf(k, o), err)
+		return fmt.Errorf("ask istiod to validate %s: %w", nameOf(o), err)
 	}
 	v.checked++
 	if !resp.Allowed {
@@ -140,8 +140,8 @@ func (v *validation) check(ctx context.Context, k validatedKind, o *unstructured
 	return nil
 }
 
-// excuse sets aside what the former revision rejects too.
-func (v *validation) excuse(ctx context.Context) error {
+// askFormer sets aside what the former revision rejects too.
+func (v *validation) askFormer(ctx context.Context) error {
 	if len(v.rejected) == 0 || v.member.From == "" {
 		return nil
 	}
@@ -153,18 +153,22 @@ func (v *validation) excuse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := v.member.reviewer(names[0], hook)
-	defer r.close()
+	former := v.member.reviewer(names[0], hook)
+	defer former.close()
+	return v.excuse(ctx, former)
+}
+
+func (v *validation) excuse(ctx context.Context, former reviewer) error {
 	var remain []rejection
 	for _, x := range v.rejected {
-		resp, err := r.create(ctx, metav1.GroupVersionKind(x.kind.kind), metav1.GroupVersionResource(x.kind.resource), x.object)
+		resp, err := former.create(ctx, metav1.GroupVersionKind(x.kind.kind), metav1.GroupVersionResource(x.kind.resource), x.object)
 		if err != nil {
-			return fmt.Errorf("ask istiod of revision %s to validate %s: %w", v.member.From, nameOf(x.kind, x.object), err)
+			return fmt.Errorf("ask istiod of revision %s to validate %s: %w", v.member.From, nameOf(x.object), err)
 		}
 		if resp.Allowed {
 			remain = append(remain, x)
 		} else {
-			v.excused = append(v.excused, nameOf(x.kind, x.object))
+			v.excused = append(v.excused, nameOf(x.object))
 		}
 	}
 	v.rejected = remain
@@ -174,7 +178,7 @@ func (v *validation) excuse(ctx context.Context) error {
 func (v *validation) answer() Answer {
 	var bad []string
 	for _, x := range v.rejected {
-		bad = append(bad, nameOf(x.kind, x.object)+": "+shorten(x.why, 200))
+		bad = append(bad, nameOf(x.object)+": "+shorten(x.why, 200))
 	}
 	switch {
 	case len(bad) > 0:
@@ -186,9 +190,9 @@ func (v *validation) answer() Answer {
 	return pass("%s valid", count(v.checked, "object"))
 }
 
-func nameOf(k validatedKind, o *unstructured.Unstructured) string {
+func nameOf(o *unstructured.Unstructured) string {
 	if o.GetNamespace() == corev1.NamespaceAll {
-		return k.kind.Kind + " " + o.GetName()
+		return o.GetKind() + " " + o.GetName()
 	}
-	return k.kind.Kind + " " + o.GetNamespace() + "/" + o.GetName()
+	return o.GetKind() + " " + o.GetNamespace() + "/" + o.GetName()
 }
