@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
 )
 
 // MembersPlan says which MeshMembers there must be.
@@ -112,6 +113,7 @@ func member(
 		ClusterRef:            m.ClusterRef,
 		APIServer:             m.APIServer,
 		CASecret:              CASecretName(inst.Name, m.Name),
+		ReaderVersion:         readerVersion(want.Version, run),
 		Revisions:             []meshv1alpha1.Revision{want},
 		DefaultRevision:       want.Name,
 		Gateway:               inst.Spec.EastWestGateway,
@@ -134,6 +136,15 @@ func member(
 		}
 	}
 	return out, held, nil
+}
+
+// readerVersion is the newest release that reads a member: a peer's newer istiod cannot start to read it with the
+// permissions of an older one.
+func readerVersion(own string, run *Run) string {
+	if run != nil && istioversion.Compare(run.Upgrade.Spec.To.Version, own) > 0 {
+		return run.Upgrade.Spec.To.Version
+	}
+	return own
 }
 
 // order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that

@@ -183,15 +183,11 @@ func (p *progress) progressing() time.Time {
 	return since
 }
 
-// unreachable is since when the member could have done something, but was not reachable. When its stage was ordered is
-// not known, so that the latest time counts that is.
+// unreachable is since when the member should have answered, but did not. When its stage was ordered is not known, so
+// that the latest time counts that is.
 func (p *progress) unreachable(waveStart time.Time) time.Time {
-	since := waveStart
-	if p.changed.After(since) {
-		since = p.changed
+	if p.changed.After(waveStart) {
+		return p.changed
 	}
-	if p.report != nil && p.report.Since.After(since) {
-		since = p.report.Since.Time
-	}
-	return since
+	return waveStart
 }

@@ -38,6 +38,8 @@ type behaviour struct {
 	fails, puzzled, cutOff, hang meshv1alpha1.Stage
 	// back is after how many ticks a member that was cut off, puzzled or hanging is well again. Zero: never.
 	back int
+	// then is how many ticks more a member needs that was puzzled.
+	then int
 
 	cut  time.Time
 	over bool
@@ -53,8 +55,10 @@ type world struct {
 	state     meshv1alpha1.UpgradeState
 	behaviour map[string]*behaviour
 	events    []event
-	// crash says whether the operator is killed before its next write.
-	crash func() bool
+	// crash says whether the operator is killed before its next order, forget whether a pass loses the status it wrote.
+	crash, forget func() bool
+	// mute says that nobody answers for a member that cannot be reached. Else the hub takes note of its orders.
+	mute bool
 	// random is the order in which members act. Nil: by name.
 	random *rand.Rand
 
@@ -68,7 +72,7 @@ type world struct {
 func newWorld(t *testing.T, waves ...meshv1alpha1.PlannedWave) *world {
 	w := &world{
 		t: t, now: epoch, state: meshv1alpha1.UpgradeStateRun, behaviour: map[string]*behaviour{}, changed: true,
-		touched: map[string]bool{}, crash: func() bool { return false },
+		touched: map[string]bool{}, crash: func() bool { return false }, forget: func() bool { return false },
 	}
 	w.upgrade = &meshv1alpha1.MeshUpgrade{
 		ObjectMeta: metav1.ObjectMeta{Name: "shop-1", Namespace: testutil.Namespace},
@@ -148,7 +152,7 @@ func (w *world) act(m *meshv1alpha1.MeshMember) {
 		w.say("%s can be reached again", m.Spec.Cluster)
 		setReachable(m, true, w.now)
 	}
-	if !isReachable(m) {
+	if !isReachable(m) && w.mute {
 		return
 	}
 	if order == nil {
@@ -162,7 +166,9 @@ func (w *world) act(m *meshv1alpha1.MeshMember) {
 		}
 		return
 	}
-	w.perform(b, s)
+	if isReachable(m) {
+		w.perform(b, s)
+	}
 }
 
 // perform decides how the stage of a member stands.
@@ -182,6 +188,8 @@ func (w *world) perform(b *behaviour, s *meshv1alpha1.MemberRolloutStatus) {
 		state, gate.Verdict, gate.Message = meshv1alpha1.StageFailed, meshv1alpha1.VerdictFail, "2 listeners lost"
 	case b.puzzled == s.Stage && isIll:
 		state, gate.Verdict, gate.Message = meshv1alpha1.StageInconclusive, meshv1alpha1.VerdictInconclusive, "no proxy to compare"
+	case b.puzzled == s.Stage && took < b.back+b.then:
+		state, gate.Since = meshv1alpha1.StageProgressing, metav1.NewTime(s.Since.Add(time.Duration(b.back)*tick))
 	}
 	s.State, s.Gates = state, []meshv1alpha1.GateResult{gate}
 }
@@ -215,7 +223,8 @@ func (w *world) pass() bool {
 	if w.wake = (time.Time{}); d.After > 0 {
 		w.wake = w.now.Add(d.After)
 	}
-	wrote := !equality.Semantic.DeepEqual(w.upgrade.Status, d.Status)
+	before := w.upgrade.Status
+	wrote := !equality.Semantic.DeepEqual(before, d.Status)
 	w.upgrade.Status = d.Status
 	w.tell()
 	for _, name := range d.Approvals {
@@ -228,11 +237,11 @@ func (w *world) pass() bool {
 	}
 	for _, m := range w.members {
 		stage := d.Orders[m.Spec.Cluster]
-		before := meshv1alpha1.Stage("")
+		former := meshv1alpha1.Stage("")
 		if m.Spec.Rollout != nil {
-			before = m.Spec.Rollout.Stage
+			former = m.Spec.Rollout.Stage
 		}
-		if stage == before {
+		if stage == former {
 			continue
 		}
 		wrote = true
@@ -240,9 +249,12 @@ func (w *world) pass() bool {
 			w.changed = true
 			break
 		}
-		w.give(m, before, stage)
+		w.give(m, former, stage)
 	}
 	w.checkWorld()
+	if wrote && w.forget() {
+		w.upgrade.Status, w.changed = before, true
+	}
 	return wrote
 }
 
