@@ -8,10 +8,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
@@ -56,6 +58,10 @@ func (r *MeshInstallationReconciler) drive(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 	u *meshv1alpha1.MeshUpgrade, target meshv1alpha1.RevisionTarget,
 ) (*plan.Run, []status.Outcome, error) {
+	if waiting := unprepared(members, u.Spec.To.Version); u.Status.StartedAt == nil && len(waiting) > 0 {
+		return &plan.Run{Upgrade: u}, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
+			": granting what istiod "+u.Spec.To.Version+" reads in "+list(waiting, len(waiting)), shortWait)}}, nil
+	}
 	approvals, err := r.approvals(ctx, u)
 	if err != nil {
 		return nil, nil, err
@@ -89,6 +95,19 @@ func (r *MeshInstallationReconciler) drive(
 	}[u.Status.Phase]
 	waiting := phase.Waiting(cmp.Or(reason, meshv1alpha1.ReasonUpgrading), "MeshUpgrade "+u.Name+": "+u.Status.Message, decision.After)
 	return &plan.Run{Upgrade: u, Orders: decision.Orders}, []status.Outcome{{Result: waiting}}, nil
+}
+
+// unprepared lists the members that can be reached and have not yet granted what istiod of a version reads in its peers.
+func unprepared(members []meshv1alpha1.MeshMember, version string) []string {
+	var out []string
+	for i := range members {
+		m := &members[i]
+		if meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable) && m.DeletionTimestamp.IsZero() &&
+			(istioversion.Compare(m.Spec.ReaderVersion, version) < 0 || m.Status.ObservedGeneration != m.Generation) {
+			out = append(out, m.Spec.Cluster)
+		}
+	}
+	return out
 }
 
 // upgrades are the records of an installation, oldest first. Those beyond the limit are deleted.

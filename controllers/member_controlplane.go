@@ -112,14 +112,18 @@ func short(fingerprints []string) string {
 	return strings.Join(out, ",")
 }
 
-// foundation applies what all revisions share: CRDs, the reader account and the default validator. It needs no
+// foundation applies what all revisions share: CRDs, the reader account with its permissions, and the default validator. It needs no
 // certificate, so it does not wait for one.
 func (r *MeshMemberReconciler) foundation(ctx context.Context, s *scope) phase.Result {
 	crds, base, err := controlplane.Foundation(r.Charts, &s.member.Spec)
 	if err != nil {
 		return renderFailed(err)
 	}
-	for _, c := range []apply.Component{crds, base} {
+	reader, err := controlplane.ReaderPermissions(r.Charts, &s.member.Spec)
+	if err != nil {
+		return renderFailed(err)
+	}
+	for _, c := range []apply.Component{crds, base, reader} {
 		if err := r.apply(ctx, s, c); err != nil {
 			return failed(err)
 		}

@@ -134,7 +134,7 @@ func removalRank(component string) int {
 		return 3
 	case strings.HasPrefix(component, controlplane.RevisionPrefix):
 		return 4
-	case component == controlplane.Base:
+	case component == controlplane.Base, component == controlplane.Reader:
 		return 5
 	case component == trustComponent:
 		return 6

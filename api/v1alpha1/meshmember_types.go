@@ -70,6 +70,10 @@ type MeshMemberSpec struct {
 	// caSecret is the hub Secret with the member's intermediate and the root.
 	// +required
 	CASecret string `json:"caSecret"`
+	// readerVersion is the newest Istio release among the peers that read this member; its permissions to read are
+	// granted before that release runs anywhere.
+	// +required
+	ReaderVersion string `json:"readerVersion"`
 	// revisions are the control planes to run, oldest first.
 	// +required
 	// +listType=map

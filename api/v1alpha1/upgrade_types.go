@@ -12,7 +12,7 @@ type Upgrade struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=16
 	Waves []Wave `json:"waves,omitempty"`
 
 	// onFailure says what happens when a member fails: `Rollback` takes every member that was touched back to the

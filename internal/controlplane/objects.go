@@ -4,6 +4,7 @@ package controlplane
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -19,6 +20,8 @@ const (
 	CRDs = "crds"
 	Base = "base"
 	Tags = "tags"
+	// Reader is what the istiod of peers may read.
+	Reader = "reader"
 	// RevisionPrefix and a revision's name make the name of its component.
 	RevisionPrefix = "istiod-"
 )
@@ -51,6 +54,31 @@ func Foundation(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (crds, base apply.
 		}
 	}
 	return crds, base, nil
+}
+
+// readerPrefix begins the names of the ClusterRole and its binding by which peers read a member.
+const readerPrefix = "istio-reader-clusterrole"
+
+// ReaderPermissions are what the newest istiod among the peers may read. Each revision brings those of its own release;
+// these are there before a newer one starts anywhere in the mesh.
+func ReaderPermissions(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (apply.Component, error) {
+	c := apply.Component{Name: Reader}
+	objects, err := lib.Render(charts.Request{
+		Version: m.ReaderVersion, Chart: charts.Istiod, Release: "istio-reader", Namespace: m.ControlPlaneNamespace,
+		Values: map[string]any{"global": map[string]any{"istioNamespace": m.ControlPlaneNamespace}},
+	})
+	if err != nil {
+		return c, err
+	}
+	for _, o := range objects {
+		if strings.HasPrefix(o.GetName(), readerPrefix) {
+			c.Objects = append(c.Objects, o)
+		}
+	}
+	if len(c.Objects) == 0 {
+		return c, fmt.Errorf("the chart of %s has no permissions for readers", m.ReaderVersion)
+	}
+	return c, nil
 }
 
 // Revision is one istiod.
