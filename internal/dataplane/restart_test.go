@@ -106,6 +106,29 @@ func TestRestartOfEachKind(t *testing.T) {
 	}
 }
 
+// TestRestartLosesTheRace changes the Deployment between the read and the write.
+func TestRestartLosesTheRace(t *testing.T) {
+	c := fake.NewClientBuilder().WithObjects(meshed(former)...).WithInterceptorFuncs(interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			d := &appsv1.Deployment{}
+			if err := c.Get(ctx, client.ObjectKeyFromObject(o), d); err != nil {
+				return err
+			}
+			d.Spec.Paused = true
+			if err := c.Update(ctx, d); err != nil {
+				return err
+			}
+			return c.Patch(ctx, o, p, opts...)
+		},
+	}).Build()
+	if err := Restart(context.Background(), c, Workload{Reference: echo, Target: target}, now); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"theirs": "stays"}, templateOf(t, c)); diff != "" {
+		t.Errorf("annotations of the template (-want +got):\n%s", diff)
+	}
+}
+
 func TestRestartErrors(t *testing.T) {
 	resource := schema.GroupResource{Group: "apps", Resource: "deployments"}
 	unreachable := errors.New("unreachable")
