@@ -23,6 +23,9 @@ const (
 	failAfter = 15 * time.Second
 	// puzzledAfter is how long a gate may be unable to tell before a person is asked.
 	puzzledAfter = time.Minute
+	// tagsSettle is how long after a tag was moved a pod may still be given the former proxy: API servers keep webhook
+	// configurations for a moment.
+	tagsSettle = 5 * time.Second
 	// gatePace is how often gates are asked.
 	gatePace = 2 * time.Second
 )
@@ -151,7 +154,10 @@ func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope) (mes
 	spec := &s.member.Spec
 	request := dataplane.Request{
 		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: spec.DefaultRevision},
-		MaxUnavailable: spec.Restart.MaxUnavailable, Now: s.now,
+		MaxUnavailable: spec.Restart.MaxUnavailable, Now: s.now, Back: spec.Rollout.Stage == meshv1alpha1.StageRollBack,
+	}
+	if s.now.Sub(s.member.Status.Rollout.Since.Time) < tagsSettle {
+		return meshv1alpha1.StageProgressing, "the tags have just been moved", nil
 	}
 	for _, t := range spec.Tags {
 		request.Tags[t.Name] = t.Revision

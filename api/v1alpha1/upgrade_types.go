@@ -164,6 +164,10 @@ type MemberRollout struct {
 	// from is the revision that the member leaves.
 	// +required
 	From string `json:"from"`
+	// former is the revision that the member leaves, complete, so that the member can go back to it even after it is
+	// retired.
+	// +required
+	Former Revision `json:"former"`
 	// to is the revision that the member goes to.
 	// +required
 	To string `json:"to"`

@@ -152,11 +152,11 @@ func readerVersion(own string, run *Run) string {
 func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, u *meshv1alpha1.MeshUpgrade, values *apiextensionsv1.JSON, stage meshv1alpha1.Stage) {
 	from := runningRevision(present)
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
-		from = revisionNamed(present, r.From, from)
+		from = r.Former
 	}
 	to := revisionNamed(present, u.Spec.To.Revision, meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values})
 	Content(spec, from, to, stage)
-	spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, From: from.Name, To: to.Name, Stage: stage}
+	spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, From: from.Name, Former: from, To: to.Name, Stage: stage}
 }
 
 // runningRevision is the revision that a member's namespaces get.
