@@ -112,7 +112,7 @@ func (r *rollout) move(w *meshv1alpha1.PlannedWave) {
 	changing := 0
 	members := r.of[w.Name]
 	for _, p := range members {
-		if next := p.next(); !p.isFailed && next != p.ordered {
+		if next := p.next(); next != p.ordered {
 			r.order(p, next)
 		}
 		if p.isChanging() {

@@ -32,19 +32,6 @@ type event struct {
 	do   func(*world)
 }
 
-// behaviour is how a member plays its part. By default every stage takes two ticks and comes out well.
-type behaviour struct {
-	ticks                        map[meshv1alpha1.Stage]int
-	fails, puzzled, cutOff, hang meshv1alpha1.Stage
-	// back is after how many ticks a member that was cut off, puzzled or hanging is well again. Zero: never.
-	back int
-	// then is how many ticks more a member needs that was puzzled.
-	then int
-
-	cut  time.Time
-	over bool
-}
-
 // world is a hub with its members, and the people before it.
 type world struct {
 	t         *testing.T
@@ -98,120 +85,32 @@ func wave(name string, members ...string) meshv1alpha1.PlannedWave {
 	}
 }
 
-// join adds a member at the old revision.
-func (w *world) join(name string) {
-	w.members = append(w.members, testutil.Member(name, func(m *meshv1alpha1.MeshMember) {
-		m.Spec.Tags = []meshv1alpha1.Tag{{Name: "prod"}}
-		Content(&m.Spec, older, newer, meshv1alpha1.StageDiscard)
-		setReachable(m, true, w.now)
-	}))
-	slices.SortFunc(w.members, func(a, b *meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
-	w.behaviour[name] = &behaviour{}
-	w.changed = true
-}
-
-func (w *world) leave(name string) {
-	w.members = slices.DeleteFunc(w.members, func(m *meshv1alpha1.MeshMember) bool { return m.Spec.Cluster == name })
-	w.changed = true
-}
-
-func (w *world) member(name string) *meshv1alpha1.MeshMember {
-	i := slices.IndexFunc(w.members, func(m *meshv1alpha1.MeshMember) bool { return m.Spec.Cluster == name })
-	if i < 0 {
-		return nil
-	}
-	return w.members[i]
-}
-
-func setReachable(m *meshv1alpha1.MeshMember, yes bool, now time.Time) {
-	status := metav1.ConditionFalse
-	if yes {
-		status = metav1.ConditionTrue
-	}
-	m.Status.Conditions = []metav1.Condition{{
-		Type: meshv1alpha1.ConditionReachable, Status: status, LastTransitionTime: metav1.NewTime(now),
-	}}
-}
-
-func isReachable(m *meshv1alpha1.MeshMember) bool {
-	return m.Status.Conditions[0].Status == metav1.ConditionTrue
-}
-
-// act lets a member do and report what is ordered.
-func (w *world) act(m *meshv1alpha1.MeshMember) {
-	before := m.Status.DeepCopy()
-	defer func() { w.changed = w.changed || !equality.Semantic.DeepEqual(*before, m.Status) }()
-	b, order := w.behaviour[m.Spec.Cluster], m.Spec.Rollout
-	if order != nil && order.Stage == b.cutOff && isReachable(m) && !b.over {
-		b.over, b.cut = true, w.now
-		w.say("%s cannot be reached", m.Spec.Cluster)
-		setReachable(m, false, w.now)
-	}
-	if !b.cut.IsZero() && b.back > 0 && w.now.Sub(b.cut) >= time.Duration(b.back)*tick {
-		b.cut = time.Time{}
-		w.say("%s can be reached again", m.Spec.Cluster)
-		setReachable(m, true, w.now)
-	}
-	if !isReachable(m) && w.mute {
-		return
-	}
-	if order == nil {
-		m.Status.Rollout = nil
-		return
-	}
-	s := m.Status.Rollout
-	if s == nil || s.Upgrade != order.Upgrade || s.Stage != order.Stage {
-		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
-			Upgrade: order.Upgrade, Stage: order.Stage, State: meshv1alpha1.StageProgressing, Since: metav1.NewTime(w.now),
-		}
-		return
-	}
-	if isReachable(m) {
-		w.perform(b, s)
-	}
-}
-
-// perform decides how the stage of a member stands.
-func (w *world) perform(b *behaviour, s *meshv1alpha1.MemberRolloutStatus) {
-	need := 2
-	if n, ok := b.ticks[s.Stage]; ok {
-		need = n
-	}
-	took := int(w.now.Sub(s.Since.Time) / tick)
-	isIll := b.back == 0 || took < b.back
-	gate := meshv1alpha1.GateResult{Name: "ConfigDiff", Verdict: meshv1alpha1.VerdictPass, Message: "nothing lost", Since: s.Since}
-	state := meshv1alpha1.StageDone
-	switch {
-	case took < need, b.hang == s.Stage && isIll:
-		return
-	case b.fails == s.Stage:
-		state, gate.Verdict, gate.Message = meshv1alpha1.StageFailed, meshv1alpha1.VerdictFail, "2 listeners lost"
-	case b.puzzled == s.Stage && isIll:
-		state, gate.Verdict, gate.Message = meshv1alpha1.StageInconclusive, meshv1alpha1.VerdictInconclusive, "no proxy to compare"
-	case b.puzzled == s.Stage && took < b.back+b.then:
-		state, gate.Since = meshv1alpha1.StageProgressing, metav1.NewTime(s.Since.Add(time.Duration(b.back)*tick))
-	}
-	s.State, s.Gates = state, []meshv1alpha1.GateResult{gate}
-}
-
 // stored are the objects as the API server gives them back, so that nothing is decided from what only the operator's
-// memory has.
+// memory has. Copies are enough in random order.
 func (w *world) stored() RolloutInput {
-	in := RolloutInput{Upgrade: &meshv1alpha1.MeshUpgrade{}, State: w.state, Now: w.now}
-	w.reread(w.upgrade, in.Upgrade)
-	w.reread(w.approvals, &in.Approvals)
-	w.reread(w.members, &in.Members)
+	in := RolloutInput{Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, Now: w.now}
+	for _, m := range w.members {
+		in.Members = append(in.Members, *m.DeepCopy())
+	}
+	if w.random == nil {
+		reread(w.t, &in.Upgrade)
+		reread(w.t, &in.Approvals)
+		reread(w.t, &in.Members)
+	}
 	return in
 }
 
-func (w *world) reread(from, to any) {
-	raw, err := json.Marshal(from)
+func reread[T any](t *testing.T, object *T) {
+	t.Helper()
+	raw, err := json.Marshal(object)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if err := json.Unmarshal(raw, to); err != nil {
-		w.t.Fatal(err)
+	var fresh T
+	if err := json.Unmarshal(raw, &fresh); err != nil {
+		t.Fatal(err)
 	}
+	*object = fresh
 }
 
 // pass is one reconciliation on the hub. It says whether it wrote anything.
@@ -278,8 +177,9 @@ func (w *world) run(ticks int) {
 	for range ticks {
 		for _, e := range w.events {
 			if w.now.Equal(epoch.Add(time.Duration(e.at) * tick)) {
-				w.say("— %s —", e.what)
-				w.changed = true
+				if w.changed = true; e.what != "" {
+					w.say("— %s —", e.what)
+				}
 				e.do(w)
 			}
 		}
