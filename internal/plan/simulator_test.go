@@ -56,10 +56,12 @@ type world struct {
 	touched map[string]bool
 }
 
+func never() bool { return false }
+
 func newWorld(t *testing.T, waves ...meshv1alpha1.PlannedWave) *world {
 	w := &world{
 		t: t, now: epoch, state: meshv1alpha1.UpgradeStateRun, behaviour: map[string]*behaviour{}, changed: true,
-		touched: map[string]bool{}, crash: func() bool { return false }, forget: func() bool { return false },
+		touched: map[string]bool{}, crash: never, forget: never,
 	}
 	w.upgrade = &meshv1alpha1.MeshUpgrade{
 		ObjectMeta: metav1.ObjectMeta{Name: "shop-1", Namespace: testutil.Namespace},
