@@ -17,7 +17,7 @@ type AuditEvent struct {
 	Verb       string    `json:"verb"`
 	RequestURI string    `json:"requestURI"`
 	Time       time.Time `json:"requestReceivedTimestamp"`
-	ObjectRef struct {
+	ObjectRef  struct {
 		Resource    string `json:"resource"`
 		Subresource string `json:"subresource"`
 		Namespace   string `json:"namespace"`
