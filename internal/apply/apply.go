@@ -192,7 +192,7 @@ func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c 
 			return "", err
 		}
 	}
-	entry, err := a.ssa.Apply(ctx, desired.DeepCopy(), ssa.DefaultApplyOptions())
+	entry, err := a.serverSideApply(ctx, desired, live, c.Shared)
 	if err != nil {
 		return "", err
 	}
