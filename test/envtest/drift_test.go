@@ -2,12 +2,12 @@ package envtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
@@ -44,18 +44,7 @@ func (s *suite) drift(t *testing.T) {
 	}
 	for _, c := range cases {
 		done := t.Run(c.name, func(t *testing.T) {
-			before, err := c.get(t.Context(), east)
-			must(t, err)
-			disturbed := before.DeepCopy()
-			if c.edit == nil {
-				must(t, east.admin.Delete(t.Context(), disturbed))
-			} else {
-				must(t, c.edit(disturbed))
-				must(t, east.admin.Update(t.Context(), disturbed))
-				if disturbed.GetResourceVersion() == before.GetResourceVersion() {
-					t.Fatal("the edit has changed nothing")
-				}
-			}
+			before := disturb(t, east, c.object, c.edit)
 			await(t, c.object.String()+" is as it was", func(ctx context.Context) error {
 				now, err := c.get(ctx, east)
 				if err != nil {
@@ -75,20 +64,41 @@ func (s *suite) drift(t *testing.T) {
 	s.awaitReady(t, both...)
 }
 
+// disturb edits an object, or deletes it when there is no edit, and returns it as it was before.
+func disturb(t *testing.T, c *cluster, o object, edit func(*unstructured.Unstructured) error) (before *unstructured.Unstructured) {
+	t.Helper()
+	await(t, "disturb "+o.String(), func(ctx context.Context) error {
+		u, err := o.get(ctx, c)
+		if err != nil {
+			return err
+		}
+		before = u.DeepCopy()
+		if edit == nil {
+			return c.admin.Delete(ctx, u)
+		}
+		if err := errors.Join(edit(u), c.admin.Update(ctx, u)); err != nil {
+			return err
+		}
+		if u.GetResourceVersion() == before.GetResourceVersion() {
+			t.Error("the edit has changed nothing")
+		}
+		return nil
+	})
+	return before
+}
+
 // additions are not the operator's business, even in an object that it has to repair.
 func (s *suite) additions(t *testing.T) {
 	east, service := s.members["east"], object{"v1", "Service", controlPlaneNamespace, gatewayName}
-	u, err := service.get(t.Context(), east)
-	must(t, err)
-	before := u.DeepCopy()
-	annotations := u.GetAnnotations()
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations["example.com/cloud"] = "was here"
-	u.SetAnnotations(annotations)
-	must(t, editPort("targetPort", int64(4711))(u))
-	must(t, east.admin.Patch(t.Context(), u, client.MergeFrom(before)))
+	before := disturb(t, east, service, func(u *unstructured.Unstructured) error {
+		annotations := u.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations["example.com/cloud"] = "was here"
+		u.SetAnnotations(annotations)
+		return editPort("targetPort", int64(4711))(u)
+	})
 	await(t, "the Service is repaired", func(ctx context.Context) error {
 		now, err := service.get(ctx, east)
 		if err != nil {

@@ -114,6 +114,12 @@ func (s *suite) join(t *testing.T) {
 				}
 				return nil
 			})
+			if m, err := s.member(t.Context(), "east"); err == nil {
+				t.Logf("EAST %s", describe(m.Status.Conditions))
+			}
+			if m, err := s.installation(t.Context()); err == nil {
+				t.Logf("MESH %s", describe(m.Status.Conditions))
+			}
 			after, err := o.get(t.Context(), north)
 			must(t, err)
 			if diff := cmp.Diff(withoutStatus(before), withoutStatus(after)); diff != "" {
