@@ -79,7 +79,7 @@ func member(
 	}
 	want := meshv1alpha1.Revision{Name: revision, Version: version, Values: values}
 	held := ""
-	if present != nil && hasServed(present) {
+	if present != nil && HasServed(present) {
 		running := present.Spec.Revisions[len(present.Spec.Revisions)-1]
 		held = difference(running, meshv1alpha1.Revision{Name: running.Name, Version: inst.Spec.Version, Values: values})
 		want = running
@@ -119,10 +119,10 @@ func member(
 	return out, held, nil
 }
 
-// hasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in
+// HasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in
 // place: nobody uses it. One that is down now may have served before; then istiod has handed out a root, which the
 // status keeps, and workloads that it has given identities wait for it as it was.
-func hasServed(m *meshv1alpha1.MeshMember) bool {
+func HasServed(m *meshv1alpha1.MeshMember) bool {
 	return len(m.Status.Trust.RootFingerprints) > 0 ||
 		slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
 }
