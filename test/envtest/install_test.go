@@ -34,6 +34,7 @@ func (s *suite) install(t *testing.T) {
 	s.awaitReady(t, both...)
 	t.Run("status of the mesh", s.meshStatus)
 	t.Run("printer columns", s.printerColumns)
+	t.Run("events", s.transitions)
 	for _, name := range both {
 		t.Run(name, func(t *testing.T) {
 			c := s.members[name]

@@ -11,6 +11,7 @@ import (
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -114,12 +115,7 @@ func (s *suite) join(t *testing.T) {
 				}
 				return nil
 			})
-			if m, err := s.member(t.Context(), "east"); err == nil {
-				t.Logf("EAST %s", describe(m.Status.Conditions))
-			}
-			if m, err := s.installation(t.Context()); err == nil {
-				t.Logf("MESH %s", describe(m.Status.Conditions))
-			}
+			s.othersServe(t)
 			after, err := o.get(t.Context(), north)
 			must(t, err)
 			if diff := cmp.Diff(withoutStatus(before), withoutStatus(after)); diff != "" {
@@ -135,11 +131,39 @@ func (s *suite) join(t *testing.T) {
 			s.writeKubeconfig(t, "north", north.kubeconfig(t))
 		})
 	}
+	// An installation that is cut off in the middle goes on where it was.
+	s.operator.stop(t)
+	s.operator = s.startOperator(t)
 	s.awaitReady(t, three...)
 	for _, name := range three {
 		remoteSecrets(t, s.members[name], s.peersOf(name, three))
 	}
 	inventories(t, north)
+}
+
+// othersServe: whatever is wrong with the newcomer, nothing that works elsewhere is said not to.
+func (s *suite) othersServe(t *testing.T) {
+	t.Helper()
+	for _, name := range both {
+		m, err := s.member(t.Context(), name)
+		must(t, err)
+		for _, kind := range []string{
+			meshv1alpha1.ConditionReachable, meshv1alpha1.ConditionTrustRootReady, meshv1alpha1.ConditionControlPlanesReady,
+			meshv1alpha1.ConditionGatewaysReady, meshv1alpha1.ConditionAvailable,
+		} {
+			if !meta.IsStatusConditionTrue(m.Status.Conditions, kind) {
+				t.Errorf("%s: want %s=True, have: %s", name, kind, describe(m.Status.Conditions))
+			}
+		}
+		if meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionStalled) != nil {
+			t.Errorf("%s is stalled, too: %s", name, describe(m.Status.Conditions))
+		}
+	}
+	inst, err := s.installation(t.Context())
+	must(t, err)
+	if !meta.IsStatusConditionTrue(inst.Status.Conditions, meshv1alpha1.ConditionAvailable) {
+		t.Errorf("the mesh is not available: %s", describe(inst.Status.Conditions))
+	}
 }
 
 // withoutStatus leaves out what is played.

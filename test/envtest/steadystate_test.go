@@ -13,7 +13,7 @@ const (
 	// quiet is how long nothing may be written.
 	quiet = 15 * time.Second
 	// calm is how long nothing has been written when a change is over: events are written after what they tell of.
-	calm = 2 * time.Second
+	calm = time.Second
 )
 
 // steadyState reads the audit logs. A mesh that is as it should be costs no writes, not even dry runs. A new instance of

@@ -1,10 +1,10 @@
 package envtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -53,6 +53,7 @@ type suite struct {
 	hub      *cluster
 	members  map[string]*cluster
 	operator *operator
+	log      *journal
 }
 
 // TestMesh is one story. Each part starts from what the one before has left behind.
@@ -73,6 +74,7 @@ func TestMesh(t *testing.T) {
 		{"member leaves", s.leave},
 		{"deletion", s.deletion},
 		{"permissions", s.permissions},
+		{"secrets", s.secrets},
 	} {
 		start := time.Now()
 		if !t.Run(part.name, part.run) {
@@ -91,8 +93,7 @@ func newSuite(t *testing.T) *suite {
 	if _, err := os.Stat(filepath.Join(chartsDir, version)); err != nil {
 		t.Fatalf("the charts of Istio %s are missing, run `make charts`: %v", version, err)
 	}
-	setLogger(t)
-	s := &suite{members: map[string]*cluster{}}
+	s := &suite{members: map[string]*cluster{}, log: newJournal(t)}
 	start := time.Now()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -126,21 +127,37 @@ func newSuite(t *testing.T) *suite {
 	return s
 }
 
-// logVariable names a file for the operator's log, which is not shown else: it is long.
+// logVariable names a file for the operator's log.
 const logVariable = "ENVTEST_LOG"
 
-func setLogger(t *testing.T) {
+// journal keeps what the operator logs.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+func newJournal(t *testing.T) *journal {
 	t.Helper()
-	var out io.Writer = io.Discard
-	if path := os.Getenv(logVariable); path != "" {
-		file, err := os.Create(path)
-		if err != nil {
-			t.Fatal(err)
+	j := &journal{}
+	ctrl.SetLogger(zap.New(zap.WriteTo(j), zap.UseDevMode(true)))
+	t.Cleanup(func() {
+		if path := os.Getenv(logVariable); path != "" {
+			must(t, os.WriteFile(path, []byte(j.String()), 0o600))
 		}
-		t.Cleanup(func() { _ = file.Close() })
-		out = file
-	}
-	ctrl.SetLogger(zap.New(zap.WriteTo(out), zap.UseDevMode(true)))
+	})
+	return j
 }
 
 // await waits until check returns nil.
