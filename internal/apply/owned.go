@@ -2,6 +2,7 @@ package apply
 
 import (
 	"encoding/json"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -17,7 +18,7 @@ func isSurplus(desired, live *unstructured.Unstructured) bool {
 			continue
 		}
 		fields := map[string]any{}
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil || ownsMore(fields, desired.Object) {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil || ownsMore(fields, desired.Object) {
 			return true
 		}
 	}
@@ -63,9 +64,21 @@ func follow(step string, from any) (any, bool) {
 		return nil, false
 	}
 	for _, item := range items {
-		if holds(want, item) {
+		if isItem(want, item) {
 			return item, true
 		}
 	}
 	return nil, false
+}
+
+// isItem says whether a key is that of an item. The API server fills in the protocol of a port.
+func isItem(key, item any) bool {
+	k, isMap := key.(map[string]any)
+	i, isPort := item.(map[string]any)
+	if isMap && isPort && i["protocol"] == nil && k["protocol"] == "TCP" {
+		k = maps.Clone(k)
+		delete(k, "protocol")
+		return holds(k, i)
+	}
+	return holds(key, item)
 }

@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	now    = time.Date(2026, 3, 1, 12, 0, 0, 500, time.UTC)
-	broken = errors.New("connection refused")
+	now        = time.Date(2026, 3, 1, 12, 0, 0, 500, time.UTC)
+	errRefused = errors.New("connection refused")
 )
 
 func done(kind string) Outcome {
@@ -32,7 +32,7 @@ func waiting(kind string) Outcome {
 }
 
 func failing(kind string) Outcome {
-	return Outcome{Type: kind, Result: phase.Retrying(meshv1alpha1.ReasonRetrying, broken)}
+	return Outcome{Type: kind, Result: phase.Retrying(meshv1alpha1.ReasonRetrying, errRefused)}
 }
 
 func stuck(kind string) Outcome {
