@@ -110,6 +110,8 @@ func TestOwnsMore(t *testing.T) {
 		"a member of a set that is gone": {`{"f:metadata":{"f:finalizers":{"v:\"y\"":{}}}}`, true},
 		"an item that is gone":           {`{"f:ports":{"k:{\"name\":\"https\"}":{".":{}}}}`, true},
 		"a field of an item":             {`{"f:ports":{"k:{\"name\":\"http\"}":{"f:protocol":{}}}}`, true},
+		"a port's default protocol":      {`{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{}}}}`, false},
+		"a port's other protocol":        {`{"f:ports":{"k:{\"port\":80,\"protocol\":\"UDP\"}":{".":{},"f:port":{}}}}`, true},
 		"a position that is gone":        {`{"f:list":{"i:1":{}}}`, true},
 		"a notation that is unknown":     {`{"f:list":{"x:1":{}}}`, true},
 	}
