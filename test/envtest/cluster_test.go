@@ -72,7 +72,10 @@ func startCluster(t *testing.T, name string) (*cluster, error) {
 	if c.admin, err = client.New(c.config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
-	return c, c.admit(t.Context())
+	if err := c.admit(t.Context()); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *cluster) configure(t *testing.T, dir string) error {

@@ -103,11 +103,12 @@ func newSuite(t *testing.T) *suite {
 			c, err := startCluster(t, name)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
+			switch {
+			case err != nil:
 				errs = append(errs, fmt.Errorf("start the API server of %s: %w", name, err))
-			} else if name == "hub" {
+			case name == "hub":
 				s.hub = c
-			} else {
+			default:
 				s.members[name] = c
 			}
 		})
