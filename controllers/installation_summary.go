@@ -12,6 +12,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -77,7 +78,7 @@ func availability(members []meshv1alpha1.MeshMember) phase.Result {
 		switch {
 		case meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionAvailable):
 			serving++
-		case len(m.Status.Revisions) > 0 && m.DeletionTimestamp.IsZero():
+		case plan.HasServed(m) && m.DeletionTimestamp.IsZero():
 			down = append(down, m.Spec.Cluster)
 		}
 	}

@@ -52,31 +52,45 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 		{"rollout", "", r.rollout, false},
 	}
 	acknowledge(s)
-	byCondition := map[string]int{}
-	var outcomes []status.Outcome
-	var last phase.Result
+	var results []phase.Result
 	for _, st := range steps {
 		start := time.Now()
 		result := st.run(ctx, s)
-		last = result
+		results = append(results, result)
 		if st.name == "gateway" {
 			s.gateway = result
 		}
 		metrics.ObservePhase("meshmember", st.name, time.Since(start))
-		// What cannot be reached is not known to be bad.
-		o := status.Outcome{Type: st.condition, Result: result, Unknown: result.Reason == meshv1alpha1.ReasonConnectionDown}
-		if i, seen := byCondition[st.condition]; seen && st.condition != "" {
-			outcomes[i] = o
-		} else {
-			byCondition[st.condition] = len(outcomes)
-			outcomes = append(outcomes, o)
-		}
 		if st.gate && result.Kind != phase.Done {
 			break
 		}
 	}
-	outcomes = append(outcomes, unreached(s, steps, byCondition, outcomes[0], last)...)
-	return append(outcomes, available(s, outcomes[0]))
+	return conclude(s, steps, results)
+}
+
+// conclude turns the results of the phases that ran, of which there is at least one, into the outcome of each
+// condition. The last phase of a condition decides it; one that has not run leaves it waiting for what came before.
+func conclude(s *scope, steps []step, results []phase.Result) []status.Outcome {
+	byCondition := map[string]int{}
+	var out []status.Outcome
+	for i, result := range results {
+		// What cannot be reached is not known to be bad.
+		o := status.Outcome{Type: steps[i].condition, Result: result, Unknown: result.Reason == meshv1alpha1.ReasonConnectionDown}
+		if j, seen := byCondition[o.Type]; seen && o.Type != "" {
+			out[j] = o
+		} else {
+			byCondition[o.Type] = len(out)
+			out = append(out, o)
+		}
+	}
+	last := results[len(results)-1]
+	for _, st := range steps[len(results):] {
+		if i, seen := byCondition[st.condition]; seen && st.condition != "" && out[i].Result.Kind == phase.Done {
+			out[i].Result = phase.Waiting(last.Reason, last.Text(), 0)
+		}
+	}
+	out = append(out, unreached(s, steps, byCondition, out[0], last)...)
+	return append(out, available(s, out[0]))
 }
 
 // unreached gives the conditions whose phases did not run: Unknown when the member does not answer, else waiting for

@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -37,13 +39,12 @@ func (r *MeshInstallationReconciler) Reconcile(ctx context.Context, req ctrl.Req
 	if err := r.Client.Get(ctx, req.NamespacedName, inst); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	members := &meshv1alpha1.MeshMemberList{}
-	if err := r.Client.List(ctx, members, client.InNamespace(inst.Namespace),
-		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
-		return ctrl.Result{}, fmt.Errorf("list members: %w", err)
+	members, err := r.members(ctx, inst)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
 	if !inst.DeletionTimestamp.IsZero() {
-		return r.remove(ctx, inst, members.Items)
+		return r.remove(ctx, inst, members)
 	}
 	if controllerutil.AddFinalizer(inst, meshv1alpha1.Finalizer) {
 		if err := r.Client.Update(ctx, inst); err != nil {
@@ -51,7 +52,19 @@ func (r *MeshInstallationReconciler) Reconcile(ctx context.Context, req ctrl.Req
 		}
 	}
 	before := inst.DeepCopy()
-	return r.finish(ctx, before, inst, r.converge(ctx, inst, members.Items))
+	return r.finish(ctx, before, inst, r.converge(ctx, inst, members))
+}
+
+// members lists the members in the order of their names. The cache's own order differs each time, and a message that
+// named now this and now that member would be written again and again.
+func (r *MeshInstallationReconciler) members(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshMember, error) {
+	list := &meshv1alpha1.MeshMemberList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(inst.Namespace),
+		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
+		return nil, fmt.Errorf("list members: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
+	return list.Items, nil
 }
 
 func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []status.Outcome {
@@ -148,7 +161,11 @@ func (r *MeshInstallationReconciler) finish(ctx context.Context, before, inst *m
 	for _, o := range outcomes {
 		// A member's failure is retried by its own reconciler; only our own carry an error.
 		if o.Result.Kind == phase.Retry && o.Result.Err != nil && o.Result.Message == "" {
-			return ctrl.Result{}, quiet(o.Result.Err)
+			if err := quiet(o.Result.Err); err != nil {
+				return ctrl.Result{}, err
+			}
+			// A conflict: no event need follow, because some changes of what we own are not watched.
+			return ctrl.Result{RequeueAfter: shortWait}, nil
 		}
 	}
 	return ctrl.Result{RequeueAfter: status.Next(outcomes)}, nil

@@ -138,12 +138,12 @@ func (r *MeshMemberReconciler) finish(ctx context.Context, s *scope, before *mes
 	member := s.member
 	member.Status.ObservedGeneration = member.Generation
 	status.Set(&member.Status.Conditions, member.Generation, outcomes, s.now)
-	status.RecordMember(r.Events, before, member)
 	metrics.SetMemberState(s.key, stateOf(outcomes))
 	if !equality.Semantic.DeepEqual(before.Status, member.Status) {
 		if err := r.Client.Status().Patch(ctx, member, client.MergeFrom(before)); err != nil {
 			return ctrl.Result{}, ignoreGone(err)
 		}
+		status.RecordMember(r.Events, before, member)
 	}
 	var errs []error
 	for _, o := range outcomes {

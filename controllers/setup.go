@@ -159,6 +159,8 @@ func (r *MeshMemberReconciler) SetupWithManager(mgr mcmanager.Manager, provider 
 		WatchesRawSource(source.TypedFunc[mcreconcile.Request](r.istioEvents)).
 		WithOptions(controller.TypedOptions[mcreconcile.Request]{
 			RateLimiter: rateLimiter[mcreconcile.Request](), MaxConcurrentReconciles: Concurrency,
+			// multicluster-runtime does not take this from the manager, as controller-runtime does.
+			SkipNameValidation: mgr.GetLocalManager().GetControllerOptions().SkipNameValidation,
 		})
 	for _, o := range watchedInMembers() {
 		b = b.Watches(o, memberOf, mcbuilder.OnlyMetadata,

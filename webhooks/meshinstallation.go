@@ -73,20 +73,29 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 		// Values can only be checked against the charts of a release that exists.
 		errs = append(errs, v.checkValues(c)...)
 	}
-	clusterErrs, warnings, err := v.checkClusters(ctx, c)
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+	var warnings admission.Warnings
+	if v.isServed(c.inst.Namespace) {
+		clusterErrs, warned, err := v.checkClusters(ctx, c)
+		if err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+		errs, warnings = append(errs, clusterErrs...), warned
 	}
-	if errs = append(errs, clusterErrs...); len(errs) > 0 {
+	if len(errs) > 0 {
 		return warnings, apierrors.NewInvalid(meshv1alpha1.GroupVersion.WithKind("MeshInstallation").GroupKind(), c.inst.Name, errs)
 	}
 	return warnings, nil
 }
 
+// isServed says whether the operator works in a namespace. Secrets of others cannot be read.
+func (v *validator) isServed(namespace string) bool {
+	return len(v.namespaces) == 0 || slices.Contains(v.namespaces, namespace)
+}
+
 // checkIdentity checks what can never be changed later.
 func (v *validator) checkIdentity(inst *meshv1alpha1.MeshInstallation) field.ErrorList {
 	var errs field.ErrorList
-	if len(v.namespaces) > 0 && !slices.Contains(v.namespaces, inst.Namespace) {
+	if !v.isServed(inst.Namespace) {
 		errs = append(errs, field.NotSupported(field.NewPath("metadata", "namespace"), inst.Namespace, v.namespaces))
 	}
 	// Objects in members carry both names in one label.

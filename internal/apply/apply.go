@@ -110,10 +110,7 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 	if c.Shared {
 		return wrote, nil
 	}
-	for _, ref := range inventory.References {
-		if slices.Contains(wanted, ref) {
-			continue
-		}
+	for _, ref := range without(inventory.References, wanted) {
 		if err := a.deleteOwned(ctx, ref); err != nil {
 			return wrote, err
 		}
@@ -186,7 +183,7 @@ func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c 
 		}
 	}
 	keepRuntimeFields(desired, live)
-	if live != nil && holds(desired.Object, live.Object) {
+	if live != nil && holds(desired.Object, live.Object) && !isSurplus(desired, live) {
 		a.remember(key, hash, live)
 		return "", nil
 	}
@@ -195,7 +192,7 @@ func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c 
 			return "", err
 		}
 	}
-	entry, err := a.ssa.Apply(ctx, desired.DeepCopy(), ssa.DefaultApplyOptions())
+	entry, err := a.serverSideApply(ctx, desired, live, c.Shared)
 	if err != nil {
 		return "", err
 	}

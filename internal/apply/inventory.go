@@ -68,6 +68,19 @@ func references(objects []*unstructured.Unstructured) []Reference {
 	return refs
 }
 
+// without is what of refs is not among others. An object is one whatever version of its API names it.
+func without(refs, others []Reference) []Reference {
+	same := map[Reference]bool{}
+	for _, o := range others {
+		o.Version = ""
+		same[o] = true
+	}
+	return slices.DeleteFunc(slices.Clone(refs), func(r Reference) bool {
+		r.Version = ""
+		return same[r]
+	})
+}
+
 // Inventory is the list of objects that a component has created in a member.
 type Inventory struct {
 	// Component it belongs to.
@@ -145,6 +158,7 @@ func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Ref
 			return fmt.Errorf("update inventory of %q: %w", inv.Component, err)
 		}
 	}
+	inv.References = refs
 	return nil
 }
 

@@ -35,7 +35,10 @@ func expandRules(o *unstructured.Unstructured) error {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &role); err != nil {
 		return err
 	}
-	var rules []any
+	if len(role.Rules) == 0 {
+		return nil
+	}
+	rules := []any{}
 	for _, r := range role.Rules {
 		for _, e := range expandRule(r) {
 			m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&e)
@@ -44,9 +47,6 @@ func expandRules(o *unstructured.Unstructured) error {
 			}
 			rules = append(rules, m)
 		}
-	}
-	if rules == nil {
-		return nil
 	}
 	return unstructured.SetNestedSlice(o.Object, rules, "rules")
 }

@@ -3,6 +3,7 @@
 package discovery
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
 )
 
 const (
@@ -29,7 +31,6 @@ const (
 	kubeconfigKey    = "kubeconfig"
 	expiryAnnotation = "mesh.meshfleet.io/token-expires"
 	renewAnnotation  = "mesh.meshfleet.io/token-renew-at"
-	serverAnnotation = "mesh.meshfleet.io/api-server"
 )
 
 // ErrNoReader says that the member has no reader account yet.
@@ -64,7 +65,10 @@ func EnsureReader(ctx context.Context, hub, member client.Client, r ReaderReques
 	if client.IgnoreNotFound(err) != nil {
 		return Reader{}, fmt.Errorf("read Secret %q: %w", r.SecretName, err)
 	}
-	if state, ok := current(secret, r.Server, now); err == nil && ok {
+	if err == nil && !r.isOurs(secret) {
+		return Reader{}, fmt.Errorf("hub Secret %q: %w", r.SecretName, apply.ErrConflict)
+	}
+	if state, ok := current(secret, r, now); err == nil && ok {
 		return state, nil
 	}
 	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(tokenLife.Seconds()))}}
@@ -84,7 +88,14 @@ func EnsureReader(ctx context.Context, hub, member client.Client, r ReaderReques
 	return state, write(ctx, hub, r, kubeconfig, state)
 }
 
-func current(s *corev1.Secret, server string, now time.Time) (Reader, bool) {
+// isOurs says whether the Secret was made for the member: its name alone could also be that of a user's own.
+func (r ReaderRequest) isOurs(s *corev1.Secret) bool {
+	return s.Labels[meshv1alpha1.LabelInstallation] == r.Member.Spec.Installation && s.Labels[meshv1alpha1.LabelMember] == r.Member.Spec.Cluster
+}
+
+// current says whether the credential in the Secret still does: peers reach the member by it, and it is in the first
+// half of its life.
+func current(s *corev1.Secret, r ReaderRequest, now time.Time) (Reader, bool) {
 	expires, err := time.Parse(time.RFC3339, s.Annotations[expiryAnnotation])
 	if err != nil {
 		return Reader{}, false
@@ -93,7 +104,12 @@ func current(s *corev1.Secret, server string, now time.Time) (Reader, bool) {
 	if err != nil {
 		return Reader{}, false
 	}
-	ok := len(s.Data[kubeconfigKey]) > 0 && s.Annotations[serverAnnotation] == server && now.Before(renew)
+	config, err := clientcmd.Load(s.Data[kubeconfigKey])
+	if err != nil {
+		return Reader{}, false
+	}
+	leads := config.Clusters[r.Member.Spec.Cluster]
+	ok := leads != nil && leads.Server == r.Server && bytes.Equal(leads.CertificateAuthorityData, r.CA) && now.Before(renew)
 	return Reader{Expires: expires, RenewAt: renew}, ok
 }
 
@@ -116,7 +132,6 @@ func write(ctx context.Context, hub client.Client, r ReaderRequest, kubeconfig [
 	maps.Copy(secret.Annotations, map[string]string{
 		expiryAnnotation: state.Expires.UTC().Format(time.RFC3339),
 		renewAnnotation:  state.RenewAt.UTC().Format(time.RFC3339),
-		serverAnnotation: r.Server,
 	})
 	// The Secret goes with the member.
 	secret.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(r.Member, meshv1alpha1.GroupVersion.WithKind("MeshMember"))}

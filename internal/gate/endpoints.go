@@ -39,6 +39,8 @@ type endpoint struct {
 // comparison is one look at the endpoints of both revisions.
 type comparison struct {
 	pods, formerPods int
+	// isFresh says that an istiod pod of the new revision has just started, and may still be reading peers.
+	isFresh bool
 	// known is the number of addresses by cluster: of the former revision, or of what all pods know if there is none.
 	known   map[string]int
 	missing map[endpoint]bool
@@ -56,7 +58,10 @@ func (m *Member) compareEndpoints(ctx context.Context) (comparison, error) {
 	if err != nil {
 		return comparison{}, err
 	}
-	return compare(former, answers), nil
+	c := compare(former, answers)
+	newest, err := m.newestIstiod(ctx, m.To)
+	c.isFresh = m.now.Sub(newest) <= grace
+	return c, err
 }
 
 // compare looks for each address that any pod of the former revision knows in every pod of the new one.
@@ -117,6 +122,9 @@ func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
 			total++
 		}
 	}
+	if total > 0 && c.isFresh {
+		return inconclusive("still missing %s: %s", count(total, "endpoint"), some(keys(lacking)))
+	}
 	if total > 0 {
 		return fail("missing %s: %s", count(total, "endpoint"), some(keys(lacking)))
 	}
@@ -135,7 +143,7 @@ func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
 	return pass("no address is missing in %s; addresses by cluster: %s", count(c.pods, "istiod pod"), shorten(strings.Join(seen, ", "), 200))
 }
 
-func keys(m map[string]int) []string {
+func keys[T any](m map[string]T) []string {
 	out := make([]string, 0, len(m))
 	for k := range m {
 		out = append(out, k)

@@ -22,6 +22,8 @@ const (
 	longPatience = 30 * time.Second
 	// atOnce bounds how many gates are asked at the same time.
 	atOnce = 4
+	// looks is how often something is asked about that may be on its way.
+	looks = 4
 	// messageSize bounds a message, which is kept in a status.
 	messageSize = 1024
 )
@@ -188,6 +190,21 @@ func shorten(text string, size int) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:size], "") + "…"
+}
+
+func isPass(a Answer) bool { return a.Verdict == meshv1alpha1.VerdictPass }
+
+// lookAgain asks a few times, until the answer is settled.
+func lookAgain(ctx context.Context, look func() (a Answer, isSettled bool, err error)) (Answer, error) {
+	for n := 1; ; n++ {
+		a, isSettled, err := look()
+		if err != nil || isSettled || n == looks {
+			return a, err
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return Answer{}, err
+		}
+	}
 }
 
 // pause waits for what may be on its way.

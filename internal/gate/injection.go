@@ -46,7 +46,7 @@ func injection(ctx context.Context, m *Member) (Answer, error) {
 	case err != nil:
 		// The new proxy is proved; what it is compared with is for people to read.
 		return pass("%s; cannot be compared with revision %s: %s", message, m.From, err), nil
-	case former == nil || former[0].refusal != "" || container(former[0].pod, proxyContainer) == nil:
+	case len(former) == 0 || former[0].refusal != "" || container(former[0].pod, proxyContainer) == nil:
 		return pass("%s; revision %s injects nothing to compare with", message, m.From), nil
 	}
 	return pass("%s; %s", message, difference(former[0].pod, pods[0].pod)), nil
@@ -170,7 +170,7 @@ func unfit(m *Member, i injected) string {
 	if rev := i.pod.Annotations[revisionAnnotation]; rev != m.To {
 		return fmt.Sprintf("the pod gets revision %q instead of %q", rev, m.To)
 	}
-	if found := release.FindStringSubmatch(proxy.Image); found != nil && found[1] != m.ToVersion {
+	if found := release.FindStringSubmatch(proxy.Image); len(found) == 2 && found[1] != m.ToVersion {
 		return fmt.Sprintf("image %s is not of release %s", proxy.Image, m.ToVersion)
 	}
 	return ""

@@ -71,6 +71,31 @@ func noIstiod(revision string) Answer {
 	return inconclusive("no istiod pod of revision %s is ready", revision)
 }
 
+// newestIstiod is when the last istiod pod of a revision got ready.
+func (m *Member) newestIstiod(ctx context.Context, revision string) (time.Time, error) {
+	pods, err := m.istiodPods(ctx, revision)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var newest time.Time
+	for i := range pods {
+		if since := readySince(&pods[i]); since.After(newest) {
+			newest = since
+		}
+	}
+	return newest, nil
+}
+
+// readySince is when a pod got ready, or stopped being so.
+func readySince(p *corev1.Pod) time.Time {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
+
 func isFinished(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }

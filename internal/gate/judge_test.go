@@ -45,19 +45,25 @@ func TestPeersSynced(t *testing.T) {
 		"every pod reads the peer": {`{"a":[{"id":"east","syncStatus":"synced"},{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}],
 			"b":[{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}]}`, meshv1alpha1.VerdictPass, "1 peer synced, says 2 istiod pods"},
 		"one pod does not know the peer": {`{"a":[{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}],"b":[{"id":"east"}]}`,
-			meshv1alpha1.VerdictFail, "b does not read west"},
+			meshv1alpha1.VerdictFail, "b: west is missing"},
 		"one pod is still reading": {`{"a":[{"id":"west","secretName":"` + ours + `","syncStatus":"syncing"}]}`,
-			meshv1alpha1.VerdictInconclusive, "a still reads west"},
+			meshv1alpha1.VerdictInconclusive, "a: west is syncing"},
 		"one pod has given up": {`{"a":[{"id":"west","secretName":"` + ours + `","syncStatus":"timeout"}]}`,
-			meshv1alpha1.VerdictFail, "a cannot read west: timeout"},
+			meshv1alpha1.VerdictFail, "a: west is timeout"},
 		"the peer is read with another's credential": {`{"a":[{"id":"west","secretName":"istio-system/mine","syncStatus":"synced"}]}`,
 			meshv1alpha1.VerdictFail, "istio-system/mine, which is not ours"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			checkAnswer(t, judgePeers(testMember(), decode[[]xds.RemoteCluster](t, test.answers)), test.want, test.words)
+			former := decode[[]xds.RemoteCluster](t, `{"old":[{"id":"west","secretName":"`+ours+`","syncStatus":"synced"}]}`)
+			got := judgePeers(testMember(), decode[[]xds.RemoteCluster](t, test.answers), former, now.Add(-time.Hour))
+			checkAnswer(t, got, test.want, test.words)
 		})
 	}
+	timeout := decode[[]xds.RemoteCluster](t, `{"a":[{"id":"west","secretName":"`+ours+`","syncStatus":"timeout"}]}`)
+	checkAnswer(t, judgePeers(testMember(), timeout, timeout, now.Add(-time.Hour)),
+		meshv1alpha1.VerdictInconclusive, "a: west is timeout, and revision 1-28-3 does not read it either")
+	checkAnswer(t, judgePeers(testMember(), timeout, nil, now.Add(-20*time.Second)), meshv1alpha1.VerdictInconclusive, "a: west is timeout")
 }
 
 func TestConfigAccepted(t *testing.T) {
@@ -131,6 +137,12 @@ func TestEndpointsComplete(t *testing.T) {
 			checkAnswer(t, judgeEndpoints(m, c, before), test.want, test.words)
 		})
 	}
+}
+
+func TestEndpointsWaitsForANewIstiod(t *testing.T) {
+	c := compare(decode[map[string]xds.Shards](t, `{"old":{"web.demo":{"west":["10.9.0.1"]}}}`), decode[map[string]xds.Shards](t, `{"new":{}}`))
+	c.isFresh = true
+	checkAnswer(t, judgeEndpoints(testMember(), c, c.missing), meshv1alpha1.VerdictInconclusive, "still missing 1 endpoint: web.demo in west (new)")
 }
 
 func TestEndpointsHoldsPodsAgainstEachOther(t *testing.T) {

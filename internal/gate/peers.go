@@ -4,45 +4,71 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/meshfleet/meshfleet/internal/discovery"
 	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
+const stateSynced = "synced"
+
 // peersSynced passes when every istiod pod reads every peer through our Secret and has filled its caches.
 func peersSynced(ctx context.Context, m *Member) (Answer, error) {
-	answers, err := askAll(ctx, m, m.To, xds.Clusters)
-	if err != nil {
-		return Answer{}, err
-	}
-	return judgePeers(m, answers), nil
+	return lookAgain(ctx, func() (Answer, bool, error) {
+		answers, err := askAll(ctx, m, m.To, xds.Clusters)
+		if err != nil {
+			return Answer{}, true, err
+		}
+		former := map[string][]xds.RemoteCluster{}
+		if m.From != "" {
+			if former, err = askAll(ctx, m, m.From, xds.Clusters); err != nil {
+				return Answer{}, true, err
+			}
+		}
+		newest, err := m.newestIstiod(ctx, m.To)
+		a := judgePeers(m, answers, former, newest)
+		return a, isPass(a) || len(answers) == 0, err
+	})
 }
 
-func judgePeers(m *Member, answers map[string][]xds.RemoteCluster) Answer {
+// judgePeers says Fail only of what the new revision alone cannot do: a peer that the former one does not read either
+// is in trouble itself, and an istiod that has just started has not given up for good.
+func judgePeers(m *Member, answers, former map[string][]xds.RemoteCluster, newestIstiod time.Time) Answer {
 	if len(answers) == 0 {
 		return noIstiod(m.To)
 	}
-	var bad, syncing []string
+	var bad, pending []string
 	for pod, clusters := range answers {
 		for _, peer := range m.Peers {
-			i := slices.IndexFunc(clusters, func(c xds.RemoteCluster) bool { return c.ID == peer })
+			state := m.peerState(clusters, peer)
 			switch {
-			case i < 0:
-				bad = append(bad, fmt.Sprintf("%s does not read %s", pod, peer))
-			case clusters[i].SecretName != m.Namespace+"/"+discovery.RemoteSecretName(peer):
-				bad = append(bad, fmt.Sprintf("%s reads %s through Secret %s, which is not ours", pod, peer, clusters[i].SecretName))
-			case clusters[i].SyncStatus == "syncing":
-				syncing = append(syncing, fmt.Sprintf("%s still reads %s", pod, peer))
-			case clusters[i].SyncStatus != "synced":
-				bad = append(bad, fmt.Sprintf("%s cannot read %s: %s", pod, peer, clusters[i].SyncStatus))
+			case state == stateSynced:
+			case state == "syncing", m.now.Sub(newestIstiod) <= grace:
+				pending = append(pending, fmt.Sprintf("%s: %s is %s", pod, peer, state))
+			case slices.ContainsFunc(keys(former), func(pod string) bool { return m.peerState(former[pod], peer) != stateSynced }):
+				pending = append(pending, fmt.Sprintf("%s: %s is %s, and revision %s does not read it either", pod, peer, state, m.From))
+			default:
+				bad = append(bad, fmt.Sprintf("%s: %s is %s", pod, peer, state))
 			}
 		}
 	}
 	switch {
 	case len(bad) > 0:
 		return fail("%s", some(bad))
-	case len(syncing) > 0:
-		return inconclusive("%s", some(syncing))
+	case len(pending) > 0:
+		return inconclusive("%s", some(pending))
 	}
 	return pass("%s synced, says %s", count(len(m.Peers), "peer"), count(len(answers), "istiod pod"))
+}
+
+// peerState is istiod's word for how far it reads a peer, or ours when it does not as it should.
+func (m *Member) peerState(clusters []xds.RemoteCluster, peer string) string {
+	i := slices.IndexFunc(clusters, func(c xds.RemoteCluster) bool { return c.ID == peer })
+	switch {
+	case i < 0:
+		return "missing"
+	case clusters[i].SecretName != m.Namespace+"/"+discovery.RemoteSecretName(peer):
+		return "read through Secret " + clusters[i].SecretName + ", which is not ours"
+	}
+	return clusters[i].SyncStatus
 }

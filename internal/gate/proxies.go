@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// looks is how often proxies are asked about while something may be on its way.
-	looks = 4
 	// pageSize bounds one list of objects of users.
 	pageSize = 500
 	// injectedLabel is on every pod that istiod has injected.
@@ -29,23 +27,19 @@ const (
 // proxiesSynced passes when every proxy that is connected has acknowledged all that was sent to it, and every pod with
 // a proxy of the revision is connected.
 func proxiesSynced(ctx context.Context, m *Member) (Answer, error) {
-	for look := 1; ; look++ {
+	return lookAgain(ctx, func() (Answer, bool, error) {
 		answers, err := askAll(ctx, m, m.To, xds.Proxies)
 		if err != nil {
-			return Answer{}, err
+			return Answer{}, true, err
 		}
 		pods, err := m.injectedPods(ctx)
 		if err != nil {
-			return Answer{}, err
+			return Answer{}, true, err
 		}
-		a := judgeProxies(m, answers, pods)
-		if a.isSettled || look == looks {
-			return a.Answer, nil
-		}
-		if err := pause(ctx, time.Second); err != nil {
-			return Answer{}, err
-		}
-	}
+		newest, err := m.newestIstiod(ctx, m.To)
+		a := judgeProxies(m, answers, pods, newest)
+		return a.Answer, a.isSettled, err
+	})
 }
 
 // injectedPod is what is kept of a pod with a proxy of the revision.
@@ -76,13 +70,8 @@ func (m *Member) injectedPods(ctx context.Context) ([]injectedPod, error) {
 }
 
 func inspect(p *corev1.Pod, now time.Time) injectedPod {
-	out := injectedPod{id: p.Name + "." + p.Namespace, ready: isReady(p), trouble: stuck(p, now, grace, injectedContainers(p))}
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			out.since = c.LastTransitionTime.Time
-		}
-	}
-	return out
+	return injectedPod{id: p.Name + "." + p.Namespace, ready: isReady(p), since: readySince(p),
+		trouble: stuck(p, now, grace, injectedContainers(p))}
 }
 
 // injectedContainers tells containers that istiod has added from those of the workload, which may have been in trouble
@@ -101,7 +90,8 @@ type proxiesAnswer struct {
 	isSettled bool
 }
 
-func judgeProxies(m *Member, answers map[string][]xds.Proxy, pods []injectedPod) proxiesAnswer {
+// judgeProxies allows proxies time to come back after an istiod pod has started: they wait longer after each attempt.
+func judgeProxies(m *Member, answers map[string][]xds.Proxy, pods []injectedPod, newestIstiod time.Time) proxiesAnswer {
 	if len(answers) == 0 {
 		return proxiesAnswer{noIstiod(m.To), true}
 	}
@@ -134,7 +124,7 @@ func judgeProxies(m *Member, answers map[string][]xds.Proxy, pods []injectedPod)
 		case p.trouble != "":
 			stuckPods = append(stuckPods, p.id+": "+p.trouble)
 		case synced[p.id] || isBehind:
-		case p.ready && m.now.Sub(p.since) > grace:
+		case p.ready && m.now.Sub(p.since) > grace && m.now.Sub(newestIstiod) > grace:
 			bad = append(bad, p.id+" is not connected to any istiod pod")
 		case p.ready:
 			pending = append(pending, p.id+" is not connected yet")

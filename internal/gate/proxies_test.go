@@ -47,13 +47,19 @@ func TestProxiesSynced(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := judgeProxies(testMember(), decode[[]xds.Proxy](t, test.answers), test.pods)
+			got := judgeProxies(testMember(), decode[[]xds.Proxy](t, test.answers), test.pods, now.Add(-time.Hour))
 			checkAnswer(t, got.Answer, test.want, test.words)
 			if got.isSettled != test.settled {
 				t.Errorf("settled: %v, want %v", got.isSettled, test.settled)
 			}
 		})
 	}
+}
+
+func TestProxiesComeBackToANewIstiod(t *testing.T) {
+	ready := []injectedPod{{id: "web-0.demo", ready: true, since: now.Add(-time.Hour)}}
+	got := judgeProxies(testMember(), decode[[]xds.Proxy](t, `{"a":[]}`), ready, now.Add(-20*time.Second))
+	checkAnswer(t, got.Answer, meshv1alpha1.VerdictInconclusive, "web-0.demo is not connected yet")
 }
 
 func TestInspect(t *testing.T) {

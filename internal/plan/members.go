@@ -20,19 +20,8 @@ type MembersPlan struct {
 	Desired []meshv1alpha1.MeshMember
 	// Remove are the names of MeshMembers of members that left.
 	Remove []string
-	// Held are changes of running control planes that are not carried out, by member. A control plane that serves is
-	// never changed in place.
-	Held []Held
 	// Revision and Version are what new members join at.
 	Revision, Version string
-}
-
-// Held is one change that is not carried out.
-type Held struct {
-	// Member is the member's name.
-	Member string
-	// Reason says what differs, for people.
-	Reason string
 }
 
 // Run is an upgrade under way, as far as work orders need it.
@@ -60,14 +49,11 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 		m := &inst.Spec.Members[i]
 		name := MemberName(inst.Name, m.Name)
 		wanted[name] = true
-		desired, held, err := member(inst, m, present[name], run, meshv1alpha1.Revision{Name: p.Revision, Version: p.Version})
+		desired, err := member(inst, m, present[name], run, meshv1alpha1.Revision{Name: p.Revision, Version: p.Version})
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
 		p.Desired = append(p.Desired, desired)
-		if held != "" {
-			p.Held = append(p.Held, Held{Member: m.Name, Reason: held})
-		}
 	}
 	for name := range present {
 		if !wanted[name] {
@@ -76,24 +62,21 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 	}
 	slices.Sort(p.Remove)
 	slices.SortFunc(p.Desired, func(a, b meshv1alpha1.MeshMember) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortFunc(p.Held, func(a, b Held) int { return cmp.Compare(a.Member, b.Member) })
 	return p, nil
 }
 
 func member(
 	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, joinAt meshv1alpha1.Revision,
-) (meshv1alpha1.MeshMember, string, error) {
+) (meshv1alpha1.MeshMember, error) {
 	values, err := mergedValues(inst, m)
 	if err != nil {
-		return meshv1alpha1.MeshMember{}, "", err
+		return meshv1alpha1.MeshMember{}, err
 	}
 	want := joinAt
 	want.Values = values
-	held := ""
-	if present != nil && hasServed(present) {
-		running := runningRevision(present)
-		held = difference(running, meshv1alpha1.Revision{Name: running.Name, Version: inst.Spec.Version, Values: values})
-		want = running
+	// A control plane that serves is never changed in place: an upgrade runs a new one beside it.
+	if present != nil && HasServed(present) {
+		want = runningRevision(present)
 	}
 	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
 		Name: MemberName(inst.Name, m.Name), Namespace: inst.Namespace, Labels: map[string]string{},
@@ -135,7 +118,7 @@ func member(
 			order(&out.Spec, present, run.Upgrade, values, stage)
 		}
 	}
-	return out, held, nil
+	return out, nil
 }
 
 // readerVersion is the newest release that reads a member: a peer's newer istiod cannot start to read it with the
@@ -171,10 +154,10 @@ func revisionNamed(m *meshv1alpha1.MeshMember, name string, otherwise meshv1alph
 	return otherwise
 }
 
-// hasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in
+// HasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in
 // place: nobody uses it. One that is down now may have served before; then istiod has handed out a root, which the
 // status keeps, and workloads that it has given identities wait for it as it was.
-func hasServed(m *meshv1alpha1.MeshMember) bool {
+func HasServed(m *meshv1alpha1.MeshMember) bool {
 	return len(m.Status.Trust.RootFingerprints) > 0 ||
 		slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
 }

@@ -44,7 +44,7 @@ func Target(
 	running := ""
 	for i := range members {
 		want, isMember := wanted[members[i].Spec.Cluster]
-		if !isMember || !hasServed(&members[i]) {
+		if !isMember || !HasServed(&members[i]) {
 			continue
 		}
 		if r := runningRevision(&members[i]); difference(r, want) != "" {

@@ -3,6 +3,7 @@ package status
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -12,7 +13,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/phase"
 )
 
-// maxMessage bounds a condition's message in characters, far below the API's limit, so that status stays small.
+// maxMessage bounds a condition's message in bytes, far below the API's limit, so that status stays small.
 const maxMessage = 1024
 
 // Outcome is how the phase behind one condition ended.
@@ -93,9 +94,12 @@ func Next(outcomes []Outcome) time.Duration {
 	return next
 }
 
+// shorten cuts a message between characters. JSON cannot carry half of one, so that what is read back would differ from
+// what was written, and every pass would write it again.
 func shorten(s string) string {
+	s = strings.ToValidUTF8(s, "?")
 	if len(s) <= maxMessage {
 		return s
 	}
-	return s[:maxMessage-3] + "..."
+	return strings.ToValidUTF8(s[:maxMessage-3], "") + "..."
 }

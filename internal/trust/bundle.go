@@ -116,6 +116,10 @@ func verify(chain, roots []*x509.Certificate, now time.Time) error {
 	if !signing.IsCA || !signing.BasicConstraintsValid {
 		return fmt.Errorf("certificate %q may not sign: the issuer must honour isCA", signing.Subject)
 	}
+	if slices.ContainsFunc(roots, signing.Equal) {
+		return fmt.Errorf("certificate %q is itself the root, so that every member would have another: use an issuer that "+
+			"signs with a root, such as cert-manager's CA issuer", signing.Subject)
+	}
 	rootPool, between := x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range roots {
 		rootPool.AddCert(c)

@@ -113,7 +113,7 @@ func (s *suite) staysReady(ctx context.Context, member string, period time.Durat
 }
 
 // nobody is an address in the lab's network that no cluster has.
-const nobody = "https://172.30.0.250:6443"
+const nobody = "https://172.30.0.254:6443"
 
 // serverOf returns the API server's URL in a kubeconfig.
 func serverOf(kubeconfig string) string {

@@ -40,8 +40,8 @@ func TestMesh(t *testing.T) {
 	t.Run("a new operator process makes no write calls", s.restartedOperator)
 	t.Run("broken kubeconfig", s.brokenKubeconfig)
 	t.Run("member cut off", s.cutOff)
-	if t.Run("member added under load", s.memberAdded) {
-		t.Run("member removed under load", s.memberRemoved)
+	if t.Run("member added under load", s.memberAdded) && t.Run("member removed under load", s.memberRemoved) {
+		t.Run("cluster with another root", s.foreignRoot)
 	}
 	t.Run("hub as a member", s.hubAsMember)
 	t.Run("installation deleted", s.deleted)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -13,9 +14,10 @@ import (
 
 // AuditEvent is what an API server's audit log says of one call.
 type AuditEvent struct {
-	Verb      string    `json:"verb"`
-	Time      time.Time `json:"requestReceivedTimestamp"`
-	ObjectRef struct {
+	Verb       string    `json:"verb"`
+	RequestURI string    `json:"requestURI"`
+	Time       time.Time `json:"requestReceivedTimestamp"`
+	ObjectRef  struct {
 		Resource    string `json:"resource"`
 		Subresource string `json:"subresource"`
 		Namespace   string `json:"namespace"`
@@ -38,8 +40,18 @@ func (a AuditEvent) String() string {
 	if ref.Subresource != "" {
 		resource += "/" + ref.Subresource
 	}
-	return fmt.Sprintf("%s %s %s %s/%s by %s (%d)", a.Time.Format(time.TimeOnly), a.Verb, resource, ref.Namespace,
+	verb := a.Verb
+	if a.IsDryRun() {
+		verb += " (dry run)"
+	}
+	return fmt.Sprintf("%s %s %s %s/%s by %s (%d)", a.Time.Format(time.TimeOnly), verb, resource, ref.Namespace,
 		ref.Name, a.User.Username, a.ResponseStatus.Code)
+}
+
+// IsDryRun tells whether the call asked what a write would do, without doing it.
+func (a AuditEvent) IsDryRun() bool {
+	u, err := url.ParseRequestURI(a.RequestURI)
+	return err == nil && u.Query().Has("dryRun")
 }
 
 var (

@@ -48,13 +48,18 @@ type Load struct {
 	id     string
 }
 
+// loadTimeout of one request. It must stay below the 10 s in which Envoy gives up connecting and tries another address:
+// a request to a gateway where nobody answers is a failure and must not pass as a slow success. It is not shorter, because
+// all clusters of a lab share one small machine, where everything may stand still for a few seconds.
+const loadTimeout = 8 * time.Second
+
 // StartLoad makes the client send requests at a steady rate until it is stopped.
 func (c Client) StartLoad(ctx context.Context, url string, perSecond int) (*Load, error) {
 	pod, err := c.pod(ctx)
 	if err != nil {
 		return nil, err
 	}
-	in := map[string]any{"url": url, "rps": perSecond, "timeout": "5s", "duration": "1h"}
+	in := map[string]any{"url": url, "rps": perSecond, "timeout": loadTimeout.String(), "duration": "1h"}
 	var out struct {
 		ID string `json:"id"`
 	}

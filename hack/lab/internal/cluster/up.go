@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +18,8 @@ import (
 	"github.com/meshfleet/meshfleet/hack/lab/internal/cluster/sysctl"
 )
 
-// bootLimit bounds one cluster's way to readiness, images included.
-const bootLimit = 5 * time.Minute
+// BootLimit is how long a cluster may take to be complete, images included. Ample on any machine that is not emulated.
+const BootLimit = 5 * time.Minute
 
 // Image is an archive with the reference that pods know it by.
 type Image struct{ Ref, Path string }
@@ -42,6 +43,8 @@ type UpRequest struct {
 	// Out is where kubeconfigs go.
 	Out       string
 	Materials Materials
+	// Timeout bounds the way of all clusters to readiness; BootLimit if it is zero.
+	Timeout time.Duration
 }
 
 // Up brings all requested clusters up, in parallel. Those that run are completed, not restarted. One that fails does not
@@ -62,7 +65,7 @@ func (e *Engine) Up(ctx context.Context, request UpRequest) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(request.Timeout, BootLimit))
 	defer cancel()
 	errs := make([]error, len(records))
 	var wait sync.WaitGroup

@@ -58,20 +58,26 @@ func (h hierarchy) create(name string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	if h.unified {
+		// This holds the root's controllers in place. When units come and go, systemd takes away from the root those that no
+		// unit needs any longer, which the kernel refuses while a group below passes them on. The kubelet does so too, but it
+		// starts seconds later, and never without them.
+		return delegate(dir)
+	}
 	return inheritCPUs(h.path, dir)
 }
 
 // required are the controllers without which the kubelet does not start.
 var required = []string{"cpu", "cpuset", "memory", "pids"}
 
-// delegate makes the controllers available below the root; systemd enables only two by itself.
-func delegate(root string) error {
-	controllers, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+// delegate makes the controllers of a group available below it. Below the root, systemd enables only some by itself.
+func delegate(dir string) error {
+	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
 		return err
 	}
 	for controller := range strings.FieldsSeq(string(controllers)) {
-		control := filepath.Join(root, "cgroup.subtree_control")
+		control := filepath.Join(dir, "cgroup.subtree_control")
 		err := os.WriteFile(control, []byte("+"+controller), 0o644)
 		if err != nil && slices.Contains(required, controller) {
 			return fmt.Errorf("enable controller %s: %w", controller, err)

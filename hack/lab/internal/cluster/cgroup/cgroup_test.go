@@ -40,6 +40,40 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// The kernel makes the files of a group; here they are ordinary ones, which keep the last write.
+func TestCreatePassesControllersOnTwice(t *testing.T) {
+	tests := map[string]struct{ controllers, want string }{
+		"version 2": {controllers: "cpuset\n", want: "+cpuset"},
+		"beside version 1, where there may be none": {controllers: "\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			groups := []string{root, filepath.Join(root, "lab-east")}
+			for _, group := range groups {
+				if err := os.MkdirAll(group, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(group, "cgroup.controllers"), []byte(tt.controllers), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := (hierarchy{path: root, unified: true}).create("lab-east"); err != nil {
+				t.Fatal(err)
+			}
+			for _, group := range groups {
+				got, err := os.ReadFile(filepath.Join(group, "cgroup.subtree_control"))
+				if err != nil && !os.IsNotExist(err) {
+					t.Fatal(err)
+				}
+				if string(got) != tt.want {
+					t.Errorf("%s passes on %q, want %q", group, got, tt.want)
+				}
+			}
+		})
+	}
+}
+
 func TestRemoveTreeGoesDepthFirst(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "lab-east")
 	if err := os.MkdirAll(filepath.Join(dir, "kubepods", "burstable", "pod"), 0o755); err != nil {

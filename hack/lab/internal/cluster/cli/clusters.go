@@ -50,6 +50,7 @@ func newUp() *cobra.Command {
 	flags.StringSliceVar(&request.CertManagerOn, "cert-manager-on", nil, "those of the clusters that get cert-manager")
 	flags.StringSliceVar(&selected.istio, "istio", []string{defaultIstio}, "Istio versions whose images are loaded")
 	flags.StringVar(&request.Out, "out", "", "directory for kubeconfigs and links to audit logs (default bin/lab of the repository)")
+	flags.DurationVar(&request.Timeout, "timeout", cluster.BootLimit, "how long clusters may take to be complete, without what is built")
 	_ = cmd.MarkFlagRequired("clusters")
 	return cmd
 }

@@ -1,0 +1,73 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/phase"
+)
+
+func TestFailed(t *testing.T) {
+	forbidden := apierrors.NewForbidden(corev1.Resource("secrets"), "cacerts", nil)
+	cases := map[string]struct {
+		err        error
+		wantKind   phase.Kind
+		wantReason string
+	}{
+		"an object of somebody else needs a person": {apply.ErrConflict, phase.Stalled, meshv1alpha1.ReasonObjectConflict},
+		"a version without charts needs a person":   {charts.ErrNoChart, phase.Stalled, meshv1alpha1.ReasonVersionUnsupported},
+		"a namespace that goes away is waited for":  {apply.ErrTerminating, phase.Wait, meshv1alpha1.ReasonProgressing},
+		"a missing permission is tried again":       {forbidden, phase.Retry, meshv1alpha1.ReasonPermissionDenied},
+		"anything else is tried again":              {context.DeadlineExceeded, phase.Retry, meshv1alpha1.ReasonRetrying},
+		"a conflict among other failures":           {errors.Join(errors.New("another"), fmt.Errorf("apply x: %w", apply.ErrConflict)), phase.Stalled, meshv1alpha1.ReasonObjectConflict},
+		"a missing permission among other failures": {errors.Join(errors.New("another"), fmt.Errorf("apply x: %w", forbidden)), phase.Retry, meshv1alpha1.ReasonPermissionDenied},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := failed(c.err)
+			if got.Kind != c.wantKind || got.Reason != c.wantReason {
+				t.Errorf("kind %v, reason %q, want %v and %q", got.Kind, got.Reason, c.wantKind, c.wantReason)
+			}
+			if got.Kind != phase.Wait && !errors.Is(got.Err, c.err) {
+				t.Errorf("the result lost the error: %v", got.Err)
+			}
+			if got.Text() == "" {
+				t.Error("people are told nothing")
+			}
+			// No watch tells of what happens in a member.
+			if got.Kind != phase.Retry && got.After == 0 {
+				t.Error("nothing ends it")
+			}
+		})
+	}
+}
+
+func TestStalledOr(t *testing.T) {
+	cause := errors.New("the cause")
+	if got := stalledOr(fmt.Errorf("found %w", cause), cause, "Reason"); got.Kind != phase.Stalled || got.Reason != "Reason" {
+		t.Errorf("the cause gives %+v", got)
+	}
+	if got := stalledOr(errors.New("another"), cause, "Reason"); got.Kind != phase.Retry {
+		t.Errorf("another error gives %+v", got)
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	conflict := apierrors.NewConflict(corev1.Resource("secrets"), "s", errors.New("changed"))
+	gone := apierrors.NewNotFound(corev1.Resource("secrets"), "s")
+	broken := errors.New("broken")
+	if quiet(conflict) != nil || !errors.Is(quiet(broken), broken) || !apierrors.IsNotFound(quiet(gone)) {
+		t.Error("quiet drops more or less than conflicts")
+	}
+	if ignoreGone(conflict) != nil || ignoreGone(gone) != nil || !errors.Is(ignoreGone(broken), broken) {
+		t.Error("ignoreGone drops more or less than conflicts and what is not found")
+	}
+}

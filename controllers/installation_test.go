@@ -1,0 +1,282 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/status"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+// says gives a member conditions, written as `<type>=<status> <reason>`.
+func says(lines ...string) memberOption {
+	return func(m *meshv1alpha1.MeshMember) {
+		for _, l := range lines {
+			var kind, is, reason string
+			if _, err := fmt.Sscanf(strings.ReplaceAll(l, "=", " "), "%s %s %s", &kind, &is, &reason); err != nil {
+				panic("a test's condition: " + err.Error())
+			}
+			meta.SetStatusCondition(&m.Status.Conditions, metav1.Condition{
+				Type: kind, Status: metav1.ConditionStatus(is), Reason: reason, Message: "so it is", ObservedGeneration: m.Generation,
+			})
+		}
+	}
+}
+
+func ready() memberOption {
+	return says("TrustRootReady=True Ready", "ControlPlanesReady=True Ready", "GatewaysReady=True Ready", "DiscoveryReady=True Ready",
+		"Available=True Ready", "Reachable=True Connected", "Ready=True Ready")
+}
+
+func stale() memberOption {
+	return func(m *meshv1alpha1.MeshMember) { m.Generation++ }
+}
+
+func deleting() memberOption {
+	return func(m *meshv1alpha1.MeshMember) { m.DeletionTimestamp = &metav1.Time{Time: now} }
+}
+
+func root(fingerprints ...string) memberOption {
+	return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.RootFingerprints = fingerprints }
+}
+
+func fleetOf(members ...*meshv1alpha1.MeshMember) []meshv1alpha1.MeshMember {
+	var out []meshv1alpha1.MeshMember
+	for _, m := range members {
+		out = append(out, *m)
+	}
+	return out
+}
+
+func TestAggregateOne(t *testing.T) {
+	east, west := testutil.Member("east", ready()), testutil.Member("west", ready())
+	cases := map[string]struct {
+		members     []meshv1alpha1.MeshMember
+		wantKind    phase.Kind
+		wantMessage string
+	}{
+		"all are ready":                {fleetOf(east, west), phase.Done, "2 of 2 members"},
+		"one is not planned yet":       {fleetOf(east), phase.Wait, "1 of 2 members are planned"},
+		"one that is deleted is none":  {fleetOf(east, testutil.Member("west", ready(), deleting())), phase.Wait, "1 of 2 members are planned"},
+		"one was not observed yet":     {fleetOf(east, testutil.Member("west")), phase.Wait, "1 of 2 members not ready (west); west: not observed yet"},
+		"one has a newer work order":   {fleetOf(east, testutil.Member("west", ready(), stale())), phase.Wait, "1 of 2 members not ready (west); west: not observed yet"},
+		"one waits":                    {fleetOf(east, testutil.Member("west", ready(), says("GatewaysReady=False WaitingForAddress", "Ready=Unknown WaitingForAddress"))), phase.Wait, "1 of 2 members not ready (west); west: WaitingForAddress: so it is"},
+		"one fails":                    {fleetOf(east, testutil.Member("west", ready(), says("GatewaysReady=False DeadlineExceeded", "Ready=False DeadlineExceeded"))), phase.Retry, "1 of 2 members not ready (west); west: DeadlineExceeded: so it is"},
+		"one is down":                  {fleetOf(east, testutil.Member("west", ready(), says("GatewaysReady=Unknown ConnectionDown", "Ready=Unknown ConnectionDown"))), phase.Wait, "1 of 2 members not ready (west); west: ConnectionDown: so it is"},
+		"the worst is told of several": {fleetOf(testutil.Member("east", says("GatewaysReady=False ObjectConflict", "Ready=False ObjectConflict", "Stalled=True ObjectConflict")), testutil.Member("west")), phase.Stalled, "2 of 2 members not ready (east, west); east: ObjectConflict: so it is"},
+	}
+	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := aggregateOne(inst, c.members, meshv1alpha1.ConditionGatewaysReady)
+			if got.Kind != c.wantKind {
+				t.Errorf("kind is %v, want %v", kinds[got.Kind], kinds[c.wantKind])
+			}
+			if diff := cmp.Diff(c.wantMessage, got.Text()); diff != "" {
+				t.Errorf("message (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAvailability(t *testing.T) {
+	starting := testutil.Member("west", reached(0), says("Available=False WaitingForIstiod"))
+	cases := map[string]struct {
+		members []meshv1alpha1.MeshMember
+		want    phase.Kind
+	}{
+		"nobody serves yet":                          {fleetOf(starting), phase.Wait},
+		"all serve":                                  {fleetOf(testutil.Member("east", ready())), phase.Done},
+		"one that joins takes nothing away":          {fleetOf(testutil.Member("east", ready()), testutil.Member("west")), phase.Done},
+		"one whose istiod starts for the first time": {fleetOf(testutil.Member("east", ready()), starting), phase.Done},
+		"a new work order takes nothing away":        {fleetOf(testutil.Member("east", ready(), stale())), phase.Done},
+		"one that served is down":                    {fleetOf(testutil.Member("east", ready()), testutil.Member("west", reached(0), root("a"), says("Available=Unknown ConnectionDown"))), phase.Wait},
+		"one that served is removed":                 {fleetOf(testutil.Member("east", ready()), testutil.Member("west", reached(0), root("a"), deleting())), phase.Done},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := availability(c.members); got.Kind != c.want {
+				t.Errorf("kind is %v (%s), want %v", kinds[got.Kind], got.Text(), kinds[c.want])
+			}
+		})
+	}
+}
+
+func TestAggregateGivesEachConditionOnce(t *testing.T) {
+	inst := testutil.Installation(testutil.With("east"))
+	var got []string
+	for _, o := range aggregate(inst, fleetOf(testutil.Member("east", ready()))) {
+		got = append(got, o.Type+" "+kinds[o.Result.Kind])
+	}
+	want := []string{"TrustRootReady done", "ControlPlanesReady done", "GatewaysReady done", "DiscoveryReady done", " done", "Available done"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+}
+
+func TestSummarise(t *testing.T) {
+	serving := func(v string) func(*meshv1alpha1.MeshInstallation) {
+		return func(inst *meshv1alpha1.MeshInstallation) {
+			inst.Status.EffectiveVersion, inst.Status.Revision = v, strings.ReplaceAll(v, ".", "-")
+		}
+	}
+	down := testutil.Member("west", says("Reachable=Unknown ConnectionDown", "Ready=Unknown ConnectionDown"), root("b"))
+	cases := map[string]struct {
+		status  func(*meshv1alpha1.MeshInstallation)
+		members []meshv1alpha1.MeshMember
+		want    meshv1alpha1.MeshInstallationStatus
+	}{
+		"no member yet": {want: meshv1alpha1.MeshInstallationStatus{Members: meshv1alpha1.MemberCounts{Total: 2}}},
+		"one is ready, one is down": {members: fleetOf(testutil.Member("east", ready(), reached(1), root("b", "a")), down),
+			want: meshv1alpha1.MeshInstallationStatus{
+				EffectiveVersion: "1.29.1", Revision: "1-29-1", Members: meshv1alpha1.MemberCounts{Total: 2, Ready: 1, Unreachable: 1},
+				Trust: meshv1alpha1.TrustStatus{RootFingerprints: []string{"a", "b"}},
+			}},
+		"an istiod that does not serve fixes no version": {members: fleetOf(testutil.Member("east", reached(0))),
+			want: meshv1alpha1.MeshInstallationStatus{Members: meshv1alpha1.MemberCounts{Total: 2}}},
+		"the version that is fixed stays": {status: serving("1.28.3"), members: fleetOf(testutil.Member("east", reached(1))),
+			want: meshv1alpha1.MeshInstallationStatus{EffectiveVersion: "1.28.3", Revision: "1-28-3", Members: meshv1alpha1.MemberCounts{Total: 2}}},
+		"readiness for a former work order does not count": {members: fleetOf(testutil.Member("east", ready(), stale())),
+			want: meshv1alpha1.MeshInstallationStatus{Members: meshv1alpha1.MemberCounts{Total: 2}}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
+			if c.status != nil {
+				c.status(inst)
+			}
+			summarise(inst, c.members)
+			if diff := cmp.Diff(c.want, inst.Status); diff != "" {
+				t.Errorf("status (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestList(t *testing.T) {
+	cases := map[string]struct {
+		names []string
+		want  string
+	}{
+		"none":         {nil, ""},
+		"sorted":       {[]string{"b", "a"}, "a, b"},
+		"not too many": {[]string{"g", "f", "e", "d", "c", "b", "a"}, "a, b, c, d, e and 2 more"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := list(c.names, len(c.names)); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func scheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{meshv1alpha1.AddToScheme, corev1.AddToScheme} {
+		if err := add(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func TestMembersComeInOneOrder(t *testing.T) {
+	store := fake.NewClientBuilder().WithScheme(scheme(t)).WithObjects(
+		testutil.Member("a"), testutil.Member("b"), testutil.Member("c"),
+		testutil.Member("other", func(m *meshv1alpha1.MeshMember) { m.Labels[meshv1alpha1.LabelInstallation] = "other" })).Build()
+	r := &MeshInstallationReconciler{Client: interceptor.NewClient(store, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			err := c.List(ctx, list, opts...)
+			slices.Reverse(list.(*meshv1alpha1.MeshMemberList).Items)
+			return err
+		},
+	})}
+	members, err := r.members(t.Context(), testutil.Installation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range members {
+		got = append(got, members[i].Spec.Cluster)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "c"}, got); diff != "" {
+		t.Errorf("members (-want +got):\n%s", diff)
+	}
+}
+
+func TestFinishWritesTheStatusOnlyWhenItChanges(t *testing.T) {
+	inst := testutil.Installation(testutil.With("east"))
+	writes := 0
+	store := fake.NewClientBuilder().WithScheme(scheme(t)).WithObjects(inst).WithStatusSubresource(inst).Build()
+	recorder := events.NewFakeRecorder(10)
+	r := &MeshInstallationReconciler{Events: recorder, Now: func() time.Time { return now }, Client: interceptor.NewClient(store, interceptor.Funcs{
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			writes++
+			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+		},
+	})}
+	for pass := range 3 {
+		have := &meshv1alpha1.MeshInstallation{}
+		if err := store.Get(t.Context(), client.ObjectKeyFromObject(inst), have); err != nil {
+			t.Fatal(err)
+		}
+		r.Now = func() time.Time { return now.Add(time.Duration(pass) * time.Hour) }
+		if _, err := r.finish(t.Context(), have.DeepCopy(), have, []status.Outcome{{Type: "A", Result: phase.Complete("Ready", "it holds")}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if writes != 1 || len(recorder.Events) != 1 {
+		t.Errorf("%d writes and %d events in three passes, want one of each", writes, len(recorder.Events))
+	}
+}
+
+func TestFinishSaysWhenToComeBack(t *testing.T) {
+	broken := errors.New("broken")
+	conflict := apierrors.NewConflict(corev1.Resource("secrets"), "s", errors.New("changed"))
+	memberFails := phase.Retrying(meshv1alpha1.ReasonWaitingForMembers, broken)
+	memberFails.Message = "east: broken"
+	cases := map[string]struct {
+		result    phase.Result
+		wantAfter time.Duration
+		wantErr   error
+	}{
+		"done":                                    {result: phase.Complete("Ready", "")},
+		"waiting for a while":                     {result: phase.Waiting("Progressing", "", time.Minute), wantAfter: time.Minute},
+		"its own failure is retried":              {result: phase.Retrying("Retrying", broken), wantErr: broken},
+		"a member's failure is the member's":      {result: memberFails},
+		"a conflict is tried again without noise": {result: phase.Retrying("Retrying", conflict), wantAfter: shortWait},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			inst := testutil.Installation(testutil.With("east"))
+			r := &MeshInstallationReconciler{
+				Client: fake.NewClientBuilder().WithScheme(scheme(t)).WithObjects(inst).WithStatusSubresource(inst).Build(),
+				Events: events.NewFakeRecorder(10), Now: func() time.Time { return now },
+			}
+			got, err := r.finish(t.Context(), inst.DeepCopy(), inst, []status.Outcome{{Result: c.result}})
+			if !errors.Is(err, c.wantErr) || got.RequeueAfter != c.wantAfter {
+				t.Errorf("requeue after %v, error %v, want %v and %v", got.RequeueAfter, err, c.wantAfter, c.wantErr)
+			}
+		})
+	}
+}

@@ -1,0 +1,237 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/status"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+	"github.com/meshfleet/meshfleet/internal/xds"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+type memberOption = func(*meshv1alpha1.MeshMember)
+
+// reached is a member whose cluster is known and that runs a revision with so many replicas.
+func reached(replicas int32) memberOption {
+	return func(m *meshv1alpha1.MeshMember) {
+		m.Status.ClusterUID = "cluster-uid"
+		m.Status.Revisions = []meshv1alpha1.RevisionStatus{{Name: testutil.Revision, Version: testutil.Version, ReadyReplicas: replicas}}
+	}
+}
+
+func TestConclude(t *testing.T) {
+	steps := []step{
+		{name: "connect", condition: meshv1alpha1.ConditionReachable, gate: true},
+		{name: "claim", gate: true},
+		{name: "trust", condition: meshv1alpha1.ConditionTrustRootReady, gate: true},
+		{name: "serve", condition: meshv1alpha1.ConditionControlPlanesReady, gate: true},
+		{name: "rootInForce", condition: meshv1alpha1.ConditionTrustRootReady, gate: true},
+		{name: "gateway", condition: meshv1alpha1.ConditionGatewaysReady},
+	}
+	ok := phase.Complete(meshv1alpha1.ReasonReady, "ok")
+	waits := phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, "istiod starts", time.Second)
+	unreached := phase.Retrying(meshv1alpha1.ReasonConnectionDown, errors.New("no route"))
+	refused := phase.Retrying(meshv1alpha1.ReasonUnauthorized, errors.New("expired"))
+	conflict := phase.Stall(meshv1alpha1.ReasonClusterClaimed, errors.New("another's"))
+	const known, unknown = "", " (unknown)"
+	cases := map[string]struct {
+		member  *meshv1alpha1.MeshMember
+		results []phase.Result
+		want    []string
+	}{
+		"every phase is done": {testutil.Member("east", reached(1)), []phase.Result{ok, ok, ok, ok, ok, ok}, []string{
+			"Reachable: done Ready", ": done Ready", "TrustRootReady: done Ready", "ControlPlanesReady: done Ready",
+			"GatewaysReady: done Ready", "Available: done Ready"}},
+		"a root is not in force before istiod hands it out": {testutil.Member("east", reached(0)), []phase.Result{ok, ok, ok, waits}, []string{
+			"Reachable: done Ready", ": done Ready", "TrustRootReady: wait WaitingForIstiod", "ControlPlanesReady: wait WaitingForIstiod",
+			"GatewaysReady: wait WaitingForIstiod", "Available: wait WaitingForIstiod"}},
+		"what is not done itself says why": {testutil.Member("east", reached(0)), []phase.Result{ok, ok, conflict}, []string{
+			"Reachable: done Ready", ": done Ready", "TrustRootReady: stalled ClusterClaimed", "ControlPlanesReady: wait ClusterClaimed",
+			"GatewaysReady: wait ClusterClaimed", "Available: wait WaitingForIstiod"}},
+		"the last phase of a condition decides it": {testutil.Member("east", reached(1)), []phase.Result{ok, ok, ok, ok, waits}, []string{
+			"Reachable: done Ready", ": done Ready", "TrustRootReady: wait WaitingForIstiod", "ControlPlanesReady: done Ready",
+			"GatewaysReady: wait WaitingForIstiod", "Available: done Ready"}},
+		"nothing is known of a member that does not answer": {testutil.Member("east", reached(1)), []phase.Result{unreached}, []string{
+			"Reachable: retry ConnectionDown" + unknown, "TrustRootReady: wait ConnectionDown" + unknown,
+			"ControlPlanesReady: wait ConnectionDown" + unknown, "GatewaysReady: wait ConnectionDown" + unknown, "Available: wait ConnectionDown" + unknown}},
+		"a credential that is refused is known": {testutil.Member("east"), []phase.Result{refused}, []string{
+			"Reachable: retry Unauthorized" + known, "TrustRootReady: wait Unauthorized" + unknown,
+			"ControlPlanesReady: wait Unauthorized" + unknown, "GatewaysReady: wait Unauthorized" + unknown, "Available: wait Unauthorized" + unknown}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, o := range conclude(&scope{member: c.member, now: now}, steps, c.results) {
+				line := fmt.Sprintf("%s: %s %s", o.Type, kinds[o.Result.Kind], o.Result.Reason)
+				if o.Unknown {
+					line += unknown
+				}
+				got = append(got, line)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("outcomes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+var kinds = map[phase.Kind]string{phase.Done: "done", phase.Wait: "wait", phase.Retry: "retry", phase.Stalled: "stalled"}
+
+func TestStateOf(t *testing.T) {
+	outcome := func(k phase.Kind) status.Outcome { return status.Outcome{Result: phase.Result{Kind: k}} }
+	down := outcome(phase.Retry)
+	down.Unknown = true
+	cases := map[string]struct {
+		outcomes []status.Outcome
+		want     string
+	}{
+		"all done":    {[]status.Outcome{outcome(phase.Done)}, metrics.StateReady},
+		"waiting":     {[]status.Outcome{outcome(phase.Done), outcome(phase.Wait)}, metrics.StateProgressing},
+		"failing":     {[]status.Outcome{outcome(phase.Wait), outcome(phase.Retry)}, metrics.StateFailing},
+		"stalled":     {[]status.Outcome{outcome(phase.Stalled), outcome(phase.Retry)}, metrics.StateStalled},
+		"unreachable": {[]status.Outcome{down, outcome(phase.Wait)}, metrics.StateUnreachable},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := stateOf(c.outcomes); got != c.want {
+				t.Errorf("state is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestReconnecting(t *testing.T) {
+	outcome := func(reason string) []status.Outcome {
+		return []status.Outcome{{Result: phase.Waiting(reason, "", 0)}}
+	}
+	current := func(m *meshv1alpha1.MeshMember) { m.Status.ObservedGeneration = m.Generation }
+	cases := map[string]struct {
+		member *meshv1alpha1.MeshMember
+		reason string
+		want   bool
+	}{
+		"a member that was reached keeps its status": {testutil.Member("east", reached(1), current), meshv1alpha1.ReasonConnecting, true},
+		"a new member says that it connects":         {testutil.Member("east"), meshv1alpha1.ReasonConnecting, false},
+		"a new work order is answered":               {testutil.Member("east", reached(1)), meshv1alpha1.ReasonConnecting, false},
+		"a member that is down says so":              {testutil.Member("east", reached(1), current), meshv1alpha1.ReasonConnectionDown, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := reconnecting(c.member, outcome(c.reason)); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestPeerState(t *testing.T) {
+	const secret = "istio-system/istio-remote-secret-west"
+	clusters := []xds.RemoteCluster{
+		{ID: "east", SyncStatus: "synced"},
+		{ID: "west", SecretName: secret, SyncStatus: "synced"},
+		{ID: "north", SecretName: "istio-system/istio-remote-secret-north", SyncStatus: "timeout"},
+		{ID: "south", SecretName: "istio-system/made-by-hand", SyncStatus: "synced"},
+	}
+	cases := map[string]struct{ peer, want string }{
+		"a peer that is synced":              {"west", synced},
+		"istiod's own word otherwise":        {"north", "timeout"},
+		"a peer that istiod does not list":   {"nowhere", absent},
+		"a peer that is read in another way": {"south", foreign},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := peerState(clusters, c.peer, "istio-system/istio-remote-secret-"+c.peer); got != c.want {
+				t.Errorf("state is %q, want %q", got, c.want)
+			}
+		})
+	}
+	if got := peerState(nil, "west", secret); got != absent {
+		t.Errorf("without an answer the state is %q, want %q", got, absent)
+	}
+}
+
+func TestAllSynced(t *testing.T) {
+	peer := func(state string) meshv1alpha1.PeerStatus { return meshv1alpha1.PeerStatus{Name: state, State: state} }
+	if !allSynced(nil) || !allSynced([]meshv1alpha1.PeerStatus{peer(synced)}) {
+		t.Error("synced peers are taken for others")
+	}
+	if allSynced([]meshv1alpha1.PeerStatus{peer(synced), peer("timeout")}) {
+		t.Error("a peer that is not synced is passed over")
+	}
+}
+
+func TestVerificationInputs(t *testing.T) {
+	pods := []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{UID: "a"}}, {ObjectMeta: metav1.ObjectMeta{UID: "b"}}}
+	secrets := []metav1.PartialObjectMetadata{
+		{ObjectMeta: metav1.ObjectMeta{Name: "x", ResourceVersion: "1"}}, {ObjectMeta: metav1.ObjectMeta{Name: "y", ResourceVersion: "1"}},
+	}
+	s := &scope{member: testutil.Member("east"), now: now}
+	sum := verificationInputs(s, pods, secrets)
+	slices.Reverse(pods)
+	slices.Reverse(secrets)
+	if verificationInputs(s, pods, secrets) != sum {
+		t.Error("the order of the inputs changes the proof")
+	}
+	if verificationInputs(s, pods[:1], secrets) == sum {
+		t.Error("a pod that is gone keeps the proof")
+	}
+	secrets[0].ResourceVersion = "2"
+	if verificationInputs(s, pods, secrets) == sum {
+		t.Error("a Secret that changed keeps the proof")
+	}
+	secrets[0].ResourceVersion = "1"
+	s.member.Spec.Peers = []meshv1alpha1.Peer{{Name: "west"}}
+	if verificationInputs(s, pods, secrets) == sum {
+		t.Error("a peer that is new keeps the proof")
+	}
+}
+
+func TestReportPeers(t *testing.T) {
+	r := &MeshMemberReconciler{}
+	cases := map[string]struct {
+		peers      []meshv1alpha1.PeerStatus
+		since      time.Duration
+		wantKind   phase.Kind
+		wantSynced string
+	}{
+		"no peers":                   {wantSynced: "0/0"},
+		"all are synced":             {peers: []meshv1alpha1.PeerStatus{{Name: "west", State: synced}}, wantSynced: "1/1"},
+		"one is behind":              {peers: []meshv1alpha1.PeerStatus{{Name: "north", State: "syncing"}, {Name: "west", State: synced}}, wantKind: phase.Wait, wantSynced: "1/2"},
+		"one is behind for too long": {peers: []meshv1alpha1.PeerStatus{{Name: "west", State: absent}}, since: peersDeadline, wantKind: phase.Retry, wantSynced: "0/1"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := &scope{member: testutil.Member("east"), key: types.NamespacedName{Name: "east"}, now: now}
+			t.Cleanup(func() { metrics.Forget(s.key) })
+			got := r.reportPeers(s, &verification{at: now, peers: c.peers, since: now.Add(-c.since)})
+			if got.Kind != c.wantKind || s.member.Status.Discovery.Synced != c.wantSynced {
+				t.Errorf("kind %v, synced %q, want %v and %q", got.Kind, s.member.Status.Discovery.Synced, c.wantKind, c.wantSynced)
+			}
+			if got.Kind != phase.Retry && got.After == 0 {
+				t.Error("istiod is never asked again")
+			}
+		})
+	}
+}
+
+func TestRemovalRank(t *testing.T) {
+	components := []string{"claim", "trust", "base", "istiod-1-29-1", "istiod-1-28-3", "tags", "remote-secrets", "gateway"}
+	slices.SortStableFunc(components, func(a, b string) int { return removalRank(a) - removalRank(b) })
+	want := []string{"gateway", "remote-secrets", "tags", "istiod-1-29-1", "istiod-1-28-3", "base", "trust", "claim"}
+	if diff := cmp.Diff(want, components); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,76 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+)
+
+var (
+	east = types.NamespacedName{Namespace: "meshfleet-system", Name: "shop-east"}
+	west = types.NamespacedName{Namespace: "meshfleet-system", Name: "shop-west"}
+	at   = time.Unix(1767225600, 0)
+)
+
+// series are the values of a member's series, by metric and what else tells them apart.
+func series(t *testing.T, member types.NamespacedName) map[string]float64 {
+	t.Helper()
+	families, err := ctrlmetrics.Registry.(prometheus.Gatherer).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			mine, rest := false, []string{strings.TrimPrefix(f.GetName(), "meshfleet_")}
+			for _, l := range m.GetLabel() {
+				switch l.GetName() {
+				case "member":
+					mine = l.GetValue() == member.Name
+				case "state", "component":
+					rest = append(rest, l.GetValue())
+				}
+			}
+			if mine {
+				out[strings.Join(rest, " ")] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	return out
+}
+
+func record(member types.NamespacedName) {
+	SetMemberState(member, StateProgressing)
+	SetMemberState(member, StateReady)
+	SetCertificateExpiry(member, at)
+	SetTokenExpiry(member, at)
+	SetDiscoveryVerified(member, at)
+	AddWrites(member, "gateway", 2)
+	AddWrites(member, "gateway", 1)
+}
+
+func TestSeriesOfAMember(t *testing.T) {
+	record(east)
+	record(west)
+	t.Cleanup(func() { Forget(west) })
+	want := map[string]float64{
+		"member_state ready": 1, "member_state progressing": 0, "member_state failing": 0, "member_state stalled": 0, "member_state unreachable": 0,
+		"certificate_expiry_timestamp_seconds": 1767225600, "discovery_token_expiry_timestamp_seconds": 1767225600,
+		"discovery_verified_timestamp_seconds": 1767225600, "member_writes_total gateway": 3,
+	}
+	if diff := cmp.Diff(want, series(t, east)); diff != "" {
+		t.Errorf("series of east (-want +got):\n%s", diff)
+	}
+	Forget(east)
+	if left := series(t, east); len(left) > 0 {
+		t.Errorf("a member that is gone has series left: %v", left)
+	}
+	if diff := cmp.Diff(want, series(t, west)); diff != "" {
+		t.Errorf("forgetting east touched west (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,103 @@
+package status
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+// recorded are the events that were written.
+func recorded(r *events.FakeRecorder) []string {
+	var out []string
+	for {
+		select {
+		case e := <-r.Events:
+			out = append(out, e)
+		default:
+			return out
+		}
+	}
+}
+
+func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
+}
+
+func TestEventsAreTransitions(t *testing.T) {
+	ready := condition("Ready", metav1.ConditionTrue, "Ready", "all holds")
+	working := condition("Ready", metav1.ConditionUnknown, "Progressing", "istiod starts")
+	failed := condition("Ready", metav1.ConditionFalse, "Retrying", "refused")
+	reachable := condition("Reachable", metav1.ConditionTrue, "Connected", "it answers")
+	down := condition("Reachable", metav1.ConditionFalse, "ConnectionDown", "no route")
+	stalled := condition("Stalled", metav1.ConditionTrue, "InvalidValues", "no such value")
+	claimed := condition("Stalled", metav1.ConditionTrue, "ClusterClaimed", "another's")
+	type states = []metav1.Condition
+	cases := map[string]struct {
+		before, after states
+		want          []string
+	}{
+		"nothing changes":                     {states{ready, reachable, stalled}, states{ready, reachable, stalled}, nil},
+		"becomes ready at first":              {nil, states{ready}, []string{"Normal BecameReady Became Ready: all holds"}},
+		"becomes ready":                       {states{working}, states{ready}, []string{"Normal BecameReady Became Ready: all holds"}},
+		"is not ready at first":               {nil, states{working}, nil},
+		"is ready no longer":                  {states{ready}, states{failed}, []string{"Warning Retrying Was Ready no longer: refused"}},
+		"a failure that persists":             {states{failed}, states{failed}, nil},
+		"a failure that is worked on":         {states{failed}, states{working}, nil},
+		"another reason for not being ready":  {states{failed}, states{condition("Ready", metav1.ConditionFalse, "Other", "other")}, nil},
+		"reached":                             {nil, states{reachable}, []string{"Normal BecameReachable Became Reachable: it answers"}},
+		"reached no longer":                   {states{reachable}, states{down}, []string{"Warning ConnectionDown Was Reachable no longer: no route"}},
+		"stalls":                              {nil, states{stalled}, []string{"Warning InvalidValues Stalled: no such value"}},
+		"stalls for another reason":           {states{stalled}, states{claimed}, []string{"Warning ClusterClaimed Stalled: another's"}},
+		"stalls no longer":                    {states{stalled}, nil, nil},
+		"other conditions are for the status": {nil, states{condition("GatewaysReady", metav1.ConditionTrue, "Ready", "serves")}, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := events.NewFakeRecorder(10)
+			RecordMember(r, testutil.Member("east", memberConditions(c.before)), testutil.Member("east", memberConditions(c.after)))
+			if diff := cmp.Diff(c.want, recorded(r)); diff != "" {
+				t.Errorf("events of a member (-want +got):\n%s", diff)
+			}
+			before, after := testutil.Installation(), testutil.Installation()
+			before.Status.Conditions, after.Status.Conditions = c.before, c.after
+			RecordInstallation(r, before, after)
+			if diff := cmp.Diff(c.want, recorded(r)); diff != "" {
+				t.Errorf("events of an installation (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func memberConditions(c []metav1.Condition) func(*meshv1alpha1.MeshMember) {
+	return func(m *meshv1alpha1.MeshMember) { m.Status.Conditions = c }
+}
+
+func TestEventOfTheGatewayIsWrittenOnce(t *testing.T) {
+	announced := func(m *meshv1alpha1.MeshMember) {
+		m.Status.Gateway = meshv1alpha1.GatewayStatus{Address: "203.0.113.7", Announced: &metav1.Time{Time: now}}
+	}
+	r := events.NewFakeRecorder(10)
+	RecordMember(r, testutil.Member("east"), testutil.Member("east", announced))
+	RecordMember(r, testutil.Member("east", announced), testutil.Member("east", announced))
+	RecordMember(r, testutil.Member("east", announced), testutil.Member("east"))
+	want := []string{"Normal GatewayAnnounced Announced the east-west gateway at 203.0.113.7 to peers"}
+	if diff := cmp.Diff(want, recorded(r)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestEventOfTheVersionIsWrittenOnce(t *testing.T) {
+	serves := func(inst *meshv1alpha1.MeshInstallation) { inst.Status.EffectiveVersion = "1.29.1" }
+	r := events.NewFakeRecorder(10)
+	RecordInstallation(r, testutil.Installation(), testutil.Installation(serves))
+	RecordInstallation(r, testutil.Installation(serves), testutil.Installation(serves))
+	want := []string{"Normal VersionInForce First control plane of Istio 1.29.1 served"}
+	if diff := cmp.Diff(want, recorded(r)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,154 @@
+package envtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshfleet/meshfleet/internal/xds"
+)
+
+const rootKey = "root-cert.pem"
+
+// istiods does what every istiod that is rolled out does: it publishes the root and arms the webhooks of its revision.
+// Without cacerts it does nothing, where a real one would make a root of its own.
+func (s *stage) istiods(ctx context.Context) error {
+	list := &appsv1.DeploymentList{}
+	err := s.cluster.admin.List(ctx, list, client.InNamespace(controlPlaneNamespace), client.MatchingLabels{"app": "istiod"})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range list.Items {
+		d := &list.Items[i]
+		if revision := d.Labels["istio.io/rev"]; revision != "" && isRolledOut(d) && d.DeletionTimestamp.IsZero() {
+			errs = append(errs, s.istiod(ctx, revision))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *stage) istiod(ctx context.Context, revision string) error {
+	secret := &corev1.Secret{}
+	err := s.cluster.admin.Get(ctx, client.ObjectKey{Namespace: controlPlaneNamespace, Name: "cacerts"}, secret)
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	root := secret.Data[rootKey]
+	return errors.Join(s.publish(ctx, root), s.armInjection(ctx, revision, root), s.armValidation(ctx, revision, root))
+}
+
+func (s *stage) publish(ctx context.Context, root []byte) error {
+	cm := &corev1.ConfigMap{}
+	err := s.cluster.admin.Get(ctx, client.ObjectKey{Namespace: controlPlaneNamespace, Name: "istio-ca-root-cert"}, cm)
+	switch {
+	case apierrors.IsNotFound(err):
+		return s.cluster.admin.Create(ctx, &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: controlPlaneNamespace, Name: "istio-ca-root-cert"},
+			Data:       map[string]string{rootKey: string(root)},
+		})
+	case err != nil || cm.Data[rootKey] == string(root):
+		return err
+	}
+	cm.Data = map[string]string{rootKey: string(root)}
+	return s.cluster.admin.Update(ctx, cm)
+}
+
+func (s *stage) armInjection(ctx context.Context, revision string, root []byte) error {
+	list := &admissionregistrationv1.MutatingWebhookConfigurationList{}
+	if err := s.cluster.admin.List(ctx, list, client.MatchingLabels{"istio.io/rev": revision}); err != nil {
+		return err
+	}
+	var errs []error
+	for i := range list.Items {
+		armed := true
+		for j := range list.Items[i].Webhooks {
+			w := &list.Items[i].Webhooks[j]
+			armed = armed && bytes.Equal(w.ClientConfig.CABundle, root)
+			w.ClientConfig.CABundle = root
+		}
+		if !armed {
+			errs = append(errs, s.cluster.admin.Update(ctx, &list.Items[i]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// armValidation makes the webhooks fail closed, too: from then on the API server needs istiod to admit configuration.
+func (s *stage) armValidation(ctx context.Context, revision string, root []byte) error {
+	list := &admissionregistrationv1.ValidatingWebhookConfigurationList{}
+	if err := s.cluster.admin.List(ctx, list, client.MatchingLabels{"istio.io/rev": revision}); err != nil {
+		return err
+	}
+	var errs []error
+	for i := range list.Items {
+		armed := true
+		for j := range list.Items[i].Webhooks {
+			w := &list.Items[i].Webhooks[j]
+			armed = armed && bytes.Equal(w.ClientConfig.CABundle, root) && *w.FailurePolicy == admissionregistrationv1.Fail
+			w.ClientConfig.CABundle, w.FailurePolicy = root, new(admissionregistrationv1.Fail)
+		}
+		if !armed {
+			errs = append(errs, s.cluster.admin.Update(ctx, &list.Items[i]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listClusters answers for an istiod of the member that the configuration leads to: its own cluster, and one for each
+// remote secret. A peer is synced when what istiod reads can be read with the secret's credential.
+func (s *suite) listClusters(ctx context.Context, config *rest.Config, namespace, _ string) ([]xds.RemoteCluster, error) {
+	var here *cluster
+	for _, c := range s.members {
+		if _, port, _ := strings.Cut(c.server(), "127.0.0.1:"); strings.HasSuffix(config.Host, ":"+port) {
+			here = c
+		}
+	}
+	if here == nil {
+		return nil, fmt.Errorf("no member at %s", config.Host)
+	}
+	secrets := &corev1.SecretList{}
+	if err := here.admin.List(ctx, secrets, client.InNamespace(namespace), client.MatchingLabels{"istio/multiCluster": "true"}); err != nil {
+		return nil, err
+	}
+	clusters := []xds.RemoteCluster{{ID: here.name, SyncStatus: "synced"}}
+	for i := range secrets.Items {
+		for id, kubeconfig := range secrets.Items[i].Data {
+			clusters = append(clusters, xds.RemoteCluster{
+				ID: id, SecretName: namespace + "/" + secrets.Items[i].Name, SyncStatus: syncPeer(ctx, kubeconfig),
+			})
+		}
+	}
+	return clusters, nil
+}
+
+func syncPeer(ctx context.Context, kubeconfig []byte) string {
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	if err != nil {
+		return "closed"
+	}
+	peer, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return "timeout"
+	}
+	for _, list := range []client.ObjectList{
+		&corev1.ServiceList{}, &discoveryv1.EndpointSliceList{}, &corev1.PodList{}, &corev1.NodeList{}, &corev1.NamespaceList{},
+	} {
+		if err := peer.List(ctx, list); err != nil {
+			return "syncing"
+		}
+	}
+	return "synced"
+}

@@ -1,0 +1,95 @@
+package envtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+
+	"github.com/meshfleet/meshfleet/controllers"
+	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/webhooks"
+)
+
+// operator is one run of the operator, wired as in main.go.
+type operator struct {
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// startOperator runs a new operator and waits until its webhook answers.
+func (s *suite) startOperator(t *testing.T) *operator {
+	t.Helper()
+	// The tests are impatient: a member that is silent for two seconds is down.
+	const interval, down = 500 * time.Millisecond, 2 * time.Second
+	hub := rest.AnonymousClientConfig(s.hub.config)
+	hub.BearerToken, hub.QPS, hub.Burst = s.hub.token, 100, 200
+	provider := fleet.NewProvider(fleet.Options{
+		Local: hub, Scheme: scheme, ManagedLabel: labels.SelectorFromSet(apply.ManagedLabels()), ProbeInterval: interval, DownAfter: down,
+	})
+	serving := s.hub.env.WebhookInstallOptions
+	mgr, err := mcmanager.New(hub, provider, ctrl.Options{
+		Scheme: scheme,
+		Cache:  cache.Options{DefaultNamespaces: map[string]cache.Config{operatorNamespace: {}}},
+		// One process runs several operators one after the other.
+		Controller: config.Controller{SkipNameValidation: new(true)},
+		Metrics:    metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		WebhookServer: webhook.NewServer(webhook.Options{
+			Host: serving.LocalServingHost, Port: serving.LocalServingPort, CertDir: serving.LocalServingCertDir,
+		}),
+	})
+	must(t, err)
+	must(t, s.register(t.Context(), mgr, provider))
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &operator{cancel: cancel, done: make(chan error, 1)}
+	go func() { o.done <- mgr.Start(ctx) }()
+	started := mgr.GetLocalManager().GetWebhookServer().StartedChecker()
+	await(t, "the operator's webhook answers", func(context.Context) error { return started(nil) })
+	return o
+}
+
+func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provider) error {
+	hubUID, err := s.hub.uid(ctx)
+	if err != nil {
+		return err
+	}
+	local, library := mgr.GetLocalManager(), charts.NewLibrary(chartsDir)
+	if err := (&controllers.MeshInstallationReconciler{
+		Client: local.GetClient(), Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
+	}).SetupWithManager(local); err != nil {
+		return err
+	}
+	if err := (&controllers.MeshMemberReconciler{
+		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, ListClusters: s.listClusters,
+		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
+	}).SetupWithManager(mgr, provider); err != nil {
+		return err
+	}
+	return webhooks.SetupWithManager(local, library, operatorNamespace)
+}
+
+// stop ends the operator and waits until it has ended.
+func (o *operator) stop(t *testing.T) {
+	t.Helper()
+	o.cancel()
+	select {
+	case err := <-o.done:
+		if err != nil {
+			t.Errorf("the operator ended with: %v", err)
+		}
+	case <-time.After(deadline):
+		t.Error(fmt.Errorf("the operator did not end within %s", deadline))
+	}
+	o.done <- nil
+}

@@ -1,0 +1,179 @@
+package envtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/onsi/gomega"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+const (
+	assetsVariable = "KUBEBUILDER_ASSETS"
+	chartsDir      = "../../bin/charts"
+	configDir      = "../../config"
+
+	// deadline bounds a wait for something that takes a second or two on an idle machine.
+	deadline = 90 * time.Second
+	polling  = 100 * time.Millisecond
+)
+
+var scheme = newScheme()
+
+func newScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, cmv1.AddToScheme, networkingv1.AddToScheme,
+		securityv1.AddToScheme, meshv1alpha1.AddToScheme,
+	} {
+		utilruntime.Must(add(s))
+	}
+	return s
+}
+
+// suite is one hub with its operator and the members' clusters.
+type suite struct {
+	hub      *cluster
+	members  map[string]*cluster
+	operator *operator
+	log      *journal
+}
+
+// TestMesh is one story. Each part starts from what the one before has left behind.
+func TestMesh(t *testing.T) {
+	s := newSuite(t)
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"admission", s.admission},
+		{"install", s.install},
+		{"steady state", s.steadyState},
+		{"drift", s.drift},
+		{"change of a serving mesh", s.change},
+		{"kubeconfigs that do not work", s.kubeconfigs},
+		{"one cluster twice", s.twin},
+		{"member with obstacles joins", s.join},
+		{"member leaves", s.leave},
+		{"deletion", s.deletion},
+		{"permissions", s.permissions},
+		{"secrets", s.secrets},
+	} {
+		start := time.Now()
+		if !t.Run(part.name, part.run) {
+			t.Fatalf("the parts after %q start from what it leaves behind", part.name)
+		}
+		t.Logf("%s: %s", part.name, time.Since(start).Round(100*time.Millisecond))
+	}
+}
+
+func newSuite(t *testing.T) *suite {
+	t.Helper()
+	if os.Getenv(assetsVariable) == "" {
+		t.Fatalf("%s is not set: it must name a directory with etcd and kube-apiserver. "+
+			"`make test` sets it; by hand: export %s=$(bin/labctl env)", assetsVariable, assetsVariable)
+	}
+	if _, err := os.Stat(filepath.Join(chartsDir, version)); err != nil {
+		t.Fatalf("the charts of Istio %s are missing, run `make charts`: %v", version, err)
+	}
+	s := &suite{members: map[string]*cluster{}, log: newJournal(t)}
+	start := time.Now()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var errs []error
+	for _, name := range []string{"hub", "east", "west", "north"} {
+		wg.Go(func() {
+			c, err := startCluster(t, name)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				errs = append(errs, fmt.Errorf("start the API server of %s: %w", name, err))
+			case name == "hub":
+				s.hub = c
+			default:
+				s.members[name] = c
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("four API servers started in %s", time.Since(start).Round(100*time.Millisecond))
+	for _, c := range s.members {
+		play(t, c)
+	}
+	issue(t, s.hub)
+	collect(t, s.hub)
+	s.operator = s.startOperator(t)
+	t.Cleanup(func() { s.operator.stop(t) })
+	return s
+}
+
+// logVariable names a file for the operator's log.
+const logVariable = "ENVTEST_LOG"
+
+// journal keeps what the operator logs.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+func newJournal(t *testing.T) *journal {
+	t.Helper()
+	j := &journal{}
+	ctrl.SetLogger(zap.New(zap.WriteTo(j), zap.UseDevMode(true)))
+	t.Cleanup(func() {
+		if path := os.Getenv(logVariable); path != "" {
+			must(t, os.WriteFile(path, []byte(j.String()), 0o600))
+		}
+	})
+	return j
+}
+
+// await waits until check returns nil.
+func await(t *testing.T, what string, check func(context.Context) error) {
+	t.Helper()
+	start := time.Now()
+	gomega.NewWithT(t).Eventually(t.Context(), check).WithTimeout(deadline).WithPolling(polling).
+		Should(gomega.Succeed(), "waiting: %s", what)
+	t.Logf("%s: after %s", what, time.Since(start).Round(10*time.Millisecond))
+}
+
+// must ends the test when a step of its own fails.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
