@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -50,6 +52,11 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) {
 	}
 	q := newRequester(o)
 	run := a.add(func(id string) *run { return newRun(id, o, q.do) })
+	if run == nil {
+		q.close()
+		http.Error(w, "the process ends: start the run elsewhere", http.StatusServiceUnavailable)
+		return
+	}
 	go func() {
 		defer q.close()
 		run.drive(a.ctx)
@@ -57,10 +64,25 @@ func (a *api) start(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusCreated, run.report())
 }
 
-// add registers a run and forgets the oldest ones that are over.
+// finish waits for the runs to end, which they do when the process is told to.
+// Every request has a limit, so that this is not for long.
+func (a *api) finish() {
+	a.mu.Lock()
+	runs := slices.Collect(maps.Values(a.runs))
+	a.mu.Unlock()
+	for _, r := range runs {
+		<-r.done
+	}
+}
+
+// add registers a run and forgets the oldest ones that are over. It returns nil
+// when the process ends: such a run would send nothing.
 func (a *api) add(create func(id string) *run) *run {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.ctx.Err() != nil {
+		return nil
+	}
 	a.next++
 	r := create(strconv.Itoa(a.next))
 	a.runs[r.id] = r

@@ -23,6 +23,10 @@ import (
 	"time"
 )
 
+// linger is how long reports can be read after the last run has ended, when the
+// process is told to end.
+const linger = 8 * time.Second
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	err := command(ctx, os.Args[1:], os.Stdout)
@@ -52,7 +56,8 @@ func serve(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	srv := &http.Server{Addr: *addr, Handler: newAPI(ctx), ReadHeaderTimeout: 10 * time.Second}
+	control := newAPI(ctx)
+	srv := &http.Server{Addr: *addr, Handler: control, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.ListenAndServe() }()
 	log.Printf("Taking orders on %s", *addr)
@@ -61,6 +66,9 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	case <-ctx.Done(): // which also ends the runs
 	}
+	// Who steers the load reads what came of it: nothing that was sent may go uncounted.
+	control.finish()
+	time.Sleep(linger)
 	shutdown, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := srv.Shutdown(shutdown); err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -74,7 +74,8 @@ func newRun(id string, o order, send func(context.Context) outcome) *run {
 }
 
 // drive sends what the order asks for and returns when all answers are in. The
-// end of ctx also cuts requests in flight; stop lets them finish.
+// end of ctx, like stop, ends the sending and lets requests in flight finish:
+// what is cut off by its own sender says nothing about the server.
 func (r *run) drive(ctx context.Context) {
 	defer close(r.done)
 	var inFlight sync.WaitGroup
@@ -91,7 +92,7 @@ func (r *run) drive(ctx context.Context) {
 		select {
 		case slots <- struct{}{}:
 			inFlight.Go(func() {
-				r.record(r.send(ctx))
+				r.record(r.send(context.WithoutCancel(ctx)))
 				<-slots
 			})
 		default:

@@ -80,6 +80,33 @@ func TestRunStops(t *testing.T) {
 	})
 }
 
+func TestRunFinishesWhenTheProcessEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		control := newAPI(ctx)
+		r := control.add(func(id string) *run {
+			return newRun(id, order{RPS: 10, Duration: duration(time.Hour)}, func(ctx context.Context) outcome {
+				select {
+				case <-time.After(3 * time.Second):
+					return outcome{status: 200}
+				case <-ctx.Done():
+					return outcome{err: ctx.Err()}
+				}
+			})
+		})
+		go r.drive(ctx)
+		time.Sleep(10*time.Second + time.Millisecond)
+		cancel()
+		control.finish()
+		if got := r.report(); got.Sent != 101 || got.OK != 101 || got.Running {
+			t.Errorf("sent %d, ok %d, running %v, want 101 each and the end", got.Sent, got.OK, got.Running)
+		}
+		if control.add(func(string) *run { return r }) != nil {
+			t.Error("a run was started in a process that ends")
+		}
+	})
+}
+
 func TestRunListsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
