@@ -15,6 +15,7 @@ func TestMembers(t *testing.T) {
 	cases := map[string]struct {
 		inst     *meshv1alpha1.MeshInstallation
 		existing []meshv1alpha1.MeshMember
+		run      *Run
 	}{
 		"a small spec gets every default": {inst: mesh()},
 		"everything that the spec says is in the work order": {inst: testutil.Installation(full,
@@ -28,12 +29,12 @@ func TestMembers(t *testing.T) {
 			inst: testutil.Installation(testutil.With("east")), existing: serving(made(mesh()))},
 		"a new member joins at the version that runs": {
 			inst: mesh(testutil.With("north"), running("1.28.3"), version("1.29.1")), existing: serving(made(mesh(version("1.28.3"))))},
-		"a change of version is held back while the control plane serves": {
+		"another version leaves a control plane that serves as it is": {
 			inst: mesh(running("1.28.3"), version("1.29.1")), existing: serving(made(mesh(version("1.28.3"))))},
-		"a change of values is held back where the control plane serves": {
+		"other values leave a control plane that serves as it is": {
 			inst:     mesh(running("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
 			existing: serving(made(mesh(memberValues(0, values{"autoscaleMin": 1}))))},
-		"a change that is held back stays so while the control plane is down": {
+		"another version and other values leave a control plane that has served as it is": {
 			inst:     mesh(running("1.29.1"), version("1.28.3"), memberValues(0, values{"autoscaleMin": 3})),
 			existing: down(made(mesh()))},
 		"values that only the API server has reordered are no change": {
@@ -45,10 +46,22 @@ func TestMembers(t *testing.T) {
 		"peers and gateway of a member that serves follow the spec": {
 			inst:     testutil.Installation(running("1.29.1"), testutil.With("east"), testutil.With("north"), full, version("1.29.1"), sharedValues(values{})),
 			existing: serving(made(testutil.Installation(testutil.With("east"), testutil.With("west"))))},
+		"an upgrade runs the new revision beside the old one where it is ordered": {
+			inst:     mesh(running("1.28.3"), version("1.29.1"), tags("prod"), memberValues(0, values{"autoscaleMin": 3})),
+			existing: serving(made(mesh(version("1.28.3"), memberValues(0, values{"autoscaleMin": 1})))),
+			run:      upgrading("east", meshv1alpha1.StageGateways)},
+		"an upgrade goes on with the revision that it began with": {
+			inst:     mesh(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 5})),
+			existing: begun(mesh(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})), meshv1alpha1.StageInstall),
+			run:      upgrading("east", meshv1alpha1.StageWorkloads)},
+		"an upgrade that goes back brings a revision again that was retired": {
+			inst:     mesh(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
+			existing: begun(mesh(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})), meshv1alpha1.StageRetire),
+			run:      upgrading("east", meshv1alpha1.StageRollBack)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p, err := Members(c.inst, c.existing, nil)
+			p, err := Members(c.inst, c.existing, c.run)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,9 +90,6 @@ func describe(t *testing.T, p MembersPlan) string {
 	for _, name := range p.Remove {
 		fmt.Fprintf(&out, "remove %s\n", name)
 	}
-	for _, h := range p.Held {
-		fmt.Fprintf(&out, "hold back a change of %s: %s\n", h.Member, h.Reason)
-	}
 	for _, m := range p.Desired {
 		text, err := yaml.Marshal(map[string]any{"labels": m.Labels, "spec": m.Spec})
 		if err != nil {
@@ -88,6 +98,31 @@ func describe(t *testing.T, p MembersPlan) string {
 		fmt.Fprintf(&out, "\n%s/%s\n%s", m.Namespace, m.Name, text)
 	}
 	return out.String()
+}
+
+// upgrading is an upgrade to 1.29.1 that orders one member a stage.
+func upgrading(member string, stage meshv1alpha1.Stage) *Run {
+	u := &meshv1alpha1.MeshUpgrade{Spec: meshv1alpha1.MeshUpgradeSpec{
+		To: meshv1alpha1.RevisionTarget{Revision: newer.Name, Version: newer.Version},
+	}}
+	u.Name = "shop-1"
+	return &Run{Upgrade: u, Orders: map[string]meshv1alpha1.Stage{member: stage}}
+}
+
+// begun are the MeshMembers of an installation that ran 1.28.3 with other values of east, where an upgrade has got to a
+// stage of east.
+func begun(inst *meshv1alpha1.MeshInstallation, stage meshv1alpha1.Stage) []meshv1alpha1.MeshMember {
+	members := serving(made(mesh(version("1.28.3"), memberValues(0, values{"autoscaleMin": 1}))))
+	for _, s := range []meshv1alpha1.Stage{meshv1alpha1.StageInstall, stage} {
+		p, err := Members(inst, members, upgrading("east", s))
+		if err != nil {
+			panic("upgrade of a test cannot be planned: " + err.Error())
+		}
+		for i := range members {
+			members[i].Spec = p.Desired[i].Spec
+		}
+	}
+	return members
 }
 
 func tags(names ...string) meshOption {

@@ -146,6 +146,17 @@ func scenarios() map[string]scenario {
 		"an approval after hours does not fail who cannot be reached at once": {
 			waves: asking(1, canaryAndRest()), want: succeeded,
 			set: happens(reachable(3, "west", false), answers(200, "rest", meshv1alpha1.DecisionApproved), reachable(205, "west", true))},
+		"a member that cannot be reached long before its turn is no failure": {
+			waves: canaryAndRest(), want: succeeded,
+			set: both(behaves("east", behaviour{ticks: map[meshv1alpha1.Stage]int{install: 9}}), happens(reachable(1, "west", false), reachable(18, "west", true)))},
+		"a failure that pauses does not keep who failed before from going back": {
+			waves: tolerant(1, nine()), want: rolledBack,
+			set: both(
+				both(behaves("a2", behaviour{fails: install}), behaves("a3", behaviour{fails: install, ticks: map[meshv1alpha1.Stage]int{install: 3}})),
+				both(pauseOnFailure, happens(wants(50, meshv1alpha1.UpgradeStateAbort))))},
+		"a way back that cannot be judged does not pause the others": {
+			waves: tolerant(1, nine()), want: succeeded,
+			set: behaves("a3", behaviour{fails: workloads, puzzled: meshv1alpha1.StageRollBack, back: 8})},
 		"an approval after hours does not spare who cannot be reached for good": {
 			waves: tolerant(1, asking(1, canaryAndRest())), want: succeeded,
 			set: happens(reachable(3, "west", false), answers(200, "rest", meshv1alpha1.DecisionApproved))},

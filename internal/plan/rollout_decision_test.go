@@ -1,0 +1,130 @@
+package plan
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// at a stage, with a report of it.
+func (w *world) at(name string, stage meshv1alpha1.Stage, state meshv1alpha1.StageState) {
+	m := w.member(name)
+	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older.Name, To: newer.Name, Stage: stage}
+	m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
+		Upgrade: w.upgrade.Name, Stage: stage, State: state, Since: metav1.NewTime(w.now),
+	}
+	Content(&m.Spec, older, newer, stage)
+}
+
+// TestRolloutDecides looks at single decisions about what the stories do not meet.
+func TestRolloutDecides(t *testing.T) {
+	install, retire := meshv1alpha1.StageInstall, meshv1alpha1.StageRetire
+	done, failed := meshv1alpha1.StageDone, meshv1alpha1.StageFailed
+	type orders = map[string]meshv1alpha1.Stage
+	cases := map[string]struct {
+		waves      []meshv1alpha1.PlannedWave
+		set        func(*world)
+		wantPhase  meshv1alpha1.UpgradePhase
+		wantOrders orders
+		wantFailed []string
+	}{
+		"a member that runs the target already needs nothing": {
+			set:       func(w *world) { Content(&w.member("east").Spec, older, newer, retire) },
+			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"north": install}},
+		"and is not taken back": {
+			set: func(w *world) {
+				Content(&w.member("east").Spec, older, newer, retire)
+				w.at("north", install, failed)
+			},
+			wantPhase: meshv1alpha1.UpgradeRollingBack, wantOrders: orders{"north": meshv1alpha1.StageRollBack}, wantFailed: []string{"north"}},
+		"orders of another upgrade count for nothing": {
+			set: func(w *world) {
+				w.at("east", meshv1alpha1.StageGateways, done)
+				w.member("east").Spec.Rollout.Upgrade = "another"
+			},
+			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"east": install}},
+		"reports of another upgrade count for nothing": {
+			set: func(w *world) {
+				w.at("east", install, failed)
+				w.member("east").Status.Rollout.Upgrade = "another"
+			},
+			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"east": install}},
+		"answers about another upgrade count for nothing": {
+			waves: asking(0, canaryAndRest()),
+			set: func(w *world) {
+				w.approvals = []meshv1alpha1.MeshApproval{{Spec: meshv1alpha1.MeshApprovalSpec{
+					Upgrade: "another", Wave: "canary", Decision: meshv1alpha1.DecisionApproved,
+				}}}
+			},
+			wantPhase: meshv1alpha1.UpgradeWaitingForApproval, wantOrders: orders{}},
+		"failures are recorded by name": {
+			waves: tolerant(3, []meshv1alpha1.PlannedWave{wave("all", "west", "north", "east")}),
+			set: func(w *world) {
+				w.at("east", install, failed)
+				w.at("west", install, failed)
+				w.upgrade.Status.Failed = []string{"north"}
+			},
+			wantPhase: meshv1alpha1.UpgradeRunning, wantFailed: []string{"east", "north", "west"},
+			wantOrders: orders{"east": meshv1alpha1.StageRollBack, "west": meshv1alpha1.StageRollBack}},
+		"a failure while retiring takes back who has retired": {
+			set: func(w *world) {
+				w.at("east", retire, done)
+				w.at("north", retire, failed)
+				w.at("west", retire, done)
+			},
+			wantPhase: meshv1alpha1.UpgradeRollingBack, wantFailed: []string{"north"}, wantOrders: orders{
+				"east": meshv1alpha1.StageRollBack, "north": meshv1alpha1.StageRollBack, "west": meshv1alpha1.StageRollBack}},
+		"an upgrade without members is done": {
+			waves: []meshv1alpha1.PlannedWave{wave("nobody")}, set: func(*world) {},
+			wantPhase: meshv1alpha1.UpgradeSucceeded, wantOrders: orders{}},
+		"a finished upgrade orders nothing": {
+			set: func(w *world) {
+				w.at("east", meshv1alpha1.StageDiscard, done)
+				w.upgrade.Status.Phase, w.upgrade.Status.Message = meshv1alpha1.UpgradeRolledBack, "over"
+			},
+			wantPhase: meshv1alpha1.UpgradeRolledBack},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if c.waves == nil {
+				c.waves = canaryAndRest()
+			}
+			w := newWorld(t, c.waves...)
+			c.set(w)
+			in := w.stored()
+			d := Rollout(in)
+			w.checkDecision(in, d)
+			if diff := cmp.Diff(c.wantOrders, d.Orders); diff != "" {
+				t.Errorf("orders (-want +got):\n%s", diff)
+			}
+			if d.Status.Phase != c.wantPhase || !slices.Equal(d.Status.Failed, c.wantFailed) {
+				t.Errorf("the upgrade is %s with failed %v, want %s with %v", d.Status.Phase, d.Status.Failed, c.wantPhase, c.wantFailed)
+			}
+		})
+	}
+}
+
+// TestRolloutKeepsTime looks at the times of a run: in whole seconds, as they are stored, and gone with what they spoke of.
+func TestRolloutKeepsTime(t *testing.T) {
+	w := newWorld(t, canaryAndRest()...)
+	w.now = epoch.Add(300 * time.Millisecond)
+	w.at("east", meshv1alpha1.StageSoak, meshv1alpha1.StageDone)
+	d := Rollout(w.stored())
+	since := d.Status.Waves[0].SoakingSince
+	if since == nil || !since.Time.Equal(epoch) || !d.Status.StartedAt.Time.Equal(epoch) {
+		t.Fatalf("started %s, soaking since %s, want %s", d.Status.StartedAt, since, epoch)
+	}
+	if want := 5*tick - 300*time.Millisecond; d.After != want {
+		t.Errorf("looks again after %s, want %s", d.After, want)
+	}
+	w.upgrade.Status, w.state = d.Status, meshv1alpha1.UpgradeStateAbort
+	d = Rollout(w.stored())
+	if d.Status.Waves[0].SoakingSince != nil || d.After != 0 {
+		t.Errorf("on its way back the wave soaks since %s, and time would change something after %s", d.Status.Waves[0].SoakingSince, d.After)
+	}
+}
