@@ -41,6 +41,9 @@ func newScheme() *runtime.Scheme {
 // connect opens a cluster of the lab.
 func (e *Env) connect(name string) (*Cluster, error) {
 	path := e.Path("bin", "lab", name+".kubeconfig")
+	if attached, ok := e.opts.Attach[name]; ok {
+		path = attached
+	}
 	config, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig of cluster %q: %w", name, err)

@@ -66,8 +66,8 @@ func (d dump) member(ctx context.Context) {
 	d.kubectl(ctx, "describe-demo", "-n", DemoNamespace, "describe", "pods")
 	d.kubectl(ctx, "webhooks", "get", "mutatingwebhookconfigurations,validatingwebhookconfigurations",
 		"--show-labels")
-	for _, app := range []string{"istiod", "istio-eastwestgateway"} {
-		d.kubectl(ctx, app+".log", "-n", ControlPlaneNamespace, "logs", "-l", "app="+app, "--tail=2000", "--prefix")
+	for file, selector := range map[string]string{"istiod": "app=istiod", "gateway": "istio=eastwestgateway"} {
+		d.kubectl(ctx, file+".log", "-n", ControlPlaneNamespace, "logs", "-l", selector, "--tail=2000", "--prefix")
 	}
 	out, err := d.env.Clusterz(ctx, d.cluster)
 	d.write("clusterz", out, err)

@@ -31,6 +31,9 @@ type Options struct {
 	Members []string
 	// IstioVersions are the Istio releases whose images the lab must have.
 	IstioVersions []string
+	// Attach holds the kubeconfigs of clusters that run already, by the names that they have in the mesh. The hub has the
+	// operator and credentials for the members then, and nothing of it is brought up, installed or removed.
+	Attach map[string]string
 	// Out receives the progress. Default: standard output.
 	Out io.Writer
 }

@@ -34,9 +34,11 @@ func (e *Env) AddCluster(ctx context.Context, name string) error {
 
 // up runs labctl for the clusters and connects to them. It returns the first.
 func (e *Env) up(ctx context.Context, names []string, more ...string) (*Cluster, error) {
-	args := []string{"up", "--clusters", strings.Join(names, ","), "--istio", strings.Join(e.opts.IstioVersions, ",")}
-	if err := e.labctl(ctx, append(args, more...)...); err != nil {
-		return nil, err
+	if !e.IsAttached() {
+		args := []string{"up", "--clusters", strings.Join(names, ","), "--istio", strings.Join(e.opts.IstioVersions, ",")}
+		if err := e.labctl(ctx, append(args, more...)...); err != nil {
+			return nil, err
+		}
 	}
 	var first *Cluster
 	for _, name := range names {
@@ -51,12 +53,15 @@ func (e *Env) up(ctx context.Context, names []string, more ...string) (*Cluster,
 	return first, nil
 }
 
+// IsAttached tells whether the clusters are somebody else's.
+func (e *Env) IsAttached() bool { return len(e.opts.Attach) > 0 }
+
 // DownLab stops the clusters that this Env has used. Others on the same machine are somebody else's.
 func (e *Env) DownLab(ctx context.Context) error {
 	e.mu.Lock()
 	names := slices.Sorted(maps.Keys(e.clusters))
 	e.mu.Unlock()
-	if len(names) == 0 {
+	if len(names) == 0 || e.IsAttached() {
 		return nil
 	}
 	return e.labctl(ctx, "down", "--clusters", strings.Join(names, ","))

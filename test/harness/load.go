@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -92,56 +91,16 @@ func shortURL(url string) string {
 	return name
 }
 
-// Steady is load in and across all members at once.
-type Steady struct {
-	env   *Env
-	loads []*Load
-	start time.Time
-}
-
-// StartSteady starts, in every given member, one load to each member's echo: its own, and those of its peers through
-// the gateways.
-func (e *Env) StartSteady(ctx context.Context, members []string, perSecond int) (*Steady, error) {
-	s := &Steady{env: e, start: time.Now()}
-	for _, from := range members {
-		for _, to := range members {
-			l, err := e.Client(from).StartLoad(ctx, EchoInURL(to, "/"), perSecond)
-			if err != nil {
-				_, stopErr := s.Stop(context.WithoutCancel(ctx))
-				return nil, errors.Join(err, stopErr)
-			}
-			s.loads = append(s.loads, l)
-		}
-	}
-	return s, nil
-}
-
-// Stop ends all loads and prints and returns the sum.
-func (s *Steady) Stop(ctx context.Context) (LoadReport, error) {
-	sum := LoadReport{ByCluster: map[string]int{}}
-	var errs []error
-	for _, l := range s.loads {
-		r, err := l.Stop(ctx)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		s.env.Logf("  %-28s %s", l, r)
-		for _, f := range r.Failures[:min(len(r.Failures), 5)] {
-			s.env.Logf("    failed at %s: %s %s (status %d)", f.At.Format(time.TimeOnly), f.Kind, f.Error, f.Status)
-		}
-		sum.add(r)
-	}
-	s.env.Logf("  load of %.0f s: %d sent, %d failed", time.Since(s.start).Seconds(), sum.Sent, sum.Failed)
-	return sum, errors.Join(errs...)
-}
-
+// add sums reports of the same load up. Percentiles do not add up: the worst stands.
 func (r *LoadReport) add(o LoadReport) {
 	r.Sent += o.Sent
 	r.OK += o.OK
 	r.Failed += o.Failed
 	r.Failures = append(r.Failures, o.Failures...)
 	r.P50Ms, r.P99Ms, r.MaxMs = max(r.P50Ms, o.P50Ms), max(r.P99Ms, o.P99Ms), max(r.MaxMs, o.MaxMs)
+	if r.ByCluster == nil {
+		r.ByCluster = map[string]int{}
+	}
 	for k, v := range o.ByCluster {
 		r.ByCluster[k] += v
 	}
