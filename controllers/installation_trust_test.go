@@ -175,15 +175,18 @@ func withIssuer(inst *meshv1alpha1.MeshInstallation) *meshv1alpha1.MeshInstallat
 	return inst
 }
 
-func TestAChangeThatIsHeldBackStalls(t *testing.T) {
+func TestAnotherVersionStartsAnUpgrade(t *testing.T) {
 	inst := withIssuer(testutil.Installation(testutil.With("east")))
 	inst.Spec.Version = "1.28.3"
 	serving := testutil.Member("east", ready(), reached(1))
 	r := hubReconciler(t)
 	outcomes := r.converge(t.Context(), inst, fleetOf(serving))
-	last := outcomes[len(outcomes)-1].Result
-	if last.Kind != phase.Stalled || last.Reason != meshv1alpha1.ReasonChangeNotApplied {
-		t.Errorf("result is %+v, want ChangeNotApplied", last)
+	if first := outcomes[0].Result; first.Kind != phase.Wait || first.Reason != meshv1alpha1.ReasonUpgrading {
+		t.Errorf("result is %+v, want Upgrading", first)
+	}
+	found := &meshv1alpha1.MeshUpgradeList{}
+	if err := r.Client.List(t.Context(), found); err != nil || len(found.Items) != 1 || found.Items[0].Spec.To.Version != "1.28.3" {
+		t.Errorf("upgrades are %v, %v, want one to 1.28.3", found.Items, err)
 	}
 }
 
@@ -215,16 +218,13 @@ func TestUsersOfSecret(t *testing.T) {
 	}
 }
 
-func TestSiblingsAreThoseThatWaitForOthers(t *testing.T) {
-	leaving := testutil.Member("leaving", func(m *meshv1alpha1.MeshMember) {
-		m.Finalizers, m.DeletionTimestamp = []string{meshv1alpha1.Finalizer}, &metav1.Time{Time: now}
+func TestSiblingsAreTheOthersOfTheMesh(t *testing.T) {
+	elsewhere := testutil.Member("north", func(m *meshv1alpha1.MeshMember) {
+		m.Name, m.Spec.Installation = "other-north", "other"
 	})
-	staying := testutil.Member("staying")
-	r := &MeshMemberReconciler{Client: hubReconciler(t, leaving, staying).Client}
-	if got := r.siblings(t.Context(), staying); len(got) != 1 || got[0].Name != "shop-leaving" {
-		t.Errorf("siblings are %v, want the one that leaves", got)
-	}
-	if got := r.siblings(t.Context(), leaving); len(got) != 0 {
-		t.Errorf("siblings of the one that leaves are %v", got)
+	east, west := testutil.Member("east"), testutil.Member("west")
+	r := &MeshMemberReconciler{Client: hubReconciler(t, east, west, elsewhere).Client}
+	if got := r.siblings(t.Context(), east); len(got) != 1 || got[0].Name != "shop-west" {
+		t.Errorf("siblings are %v, want west", got)
 	}
 }

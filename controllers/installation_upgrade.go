@@ -40,13 +40,13 @@ func (r *MeshInstallationReconciler) upgrade(
 		}
 		if past := failedBefore(history, target); past != nil {
 			return nil, []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
-				"MeshUpgrade %s went back: %s; change the spec, or count spec.upgrade.attempt up to try the same again", past.Name, past.Status.Message))}}, nil
+				"MeshUpgrade %s failed: %s; change the spec, or count spec.upgrade.attempt up to try the same again", past.Name, past.Status.Message))}}, nil
 		}
 		waves, err := plan.Waves(inst)
 		if err != nil {
 			return nil, []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidWaves, err)}}, nil
 		}
-		if active, err = r.startUpgrade(ctx, inst, target, waves); err != nil {
+		if active, err = r.startUpgrade(ctx, inst, target, waves, history); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -141,18 +141,25 @@ func newest(history []meshv1alpha1.MeshUpgrade) *meshv1alpha1.MeshUpgrade {
 // the same failure again.
 func failedBefore(history []meshv1alpha1.MeshUpgrade, target meshv1alpha1.RevisionTarget) *meshv1alpha1.MeshUpgrade {
 	for i := range slices.Backward(history) {
-		if u := &history[i]; u.Spec.To.Hash == target.Hash && u.Status.Phase == meshv1alpha1.UpgradeRolledBack {
-			return u
+		u := &history[i]
+		// One that went on without some members has failed for those.
+		failed := u.Status.Phase == meshv1alpha1.UpgradeRolledBack || len(u.Status.Failed) > 0
+		if u.Spec.To.Hash == target.Hash {
+			if failed {
+				return u
+			}
+			return nil
 		}
 	}
 	return nil
 }
 
 func (r *MeshInstallationReconciler) startUpgrade(
-	ctx context.Context, inst *meshv1alpha1.MeshInstallation, target meshv1alpha1.RevisionTarget, waves []meshv1alpha1.PlannedWave,
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, target meshv1alpha1.RevisionTarget,
+	waves []meshv1alpha1.PlannedWave, history []meshv1alpha1.MeshUpgrade,
 ) (*meshv1alpha1.MeshUpgrade, error) {
 	u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{
-		Name: plan.UpgradeName(inst.Name, target), Namespace: inst.Namespace,
+		Name: plan.UpgradeName(inst.Name, target, history), Namespace: inst.Namespace,
 		Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name},
 		OwnerReferences: []metav1.OwnerReference{
 			*metav1.NewControllerRef(inst, meshv1alpha1.GroupVersion.WithKind("MeshInstallation")),
@@ -185,16 +192,16 @@ func (r *MeshInstallationReconciler) writeUpgrade(ctx context.Context, u *meshv1
 
 func (r *MeshInstallationReconciler) approvals(ctx context.Context, u *meshv1alpha1.MeshUpgrade) ([]meshv1alpha1.MeshApproval, error) {
 	found := &meshv1alpha1.MeshApprovalList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(u.Namespace), client.MatchingLabels{meshv1alpha1.LabelUpgrade: u.Name}); err != nil {
+	if err := r.Client.List(ctx, found, client.InNamespace(u.Namespace)); err != nil {
 		return nil, fmt.Errorf("list approvals: %w", err)
 	}
-	return found.Items, nil
+	return slices.DeleteFunc(found.Items, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Upgrade != u.Name }), nil
 }
 
 // askApproval makes the question of a wave exist. Its answer is a person's.
 func (r *MeshInstallationReconciler) askApproval(ctx context.Context, u *meshv1alpha1.MeshUpgrade, wave string) error {
 	a := &meshv1alpha1.MeshApproval{ObjectMeta: metav1.ObjectMeta{
-		Name: u.Name + "-" + wave, Namespace: u.Namespace, Labels: map[string]string{meshv1alpha1.LabelUpgrade: u.Name},
+		Name: u.Name + "-" + wave, Namespace: u.Namespace,
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(u, meshv1alpha1.GroupVersion.WithKind("MeshUpgrade"))},
 	}, Spec: meshv1alpha1.MeshApprovalSpec{Upgrade: u.Name, Wave: wave, Decision: meshv1alpha1.DecisionPending}}
 	err := r.Client.Create(ctx, a)

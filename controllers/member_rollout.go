@@ -63,6 +63,10 @@ func (r *MeshMemberReconciler) rollout(ctx context.Context, s *scope) phase.Resu
 	if state == meshv1alpha1.StageDone && st.State != meshv1alpha1.StageDone {
 		st.DoneAt = &metav1.Time{Time: s.now.Truncate(time.Second)}
 	}
+	if st.State == meshv1alpha1.StageInconclusive && state == meshv1alpha1.StageProgressing {
+		// What it waited for was a person's: the deadline starts again.
+		st.Since = metav1.NewTime(s.now.Truncate(time.Second))
+	}
 	st.State, st.Message = state, message
 	result := phase.Complete(meshv1alpha1.ReasonReady, "")
 	result.After = gatePace

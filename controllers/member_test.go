@@ -179,22 +179,22 @@ func TestVerificationInputs(t *testing.T) {
 		{ObjectMeta: metav1.ObjectMeta{Name: "x", ResourceVersion: "1"}}, {ObjectMeta: metav1.ObjectMeta{Name: "y", ResourceVersion: "1"}},
 	}
 	s := &scope{member: testutil.Member("east"), now: now}
-	sum := verificationInputs(s, pods, secrets)
+	sum := verificationInputs(s, pods, secrets, nil)
 	slices.Reverse(pods)
 	slices.Reverse(secrets)
-	if verificationInputs(s, pods, secrets) != sum {
+	if verificationInputs(s, pods, secrets, nil) != sum {
 		t.Error("the order of the inputs changes the proof")
 	}
-	if verificationInputs(s, pods[:1], secrets) == sum {
+	if verificationInputs(s, pods[:1], secrets, nil) == sum {
 		t.Error("a pod that is gone keeps the proof")
 	}
 	secrets[0].ResourceVersion = "2"
-	if verificationInputs(s, pods, secrets) == sum {
+	if verificationInputs(s, pods, secrets, nil) == sum {
 		t.Error("a Secret that changed keeps the proof")
 	}
 	secrets[0].ResourceVersion = "1"
 	s.member.Spec.Peers = []meshv1alpha1.Peer{{Name: "west"}}
-	if verificationInputs(s, pods, secrets) == sum {
+	if verificationInputs(s, pods, secrets, nil) == sum {
 		t.Error("a peer that is new keeps the proof")
 	}
 }
@@ -216,7 +216,7 @@ func TestReportPeers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &scope{member: testutil.Member("east"), key: types.NamespacedName{Name: "east"}, now: now}
 			t.Cleanup(func() { metrics.Forget(s.key) })
-			got := r.reportPeers(s, &verification{at: now, peers: c.peers, since: now.Add(-c.since)})
+			got := r.reportPeers(s, &verification{at: now, peers: c.peers, since: now.Add(-c.since)}, nil)
 			if got.Kind != c.wantKind || s.member.Status.Discovery.Synced != c.wantSynced {
 				t.Errorf("kind %v, synced %q, want %v and %q", got.Kind, s.member.Status.Discovery.Synced, c.wantKind, c.wantSynced)
 			}
@@ -228,9 +228,9 @@ func TestReportPeers(t *testing.T) {
 }
 
 func TestRemovalRank(t *testing.T) {
-	components := []string{"claim", "trust", "base", "istiod-1-29-1", "istiod-1-28-3", "tags", "remote-secrets", "gateway"}
+	components := []string{"claim", "trust", "base", "istiod-1-29-1", "istiod-1-28-3", "tags", "remote-secrets", "eastwest-1-29-1"}
 	slices.SortStableFunc(components, func(a, b string) int { return removalRank(a) - removalRank(b) })
-	want := []string{"gateway", "remote-secrets", "tags", "istiod-1-29-1", "istiod-1-28-3", "base", "trust", "claim"}
+	want := []string{"eastwest-1-29-1", "remote-secrets", "tags", "istiod-1-29-1", "istiod-1-28-3", "base", "trust", "claim"}
 	if diff := cmp.Diff(want, components); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}

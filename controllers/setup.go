@@ -121,8 +121,12 @@ func (r *MeshMemberReconciler) watchGateways(ctx context.Context, s *scope) erro
 
 // installationOf is the installation whose upgrade an approval answers.
 func (r *MeshInstallationReconciler) installationOf(ctx context.Context, o client.Object) []reconcile.Request {
+	a, ok := o.(*meshv1alpha1.MeshApproval)
+	if !ok {
+		return nil
+	}
 	u := &meshv1alpha1.MeshUpgrade{}
-	key := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[meshv1alpha1.LabelUpgrade]}
+	key := types.NamespacedName{Namespace: a.Namespace, Name: a.Spec.Upgrade}
 	if err := r.Client.Get(ctx, key, u); err != nil {
 		if client.IgnoreNotFound(err) != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Reading the upgrade of an approval failed")

@@ -95,8 +95,6 @@ const (
 	LabelInstallation = "mesh.meshfleet.io/installation"
 	// LabelMember on a hub object names the member.
 	LabelMember = "mesh.meshfleet.io/member"
-	// LabelUpgrade on a MeshApproval names its MeshUpgrade.
-	LabelUpgrade = "mesh.meshfleet.io/upgrade"
 	// LabelComponent names the component whose inventory holds the object.
 	LabelComponent = "mesh.meshfleet.io/component"
 	// Finalizer holds an object until what it stands for is removed.

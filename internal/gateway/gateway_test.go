@@ -35,6 +35,9 @@ func library(t *testing.T) *charts.Library {
 	return charts.NewLibrary(dir)
 }
 
+// revision is the one whose gateway is looked at.
+const revision = "1-29-1"
+
 func find(objects []*unstructured.Unstructured, kind string) *unstructured.Unstructured {
 	for _, o := range objects {
 		if o.GetKind() == kind {
@@ -52,7 +55,7 @@ func TestObjects(t *testing.T) {
 	for _, version := range []string{"1.28.3", "1.29.1"} {
 		m.Spec.Revisions[0].Version = version
 		for _, announce := range []bool{false, true, false} {
-			c, err := Objects(lib, &m.Spec, announce)
+			c, err := Objects(lib, &m.Spec, m.Spec.Revisions[0].Name, announce)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,10 +71,10 @@ func TestObjects(t *testing.T) {
 				t.Errorf("%s: annotations of the Service are %v", version, service.GetAnnotations())
 			}
 			kind, _, _ := unstructured.NestedString(service.Object, "spec", "type")
-			if kind != "LoadBalancer" || service.GetName() != plan.GatewayName || service.GetNamespace() != testutil.ControlPlane {
+			if kind != "LoadBalancer" || service.GetName() != plan.GatewayName(m.Spec.Revisions[0].Name) || service.GetNamespace() != testutil.ControlPlane {
 				t.Errorf("%s: Service %s/%s of type %s", version, service.GetNamespace(), service.GetName(), kind)
 			}
-			checkListener(t, find(c.Objects, "Gateway"), find(c.Objects, "Deployment"))
+			checkListener(t, find(ListenerObjects(testutil.ControlPlane).Objects, "Gateway"), find(c.Objects, "Deployment"))
 		}
 	}
 }
@@ -101,8 +104,8 @@ func checkListener(t *testing.T, listener, deployment *unstructured.Unstructured
 }
 
 func TestObjectsRefusesARevisionThatIsNotThere(t *testing.T) {
-	m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) { m.Spec.DefaultRevision = "gone" })
-	if c, err := Objects(library(t), &m.Spec, false); err == nil {
+	m := testutil.Member("east")
+	if c, err := Objects(library(t), &m.Spec, "gone", false); err == nil {
 		t.Errorf("got %d objects, want an error", len(c.Objects))
 	}
 }
@@ -132,7 +135,7 @@ type serviceOption func(*corev1.Service)
 
 func service(options ...serviceOption) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
-		Name: plan.GatewayName, Namespace: testutil.ControlPlane, CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
+		Name: plan.GatewayName(revision), Namespace: testutil.ControlPlane, CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
 		Labels: map[string]string{meshv1alpha1.LabelInstallation: installation},
 	}}
 	for _, o := range options {
@@ -149,7 +152,7 @@ func ingress(points ...corev1.LoadBalancerIngress) serviceOption {
 
 func TestObserve(t *testing.T) {
 	deployment := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: plan.GatewayName, Namespace: testutil.ControlPlane},
+		ObjectMeta: metav1.ObjectMeta{Name: plan.GatewayName(revision), Namespace: testutil.ControlPlane},
 		Status:     appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1},
 	}
 	cases := map[string]struct {
@@ -171,7 +174,7 @@ func TestObserve(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := Observe(t.Context(), fake.NewClientBuilder().WithObjects(c.objects...).Build(), testutil.ControlPlane)
+			got, err := Observe(t.Context(), fake.NewClientBuilder().WithObjects(c.objects...).Build(), testutil.ControlPlane, revision)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -202,18 +205,18 @@ func TestWithdraw(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			member := fake.NewClientBuilder().WithObjects(c.objects...).Build()
-			first, err := Withdraw(t.Context(), member, testutil.ControlPlane, installation, now)
+			first, err := Withdraw(t.Context(), member, client.ObjectKeyFromObject(service()), installation, now)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !first.Equal(c.want) {
 				t.Errorf("withdrawn at %v, want %v", first, c.want)
 			}
-			again, err := Withdraw(t.Context(), member, testutil.ControlPlane, installation, now.Add(time.Minute))
+			again, err := Withdraw(t.Context(), member, client.ObjectKeyFromObject(service()), installation, now.Add(time.Minute))
 			if err != nil || !again.Equal(first) {
 				t.Errorf("asked again it was withdrawn at %v (%v), want still %v", again, err, first)
 			}
-			if st, err := Observe(t.Context(), member, testutil.ControlPlane); err != nil || !first.IsZero() && st.Announced {
+			if st, err := Observe(t.Context(), member, testutil.ControlPlane, revision); err != nil || !first.IsZero() && st.Announced {
 				t.Errorf("it is still announced: %+v, %v", st, err)
 			}
 		})

@@ -3,6 +3,8 @@
 package plan
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -36,7 +38,13 @@ func GatewayName(revision string) string { return "istio-eastwestgateway-" + rev
 // them. It is the one of Istio's own guides.
 const GatewayLabel = "eastwestgateway"
 
-// UpgradeName is the name of the record of an upgrade: one for each target.
-func UpgradeName(installation string, to meshv1alpha1.RevisionTarget) string {
-	return installation + "-" + to.Revision + "-" + to.Hash
+// UpgradeName is the name of the record of an upgrade to a target. A mesh may come to a target again, by way of another:
+// then the record gets a number.
+func UpgradeName(installation string, to meshv1alpha1.RevisionTarget, history []meshv1alpha1.MeshUpgrade) string {
+	base := installation + "-" + to.Revision + "-" + to.Hash
+	name := base
+	for n := 2; slices.ContainsFunc(history, func(u meshv1alpha1.MeshUpgrade) bool { return u.Name == name }); n++ {
+		name = base + "-" + strconv.Itoa(n)
+	}
+	return name
 }

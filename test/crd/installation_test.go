@@ -95,6 +95,31 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
+		message: "spec.dataPlane.restart.maxUnavailable: at least 1, or a percentage from 1% to 100%",
+		accepts: []string{`spec: {dataPlane: {restart: {maxUnavailable: 3}}}`, `spec: {dataPlane: {restart: {maxUnavailable: 100%}}}`},
+		rejects: []string{`spec: {dataPlane: {restart: {maxUnavailable: 0}}}`},
+	},
+	{
+		message: "spec.upgrade.waves[].maxConcurrent: at least 1, or a percentage from 1% to 100%",
+		accepts: []string{`spec: {upgrade: {waves: [{name: a, maxConcurrent: 1}]}}`, `spec: {upgrade: {waves: [{name: a, maxConcurrent: 25%}]}}`},
+		rejects: []string{`spec: {upgrade: {waves: [{name: a, maxConcurrent: 0}]}}`},
+	},
+	{
+		message: "spec.upgrade.waves[].name: must be a DNS label",
+		accepts: []string{`spec: {upgrade: {waves: [{name: canary-1}]}}`},
+		rejects: []string{`spec: {upgrade: {waves: [{name: Canary}]}}`, `spec: {upgrade: {waves: [{name: a-}]}}`},
+	},
+	{
+		message: "spec.upgrade.waves[].soak: must not be negative",
+		accepts: []string{`spec: {upgrade: {waves: [{name: a, soak: 0s}]}}`, `spec: {upgrade: {waves: [{name: a, soak: 1h30m}]}}`},
+		rejects: []string{`spec: {upgrade: {waves: [{name: a, soak: -1s}]}}`},
+	},
+	{
+		message: "spec.upgrade.waves[].progressDeadline: at least 10s",
+		accepts: []string{`spec: {upgrade: {waves: [{name: a, progressDeadline: 10s}]}}`},
+		rejects: []string{`spec: {upgrade: {waves: [{name: a, progressDeadline: 9s}]}}`},
+	},
+	{
 		message: "spec.members[].network is immutable: proxies carry it; remove the member and add it again",
 		updates: []update{
 			{

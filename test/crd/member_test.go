@@ -16,10 +16,17 @@ spec:
   revisions: [{name: 1-29-1, version: 1.29.1}]
   defaultRevision: 1-29-1
   gateway: {}
+  gatewayRevision: 1-29-1
+  readerVersion: 1.29.1
   deletionPolicy: WaitForMembers
 `
 
 var memberCases = []ruleCases{
+	{
+		message: "spec.dataPlane.restart.maxUnavailable: at least 1, or a percentage from 1% to 100%",
+		accepts: []string{`spec: {restart: {maxUnavailable: 1}}`, `spec: {restart: {maxUnavailable: 25%}}`},
+		rejects: []string{`spec: {restart: {maxUnavailable: 0}}`},
+	},
 	{
 		message: "spec.members[].clusterRef: set exactly one of kubeconfigSecret and local",
 		accepts: []string{`spec: {clusterRef: {kubeconfigSecret: null, local: {}}}`},

@@ -156,7 +156,7 @@ func (s *suite) requireClean(ctx context.Context, c *harness.Cluster) error {
 	}
 	for _, gone := range []owned{
 		{"v1", "Secret", istioSystem, "cacerts"},
-		{"v1", "Service", istioSystem, "istio-eastwestgateway"},
+		{"v1", "Service", istioSystem, "istio-eastwestgateway-1-29-1"},
 		{"admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "", "istio-revision-tag-default"},
 		{"admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "istiod-default-validator"},
 	} {

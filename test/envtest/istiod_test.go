@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/meshfleet/meshfleet/internal/charts"
 	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
@@ -107,17 +108,46 @@ func (s *stage) armValidation(ctx context.Context, revision string, root []byte)
 	return errors.Join(errs...)
 }
 
-// listClusters answers for an istiod of the member that the configuration leads to: its own cluster, and one for each
-// remote secret. A peer is synced when what istiod reads can be read with the secret's credential.
-func (s *suite) listClusters(ctx context.Context, config *rest.Config, namespace, _ string) ([]xds.RemoteCluster, error) {
-	var here *cluster
+// istiod answers for an istiod of the member that a configuration leads to.
+type istiod struct{ *suite }
+
+// memberAt is the member that a configuration leads to.
+func (s istiod) memberAt(config *rest.Config) (*cluster, error) {
 	for _, c := range s.members {
 		if _, port, _ := strings.Cut(c.server(), "127.0.0.1:"); strings.HasSuffix(config.Host, ":"+port) {
-			here = c
+			return c, nil
 		}
 	}
-	if here == nil {
-		return nil, fmt.Errorf("no member at %s", config.Host)
+	return nil, fmt.Errorf("no member at %s", config.Host)
+}
+
+// Gateways are the announced gateways of every member whose remote secret is there.
+func (s istiod) Gateways(ctx context.Context, config *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error) {
+	clusters, err := s.Clusters(ctx, config, namespace, pod)
+	if err != nil {
+		return nil, err
+	}
+	var gateways []xds.NetworkGateway
+	for _, c := range clusters {
+		services := &corev1.ServiceList{}
+		if err := s.members[c.ID].admin.List(ctx, services, client.InNamespace(namespace), client.HasLabels{charts.NetworkLabel}); err != nil {
+			return nil, err
+		}
+		for i := range services.Items {
+			for _, ingress := range services.Items[i].Status.LoadBalancer.Ingress {
+				gateways = append(gateways, xds.NetworkGateway{Network: services.Items[i].Labels[charts.NetworkLabel], Cluster: c.ID, Addr: ingress.IP})
+			}
+		}
+	}
+	return gateways, nil
+}
+
+// Clusters are its own cluster, and one for each remote secret. A peer is synced when what istiod reads can be read
+// with the secret's credential.
+func (s istiod) Clusters(ctx context.Context, config *rest.Config, namespace, _ string) ([]xds.RemoteCluster, error) {
+	here, err := s.memberAt(config)
+	if err != nil {
+		return nil, err
 	}
 	secrets := &corev1.SecretList{}
 	if err := here.admin.List(ctx, secrets, client.InNamespace(namespace), client.MatchingLabels{"istio/multiCluster": "true"}); err != nil {

@@ -22,7 +22,7 @@ const (
 	// version is not the newest, so that a newer one can be asked for.
 	version, revision = "1.28.3", "1-28-3"
 	newer             = "1.29.1"
-	gatewayName       = "istio-eastwestgateway"
+	gatewayName       = "istio-eastwestgateway-1-28-3"
 	networkLabel      = "topology.istio.io/network"
 )
 

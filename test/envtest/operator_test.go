@@ -71,7 +71,7 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 		return err
 	}
 	if err := (&controllers.MeshMemberReconciler{
-		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, ListClusters: s.listClusters,
+		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: istiod{s},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err

@@ -1,0 +1,214 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/test/harness"
+	"github.com/meshfleet/meshfleet/test/traffic"
+)
+
+const (
+	oldVersion, newVersion = "1.28.3", "1.29.1"
+	// upgradeDeadline is far above what an upgrade takes: the machine may be busy.
+	upgradeDeadline = 10 * time.Minute
+	// upgradePerSecond is the rate of each of the nine loads.
+	upgradePerSecond = 5
+)
+
+// upgrades takes a mesh of three members through upgrades, good and bad ones, under load.
+func (s *suite) upgrades(t *testing.T) {
+	if !t.Run("install "+oldVersion, s.installOld) {
+		t.FailNow()
+	}
+	if !t.Run("to "+newVersion, s.upgradeVersion) {
+		t.FailNow()
+	}
+	t.Run("values only", s.upgradeValues)
+	t.Run("image that cannot start", s.badImage)
+}
+
+// installOld installs the old release with one member in the first wave and two in the second.
+func (s *suite) installOld(t *testing.T) {
+	ctx := t.Context()
+	s.step(t, "apply the sample at "+oldVersion, func() error {
+		return s.env.CreateMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
+			m.Spec.Version = oldVersion
+			m.Spec.Members = nil
+			for _, name := range s.env.Members() {
+				m.Spec.Members = append(m.Spec.Members, harness.MemberByKubeconfig(name, map[string]string{"wave": waveOf(name)}))
+			}
+			m.Spec.Upgrade.Waves = []meshv1alpha1.Wave{wave("canary"), wave("rest")}
+		})
+	})
+	s.step(t, "wait for the mesh", func() error { return s.waitReady(ctx) })
+	s.step(t, "deploy the workloads", func() error { return s.env.DeployWorkloads(ctx) })
+}
+
+func waveOf(member string) string {
+	return map[bool]string{true: "canary", false: "rest"}[member == "east"]
+}
+
+func wave(name string) meshv1alpha1.Wave {
+	two := intstr.FromInt32(2)
+	return meshv1alpha1.Wave{
+		Name: name, MemberSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"wave": name}}, MaxConcurrent: &two,
+		Soak: &metav1.Duration{Duration: 5 * time.Second}, ProgressDeadline: &metav1.Duration{Duration: 90 * time.Second},
+	}
+}
+
+// upgradeVersion is the whole way to another release.
+func (s *suite) upgradeVersion(t *testing.T) {
+	s.checkTraffic(t)
+	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
+		m.Spec.Version = newVersion
+		return nil
+	})
+	s.requireUpgraded(t, u)
+	s.checkTraffic(t)
+}
+
+// upgradeValues changes a value of the control planes only, which is a canary like any other.
+func (s *suite) upgradeValues(t *testing.T) {
+	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
+		return harness.SetValue(m, "true", "env", "PILOT_SEND_UNHEALTHY_ENDPOINTS")
+	})
+	if want := harness.RevisionOf(newVersion) + "-v"; len(u.Spec.To.Revision) <= len(want) || u.Spec.To.Revision[:len(want)] != want {
+		t.Errorf("the revision is %q, want %s…", u.Spec.To.Revision, want)
+	}
+	s.requireUpgraded(t, u)
+}
+
+// requireUpgraded checks that every member runs the target and nothing else.
+func (s *suite) requireUpgraded(t *testing.T, u *meshv1alpha1.MeshUpgrade) {
+	t.Helper()
+	s.step(t, "every member runs "+u.Spec.To.Revision+" only", func() error {
+		for _, m := range s.env.Members() {
+			if err := s.env.RequireRevision(t.Context(), m, u.Spec.To.Revision); err != nil {
+				return err
+			}
+		}
+		mesh, err := s.env.Installation(t.Context())
+		if err != nil {
+			return err
+		}
+		if got := mesh.Status.EffectiveVersion; got != u.Spec.To.Version {
+			return fmt.Errorf("effectiveVersion is %q, want %q", got, u.Spec.To.Version)
+		}
+		return nil
+	})
+}
+
+// checkTraffic runs the checks that users' traffic must pass before, during and after.
+func (s *suite) checkTraffic(t *testing.T) {
+	t.Helper()
+	for _, c := range traffic.Checks() {
+		s.step(t, c.Name, func() error { return c.Run(t.Context(), s.env) })
+	}
+}
+
+// upgradeUnderLoad changes the spec while all members send requests to all, waits for the end of the upgrade, prints what
+// was sent and lost in each phase, and wants nothing lost.
+func (s *suite) upgradeUnderLoad(t *testing.T, want meshv1alpha1.UpgradePhase, change func(*meshv1alpha1.MeshInstallation) error,
+) *meshv1alpha1.MeshUpgrade {
+	t.Helper()
+	ctx := t.Context()
+	var done *meshv1alpha1.MeshUpgrade
+	s.step(t, "upgrade under load", func() error {
+		before, err := s.env.Upgrades(ctx)
+		if err != nil {
+			return err
+		}
+		load, err := s.env.StartSteady(ctx, s.env.Members(), upgradePerSecond)
+		if err != nil {
+			return err
+		}
+		phases := harness.NewPhases(load)
+		phases.Begin(ctx, "before")
+		var changeErr error
+		err = s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { changeErr = change(m) })
+		if err = cmp.Or(changeErr, err); err == nil {
+			done, err = s.env.AwaitUpgrade(ctx, before, upgradeDeadline, []meshv1alpha1.UpgradePhase{want},
+				func(step string) { phases.Begin(ctx, step) })
+		}
+		report, loadErr := load.Stop(context.WithoutCancel(ctx))
+		phases.Print(s.env, report)
+		if err = cmp.Or(err, loadErr); err != nil {
+			return err
+		}
+		return traffic.RequireNoFailure(report)
+	})
+	return done
+}
+
+// badImage names an image that does not exist: the gates see no istiod, the first wave goes back, the second never starts.
+func (s *suite) badImage(t *testing.T) {
+	s.goesBack(t, func(m *meshv1alpha1.MeshInstallation) error {
+		return harness.SetValue(m, "no-such-release", "global", "tag")
+	}, func(m *meshv1alpha1.MeshInstallation) error { return harness.SetValue(m, "", "global", "tag") })
+}
+
+// goesBack wants a target to be refused in the first wave without a lost request, and not to be tried again.
+func (s *suite) goesBack(t *testing.T, change, undo func(*meshv1alpha1.MeshInstallation) error) {
+	ctx := t.Context()
+	former, err := s.env.MeshMember(ctx, "east")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeRolledBack, change)
+	s.env.Logf("  went back: %s", u.Status.Message)
+	for _, m := range s.env.Members() {
+		if err := s.env.RequireRevision(ctx, m, former.Spec.DefaultRevision); err != nil {
+			t.Error(err)
+		}
+		member, err := s.env.MeshMember(ctx, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if waveOf(m) == "rest" && (member.Spec.Rollout != nil || member.Status.Rollout != nil) {
+			t.Errorf("member %q of the second wave was given a rollout: %+v", m, member.Spec.Rollout)
+		}
+	}
+	s.requireNotTriedAgain(t)
+	s.step(t, "take the bad target back", func() error {
+		var undoErr error
+		err := s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { undoErr = undo(m) })
+		if err = cmp.Or(undoErr, err); err != nil {
+			return err
+		}
+		return s.waitReady(ctx)
+	})
+}
+
+// requireNotTriedAgain writes the same spec again, as a tool does, and wants no new upgrade.
+func (s *suite) requireNotTriedAgain(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	before, err := s.env.Upgrades(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
+		m.Annotations = map[string]string{"meshfleet-suite/applied": time.Now().Format(time.RFC3339)}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Second)
+	after, err := s.env.Upgrades(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(after) != len(before) {
+		t.Errorf("%d upgrades became %d when the same spec was applied again", len(before), len(after))
+	}
+}
