@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
@@ -22,12 +21,7 @@ type suite struct {
 
 // TestMesh follows one mesh from its installation to its deletion.
 func TestMesh(t *testing.T) {
-	env, err := harness.New(harness.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &suite{env: env}
-	t.Cleanup(func() { s.tearDown(t) })
+	s := newSuite(t, harness.Options{})
 
 	// Nothing that follows means anything without a mesh.
 	if !t.Run("install", s.install) {
@@ -45,19 +39,6 @@ func TestMesh(t *testing.T) {
 	}
 	t.Run("hub as a member", s.hubAsMember)
 	t.Run("installation deleted", s.deleted)
-}
-
-// tearDown removes the lab, unless somebody wants to look at it.
-func (s *suite) tearDown(t *testing.T) {
-	if os.Getenv("KEEP_LAB") == "1" {
-		s.env.Logf("the clusters stay up (KEEP_LAB=1); remove them with: make lab-down")
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	if err := s.env.DownLab(ctx); err != nil {
-		t.Errorf("remove the lab: %v", err)
-	}
 }
 
 // step runs one step of a subtest and ends the subtest when it fails, with diagnostics.

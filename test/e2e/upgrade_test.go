@@ -25,8 +25,12 @@ const (
 	upgradePerSecond = 5
 )
 
-// upgrades takes a mesh of three members through upgrades, good and bad ones, under load.
-func (s *suite) upgrades(t *testing.T) {
+// TestUpgrade takes a mesh of three members through upgrades, good and bad ones, under load.
+func TestUpgrade(t *testing.T) {
+	s := newSuite(t, harness.Options{Members: []string{"east", "west", third}, IstioVersions: []string{newVersion, oldVersion}})
+	if !t.Run("bring up", s.bringUp) {
+		t.FailNow()
+	}
 	if !t.Run("install "+oldVersion, s.installOld) {
 		t.FailNow()
 	}
@@ -37,9 +41,28 @@ func (s *suite) upgrades(t *testing.T) {
 	t.Run("image that cannot start", s.badImage)
 }
 
+// bringUp brings up what is not there yet.
+func (s *suite) bringUp(t *testing.T) {
+	ctx := t.Context()
+	s.step(t, "bring up the clusters", func() error { return s.env.EnsureLab(ctx) })
+	if s.env.IsAttached() {
+		return
+	}
+	s.step(t, "install the operator", func() error { return s.env.InstallOperator(ctx) })
+	s.step(t, "give it credentials for the members", func() error {
+		for _, m := range s.env.Members() {
+			if err := s.env.JoinMember(ctx, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // installOld installs the old release with one member in the first wave and two in the second.
 func (s *suite) installOld(t *testing.T) {
 	ctx := t.Context()
+	s.step(t, "remove a former mesh", func() error { return s.env.DeleteMesh(ctx, removalDeadline) })
 	s.step(t, "apply the sample at "+oldVersion, func() error {
 		return s.env.CreateMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
 			m.Spec.Version = oldVersion
