@@ -111,13 +111,13 @@ func (s *stage) armValidation(ctx context.Context, revision string, root []byte)
 // remote secret. A peer is synced when what istiod reads can be read with the secret's credential.
 func (s *suite) listClusters(ctx context.Context, config *rest.Config, namespace, _ string) ([]xds.RemoteCluster, error) {
 	var here *cluster
-	for _, c := range s.members {
+	for _, c := range s.clusters() {
 		if _, port, _ := strings.Cut(c.server(), "127.0.0.1:"); strings.HasSuffix(config.Host, ":"+port) {
 			here = c
 		}
 	}
 	if here == nil {
-		return nil, fmt.Errorf("no member at %s", config.Host)
+		return nil, fmt.Errorf("no cluster at %s", config.Host)
 	}
 	secrets := &corev1.SecretList{}
 	if err := here.admin.List(ctx, secrets, client.InNamespace(namespace), client.MatchingLabels{"istio/multiCluster": "true"}); err != nil {

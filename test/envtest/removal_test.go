@@ -197,7 +197,7 @@ func (s *suite) hubIsClean(t *testing.T) {
 		}
 		return err
 	})
-	for _, name := range three {
+	for _, name := range both {
 		key := client.ObjectKey{Namespace: operatorNamespace, Name: kubeconfigSecret(name)}
 		if err := s.hub.admin.Get(t.Context(), key, &corev1.Secret{}); err != nil {
 			t.Errorf("kubeconfig of %s: %v", name, err)
