@@ -67,6 +67,7 @@ func TestMesh(t *testing.T) {
 		{"install", s.install},
 		{"steady state", s.steadyState},
 		{"drift", s.drift},
+		{"drift on the hub", s.hubDrift},
 		{"change of a serving mesh", s.change},
 		{"kubeconfigs that do not work", s.kubeconfigs},
 		{"one cluster twice", s.twin},
