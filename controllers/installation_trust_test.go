@@ -193,7 +193,7 @@ func TestAnotherVersionStartsAnUpgrade(t *testing.T) {
 func TestUsersOfSecret(t *testing.T) {
 	east := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
 		m.Spec.ClusterRef.KubeconfigSecret = &meshv1alpha1.SecretKeyRef{Name: "east-kubeconfig", Key: "value"}
-		m.Spec.Peers = []meshv1alpha1.Peer{{Name: "west", ReaderSecret: "shop-west-reader"}}
+		m.Spec.Peers = []meshv1alpha1.Peer{{Name: "north", ReaderSecret: "shop-north-reader"}}
 	})
 	r := &MeshMemberReconciler{Client: hubReconciler(t, east, testutil.Member("west")).Client}
 	cases := map[string]struct {
@@ -202,7 +202,7 @@ func TestUsersOfSecret(t *testing.T) {
 	}{
 		"its intermediate":           {"shop-west-ca", []string{"shop-west"}},
 		"its kubeconfig":             {"east-kubeconfig", []string{"shop-east"}},
-		"the credential of its peer": {"shop-west-reader", []string{"shop-east"}},
+		"the credential of its peer": {"shop-north-reader", []string{"shop-east"}},
 		"a Secret that nobody uses":  {"another", nil},
 	}
 	for name, c := range cases {

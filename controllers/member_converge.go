@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -207,8 +209,9 @@ func (r *MeshMemberReconciler) holdsClaim(ctx context.Context, s *scope) (bool, 
 		return false, fmt.Errorf("read the claim: %w", err)
 	}
 	want := r.claimData(s)
-	for k, v := range want {
-		if cm.Data[k] != v {
+	// In one order, so that the message stays the same.
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		if v := want[k]; cm.Data[k] != v {
 			return false, fmt.Errorf("%w: ConfigMap %s/%s says %s %q, this is %q; remove it there first",
 				errClaimed, cm.Namespace, cm.Name, k, cm.Data[k], v)
 		}

@@ -44,6 +44,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshinstallations,verbs=get;list;watch;update;patch,namespace=meshfleet-system
@@ -228,10 +229,10 @@ func tellsSiblings() predicate.Predicate {
 	}
 }
 
-// usersOfSecret are the members whose work order names a Secret.
+// usersOfSecret are the members whose work order names a Secret, and the one that keeps its reader credential there.
 func (r *MeshMemberReconciler) usersOfSecret(ctx context.Context, o client.Object) []types.NamespacedName {
 	return r.membersWhere(ctx, o.GetNamespace(), func(m *meshv1alpha1.MeshMember) bool {
-		if m.Spec.CASecret == o.GetName() {
+		if m.Spec.CASecret == o.GetName() || plan.ReaderSecretName(m.Spec.Installation, m.Spec.Cluster) == o.GetName() {
 			return true
 		}
 		if ref := m.Spec.ClusterRef.KubeconfigSecret; ref != nil && ref.Name == o.GetName() {

@@ -29,6 +29,8 @@ const (
 type member struct {
 	client.Client
 	applier *Applier
+	// refuse is what server-side apply answers until a merge patch has repaired the object.
+	refuse error
 
 	mu     sync.Mutex
 	reads  int
@@ -60,13 +62,17 @@ func newMember(t *testing.T, objects ...client.Object) *member {
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 			options := (&client.PatchOptions{}).ApplyOptions(opts)
-			if slices.Contains(options.DryRun, metav1.DryRunAll) {
+			switch {
+			case p.Type() == types.ApplyPatchType && m.refuse != nil:
+				return m.refuse
+			case slices.Contains(options.DryRun, metav1.DryRunAll):
 				return dryRun(ctx, c, o, p, options)
-			}
-			if p.Type() != types.ApplyPatchType {
+			case p.Type() == types.MergePatchType && m.refuse == nil:
 				return fmt.Errorf("%s is patched other than by server-side apply", o.GetName())
+			case p.Type() == types.MergePatchType:
+				m.refuse = nil
 			}
-			m.note(o, "apply")
+			m.note(o, string(p.Type()))
 			return c.Patch(ctx, o, p, opts...)
 		},
 	})

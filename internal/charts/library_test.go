@@ -15,14 +15,17 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-// library opens the charts that `make charts` packages; without them these tests cannot say anything.
+var chartsDir = filepath.Join("..", "..", "bin", "charts")
+
+// packaged are the charts that `make charts` packages, read once for all tests; without them these cannot say anything.
+var packaged = NewLibrary(chartsDir)
+
 func library(t *testing.T) *Library {
 	t.Helper()
-	dir := filepath.Join("..", "..", "bin", "charts")
-	if _, err := os.Stat(dir); err != nil {
+	if _, err := os.Stat(chartsDir); err != nil {
 		t.Fatalf("charts missing, run `make charts`: %v", err)
 	}
-	return NewLibrary(dir)
+	return packaged
 }
 
 func versions() []string { return []string{"1.28.3", "1.29.1"} }
@@ -50,7 +53,7 @@ func TestRender(t *testing.T) {
 				}
 				slices.Sort(got)
 				testutil.Golden(t, strings.Join(got, "\n")+"\n")
-				second, err := library(t).Render(req)
+				second, err := NewLibrary(chartsDir).Render(req)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -91,10 +91,18 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 	}
 	// The injector's default asks every 15 s and gives up after a minute. A gateway that misses the first question would
 	// be ready that much later; asked more often it has the same minute.
-	defaults := map[string]any{"readinessProbe": map[string]any{
+	probe := map[string]any{
 		"httpGet":       map[string]any{"path": "/healthz/ready", "port": 15021},
 		"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 30,
-	}}
+	}
+	own, _ := user["readinessProbe"].(map[string]any)
+	for _, handler := range []string{"exec", "grpc", "tcpSocket"} {
+		if own[handler] != nil {
+			// A probe has one handler.
+			delete(probe, "httpGet")
+		}
+	}
+	defaults := map[string]any{"readinessProbe": probe}
 	return Merge(Merge(defaults, user), map[string]any{
 		"name":           GatewayName(revision),
 		"revision":       revision,

@@ -105,6 +105,9 @@ func TestGatewayValues(t *testing.T) {
 				"service":     values{"type": "NodePort", "annotations": values{"mine": "kept"}},
 			}),
 		},
+		"a probe of another kind replaces ours": {
+			Values: testutil.JSON(values{"readinessProbe": values{"tcpSocket": values{"port": 15443}}}),
+		},
 		"more replicas at least than at most": {Replicas: meshv1alpha1.ReplicaRange{Min: 8, Max: 5}},
 	}
 	for name, g := range cases {

@@ -26,6 +26,7 @@ import (
 )
 
 const (
+	hubName           = "hub"
 	operatorNamespace = "meshfleet-system"
 	operatorAccount   = "meshfleet-controller-manager"
 	memberNamespace   = "meshfleet-member"
@@ -41,8 +42,7 @@ type cluster struct {
 	admin client.Client
 	audit string
 	// token of the account that the operator uses here.
-	token string
-	// network is the pods' network; the hub has none.
+	token   string
 	network *network
 	stage   *stage
 }
@@ -79,21 +79,21 @@ func startCluster(t *testing.T, name string) (*cluster, error) {
 }
 
 func (c *cluster) configure(t *testing.T, dir string) error {
-	policy := filepath.Join(dir, "policy.yaml")
-	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+	var err error
+	if c.network, err = listen(t, c, filepath.Join(dir, "net.sock")); err != nil {
 		return err
 	}
-	flags := c.env.ControlPlane.GetAPIServer().Configure().
-		Append("audit-log-path", c.audit).Append("audit-policy-file", policy)
-	if c.name != "hub" {
-		var err error
-		c.network, err = listen(t, c, filepath.Join(dir, "net.sock"))
-		if err != nil {
-			return err
-		}
-		selector := filepath.Join(dir, "egress.yaml")
-		flags.Append("egress-selector-config-file", selector)
-		return os.WriteFile(selector, []byte(fmt.Sprintf(egressSelector, c.network.socket)), 0o600)
+	policy, selector := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "egress.yaml")
+	if err := errors.Join(
+		os.WriteFile(policy, []byte(auditPolicy), 0o600),
+		os.WriteFile(selector, fmt.Appendf(nil, egressSelector, c.network.socket), 0o600),
+	); err != nil {
+		return err
+	}
+	c.env.ControlPlane.GetAPIServer().Configure().
+		Append("audit-log-path", c.audit).Append("audit-policy-file", policy).Append("egress-selector-config-file", selector)
+	if c.name != hubName {
+		return nil
 	}
 	certManager, err := moduleDir("github.com/cert-manager/cert-manager")
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *cluster) admit(ctx context.Context) error {
 	files, namespace, account := []string{
 		"member-rbac/namespace.yaml", "member-rbac/service_account.yaml", "member-rbac/role.yaml", "member-rbac/role_binding.yaml",
 	}, memberNamespace, memberAccount
-	if c.name == "hub" {
+	if c.name == hubName {
 		files, namespace, account = []string{
 			"manager/namespace.yaml", "rbac/service_account.yaml", "rbac/role.yaml", "rbac/role_binding.yaml",
 		}, operatorNamespace, operatorAccount

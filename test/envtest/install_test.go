@@ -161,10 +161,11 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	want := meshv1alpha1.MeshMemberStatus{
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
 		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, ReadyReplicas: 1}},
-		Gateway:   meshv1alpha1.GatewayStatus{Address: addressOf(name)},
+		Gateway:   meshv1alpha1.GatewayStatus{Revision: revision, Address: addressOf(name)},
 		Trust:     meshv1alpha1.MemberTrustStatus{RootFingerprints: inst.Status.Trust.RootFingerprints},
 		Discovery: meshv1alpha1.DiscoveryStatus{
 			Synced: "1/1", Peers: []meshv1alpha1.PeerStatus{{Name: s.peersOf(name, both)[0], State: "synced"}},
+			Gateways: []string{s.peersOf(name, both)[0] + "/" + addressOf(s.peersOf(name, both)[0])},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -264,7 +265,9 @@ func inventories(t *testing.T, c *cluster) {
 	if diff := cmp.Diff(found, listed, cmp.AllowUnexported(object{})); diff != "" {
 		t.Errorf("inventories (-what exists +what they list):\n%s", diff)
 	}
-	want := []string{"base", "claim", "gateway", "istiod-" + revision, "remote-secrets", "tags", "trust"}
+	want := []string{
+		"base", "claim", "eastwest-" + revision, "gateway-listener", "istiod-" + revision, "reader", "remote-secrets", "tags", "trust",
+	}
 	if diff := cmp.Diff(want, components); diff != "" {
 		t.Errorf("components (-want +got):\n%s", diff)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -113,7 +114,7 @@ type istiod struct{ *suite }
 
 // memberAt is the member that a configuration leads to.
 func (s istiod) memberAt(config *rest.Config) (*cluster, error) {
-	for _, c := range s.members {
+	for _, c := range s.clusters() {
 		if _, port, _ := strings.Cut(c.server(), "127.0.0.1:"); strings.HasSuffix(config.Host, ":"+port) {
 			return c, nil
 		}
@@ -129,8 +130,12 @@ func (s istiod) Gateways(ctx context.Context, config *rest.Config, namespace, po
 	}
 	var gateways []xds.NetworkGateway
 	for _, c := range clusters {
+		at := slices.IndexFunc(s.clusters(), func(one *cluster) bool { return one.name == c.ID })
+		if at < 0 {
+			continue
+		}
 		services := &corev1.ServiceList{}
-		if err := s.members[c.ID].admin.List(ctx, services, client.InNamespace(namespace), client.HasLabels{charts.NetworkLabel}); err != nil {
+		if err := s.clusters()[at].admin.List(ctx, services, client.InNamespace(namespace), client.HasLabels{charts.NetworkLabel}); err != nil {
 			return nil, err
 		}
 		for i := range services.Items {

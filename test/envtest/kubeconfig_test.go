@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -36,6 +37,7 @@ func byProgram(_ *clientcmdapi.Cluster, a *clientcmdapi.AuthInfo) {
 // as the Secret is right again.
 func (s *suite) kubeconfigs(t *testing.T) {
 	west := s.members["west"]
+	north, start := s.members["north"], time.Now()
 	good := west.kubeconfig(t)
 	powerless := west.powerless(t)
 	for _, c := range []struct {
@@ -50,6 +52,7 @@ func (s *suite) kubeconfigs(t *testing.T) {
 		{"empty", nil, metav1.ConditionFalse, metav1.ConditionUnknown, meshv1alpha1.ReasonKubeconfigMissing},
 		{"unreachable server", west.kubeconfig(t, at(nowhere)), metav1.ConditionUnknown, metav1.ConditionUnknown, meshv1alpha1.ReasonConnectionDown},
 		{"invalid token", west.kubeconfig(t, as("no.such.token")), metav1.ConditionFalse, metav1.ConditionFalse, meshv1alpha1.ReasonUnauthorized},
+		{"another cluster", north.kubeconfig(t), metav1.ConditionFalse, metav1.ConditionFalse, meshv1alpha1.ReasonClusterClaimed},
 		{"no permissions", west.kubeconfig(t, as(powerless)), metav1.ConditionFalse, metav1.ConditionFalse, meshv1alpha1.ReasonPermissionDenied},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -81,6 +84,9 @@ func (s *suite) kubeconfigs(t *testing.T) {
 				t.Errorf("east was not ready all the time: since %s, was since %s", since, readySince)
 			}
 		})
+	}
+	for _, one := range north.writes(t, start) {
+		t.Errorf("written into a cluster that nobody has made a member: %s", one)
 	}
 }
 

@@ -18,7 +18,7 @@ const addresses = "addresses"
 
 // addressOf is the address that every LoadBalancer Service of a cluster gets.
 func addressOf(cluster string) string {
-	return map[string]string{"east": "203.0.113.1", "west": "203.0.113.2", "north": "203.0.113.3"}[cluster]
+	return map[string]string{hubName: "203.0.113.1", "east": "203.0.113.2", "west": "203.0.113.3", "north": "203.0.113.4"}[cluster]
 }
 
 // deployments rolls Deployments out and lets go of those that are deleted.

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// stage is a member on which a kubelet and istiod are played.
+// stage is a cluster on which a kubelet and istiod are played.
 type stage struct {
 	cluster *cluster
 	again   func()
@@ -21,7 +21,7 @@ type stage struct {
 	held map[string]bool
 }
 
-// play starts the play in a member.
+// play starts the play in a cluster.
 func play(t *testing.T, c *cluster) {
 	t.Helper()
 	s := &stage{cluster: c, held: map[string]bool{}}

@@ -67,12 +67,14 @@ func TestMesh(t *testing.T) {
 		{"install", s.install},
 		{"steady state", s.steadyState},
 		{"drift", s.drift},
+		{"drift on the hub", s.hubDrift},
 		{"change of a serving mesh", s.change},
 		{"kubeconfigs that do not work", s.kubeconfigs},
 		{"one cluster twice", s.twin},
 		{"member with obstacles joins", s.join},
 		{"member leaves", s.leave},
 		{"deletion", s.deletion},
+		{"hub as a member", s.local},
 		{"permissions", s.permissions},
 		{"secrets", s.secrets},
 	} {
@@ -98,7 +100,7 @@ func newSuite(t *testing.T) *suite {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var errs []error
-	for _, name := range []string{"hub", "east", "west", "north"} {
+	for _, name := range []string{hubName, "east", "west", "north"} {
 		wg.Go(func() {
 			c, err := startCluster(t, name)
 			mu.Lock()
@@ -106,7 +108,7 @@ func newSuite(t *testing.T) *suite {
 			switch {
 			case err != nil:
 				errs = append(errs, fmt.Errorf("start the API server of %s: %w", name, err))
-			case name == "hub":
+			case name == hubName:
 				s.hub = c
 			default:
 				s.members[name] = c
@@ -118,7 +120,7 @@ func newSuite(t *testing.T) *suite {
 		t.Fatal(err)
 	}
 	t.Logf("four API servers started in %s", time.Since(start).Round(100*time.Millisecond))
-	for _, c := range s.members {
+	for _, c := range s.clusters() {
 		play(t, c)
 	}
 	issue(t, s.hub)

@@ -1,0 +1,55 @@
+package envtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// hubDrift disturbs what the operator keeps on the hub.
+func (s *suite) hubDrift(t *testing.T) {
+	t.Run("work order", func(t *testing.T) {
+		before, err := s.member(t.Context(), "east")
+		must(t, err)
+		edited := before.DeepCopy()
+		edited.Spec.APIServer, edited.Spec.Tags = nowhere, nil
+		delete(edited.Labels, meshv1alpha1.LabelInstallation)
+		must(t, s.hub.admin.Update(t.Context(), edited))
+		await(t, "the work order is as it was", func(ctx context.Context) error {
+			now, err := s.member(ctx, "east")
+			if err != nil {
+				return err
+			}
+			if diff := cmp.Diff(before.Spec, now.Spec) + cmp.Diff(before.Labels, now.Labels); diff != "" {
+				return fmt.Errorf("(-before +now):\n%s", diff)
+			}
+			return nil
+		})
+		s.awaitReady(t, both...)
+	})
+	t.Run("reader credential", func(t *testing.T) {
+		west := s.members["west"]
+		remote := object{"v1", "Secret", controlPlaneNamespace, "istio-remote-secret-east"}
+		before, err := remote.get(t.Context(), west)
+		must(t, err)
+		disturb(t, s.hub, object{"v1", "Secret", operatorNamespace, meshName + "-east-reader"}, nil)
+		await(t, "east has a new reader credential, and west uses it", func(ctx context.Context) error {
+			now, err := remote.get(ctx, west)
+			if err != nil {
+				return err
+			}
+			if cmp.Equal(before.Object["data"], now.Object["data"]) {
+				return fmt.Errorf("the remote secret is the old one")
+			}
+			if now.GetUID() != before.GetUID() {
+				t.Error("the remote secret was deleted in between: istiod forgot east")
+			}
+			return nil
+		})
+		s.awaitReady(t, both...)
+	})
+}
