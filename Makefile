@@ -37,6 +37,10 @@ help: ## List the targets
 demo: labctl charts image ## Bring up three clusters, install the operator, join east and west into one mesh, prove it
 	$(GO) run ./test/demo
 
+.PHONY: demo-upgrade
+demo-upgrade: labctl charts image ## Upgrade a mesh of three clusters in waves while requests flow, and count what is lost
+	$(GO) run ./test/demoupgrade
+
 .PHONY: demo-down
 demo-down: lab-down ## Remove everything that the demo started
 

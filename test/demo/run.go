@@ -58,5 +58,6 @@ The clusters stay up. To look around:
   export PATH="$(bin/labctl env):$PATH" KUBECONFIG=%s/hub.kubeconfig
   kubectl -n meshfleet-system get mesh,meshmembers
 
+To see a canary upgrade from one release of Istio to the next, with a third cluster: make demo-upgrade
 Remove everything with: make demo-down
 `
