@@ -120,7 +120,10 @@ func upgrade(ctx context.Context, env *harness.Env) error {
 	err = env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Version = newVersion })
 	if err == nil {
 		_, err = env.AwaitUpgrade(ctx, before, deadline, []meshv1alpha1.UpgradePhase{meshv1alpha1.UpgradeSucceeded},
-			func(step string) { phases.Begin(ctx, step) })
+			func(_ *meshv1alpha1.MeshUpgrade, step string) error {
+				phases.Begin(ctx, step)
+				return nil
+			})
 	}
 	report, loadErr := load.Stop(context.WithoutCancel(ctx))
 	phases.Print(env, report)

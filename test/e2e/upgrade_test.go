@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ func TestUpgrade(t *testing.T) {
 	}
 	t.Run("values only", s.upgradeValues)
 	t.Run("image that cannot start", s.badImage)
+	t.Run("proxies that crash", s.badProxy)
+	t.Run("configuration that proxies reject", s.badFilter)
 }
 
 // bringUp brings up what is not there yet.
@@ -95,17 +98,29 @@ func (s *suite) upgradeVersion(t *testing.T) {
 	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
 		m.Spec.Version = newVersion
 		return nil
-	})
+	}, nil)
 	s.requireUpgraded(t, u)
 	s.checkTraffic(t)
 }
 
-// upgradeValues changes a value of the control planes only, which is a canary like any other.
+// upgradeValues changes a value of the control planes only, which is a canary like any other. Its second wave waits for a
+// person.
 func (s *suite) upgradeValues(t *testing.T) {
+	asked := 0
 	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
-		return harness.SetValue(m, "true", "env", "PILOT_SEND_UNHEALTHY_ENDPOINTS")
+		m.Spec.Upgrade.Waves[1].Approval = meshv1alpha1.ApprovalRequired
+		return harness.SetValue(m, "30", "env", "PILOT_PUSH_THROTTLE")
+	}, func(u *meshv1alpha1.MeshUpgrade) error {
+		if u.Status.Phase != meshv1alpha1.UpgradeWaitingForApproval {
+			return nil
+		}
+		asked++
+		return s.env.Approve(t.Context(), u)
 	})
-	if want := harness.RevisionOf(newVersion) + "-v"; len(u.Spec.To.Revision) <= len(want) || u.Spec.To.Revision[:len(want)] != want {
+	if asked == 0 {
+		t.Error("the second wave did not wait for its approval")
+	}
+	if want := harness.RevisionOf(newVersion) + "-v"; !strings.HasPrefix(u.Spec.To.Revision, want) {
 		t.Errorf("the revision is %q, want %s…", u.Spec.To.Revision, want)
 	}
 	s.requireUpgraded(t, u)
@@ -140,8 +155,9 @@ func (s *suite) checkTraffic(t *testing.T) {
 }
 
 // upgradeUnderLoad changes the spec while all members send requests to all, waits for the end of the upgrade, prints what
-// was sent and lost in each phase, and wants nothing lost.
+// was sent and lost in each phase, and wants nothing lost. It tells watch, if there is one, of each step.
 func (s *suite) upgradeUnderLoad(t *testing.T, want meshv1alpha1.UpgradePhase, change func(*meshv1alpha1.MeshInstallation) error,
+	watch func(*meshv1alpha1.MeshUpgrade) error,
 ) *meshv1alpha1.MeshUpgrade {
 	t.Helper()
 	ctx := t.Context()
@@ -161,7 +177,13 @@ func (s *suite) upgradeUnderLoad(t *testing.T, want meshv1alpha1.UpgradePhase, c
 		err = s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { changeErr = change(m) })
 		if err = cmp.Or(changeErr, err); err == nil {
 			done, err = s.env.AwaitUpgrade(ctx, before, upgradeDeadline, []meshv1alpha1.UpgradePhase{want},
-				func(step string) { phases.Begin(ctx, step) })
+				func(u *meshv1alpha1.MeshUpgrade, step string) error {
+					phases.Begin(ctx, step)
+					if watch == nil {
+						return nil
+					}
+					return watch(u)
+				})
 		}
 		report, loadErr := load.Stop(context.WithoutCancel(ctx))
 		phases.Print(s.env, report)
@@ -171,67 +193,4 @@ func (s *suite) upgradeUnderLoad(t *testing.T, want meshv1alpha1.UpgradePhase, c
 		return traffic.RequireNoFailure(report)
 	})
 	return done
-}
-
-// badImage names an image that does not exist: the gates see no istiod, the first wave goes back, the second never starts.
-func (s *suite) badImage(t *testing.T) {
-	s.goesBack(t, func(m *meshv1alpha1.MeshInstallation) error {
-		return harness.SetValue(m, "no-such-release", "global", "tag")
-	}, func(m *meshv1alpha1.MeshInstallation) error { return harness.SetValue(m, "", "global", "tag") })
-}
-
-// goesBack wants a target to be refused in the first wave without a lost request, and not to be tried again.
-func (s *suite) goesBack(t *testing.T, change, undo func(*meshv1alpha1.MeshInstallation) error) {
-	ctx := t.Context()
-	former, err := s.env.MeshMember(ctx, "east")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeRolledBack, change)
-	s.env.Logf("  went back: %s", u.Status.Message)
-	for _, m := range s.env.Members() {
-		if err := s.env.RequireRevision(ctx, m, former.Spec.DefaultRevision); err != nil {
-			t.Error(err)
-		}
-		member, err := s.env.MeshMember(ctx, m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if waveOf(m) == "rest" && (member.Spec.Rollout != nil || member.Status.Rollout != nil) {
-			t.Errorf("member %q of the second wave was given a rollout: %+v", m, member.Spec.Rollout)
-		}
-	}
-	s.requireNotTriedAgain(t)
-	s.step(t, "take the bad target back", func() error {
-		var undoErr error
-		err := s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { undoErr = undo(m) })
-		if err = cmp.Or(undoErr, err); err != nil {
-			return err
-		}
-		return s.waitReady(ctx)
-	})
-}
-
-// requireNotTriedAgain writes the same spec again, as a tool does, and wants no new upgrade.
-func (s *suite) requireNotTriedAgain(t *testing.T) {
-	t.Helper()
-	ctx := t.Context()
-	before, err := s.env.Upgrades(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
-		m.Annotations = map[string]string{"meshfleet-suite/applied": time.Now().Format(time.RFC3339)}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(5 * time.Second)
-	after, err := s.env.Upgrades(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(after) != len(before) {
-		t.Errorf("%d upgrades became %d when the same spec was applied again", len(before), len(after))
-	}
 }

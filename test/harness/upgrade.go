@@ -87,7 +87,7 @@ func (e *Env) Upgrades(ctx context.Context) ([]meshv1alpha1.MeshUpgrade, error) 
 // AwaitUpgrade waits until a record that is not in before reaches one of the phases, or ends, and returns it. It tells
 // of each step that is seen.
 func (e *Env) AwaitUpgrade(ctx context.Context, before []meshv1alpha1.MeshUpgrade, deadline time.Duration, phases []meshv1alpha1.UpgradePhase,
-	step func(name string),
+	step func(u *meshv1alpha1.MeshUpgrade, name string) error,
 ) (*meshv1alpha1.MeshUpgrade, error) {
 	var found *meshv1alpha1.MeshUpgrade
 	last := ""
@@ -110,7 +110,9 @@ func (e *Env) AwaitUpgrade(ctx context.Context, before []meshv1alpha1.MeshUpgrad
 		if at := position(found, members); at != last {
 			last = at
 			e.Logf("  %s", at)
-			step(at)
+			if err := step(found, at); err != nil {
+				return false, "", Fatal(err)
+			}
 		}
 		if slices.Contains(phases, found.Status.Phase) {
 			return true, "", nil
@@ -125,6 +127,9 @@ func (e *Env) AwaitUpgrade(ctx context.Context, before []meshv1alpha1.MeshUpgrad
 
 // position says in one line where an upgrade is, and where each member of it.
 func position(u *meshv1alpha1.MeshUpgrade, members []meshv1alpha1.MeshMember) string {
+	if u.Status.Phase == "" {
+		return "planned"
+	}
 	parts := []string{string(u.Status.Phase), "wave " + u.Status.Wave}
 	for i := range members {
 		if st := members[i].Status.Rollout; st != nil && st.Upgrade == u.Name {
@@ -132,6 +137,26 @@ func position(u *meshv1alpha1.MeshUpgrade, members []meshv1alpha1.MeshMember) st
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Approve answers every question of an upgrade with yes.
+func (e *Env) Approve(ctx context.Context, u *meshv1alpha1.MeshUpgrade) error {
+	list := &meshv1alpha1.MeshApprovalList{}
+	if err := e.Hub.Client.List(ctx, list, client.InNamespace(u.Namespace)); err != nil {
+		return fmt.Errorf("list MeshApprovals: %w", err)
+	}
+	for i := range list.Items {
+		a := &list.Items[i]
+		if a.Spec.Upgrade != u.Name || a.Spec.Decision != meshv1alpha1.DecisionPending {
+			continue
+		}
+		patch := client.MergeFrom(a.DeepCopy())
+		a.Spec.Decision = meshv1alpha1.DecisionApproved
+		if err := e.Hub.Client.Patch(ctx, a, patch); err != nil {
+			return fmt.Errorf("approve %q: %w", a.Name, err)
+		}
+	}
+	return nil
 }
 
 // RequireRevision checks that a member runs one revision and nothing of another: its istiod, its gateway and the proxies
