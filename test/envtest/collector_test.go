@@ -19,10 +19,10 @@ import (
 func collect(t *testing.T, hub *cluster) {
 	t.Helper()
 	loop(t, hub, []client.Object{
-		&meshv1alpha1.MeshInstallation{}, &meshv1alpha1.MeshMember{}, &cmv1.Issuer{}, &cmv1.Certificate{}, &corev1.Secret{},
+		&meshv1alpha1.MeshInstallation{}, &meshv1alpha1.MeshMember{}, &meshv1alpha1.MeshUpgrade{}, &cmv1.Issuer{}, &cmv1.Certificate{}, &corev1.Secret{},
 	}, func(ctx context.Context) error {
 		var errs []error
-		for _, list := range []client.ObjectList{&meshv1alpha1.MeshMemberList{}, &cmv1.IssuerList{}, &cmv1.CertificateList{}, &corev1.SecretList{}} {
+		for _, list := range []client.ObjectList{&meshv1alpha1.MeshMemberList{}, &meshv1alpha1.MeshUpgradeList{}, &meshv1alpha1.MeshApprovalList{}, &cmv1.IssuerList{}, &cmv1.CertificateList{}, &corev1.SecretList{}} {
 			errs = append(errs, collectFrom(ctx, hub.admin, list))
 		}
 		return errors.Join(errs...)

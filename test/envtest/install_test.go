@@ -116,6 +116,10 @@ func (s *suite) meshStatus(t *testing.T) {
 		ObservedGeneration: inst.Generation, Conditions: inst.Status.Conditions, EffectiveVersion: version, Revision: revision,
 		Members: meshv1alpha1.MemberCounts{Total: 2, Ready: 2},
 		Trust:   meshv1alpha1.TrustStatus{RootFingerprints: fingerprints, NotAfter: &notAfter},
+		Hash:    inst.Status.Hash,
+	}
+	if inst.Status.Hash == "" {
+		t.Error("nothing identifies what the mesh runs")
 	}
 	if diff := cmp.Diff(want, inst.Status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
@@ -137,6 +141,17 @@ func conditionTypes(conditions []metav1.Condition) []string {
 }
 
 func (s *suite) memberStatus(t *testing.T, name string) {
+	peer := s.peersOf(name, both)[0]
+	await(t, name+" knows the gateway of "+peer, func(ctx context.Context) error {
+		m, err := s.member(ctx, name)
+		if err != nil {
+			return err
+		}
+		if want := []string{networkOf(peer) + "/" + addressOf(peer)}; !slices.Equal(m.Status.Discovery.Gateways, want) {
+			return fmt.Errorf("gateways %v, want %v", m.Status.Discovery.Gateways, want)
+		}
+		return nil
+	})
 	m, err := s.member(t.Context(), name)
 	must(t, err)
 	inst, err := s.installation(t.Context())
@@ -158,6 +173,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 		t.Error("no Kubernetes version")
 	}
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires = nil, nil, nil
+	got.Discovery.Gateways = nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
 		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, ReadyReplicas: 1}},
@@ -165,7 +181,6 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 		Trust:     meshv1alpha1.MemberTrustStatus{RootFingerprints: inst.Status.Trust.RootFingerprints},
 		Discovery: meshv1alpha1.DiscoveryStatus{
 			Synced: "1/1", Peers: []meshv1alpha1.PeerStatus{{Name: s.peersOf(name, both)[0], State: "synced"}},
-			Gateways: []string{s.peersOf(name, both)[0] + "/" + addressOf(s.peersOf(name, both)[0])},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
