@@ -70,6 +70,7 @@ func TestMesh(t *testing.T) {
 		{"one cluster twice", s.twin},
 		{"member with obstacles joins", s.join},
 		{"member leaves", s.leave},
+		{"MeshMember deleted by hand", s.deleteByHand},
 		{"deletion", s.deletion},
 		{"hub as a member", s.local},
 		{"permissions", s.permissions},
