@@ -203,6 +203,7 @@ func TestUsersOfSecret(t *testing.T) {
 		"its intermediate":           {"shop-west-ca", []string{"shop-west"}},
 		"its kubeconfig":             {"east-kubeconfig", []string{"shop-east"}},
 		"the credential of its peer": {"shop-north-reader", []string{"shop-east"}},
+		"its own credential":         {"shop-west-reader", []string{"shop-west"}},
 		"a Secret that nobody uses":  {"another", nil},
 	}
 	for name, c := range cases {

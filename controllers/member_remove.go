@@ -56,7 +56,8 @@ func (r *MeshMemberReconciler) remove(ctx context.Context, s *scope) phase.Resul
 	return phase.Result{}
 }
 
-// forgotten waits until no peer that stays reads this member any more: from then on no new request comes from them.
+// forgotten waits until no peer that stays reads this member any more: from then on no new request comes from them. It
+// does not wait for what is not going to happen.
 func (r *MeshMemberReconciler) forgotten(ctx context.Context, s *scope) phase.Result {
 	list := &meshv1alpha1.MeshMemberList{}
 	if err := r.Client.List(ctx, list, client.InNamespace(s.member.Namespace)); err != nil {
@@ -66,6 +67,10 @@ func (r *MeshMemberReconciler) forgotten(ctx context.Context, s *scope) phase.Re
 	for i := range list.Items {
 		o := &list.Items[i]
 		if o.Spec.Installation != s.member.Spec.Installation || !o.DeletionTimestamp.IsZero() || o.UID == s.member.UID {
+			continue
+		}
+		if slices.ContainsFunc(o.Spec.Peers, func(p meshv1alpha1.Peer) bool { return p.Name == s.member.Spec.Cluster }) {
+			// It will not forget: the member is wanted again, or only its MeshMember was deleted.
 			continue
 		}
 		if slices.ContainsFunc(o.Status.Discovery.Peers, func(p meshv1alpha1.PeerStatus) bool { return p.Name == s.member.Spec.Cluster }) {

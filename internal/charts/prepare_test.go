@@ -62,10 +62,18 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 	return o
 }
 
-func TestPrepareRefusesWhatIsNoWebhook(t *testing.T) {
-	o := object(t, `{kind: ValidatingWebhookConfiguration, metadata: {name: a}, webhooks: [text]}`)
-	if err := prepare(o, "istio-system"); err == nil {
-		t.Error("a webhook that is a text is accepted")
+func TestPrepareRefuses(t *testing.T) {
+	cases := map[string]string{
+		"a webhook that is a text":               `{kind: ValidatingWebhookConfiguration, metadata: {name: a}, webhooks: [text]}`,
+		"a wildcard on a group it does not know": `{kind: Role, metadata: {name: a}, rules: [{apiGroups: [new.istio.io], resources: ["*"], verbs: [get]}]}`,
+		"rules that are none":                    `{kind: Role, metadata: {name: a}, rules: text}`,
+	}
+	for name, text := range cases {
+		t.Run(name, func(t *testing.T) {
+			if err := prepare(object(t, text), "istio-system"); err == nil {
+				t.Error("it is accepted")
+			}
+		})
 	}
 }
 

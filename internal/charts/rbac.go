@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"fmt"
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -9,7 +10,7 @@ import (
 )
 
 // groupResources names the resources of the API groups on which Istio's roles have wildcards. Groups that no longer
-// exist (config.istio.io, authentication.istio.io, rbac.istio.io) are left out: there is nothing to read in them.
+// exist have none: there is nothing to read in them.
 var groupResources = map[string][]string{
 	"extensions.istio.io": {"trafficextensions", "wasmplugins"},
 	"networking.istio.io": {
@@ -23,6 +24,10 @@ var groupResources = map[string][]string{
 		"referencegrants", "tcproutes", "tlsroutes", "udproutes",
 	},
 	"gateway.networking.x-k8s.io": {"xbackendtrafficpolicies", "xlistenersets", "xmeshes"},
+
+	"authentication.istio.io": nil,
+	"config.istio.io":         nil,
+	"rbac.istio.io":           nil,
 }
 
 // allVerbs is what the API server's wildcard verb stands for on ordinary resources.
@@ -40,7 +45,11 @@ func expandRules(o *unstructured.Unstructured) error {
 	}
 	rules := []any{}
 	for _, r := range role.Rules {
-		for _, e := range expandRule(r) {
+		expanded, err := expandRule(r)
+		if err != nil {
+			return err
+		}
+		for _, e := range expanded {
 			m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&e)
 			if err != nil {
 				return err
@@ -51,20 +60,26 @@ func expandRules(o *unstructured.Unstructured) error {
 	return unstructured.SetNestedSlice(o.Object, rules, "rules")
 }
 
-func expandRule(r rbacv1.PolicyRule) []rbacv1.PolicyRule {
+// expandRule fails on a wildcard in a group that it does not know: leaving that out would take a permission from istiod
+// without a word.
+func expandRule(r rbacv1.PolicyRule) ([]rbacv1.PolicyRule, error) {
 	if slices.Contains(r.Verbs, "*") {
 		r.Verbs = allVerbs
 	}
 	if !slices.Contains(r.Resources, "*") {
-		return []rbacv1.PolicyRule{r}
+		return []rbacv1.PolicyRule{r}, nil
 	}
 	var out []rbacv1.PolicyRule
 	for _, g := range r.APIGroups {
-		if resources := groupResources[g]; len(resources) > 0 {
+		resources, known := groupResources[g]
+		if !known {
+			return nil, fmt.Errorf("a wildcard on API group %q, whose resources are not known", g)
+		}
+		if len(resources) > 0 {
 			e := r.DeepCopy()
 			e.APIGroups, e.Resources = []string{g}, resources
 			out = append(out, *e)
 		}
 	}
-	return out
+	return out, nil
 }

@@ -1,11 +1,16 @@
 package envtest
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -52,4 +57,33 @@ func (s *suite) hubDrift(t *testing.T) {
 		})
 		s.awaitReady(t, both...)
 	})
+	t.Run("renewed intermediate", s.renewal)
+}
+
+// renewal replaces the intermediate of east, as cert-manager does in time. The member follows and stays ready.
+func (s *suite) renewal(t *testing.T) {
+	readySince := s.readySince(t, "east")
+	p, name := &issuers{hub: s.hub.admin}, meshName+"-east-ca"
+	certificate := &cmv1.Certificate{}
+	must(t, s.hub.admin.Get(t.Context(), client.ObjectKey{Namespace: operatorNamespace, Name: name}, certificate))
+	root, err := p.pair(t.Context(), operatorNamespace, meshName+"-root")
+	must(t, err)
+	renewed, err := sign(certificate, root)
+	must(t, err)
+	must(t, s.hub.admin.Update(t.Context(), renewed))
+	await(t, "east signs with the new intermediate", func(ctx context.Context) error {
+		secret := &corev1.Secret{}
+		key := client.ObjectKey{Namespace: controlPlaneNamespace, Name: "cacerts"}
+		if err := s.members["east"].admin.Get(ctx, key, secret); err != nil {
+			return err
+		}
+		if !bytes.Equal(secret.Data["ca-key.pem"], renewed.Data[corev1.TLSPrivateKeyKey]) {
+			return errors.New("cacerts has the old key")
+		}
+		return nil
+	})
+	s.awaitReady(t, both...)
+	if since := s.readySince(t, "east"); !since.Equal(&readySince) {
+		t.Errorf("east was not ready all the time: since %s, was since %s", since, readySince)
+	}
 }

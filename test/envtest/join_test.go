@@ -11,9 +11,11 @@ import (
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -91,7 +93,7 @@ func (s *suite) join(t *testing.T) {
 	for _, namespace := range []string{controlPlaneNamespace, "legacy"} {
 		object{"v1", "Namespace", "", namespace}.create(t, north, nil)
 	}
-	inTheWay := obstacles(t)
+	inTheWay, foreign := obstacles(t), s.foreignCRDs(t)
 	for _, o := range inTheWay {
 		o.create(t, north, o.content)
 	}
@@ -139,6 +141,37 @@ func (s *suite) join(t *testing.T) {
 		remoteSecrets(t, s.members[name], s.peersOf(name, three))
 	}
 	inventories(t, north)
+	for name, wantVersion := range foreign {
+		crd := &apiextensionsv1.CustomResourceDefinition{}
+		must(t, north.admin.Get(t.Context(), client.ObjectKey{Name: name}, crd))
+		if got := crd.Labels[versionLabel]; got != wantVersion {
+			t.Errorf("CRD %s is of release %q, want %q", name, got, wantVersion)
+		}
+	}
+}
+
+const versionLabel = "app.kubernetes.io/version"
+
+// foreignCRDs makes CRDs of Istio that somebody else has installed in north. It returns the release that each must have
+// when north has joined: an older one is upgraded, a newer one and one of the Operator Lifecycle Manager stay.
+func (s *suite) foreignCRDs(t *testing.T) map[string]string {
+	t.Helper()
+	want := map[string]string{}
+	for name, c := range map[string]struct {
+		labels map[string]string
+		want   string
+	}{
+		"proxyconfigs.networking.istio.io": {map[string]string{versionLabel: "1.20.0"}, version},
+		"telemetries.telemetry.istio.io":   {map[string]string{versionLabel: "9.9.9"}, "9.9.9"},
+		"wasmplugins.extensions.istio.io":  {map[string]string{versionLabel: "1.20.0", "olm.managed": "true"}, "1.20.0"},
+	} {
+		crd := &apiextensionsv1.CustomResourceDefinition{}
+		must(t, s.members["east"].admin.Get(t.Context(), client.ObjectKey{Name: name}, crd))
+		crd = &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: c.labels}, Spec: crd.Spec}
+		must(t, s.members["north"].admin.Create(t.Context(), crd))
+		want[name] = c.want
+	}
+	return want
 }
 
 // othersServe: whatever is wrong with the newcomer, nothing that works elsewhere is said not to.

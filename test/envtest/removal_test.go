@@ -97,6 +97,23 @@ func (s *suite) orderOfLeaving(t *testing.T, start time.Time) {
 	}
 }
 
+// deleteByHand deletes the MeshMember of a member that the mesh still has: it is taken out and comes back.
+func (s *suite) deleteByHand(t *testing.T) {
+	before, err := s.member(t.Context(), "west")
+	must(t, err)
+	must(t, s.hub.admin.Delete(t.Context(), before))
+	await(t, "west has a new MeshMember", func(ctx context.Context) error {
+		m, err := s.member(ctx, "west")
+		if err == nil && m.UID == before.UID {
+			return gone(nil, m.Status.Conditions)
+		}
+		return err
+	})
+	s.awaitReady(t, both...)
+	inventories(t, s.members["west"])
+	remoteSecrets(t, s.members["east"], []string{"west"})
+}
+
 // awaitGone waits until a MeshMember is gone.
 func (s *suite) awaitGone(t *testing.T, name string) {
 	t.Helper()

@@ -1,7 +1,6 @@
 package envtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -73,6 +70,7 @@ func TestMesh(t *testing.T) {
 		{"one cluster twice", s.twin},
 		{"member with obstacles joins", s.join},
 		{"member leaves", s.leave},
+		{"MeshMember deleted by hand", s.deleteByHand},
 		{"deletion", s.deletion},
 		{"hub as a member", s.local},
 		{"permissions", s.permissions},
@@ -80,6 +78,7 @@ func TestMesh(t *testing.T) {
 	} {
 		start := time.Now()
 		if !t.Run(part.name, part.run) {
+			t.Logf("%s=<file> keeps the operator's whole log; its end is:\n%s", logVariable, s.log.end())
 			t.Fatalf("the parts after %q start from what it leaves behind", part.name)
 		}
 		t.Logf("%s: %s", part.name, time.Since(start).Round(100*time.Millisecond))
@@ -128,39 +127,6 @@ func newSuite(t *testing.T) *suite {
 	s.operator = s.startOperator(t)
 	t.Cleanup(func() { s.operator.stop(t) })
 	return s
-}
-
-// logVariable names a file for the operator's log.
-const logVariable = "ENVTEST_LOG"
-
-// journal keeps what the operator logs.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
-func newJournal(t *testing.T) *journal {
-	t.Helper()
-	j := &journal{}
-	ctrl.SetLogger(zap.New(zap.WriteTo(j), zap.UseDevMode(true)))
-	t.Cleanup(func() {
-		if path := os.Getenv(logVariable); path != "" {
-			must(t, os.WriteFile(path, []byte(j.String()), 0o600))
-		}
-	})
-	return j
 }
 
 // await waits until check returns nil.
