@@ -1,6 +1,8 @@
 package envtest
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
