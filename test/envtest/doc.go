@@ -1,6 +1,6 @@
 // Package envtest runs the whole operator against real API servers: one hub and three members, each a kube-apiserver
 // with its own etcd. One mesh lives through the suite in order: installed, left alone, disturbed, changed, grown, shrunk
-// and deleted.
+// and deleted; then the hub has a mesh of its own.
 //
 // Real are the API servers with their admission, the CRDs, Istio's charts, the admission webhook, the manager with
 // everything that main.go registers, and the credentials: on the hub the operator has the permissions of config/rbac, in
@@ -22,5 +22,6 @@
 // proves, such as injection, configuration of proxies and traffic, is in test/e2e. Leader election, the metrics endpoint
 // and main.go's flags are not run here either.
 //
-// The tests need the binaries that KUBEBUILDER_ASSETS points at and the packaged charts; `make test` sees to both.
+// The tests need the binaries that KUBEBUILDER_ASSETS points at and the packaged charts; `make test` sees to both. With
+// ENVTEST_LOG=<file> the operator's whole log is kept.
 package envtest
