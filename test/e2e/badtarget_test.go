@@ -105,7 +105,7 @@ func (s *suite) goesBack(t *testing.T, wantCause string, change, undo func(*mesh
 	s.step(t, "take the bad target back", func() error {
 		var undoErr error
 		err := s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { undoErr = undo(m) })
-		if err = cmp.Or(undoErr, err); err != nil {
+		if err := cmp.Or(undoErr, err); err != nil {
 			return err
 		}
 		return s.waitReady(ctx)

@@ -187,7 +187,7 @@ func (s *suite) upgradeUnderLoad(t *testing.T, want meshv1alpha1.UpgradePhase, c
 		}
 		report, loadErr := load.Stop(context.WithoutCancel(ctx))
 		phases.Print(s.env, report)
-		if err = cmp.Or(err, loadErr); err != nil {
+		if err := cmp.Or(err, loadErr); err != nil {
 			return err
 		}
 		return traffic.RequireNoFailure(report)

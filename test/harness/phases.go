@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -33,7 +34,7 @@ func (p *Phases) Begin(ctx context.Context, name string) {
 
 // Print shows requests, failures and duration of each phase, given the sum of all.
 func (p *Phases) Print(e *Env, total LoadReport) {
-	ends := append(p.phases[:len(p.phases):len(p.phases)], loadPhase{start: time.Now(), report: total})
+	ends := slices.Concat(p.phases, []loadPhase{{start: time.Now(), report: total}})
 	e.Logf("  %8s %6s %6s  %s", "duration", "sent", "failed", "phase")
 	for i, phase := range p.phases {
 		end := ends[i+1]
