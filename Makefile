@@ -64,13 +64,17 @@ test: labctl charts ## Run unit tests, CEL cases and tests against real API serv
 e2e: labctl charts image ## Run the end-to-end tests in the lab (Linux, root)
 	$(GO) test -tags e2e ./test/e2e/... -count=1 -v -timeout 60m $(GOTESTFLAGS)
 
+.PHONY: e2e-upgrades
+e2e-upgrades: labctl charts image ## Run the upgrade test with a change of values and targets that must be refused
+	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 60m $(GOTESTFLAGS)
+
 .PHONY: bench
 bench: labctl charts image ## Measure the time to a ready mesh against a scripted install (Linux, root)
 	$(GO) test -tags bench ./test/bench/... -count=1 -v -timeout 60m $(GOTESTFLAGS)
 
 .PHONY: lint
 lint: charts verify-generated verify-manifests ## Run the linters; fail when a generated file is out of date
-	$(LINT) run --build-tags e2e,bench ./...
+	$(LINT) run --build-tags e2e,bench,upgrades ./...
 	for module in $(MODULES); do (cd $$module && \
 	  $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done
 

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && upgrades
 
 package e2e
 
@@ -13,6 +13,38 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/test/harness"
 )
+
+func init() {
+	further = func(t *testing.T, s *suite) {
+		t.Run("values only", s.upgradeValues)
+		t.Run("image that cannot start", s.badImage)
+		t.Run("proxies that crash", s.badProxy)
+		t.Run("configuration that proxies reject", s.badFilter)
+	}
+}
+
+// upgradeValues changes a value of the control planes only, which is a canary like any other. Its second wave waits for a
+// person.
+func (s *suite) upgradeValues(t *testing.T) {
+	asked := 0
+	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
+		m.Spec.Upgrade.Waves[1].Approval = meshv1alpha1.ApprovalRequired
+		return harness.SetValue(m, "30", "env", "PILOT_PUSH_THROTTLE")
+	}, func(u *meshv1alpha1.MeshUpgrade) error {
+		if u.Status.Phase != meshv1alpha1.UpgradeWaitingForApproval {
+			return nil
+		}
+		asked++
+		return s.env.Approve(t.Context(), u)
+	})
+	if asked == 0 {
+		t.Error("the second wave did not wait for its approval")
+	}
+	if want := harness.RevisionOf(newVersion) + "-v"; !strings.HasPrefix(u.Spec.To.Revision, want) {
+		t.Errorf("the revision is %q, want %s…", u.Spec.To.Revision, want)
+	}
+	s.requireUpgraded(t, u)
+}
 
 // value changes one value of the control planes.
 func value(v any, path ...string) func(*meshv1alpha1.MeshInstallation) error {

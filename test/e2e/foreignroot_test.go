@@ -62,6 +62,8 @@ func (s *suite) foreignRoot(t *testing.T) {
 		return s.awaitMemberGone(ctx, third)
 	})
 	s.step(t, "the foreign root is as it was", func() error { return requireUnchanged(ctx, south.Client, secret) })
+	// The cluster is a member again in other tests.
+	s.step(t, "delete it", func() error { return south.Client.Delete(ctx, secret) })
 	s.step(t, "the mesh is ready", func() error { return s.waitReady(ctx) })
 }
 
