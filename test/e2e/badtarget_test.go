@@ -14,15 +14,6 @@ import (
 	"github.com/meshfleet/meshfleet/test/harness"
 )
 
-func init() {
-	further = func(t *testing.T, s *suite) {
-		t.Run("values only", s.upgradeValues)
-		t.Run("image that cannot start", s.badImage)
-		t.Run("proxies that crash", s.badProxy)
-		t.Run("configuration that proxies reject", s.badFilter)
-	}
-}
-
 // upgradeValues changes a value of the control planes only, which is a canary like any other. Its second wave waits for a
 // person.
 func (s *suite) upgradeValues(t *testing.T) {

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && upgrades
 
 package e2e
 
@@ -37,11 +37,11 @@ func TestUpgrade(t *testing.T) {
 	if !t.Run("to "+newVersion, s.upgradeVersion) {
 		t.FailNow()
 	}
-	further(t, s)
+	t.Run("values only", s.upgradeValues)
+	t.Run("image that cannot start", s.badImage)
+	t.Run("proxies that crash", s.badProxy)
+	t.Run("configuration that proxies reject", s.badFilter)
 }
-
-// further are the upgrades that `make e2e-upgrades` adds.
-var further = func(*testing.T, *suite) {}
 
 // bringUp brings up what is not there yet.
 func (s *suite) bringUp(t *testing.T) {
