@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -82,31 +81,20 @@ func TestReadDeployment(t *testing.T) {
 	graceful := corev1.Container{
 		Name: "app", ReadinessProbe: &corev1.Probe{}, Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{}},
 	}
-	zero, two := intstr.FromInt32(0), int32(2)
+	two := int32(2)
 	tests := map[string]struct {
 		change func(*appsv1.Deployment)
 		want   func(*Workload)
 	}{
 		"finds nothing wrong with two graceful replicas": {},
-		"names one replica and no surge": {
+		"names what is fragile": {
 			change: func(d *appsv1.Deployment) {
-				d.Spec.Replicas = nil
-				d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxSurge: &zero}
+				d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType
+				d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app"}}
 			},
-			want: func(w *Workload) { w.Desired, w.Fragile = 1, []string{"one replica and no surge"} },
-		},
-		"names what the containers lack": {
-			change: func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app"}} },
-			want:   func(w *Workload) { w.Fragile = []string{"no preStop delay", "no readiness probe"} },
-		},
-		"expects neither of a gateway, whose only container is the proxy": {
-			change: func(d *appsv1.Deployment) {
-				d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "istio-proxy"}}
+			want: func(w *Workload) {
+				w.Fragile = []string{"strategy Recreate stops all replicas first", "no preStop delay", "no readiness probe"}
 			},
-		},
-		"names the strategy Recreate": {
-			change: func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType },
-			want:   func(w *Workload) { w.Fragile = []string{"strategy Recreate stops all replicas first"} },
 		},
 		"sees a pause": {
 			change: func(d *appsv1.Deployment) { d.Spec.Paused = true },

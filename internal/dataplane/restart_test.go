@@ -173,7 +173,7 @@ func TestMove(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := Report{Total: 1, Restarting: []string{restarting}, Fragile: []string{
-			"Deployment demo/echo: one replica, no preStop delay, no readiness probe"}}
+			"Deployment demo/echo: no preStop delay, no readiness probe"}}
 		if diff := cmp.Diff(want, report); diff != "" {
 			t.Errorf("report (-want +got):\n%s", diff)
 		}

@@ -2,12 +2,10 @@ package dataplane
 
 import (
 	"fmt"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -37,15 +35,7 @@ func readDeployment(d *appsv1.Deployment, controlPlane string) Workload {
 			w.Obstacle = c.Reason + ": " + c.Message
 		}
 	}
-	switch update := d.Spec.Strategy.RollingUpdate; {
-	case d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
-		w.Fragile = append(w.Fragile, "strategy Recreate stops all replicas first")
-	case w.Desired == 1 && update != nil && isZero(update.MaxSurge):
-		w.Fragile = append(w.Fragile, "one replica and no surge")
-	case w.Desired == 1:
-		w.Fragile = append(w.Fragile, "one replica")
-	}
-	w.Fragile = append(w.Fragile, fragile(&d.Spec.Template.Spec)...)
+	w.Fragile = append(fragileDeployment(d), fragilePod(&d.Spec.Template.Spec)...)
 	return w
 }
 
@@ -61,10 +51,7 @@ func readStatefulSet(s *appsv1.StatefulSet, controlPlane string) Workload {
 	case update != nil && update.Partition != nil && *update.Partition > 0:
 		w.Held = fmt.Sprintf("has an update strategy that leaves the first %d pods as they are", *update.Partition)
 	}
-	if w.Desired == 1 {
-		w.Fragile = append(w.Fragile, "one replica and no surge")
-	}
-	w.Fragile = append(w.Fragile, fragile(&s.Spec.Template.Spec)...)
+	w.Fragile = append(fragileStatefulSet(s), fragilePod(&s.Spec.Template.Spec)...)
 	return w
 }
 
@@ -78,7 +65,7 @@ func readDaemonSet(d *appsv1.DaemonSet, controlPlane string) Workload {
 	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
 		w.Held = "has the update strategy OnDelete"
 	}
-	w.Fragile = fragile(&d.Spec.Template.Spec)
+	w.Fragile = append(fragileDaemonSet(d), fragilePod(&d.Spec.Template.Spec)...)
 	return w
 }
 
@@ -95,31 +82,9 @@ func readTemplate(kind string, o metav1.Object, t *corev1.PodTemplateSpec, contr
 	}
 }
 
-// fragile says why a pod loses requests when it goes or comes.
-func fragile(s *corev1.PodSpec) []string {
-	own := slices.DeleteFunc(slices.Clone(s.Containers), func(c corev1.Container) bool { return c.Name == proxyContainer })
-	if len(own) == 0 {
-		// A gateway: the injector gives it a probe and a drain.
-		return nil
-	}
-	var found []string
-	if !slices.ContainsFunc(own, func(c corev1.Container) bool { return c.Lifecycle != nil && c.Lifecycle.PreStop != nil }) {
-		found = append(found, "no preStop delay")
-	}
-	if !slices.ContainsFunc(own, func(c corev1.Container) bool { return c.ReadinessProbe != nil }) {
-		found = append(found, "no readiness probe")
-	}
-	return found
-}
-
 func replicas(n *int32) int32 {
 	if n == nil {
 		return 1
 	}
 	return *n
-}
-
-// isZero understands a number and a percentage; nil is the default, which is not zero.
-func isZero(v *intstr.IntOrString) bool {
-	return v != nil && (v.Type == intstr.Int && v.IntVal == 0 || v.Type == intstr.String && v.StrVal == "0%")
 }
