@@ -169,6 +169,7 @@ func (r *MeshInstallationReconciler) startUpgrade(
 		From:         meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash},
 		To:           target, Waves: waves,
 		OnFailure: cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
+		Gates:     inst.Spec.Upgrade.Gates,
 	}}
 	if err := r.Client.Create(ctx, u); err != nil {
 		return nil, fmt.Errorf("create MeshUpgrade %q: %w", u.Name, err)

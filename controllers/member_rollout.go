@@ -106,18 +106,30 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 // askGates asks whether the new revision is good. One no is enough, if it lasts.
 func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) (meshv1alpha1.StageState, string, error) {
 	st := s.member.Status.Rollout
+	gates = gate.Configure(gates, s.member.Spec.Rollout.Gates)
 	st.Gates = gate.Evaluate(ctx, gates, r.gateMember(s), st.Gates, s.now)
-	state := meshv1alpha1.StageDone
+	state, message := judge(st.Gates, s.now)
+	return state, message, nil
+}
+
+// judge says what follows from the answers of the gates. From those of a dry run nothing does.
+func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1.StageState, message string) {
+	state = meshv1alpha1.StageDone
 	var messages []string
-	for _, g := range st.Gates {
+	asked := 0
+	for _, g := range answers {
+		if g.DryRun {
+			continue
+		}
+		asked++
 		if g.Verdict == meshv1alpha1.VerdictPass {
 			continue
 		}
 		messages = append(messages, fmt.Sprintf("gate %s: %s: %s", g.Name, g.Verdict, g.Message))
-		lasted := s.now.Sub(g.Since.Time)
+		lasted := now.Sub(g.Since.Time)
 		switch {
 		case g.Verdict == meshv1alpha1.VerdictFail && lasted >= failAfter:
-			return meshv1alpha1.StageFailed, messages[len(messages)-1], nil
+			return meshv1alpha1.StageFailed, messages[len(messages)-1]
 		case g.Verdict != meshv1alpha1.VerdictFail && lasted >= puzzledAfter:
 			state = meshv1alpha1.StageInconclusive
 		case state == meshv1alpha1.StageDone:
@@ -125,9 +137,9 @@ func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []g
 		}
 	}
 	if len(messages) == 0 {
-		return state, fmt.Sprintf("%d gates passed", len(st.Gates)), nil
+		return state, fmt.Sprintf("%d gates passed", asked)
 	}
-	return state, strings.Join(messages, "; "), nil
+	return state, strings.Join(messages, "; ")
 }
 
 func (r *MeshMemberReconciler) gateMember(s *scope) gate.Member {

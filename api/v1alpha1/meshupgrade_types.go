@@ -57,6 +57,12 @@ type MeshUpgradeSpec struct {
 	// onFailure is the installation's at that time.
 	// +required
 	OnFailure FailureAction `json:"onFailure"`
+	// gates are the installation's at that time.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Gates []Gate `json:"gates,omitempty"`
 }
 
 // RevisionTarget is one revision of the whole mesh.

@@ -15,6 +15,15 @@ type Upgrade struct {
 	// +kubebuilder:validation:MaxItems=16
 	Waves []Wave `json:"waves,omitempty"`
 
+	// gates configure the questions that must be answered yes before a member goes on. Built-in gates are asked whether
+	// or not they are listed. An upgrade keeps the gates with which it began.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name in ['ControlPlaneReady', 'PeersSynced', 'EndpointsComplete', 'ConfigAccepted', 'ConfigValid', 'Injection', 'ProxiesSynced'])",message="spec.upgrade.gates[].name: must be the name of a built-in gate"
+	Gates []Gate `json:"gates,omitempty"`
+
 	// onFailure says what happens when a member fails: `Rollback` takes every member that was touched back to the
 	// former revision, `Pause` leaves everything as it is and waits for you. Default: `Rollback`.
 	// +optional
@@ -174,6 +183,12 @@ type MemberRollout struct {
 	// stage is how far to go.
 	// +required
 	Stage Stage `json:"stage"`
+	// gates are the upgrade's.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Gates []Gate `json:"gates,omitempty"`
 }
 
 // MemberRolloutStatus is what a member reports of an upgrade.
@@ -247,6 +262,15 @@ type GateResult struct {
 	// message says what was measured and against what.
 	// +optional
 	Message string `json:"message,omitempty"`
+	// value is what was measured, where a gate counts or measures something.
+	// +optional
+	Value string `json:"value,omitempty"`
+	// threshold is what the value was held against, such as `<= 0`.
+	// +optional
+	Threshold string `json:"threshold,omitempty"`
+	// dryRun says that the verdict stops and fails nothing.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
 	// since is when the verdict last changed.
 	// +required
 	Since metav1.Time `json:"since"`

@@ -44,22 +44,24 @@ func judgeMetrics(m *Member, answers map[string]map[string][]xds.Sample) Answer 
 		nodes = append(nodes, rejecting(metrics)...)
 	}
 	var bad []string
+	total := 0.0
 	for what, count := range counts {
 		if count > 0 {
 			bad = append(bad, fmt.Sprintf("%s: %.0f", what, count))
+			total += count
 		}
 	}
 	slices.Sort(bad)
 	slices.Sort(nodes)
 	switch {
 	case len(bad) > 0 && len(nodes) > 0:
-		return fail("%s; rejected by %s", strings.Join(bad, ", "), some(slices.Compact(nodes)))
+		return fail("%s; rejected by %s", strings.Join(bad, ", "), some(slices.Compact(nodes))).measured(total, "<= 0")
 	case len(bad) > 0:
-		return fail("%s", strings.Join(bad, ", "))
+		return fail("%s", strings.Join(bad, ", ")).measured(total, "<= 0")
 	case len(silent) > 0:
 		return inconclusive("istiod pods without metrics of istiod: %s", some(silent))
 	}
-	return pass("nothing was rejected, says %s", count(len(answers), "istiod pod"))
+	return pass("nothing was rejected, says %s", count(len(answers), "istiod pod")).measured(0, "<= 0")
 }
 
 // rejecting names the proxies that have rejected something.

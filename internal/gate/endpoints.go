@@ -126,7 +126,7 @@ func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
 		return inconclusive("still missing %s: %s", count(total, "endpoint"), some(keys(lacking)))
 	}
 	if total > 0 {
-		return fail("missing %s: %s", count(total, "endpoint"), some(keys(lacking)))
+		return fail("missing %s: %s", count(total, "endpoint"), some(keys(lacking))).measured(float64(total), "<= 0")
 	}
 	var unknown, seen []string
 	for _, cluster := range append([]string{m.Cluster}, m.Peers...) {
@@ -140,7 +140,8 @@ func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
 		return inconclusive("no endpoint is known of %s", some(unknown))
 	}
 	slices.Sort(seen[1:])
-	return pass("no address is missing in %s; addresses by cluster: %s", count(c.pods, "istiod pod"), shorten(strings.Join(seen, ", "), 200))
+	return pass("no address is missing in %s; addresses by cluster: %s", count(c.pods, "istiod pod"), shorten(strings.Join(seen, ", "), 200)).
+		measured(0, "<= 0")
 }
 
 func keys[T any](m map[string]T) []string {

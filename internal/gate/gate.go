@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -57,6 +58,10 @@ type Answer struct {
 	Name    string
 	Verdict meshv1alpha1.Verdict
 	Message string
+	// Value was measured and held against Threshold. Both are empty where a gate does not measure.
+	Value, Threshold string
+	// DryRun says that nothing follows from the verdict.
+	DryRun bool
 }
 
 // Gate is one question.
@@ -104,7 +109,10 @@ func Evaluate(ctx context.Context, gates []Gate, m Member, previous []meshv1alph
 	wg.Wait()
 	results := make([]meshv1alpha1.GateResult, 0, len(answers))
 	for _, a := range answers {
-		r := meshv1alpha1.GateResult{Name: a.Name, Verdict: a.Verdict, Message: a.Message, Since: metav1.NewTime(now.Truncate(time.Second))}
+		r := meshv1alpha1.GateResult{
+			Name: a.Name, Verdict: a.Verdict, Message: a.Message, Value: a.Value, Threshold: a.Threshold, DryRun: a.DryRun,
+			Since: metav1.NewTime(now.Truncate(time.Second)),
+		}
 		for _, p := range previous {
 			if p.Name == r.Name && p.Verdict == r.Verdict {
 				r.Since = p.Since
@@ -190,6 +198,12 @@ func shorten(text string, size int) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:size], "") + "…"
+}
+
+// measured adds to an answer what was counted.
+func (a Answer) measured(value float64, threshold string) Answer {
+	a.Value, a.Threshold = strconv.FormatFloat(value, 'g', -1, 64), threshold
+	return a
 }
 
 func isPass(a Answer) bool { return a.Verdict == meshv1alpha1.VerdictPass }

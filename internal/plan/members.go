@@ -139,7 +139,7 @@ func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, 
 	}
 	to := revisionNamed(present, u.Spec.To.Revision, meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values})
 	Content(spec, from, to, stage)
-	spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, From: from.Name, Former: from, To: to.Name, Stage: stage}
+	spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, From: from.Name, Former: from, To: to.Name, Stage: stage, Gates: u.Spec.Gates}
 }
 
 // runningRevision is the revision that a member's namespaces get.

@@ -103,7 +103,8 @@ func describe(t *testing.T, p MembersPlan) string {
 // upgrading is an upgrade to 1.29.1 that orders one member a stage.
 func upgrading(member string, stage meshv1alpha1.Stage) *Run {
 	u := &meshv1alpha1.MeshUpgrade{Spec: meshv1alpha1.MeshUpgradeSpec{
-		To: meshv1alpha1.RevisionTarget{Revision: newer.Name, Version: newer.Version},
+		To:    meshv1alpha1.RevisionTarget{Revision: newer.Name, Version: newer.Version},
+		Gates: []meshv1alpha1.Gate{{Name: "ConfigValid", DryRun: true}},
 	}}
 	u.Name = "shop-1"
 	return &Run{Upgrade: u, Orders: map[string]meshv1alpha1.Stage{member: stage}}

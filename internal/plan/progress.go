@@ -116,7 +116,7 @@ func (p *progress) back() meshv1alpha1.Stage {
 func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 	var said []string
 	for _, g := range p.report.Gates {
-		if !slices.Contains(verdicts, g.Verdict) {
+		if g.DryRun || !slices.Contains(verdicts, g.Verdict) {
 			continue
 		}
 		text := "gate " + g.Name
@@ -173,7 +173,7 @@ func (p *progress) failure(now, waveStart time.Time) (why string, at time.Time) 
 func (p *progress) progressing() time.Time {
 	since := p.report.Since.Time
 	for _, g := range p.report.Gates {
-		if g.Verdict == meshv1alpha1.VerdictPass && g.Since.After(since) {
+		if !g.DryRun && g.Verdict == meshv1alpha1.VerdictPass && g.Since.After(since) {
 			since = g.Since.Time
 		}
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +127,26 @@ func TestRolloutKeepsTime(t *testing.T) {
 	d = Rollout(w.stored())
 	if d.Status.Waves[0].SoakingSince != nil || d.After != 0 {
 		t.Errorf("on its way back the wave soaks since %s, and time would change something after %s", d.Status.Waves[0].SoakingSince, d.After)
+	}
+}
+
+// TestRolloutIgnoresRehearsedGates wants neither a cause nor progress from a gate whose answers count for nothing.
+func TestRolloutIgnoresRehearsedGates(t *testing.T) {
+	w := newWorld(t, canaryAndRest()...)
+	w.at("east", meshv1alpha1.StageInstall, meshv1alpha1.StageProgressing)
+	st := w.member("east").Status.Rollout
+	old, recent := metav1.NewTime(w.now.Add(-24*time.Hour)), metav1.NewTime(w.now)
+	st.Since, st.Message = old, "waits"
+	st.Gates = []meshv1alpha1.GateResult{
+		{Name: "A", Verdict: meshv1alpha1.VerdictPass, DryRun: true, Since: recent},
+		{Name: "B", Verdict: meshv1alpha1.VerdictError, DryRun: true, Since: recent},
+	}
+	got := Rollout(w.stored()).Status
+	if got.Phase != meshv1alpha1.UpgradeRollingBack || !strings.HasSuffix(got.Message, ": waits") {
+		t.Errorf("the upgrade is %s (%s), want it to go back for the deadline with the member's own words", got.Phase, got.Message)
+	}
+	st.Gates[0].DryRun = false
+	if got := Rollout(w.stored()).Status; got.Phase == meshv1alpha1.UpgradeRollingBack {
+		t.Errorf("a gate that came to pass counts as no progress: %s", got.Message)
 	}
 }

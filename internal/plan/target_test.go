@@ -14,6 +14,14 @@ func attempt(n int32) meshOption {
 	return func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.Upgrade.Attempt = n }
 }
 
+func gates(names ...string) meshOption {
+	return func(inst *meshv1alpha1.MeshInstallation) {
+		for _, name := range names {
+			inst.Spec.Upgrade.Gates = append(inst.Spec.Upgrade.Gates, meshv1alpha1.Gate{Name: name, DryRun: true})
+		}
+	}
+}
+
 // alsoRuns adds a revision to a member beside what it runs.
 func alsoRuns(members []meshv1alpha1.MeshMember, i int, r meshv1alpha1.Revision) []meshv1alpha1.MeshMember {
 	members[i].Spec.Revisions = append(members[i].Spec.Revisions, r)
@@ -95,6 +103,7 @@ func TestTargetHash(t *testing.T) {
 		"a member that says what all say":            {inst: mesh(sharedValues(values{"autoscaleMin": 3}), memberValues(0, values{"autoscaleMin": 3})), wantSame: true},
 		"a member without values of its own joins":   {inst: mesh(sharedValues(values{"autoscaleMin": 3}), testutil.With("north")), wantSame: true},
 		"something that is no control plane's":       {inst: mesh(sharedValues(values{"autoscaleMin": 3}), tags("prod")), wantSame: true},
+		"other gates":                                {inst: mesh(sharedValues(values{"autoscaleMin": 3}), gates("ConfigValid")), wantSame: true},
 		"another version":                            {inst: mesh(sharedValues(values{"autoscaleMin": 3}), version("1.28.3"))},
 		"other values":                               {inst: mesh(sharedValues(values{"autoscaleMin": 4}))},
 		"no values":                                  {inst: mesh()},

@@ -258,4 +258,9 @@ var installationCases = []ruleCases{
 		accepts: []string{`spec: {dataPlane: {tags: [defaults]}}`, `spec: {dataPlane: {tags: []}}`},
 		rejects: []string{`spec: {dataPlane: {tags: [prod, default]}}`},
 	},
+	{
+		message: "spec.upgrade.gates[].name: must be the name of a built-in gate",
+		accepts: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete, dryRun: true}, {name: ProxiesSynced}]}}`},
+		rejects: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete}, {name: endpointscomplete}]}}`},
+	},
 }

@@ -1,0 +1,63 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+func TestJudge(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	answer := func(name string, verdict meshv1alpha1.Verdict, lasted time.Duration) meshv1alpha1.GateResult {
+		return meshv1alpha1.GateResult{Name: name, Verdict: verdict, Message: "because", Since: metav1.NewTime(at.Add(-lasted))}
+	}
+	rehearsed := func(r meshv1alpha1.GateResult) meshv1alpha1.GateResult {
+		r.DryRun = true
+		return r
+	}
+	good := answer("Good", meshv1alpha1.VerdictPass, time.Hour)
+	for name, test := range map[string]struct {
+		answers []meshv1alpha1.GateResult
+		want    meshv1alpha1.StageState
+		says    string
+	}{
+		"all passed": {
+			[]meshv1alpha1.GateResult{good}, meshv1alpha1.StageDone, "1 gates passed",
+		},
+		"a no that has just come may be of a change that is on its way": {
+			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictFail, failAfter-time.Second), good},
+			meshv1alpha1.StageProgressing, "gate Bad: Fail: because",
+		},
+		"a no that lasts fails": {
+			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictFail, failAfter), good},
+			meshv1alpha1.StageFailed, "gate Bad: Fail: because",
+		},
+		"what cannot tell is asked again": {
+			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictInconclusive, puzzledAfter-time.Second), good},
+			meshv1alpha1.StageProgressing, "gate Bad: Inconclusive: because",
+		},
+		"what cannot tell for long is a person's": {
+			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictError, puzzledAfter), good},
+			meshv1alpha1.StageInconclusive, "gate Bad: Error: because",
+		},
+		"a no counts more than a question that cannot be asked": {
+			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer("B", meshv1alpha1.VerdictFail, time.Hour)},
+			meshv1alpha1.StageFailed, "gate B: Fail: because",
+		},
+		"nothing follows from a dry run": {
+			[]meshv1alpha1.GateResult{
+				rehearsed(answer("A", meshv1alpha1.VerdictFail, time.Hour)), rehearsed(answer("B", meshv1alpha1.VerdictError, time.Hour)), good,
+			}, meshv1alpha1.StageDone, "1 gates passed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state, message := judge(test.answers, at)
+			if state != test.want || message != test.says {
+				t.Errorf("judge = %s %q, want %s %q", state, message, test.want, test.says)
+			}
+		})
+	}
+}
