@@ -209,7 +209,10 @@ type SecretKeyRef struct {
 	Key string `json:"key,omitempty"`
 }
 
-// Trust configures the mesh's certificates.
+// Trust configures the mesh's certificates. All of them end with the root. A root that lives twice as long as an
+// intermediate leaves the life of one intermediate in which it can be replaced.
+//
+// +kubebuilder:validation:XValidation:rule="self.?root.?issuerRef.hasValue() || duration(self.?root.?selfSigned.?duration.orValue('87600h')).getSeconds() >= 2 * duration(self.?intermediate.?duration.orValue('2160h')).getSeconds()",message="spec.trust.root.selfSigned.duration: at least twice spec.trust.intermediate.duration, because no certificate outlives the root; make the root's longer or the intermediates' shorter"
 type Trust struct {
 	// root is the origin of the root certificate. Default: self-signed.
 	// +optional
@@ -240,7 +243,8 @@ type TrustRoot struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.size) || (self.algorithm == 'ECDSA' ? self.size in [256, 384, 521] : self.size in [2048, 3072, 4096])",message="spec.trust.root.selfSigned.size: 256, 384 or 521 for ECDSA; 2048, 3072 or 4096 for RSA"
 type SelfSignedRoot struct {
-	// duration is the life of the root. Default: 87600h (ten years); at least 720h.
+	// duration is the life of the root. Default: 87600h (ten years); at least 720h, and twice
+	// spec.trust.intermediate.duration. The mesh ends with its root: the root is not renewed while it lives.
 	// +optional
 	// +kubebuilder:default="87600h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('720h')",message="spec.trust.root.selfSigned.duration: at least 720h"
@@ -278,7 +282,8 @@ type IssuerRef struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.duration) || !has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)",message="spec.trust.intermediate.renewBefore: must be shorter than duration"
 type Intermediate struct {
-	// duration is the life of an intermediate. Default: 2160h (90 days); at least 72h.
+	// duration is the life of an intermediate. Default: 2160h (90 days); at least 72h, and at most half of
+	// spec.trust.root.selfSigned.duration.
 	// +optional
 	// +kubebuilder:default="2160h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('72h')",message="spec.trust.intermediate.duration: at least 72h, because workload certificates live 24h and istiod must not sign beyond its own life"

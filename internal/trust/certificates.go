@@ -63,9 +63,9 @@ func root(inst *meshv1alpha1.MeshInstallation) cmv1.Certificate {
 	}
 	life := duration(spec.Duration, defaultRootDuration)
 	c := certificate(inst, plan.RootName(inst.Name), inst.Name+" root", life)
-	// Renewal makes a new root certificate of the same key. It is put off as long as cert-manager allows in good time,
-	// because members keep the root that they have until a rotation.
-	c.Spec.RenewBefore = &metav1.Duration{Duration: life / 10}
+	// Renewal makes another root certificate of the same key, which members refuse: they keep the root that they have
+	// until a rotation in which each trusts both. So it is put off as long as cert-manager allows.
+	c.Spec.RenewBefore = &metav1.Duration{Duration: cmv1.MinimumRenewBefore}
 	c.Spec.IssuerRef = cmmeta.IssuerReference{
 		Name: plan.SelfSignedIssuerName(inst.Name), Kind: cmv1.IssuerKind, Group: cmv1.SchemeGroupVersion.Group,
 	}

@@ -81,6 +81,20 @@ func TestPlanKeepsCommonNamesWithinTheLimit(t *testing.T) {
 	}
 }
 
+func TestTheRootIsNotRenewedWhileIntermediatesRestOnIt(t *testing.T) {
+	for _, life := range []time.Duration{0, 720 * time.Hour} {
+		root := Plan(testutil.Installation(testutil.With("east"), rootFrom(meshv1alpha1.TrustRoot{
+			SelfSigned: &meshv1alpha1.SelfSignedRoot{Duration: &metav1.Duration{Duration: life}},
+		}), intermediateOf(72*time.Hour, 48*time.Hour))).Root
+		if before := root.Spec.RenewBefore.Duration; before > 5*time.Minute {
+			t.Errorf("a root of %s is renewed %s before its end", root.Spec.Duration.Duration, before)
+		}
+		if root.Spec.PrivateKey.RotationPolicy != cmv1.RotationPolicyNever {
+			t.Errorf("rotation policy is %q: with another key nothing that was signed would be trusted", root.Spec.PrivateKey.RotationPolicy)
+		}
+	}
+}
+
 func TestSetLeavesWhatOthersHaveDefaulted(t *testing.T) {
 	want := Plan(testutil.Installation(testutil.With("east"))).Intermediates[0].Spec
 	have := want.DeepCopy()

@@ -222,8 +222,25 @@ var installationCases = []ruleCases{
 	},
 	{
 		message: "spec.trust.root.selfSigned.duration: at least 720h",
-		accepts: []string{`spec: {trust: {root: {selfSigned: {duration: 720h}}}}`},
-		rejects: []string{`spec: {trust: {root: {selfSigned: {duration: 719h59m}}}}`},
+		accepts: []string{`spec: {trust: {root: {selfSigned: {duration: 720h}}, intermediate: {duration: 360h, renewBefore: 120h}}}`},
+		rejects: []string{`spec: {trust: {root: {selfSigned: {duration: 719h59m}}, intermediate: {duration: 72h, renewBefore: 48h}}}`},
+	},
+	{
+		message: "spec.trust.root.selfSigned.duration: at least twice spec.trust.intermediate.duration, because no certificate outlives the root; " +
+			"make the root's longer or the intermediates' shorter",
+		accepts: []string{
+			`spec: {trust: {root: {selfSigned: {duration: 4320h}}}}`,
+			`spec: {trust: {intermediate: {duration: 43800h}}}`,
+			`spec: {trust: {root: {selfSigned: {}}, intermediate: {duration: 43800h}}}`,
+			`spec: {trust: {root: {selfSigned: {duration: 720h}}, intermediate: {duration: 360h, renewBefore: 48h}}}`,
+			`spec: {trust: {root: {issuerRef: {name: ca}}, intermediate: {duration: 87600h}}}`,
+		},
+		rejects: []string{
+			`spec: {trust: {root: {selfSigned: {duration: 720h}}}}`,
+			`spec: {trust: {root: {selfSigned: {duration: 4319h}}}}`,
+			`spec: {trust: {intermediate: {duration: 43801h}}}`,
+			`spec: {trust: {root: {selfSigned: {duration: 720h}}, intermediate: {duration: 360h0m1s, renewBefore: 48h}}}`,
+		},
 	},
 	{
 		message: "spec.trust.intermediate.renewBefore: must be shorter than duration",
