@@ -28,35 +28,26 @@ func (r *MeshInstallationReconciler) upgrade(
 	if err != nil {
 		return nil, nil, err
 	}
-	target, changed, err := plan.Target(inst, members)
-	if err != nil {
-		return nil, []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidValues, err)}}, nil
-	}
-	active := newest(history)
-	if active == nil || active.Status.Phase.IsFinished() {
-		if !changed {
-			inst.Status.Hash = target.Hash
-			return nil, nil, nil
-		}
-		if past := failedBefore(history, target); past != nil {
-			return nil, []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
-				"MeshUpgrade %s failed: %s; change the spec, or count spec.upgrade.attempt up to try the same again", past.Name, past.Status.Message))}}, nil
-		}
-		waves, err := plan.Waves(inst)
-		if err != nil {
-			return nil, []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidWaves, err)}}, nil
-		}
-		if active, err = r.startUpgrade(ctx, inst, target, waves, history); err != nil {
+	course := plan.Steer(inst, members, history)
+	switch {
+	case course.Problem != nil:
+		return nil, []status.Outcome{{Result: phase.Stall(course.Reason, course.Problem)}}, nil
+	case course.Start != nil:
+		if err := r.startUpgrade(ctx, inst, course.Start); err != nil {
 			return nil, nil, err
 		}
+		return r.drive(ctx, inst, members, course.Start, false)
+	case course.Active != nil:
+		return r.drive(ctx, inst, members, course.Active, course.IsSuperseded)
 	}
-	return r.drive(ctx, inst, members, active, target)
+	inst.Status.Hash = course.Target.Hash
+	return nil, nil, nil
 }
 
 // drive takes an upgrade one step further.
 func (r *MeshInstallationReconciler) drive(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
-	u *meshv1alpha1.MeshUpgrade, target meshv1alpha1.RevisionTarget,
+	u *meshv1alpha1.MeshUpgrade, isSuperseded bool,
 ) (*plan.Run, []status.Outcome, error) {
 	if waiting := unprepared(members, u.Spec.To.Version); u.Status.StartedAt == nil && len(waiting) > 0 {
 		return &plan.Run{Upgrade: u}, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
@@ -66,12 +57,10 @@ func (r *MeshInstallationReconciler) drive(
 	if err != nil {
 		return nil, nil, err
 	}
-	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
-	if target.Hash != u.Spec.To.Hash {
-		// The spec asks for something else by now: what was touched goes back, then the new target gets a run of its own.
-		state = meshv1alpha1.UpgradeStateAbort
-	}
-	decision := plan.Rollout(plan.RolloutInput{Upgrade: u, Members: members, Approvals: approvals, State: state, Now: r.Now()})
+	decision := plan.Rollout(plan.RolloutInput{
+		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), IsSuperseded: isSuperseded,
+		State: cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun),
+	})
 	for _, wave := range decision.Approvals {
 		if err := r.askApproval(ctx, u, wave); err != nil {
 			return nil, nil, err
@@ -130,52 +119,12 @@ func (r *MeshInstallationReconciler) upgrades(ctx context.Context, inst *meshv1a
 	return all, nil
 }
 
-func newest(history []meshv1alpha1.MeshUpgrade) *meshv1alpha1.MeshUpgrade {
-	if len(history) == 0 {
-		return nil
-	}
-	return &history[len(history)-1]
-}
-
-// failedBefore finds a run for the same target that went back: a tool that applies the same spec again must not start
-// the same failure again.
-func failedBefore(history []meshv1alpha1.MeshUpgrade, target meshv1alpha1.RevisionTarget) *meshv1alpha1.MeshUpgrade {
-	for i := range slices.Backward(history) {
-		u := &history[i]
-		// One that went on without some members has failed for those.
-		failed := u.Status.Phase == meshv1alpha1.UpgradeRolledBack || len(u.Status.Failed) > 0
-		if u.Spec.To.Hash == target.Hash {
-			if failed {
-				return u
-			}
-			return nil
-		}
-	}
-	return nil
-}
-
-func (r *MeshInstallationReconciler) startUpgrade(
-	ctx context.Context, inst *meshv1alpha1.MeshInstallation, target meshv1alpha1.RevisionTarget,
-	waves []meshv1alpha1.PlannedWave, history []meshv1alpha1.MeshUpgrade,
-) (*meshv1alpha1.MeshUpgrade, error) {
-	u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{
-		Name: plan.UpgradeName(inst.Name, target, history), Namespace: inst.Namespace,
-		Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name},
-		OwnerReferences: []metav1.OwnerReference{
-			*metav1.NewControllerRef(inst, meshv1alpha1.GroupVersion.WithKind("MeshInstallation")),
-		},
-	}, Spec: meshv1alpha1.MeshUpgradeSpec{
-		Installation: inst.Name,
-		From:         meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash},
-		To:           target, Waves: waves,
-		OnFailure: cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
-		Gates:     inst.Spec.Upgrade.Gates,
-	}}
+func (r *MeshInstallationReconciler) startUpgrade(ctx context.Context, inst *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) error {
 	if err := r.Client.Create(ctx, u); err != nil {
-		return nil, fmt.Errorf("create MeshUpgrade %q: %w", u.Name, err)
+		return fmt.Errorf("create MeshUpgrade %q: %w", u.Name, err)
 	}
 	r.Events.Eventf(inst, u, "Normal", "UpgradeStarted", "Upgrade", "Started MeshUpgrade %s from %s to %s", u.Name, u.Spec.From.Revision, u.Spec.To.Revision)
-	return u, nil
+	return nil
 }
 
 func (r *MeshInstallationReconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgrade, st meshv1alpha1.MeshUpgradeStatus) error {

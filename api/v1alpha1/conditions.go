@@ -75,6 +75,8 @@ const (
 	ReasonRollingBack = "RollingBack"
 	// ReasonUpgradeFailed: the target that the spec asks for has failed before; the mesh runs the former one.
 	ReasonUpgradeFailed = "UpgradeFailed"
+	// ReasonUpgradeAborted: spec.upgrade.state is Abort, so that the change that the spec asks for does not start.
+	ReasonUpgradeAborted = "UpgradeAborted"
 	// ReasonInvalidWaves: the waves do not hold every member exactly once.
 	ReasonInvalidWaves = "InvalidWaves"
 	// ReasonWaitingForIstiod: istiod is not rolled out, or its webhooks are not armed yet.

@@ -76,6 +76,25 @@ type RevisionTarget struct {
 	// hash of the version and all values, which identifies the target.
 	// +required
 	Hash string `json:"hash"`
+	// sharedHash is over what does not change when members join or leave: the version, the values that all members share,
+	// and the attempt.
+	// +optional
+	SharedHash string `json:"sharedHash,omitempty"`
+	// ownValues are the hashes of the values of those members that have values of their own.
+	// +optional
+	// +listType=map
+	// +listMapKey=member
+	OwnValues []OwnValues `json:"ownValues,omitempty"`
+}
+
+// OwnValues identifies the values of a member that has values of its own.
+type OwnValues struct {
+	// member is its name.
+	// +required
+	Member string `json:"member"`
+	// hash of the member's values, merged with those that all share.
+	// +required
+	Hash string `json:"hash"`
 }
 
 // PlannedWave is a wave with its members.
@@ -118,7 +137,7 @@ const (
 	UpgradePaused UpgradePhase = "Paused"
 	// UpgradeRollingBack: members go back.
 	UpgradeRollingBack UpgradePhase = "RollingBack"
-	// UpgradeRolledBack: every member is back. The target is not tried again by itself.
+	// UpgradeRolledBack: every member is back. A target that failed or was rejected is not tried again by itself.
 	UpgradeRolledBack UpgradePhase = "RolledBack"
 	// UpgradeSucceeded: every member runs the target.
 	UpgradeSucceeded UpgradePhase = "Succeeded"
@@ -128,6 +147,22 @@ const (
 func (p UpgradePhase) IsFinished() bool {
 	return p == UpgradeRolledBack || p == UpgradeSucceeded
 }
+
+// UpgradeCause says why members go back.
+//
+// +kubebuilder:validation:Enum=Failed;Rejected;Aborted;Superseded
+type UpgradeCause string
+
+const (
+	// CauseFailed: more members failed than a wave allows. The target is not tried again by itself.
+	CauseFailed UpgradeCause = "Failed"
+	// CauseRejected: a person rejected a wave. The target is not tried again by itself.
+	CauseRejected UpgradeCause = "Rejected"
+	// CauseAborted: a person set spec.upgrade.state to Abort. The target starts again once that says Run.
+	CauseAborted UpgradeCause = "Aborted"
+	// CauseSuperseded: the spec asks for another target. This one starts again when the spec asks for it again.
+	CauseSuperseded UpgradeCause = "Superseded"
+)
 
 // MeshUpgradeStatus is how far an upgrade is. Detail per member is in MeshMember.status.rollout.
 type MeshUpgradeStatus struct {
@@ -140,6 +175,9 @@ type MeshUpgradeStatus struct {
 	// message says what happens or what is awaited, and names the gate that failed.
 	// +optional
 	Message string `json:"message,omitempty"`
+	// cause says why members go back. Empty: they do not.
+	// +optional
+	Cause UpgradeCause `json:"cause,omitempty"`
 	// failed are the members that failed; they are back on the former revision or on their way.
 	// +optional
 	// +listType=set

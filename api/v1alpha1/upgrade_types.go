@@ -30,7 +30,8 @@ type Upgrade struct {
 	// +kubebuilder:default=Rollback
 	OnFailure FailureAction `json:"onFailure,omitempty"`
 
-	// state is `Run`, `Pause` (no member goes on) or `Abort` (every member goes back). Default: `Run`.
+	// state is `Run`, `Pause` (no member goes on) or `Abort` (every member goes back, and no upgrade starts until you write
+	// `Run`). Default: `Run`.
 	// +optional
 	// +kubebuilder:default=Run
 	State UpgradeState `json:"state,omitempty"`

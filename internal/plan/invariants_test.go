@@ -25,7 +25,7 @@ func (w *world) checkDecision(in RolloutInput, d RolloutDecision) {
 		!equality.Semantic.DeepEqual(before.Upgrade, in.Upgrade) || !equality.Semantic.DeepEqual(before.Approvals, in.Approvals) {
 		w.violated("deciding changed its input (-before +after):\n%s", cmp.Diff(before, in))
 	}
-	fresh := RolloutInput{Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, Now: w.now}
+	fresh := RolloutInput{Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, Now: w.now, IsSuperseded: w.isSuperseded}
 	for _, m := range w.members {
 		fresh.Members = append(fresh.Members, *m)
 	}

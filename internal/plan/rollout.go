@@ -17,7 +17,9 @@ type RolloutInput struct {
 	Members   []meshv1alpha1.MeshMember
 	Approvals []meshv1alpha1.MeshApproval
 	State     meshv1alpha1.UpgradeState
-	Now       time.Time
+	// IsSuperseded says that the spec asks for another target by now.
+	IsSuperseded bool
+	Now          time.Time
 }
 
 // RolloutDecision is what to write now.
@@ -53,10 +55,9 @@ func Rollout(in RolloutInput) RolloutDecision {
 		return RolloutDecision{Status: *status, Reason: status.Message}
 	}
 	r := newRollout(in, status)
-	cause, goesBack := r.isGoingBack()
-	switch {
-	case goesBack:
-		r.goBack(cause)
+	switch cause, why := r.isGoingBack(); {
+	case why != "":
+		r.goBack(cause, why)
 	case in.State == meshv1alpha1.UpgradeStatePause:
 		r.hold("paused by spec.upgrade.state of the MeshInstallation")
 	default:
@@ -79,7 +80,10 @@ func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollou
 	}
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range in.Members {
-		present[in.Members[i].Spec.Cluster] = &in.Members[i]
+		// Who leaves is not waited for.
+		if m := &in.Members[i]; m.DeletionTimestamp.IsZero() {
+			present[m.Spec.Cluster] = m
+		}
 	}
 	for i := range in.Upgrade.Spec.Waves {
 		wave := &in.Upgrade.Spec.Waves[i]
@@ -129,20 +133,22 @@ func (r *rollout) wave(name string) *meshv1alpha1.WaveStatus {
 	return &(*waves)[i]
 }
 
-// isGoingBack says whether people want every member back, or this was decided before, and why.
-func (r *rollout) isGoingBack() (cause string, yes bool) {
-	if r.out.Status.Phase == meshv1alpha1.UpgradeRollingBack {
-		return r.out.Status.Message, true
-	}
-	if r.State == meshv1alpha1.UpgradeStateAbort {
-		return "aborted by spec.upgrade.state of the MeshInstallation", true
+// isGoingBack says whether people want every member back, or this was decided before, and why. Empty: no.
+func (r *rollout) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
+	switch {
+	case r.out.Status.Phase == meshv1alpha1.UpgradeRollingBack:
+		return r.out.Status.Cause, r.out.Status.Message
+	case r.IsSuperseded:
+		return meshv1alpha1.CauseSuperseded, "the spec of the MeshInstallation asks for something else"
+	case r.State == meshv1alpha1.UpgradeStateAbort:
+		return meshv1alpha1.CauseAborted, "aborted by spec.upgrade.state of the MeshInstallation"
 	}
 	for i := range r.Upgrade.Spec.Waves {
 		if name := r.Upgrade.Spec.Waves[i].Name; r.decision(name) == meshv1alpha1.DecisionRejected {
-			return fmt.Sprintf("wave %q was rejected", name), true
+			return meshv1alpha1.CauseRejected, fmt.Sprintf("wave %q was rejected", name)
 		}
 	}
-	return "", false
+	return "", ""
 }
 
 func (r *rollout) decision(wave string) meshv1alpha1.Decision {
@@ -155,9 +161,9 @@ func (r *rollout) decision(wave string) meshv1alpha1.Decision {
 }
 
 // goBack takes every touched member back, all at once: the sooner, the better.
-func (r *rollout) goBack(cause string) {
+func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
 	s := &r.out.Status
-	s.Phase, s.Message = meshv1alpha1.UpgradeRollingBack, cause
+	s.Phase, s.Cause, s.Message = meshv1alpha1.UpgradeRollingBack, cause, why
 	r.out.After = 0
 	var waiting []string
 	for _, p := range r.members {
@@ -172,7 +178,7 @@ func (r *rollout) goBack(cause string) {
 		s.Phase, s.FinishedAt = meshv1alpha1.UpgradeRolledBack, r.stamp()
 		return
 	}
-	r.out.Reason = cause + "; members that go back: " + strings.Join(waiting, ", ")
+	r.out.Reason = why + "; members that go back: " + strings.Join(waiting, ", ")
 }
 
 // hold leaves everything as it is ordered.
@@ -182,11 +188,11 @@ func (r *rollout) hold(why string) {
 
 // run judges the members, and goes on where nothing speaks against it.
 func (r *rollout) run() {
-	failures, cause := r.judge()
-	if cause != "" && r.Upgrade.Spec.OnFailure == meshv1alpha1.FailureActionPause {
+	failures, why := r.judge()
+	if why != "" && r.Upgrade.Spec.OnFailure == meshv1alpha1.FailureActionPause {
 		// Not recorded: who is there may yet come to say that the member is well, or abort.
 		r.returnFailed()
-		r.hold(cause)
+		r.hold(why)
 		return
 	}
 	for _, p := range failures {
@@ -194,8 +200,8 @@ func (r *rollout) run() {
 		r.out.Status.Failed = append(r.out.Status.Failed, p.name)
 	}
 	slices.Sort(r.out.Status.Failed)
-	if cause != "" {
-		r.goBack(cause)
+	if why != "" {
+		r.goBack(meshv1alpha1.CauseFailed, why)
 		return
 	}
 	r.returnFailed()
@@ -213,9 +219,9 @@ func (r *rollout) run() {
 	r.advance()
 }
 
-// judge finds the members that have failed and are not recorded yet. A cause means that in some wave too many have.
-func (r *rollout) judge() (failures []*progress, cause string) {
-	var causes []string
+// judge finds the members that have failed and are not recorded yet. Too many of a wave are a reason to go back.
+func (r *rollout) judge() (failures []*progress, tooMany string) {
+	var reasons []string
 	for i := range r.Upgrade.Spec.Waves {
 		w := &r.Upgrade.Spec.Waves[i]
 		var why, before []string
@@ -239,10 +245,10 @@ func (r *rollout) judge() (failures []*progress, cause string) {
 			if len(before) > 0 {
 				why = append(why, "failed before: "+strings.Join(before, ", "))
 			}
-			causes = append(causes, fmt.Sprintf("wave %q: %s", w.Name, strings.Join(why, "; ")))
+			reasons = append(reasons, fmt.Sprintf("wave %q: %s", w.Name, strings.Join(why, "; ")))
 		}
 	}
-	return failures, strings.Join(causes, "; ")
+	return failures, strings.Join(reasons, "; ")
 }
 
 // returnFailed takes the members back whose failure is tolerated.

@@ -40,8 +40,10 @@ type world struct {
 	members   []*meshv1alpha1.MeshMember
 	approvals []meshv1alpha1.MeshApproval
 	state     meshv1alpha1.UpgradeState
-	behaviour map[string]*behaviour
-	events    []event
+	// isSuperseded says that the spec asks for something else.
+	isSuperseded bool
+	behaviour    map[string]*behaviour
+	events       []event
 	// crash says whether the operator is killed before its next order, forget whether a pass loses the status it wrote.
 	crash, forget func() bool
 	// mute says that nobody answers for a member that cannot be reached. Else the hub takes note of its orders.
@@ -90,7 +92,7 @@ func wave(name string, members ...string) meshv1alpha1.PlannedWave {
 // stored are the objects as the API server gives them back, so that nothing is decided from what only the operator's
 // memory has. Copies are enough in random order.
 func (w *world) stored() RolloutInput {
-	in := RolloutInput{Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, Now: w.now}
+	in := RolloutInput{Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, Now: w.now, IsSuperseded: w.isSuperseded}
 	for _, m := range w.members {
 		in.Members = append(in.Members, *m.DeepCopy())
 	}
@@ -128,14 +130,7 @@ func (w *world) pass() bool {
 	wrote := !equality.Semantic.DeepEqual(before, d.Status)
 	w.upgrade.Status = d.Status
 	w.tell()
-	for _, name := range d.Approvals {
-		if !slices.ContainsFunc(w.approvals, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Wave == name }) {
-			wrote = true
-			w.approvals = append(w.approvals, meshv1alpha1.MeshApproval{Spec: meshv1alpha1.MeshApprovalSpec{
-				Upgrade: w.upgrade.Name, Wave: name, Decision: meshv1alpha1.DecisionPending,
-			}})
-		}
-	}
+	wrote = w.ask(d.Approvals) || wrote
 	for _, m := range w.members {
 		stage := d.Orders[m.Spec.Cluster]
 		former := meshv1alpha1.Stage("")
@@ -157,6 +152,19 @@ func (w *world) pass() bool {
 		w.upgrade.Status, w.changed = before, true
 	}
 	return wrote
+}
+
+// ask makes the questions of waves exist. It says whether one is new.
+func (w *world) ask(waves []string) (isNew bool) {
+	for _, name := range waves {
+		if !slices.ContainsFunc(w.approvals, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Wave == name }) {
+			isNew = true
+			w.approvals = append(w.approvals, meshv1alpha1.MeshApproval{Spec: meshv1alpha1.MeshApprovalSpec{
+				Upgrade: w.upgrade.Name, Wave: name, Decision: meshv1alpha1.DecisionPending,
+			}})
+		}
+	}
+	return isNew
 }
 
 // give writes a work order.

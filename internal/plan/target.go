@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -20,9 +22,8 @@ const (
 )
 
 // Target is what the installation's spec asks for, and whether a member that serves runs something else. The revision is
-// named after the content alone. The hash identifies one try of it, by which a target that failed is remembered: the
-// same spec applied again has the same hash, and counting up spec.upgrade.attempt gives another one. Members without
-// values of their own may come and go without changing it.
+// named after the content alone. The hashes identify one try of it, by which a target that failed is remembered: the
+// same spec applied again has the same ones, and counting up spec.upgrade.attempt gives others.
 func Target(
 	inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 ) (to meshv1alpha1.RevisionTarget, changed bool, err error) {
@@ -31,12 +32,9 @@ func Target(
 		return to, false, err
 	}
 	to = meshv1alpha1.RevisionTarget{Revision: RevisionName(inst.Spec.Version), Version: inst.Spec.Version}
-	content, err := contentHash(inst, wanted)
+	content, err := hashes(inst, wanted, &to)
 	if err != nil {
 		return to, false, err
-	}
-	if to.Hash = content; inst.Spec.Upgrade.Attempt > 0 {
-		to.Hash = shortHash([]byte(content + "/" + strconv.Itoa(int(inst.Spec.Upgrade.Attempt))))
 	}
 	if isTaken(to.Revision, members, wanted) {
 		to.Revision += "-v" + content[:suffixLength]
@@ -78,27 +76,44 @@ func wantedRevisions(inst *meshv1alpha1.MeshInstallation) (map[string]meshv1alph
 	return wanted, nil
 }
 
-// contentHash is over the version, the shared values, and the merged values of the members where these differ from the
-// shared ones. Marshalling sorts the keys of maps.
-func contentHash(inst *meshv1alpha1.MeshInstallation, wanted map[string]meshv1alpha1.Revision) (string, error) {
-	shared, err := Values(inst.Spec.ControlPlane.Values)
+// hashes fills in what identifies a target, and returns the hash of its content: the version, the shared values, and the
+// merged values of the members where these differ from the shared ones. Marshalling sorts the keys of maps.
+func hashes(
+	inst *meshv1alpha1.MeshInstallation, wanted map[string]meshv1alpha1.Revision, to *meshv1alpha1.RevisionTarget,
+) (content string, err error) {
+	values, err := Values(inst.Spec.ControlPlane.Values)
 	if err != nil {
 		return "", fmt.Errorf("spec.controlPlane.values: %w", err)
 	}
 	own := map[string]map[string]any{}
-	for name, r := range wanted {
-		if sameJSON(r.Values, inst.Spec.ControlPlane.Values) {
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if sameJSON(wanted[name].Values, inst.Spec.ControlPlane.Values) {
 			continue
 		}
-		if own[name], err = Values(r.Values); err != nil {
+		if own[name], err = Values(wanted[name].Values); err != nil {
 			return "", fmt.Errorf("member %q: %w", name, err)
 		}
+		raw, err := json.Marshal(own[name])
+		if err != nil {
+			return "", err
+		}
+		to.OwnValues = append(to.OwnValues, meshv1alpha1.OwnValues{Member: name, Hash: shortHash(raw)})
 	}
-	raw, err := json.Marshal(map[string]any{"version": inst.Spec.Version, "values": shared, "members": own})
+	shared, err := json.Marshal(map[string]any{"version": inst.Spec.Version, "values": values})
 	if err != nil {
 		return "", err
 	}
-	return shortHash(raw), nil
+	all, err := json.Marshal(map[string]any{"version": inst.Spec.Version, "values": values, "members": own})
+	if err != nil {
+		return "", err
+	}
+	content = shortHash(all)
+	to.Hash, to.SharedHash = content, shortHash(shared)
+	if attempt := inst.Spec.Upgrade.Attempt; attempt > 0 {
+		try := "/" + strconv.Itoa(int(attempt))
+		to.Hash, to.SharedHash = shortHash([]byte(content+try)), shortHash([]byte(to.SharedHash+try))
+	}
+	return content, nil
 }
 
 func shortHash(raw []byte) string {

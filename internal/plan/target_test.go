@@ -76,7 +76,8 @@ func TestTarget(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := meshv1alpha1.RevisionTarget{Revision: c.wantRevision, Version: c.inst.Spec.Version, Hash: to.Hash}
+			want := to
+			want.Revision, want.Version = c.wantRevision, c.inst.Spec.Version
 			if strings.HasSuffix(want.Revision, "*") {
 				want.Revision = strings.TrimSuffix(want.Revision, "*") + to.Hash[:5]
 			}

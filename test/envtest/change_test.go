@@ -42,7 +42,7 @@ func (s *suite) change(t *testing.T) {
 		}
 		return nil
 	})
-	await(t, "the mesh says that the target failed", func(ctx context.Context) error {
+	await(t, "the mesh says that it stays where it is", func(ctx context.Context) error {
 		inst, err := s.installation(ctx)
 		if err != nil {
 			return err
@@ -50,7 +50,7 @@ func (s *suite) change(t *testing.T) {
 		if inst.Status.EffectiveVersion != version {
 			t.Errorf("effective version %s, want %s", inst.Status.EffectiveVersion, version)
 		}
-		return stalled(inst.Status.Conditions, meshv1alpha1.ReasonUpgradeFailed)
+		return stalled(inst.Status.Conditions, meshv1alpha1.ReasonUpgradeAborted)
 	})
 	s.edit(t, func(inst *meshv1alpha1.MeshInstallation) {
 		inst.Spec.Version, inst.Spec.Upgrade.State = version, meshv1alpha1.UpgradeStateRun

@@ -1,0 +1,137 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// Course says which upgrade there is to be now. At most one of Active, Start and Problem is set. With none of them the
+// mesh runs what its spec asks for.
+type Course struct {
+	// Target is what the spec asks for.
+	Target meshv1alpha1.RevisionTarget
+	// Active is the record of the upgrade under way. IsSuperseded says that the spec asks for something else than that.
+	Active       *meshv1alpha1.MeshUpgrade
+	IsSuperseded bool
+	// Start is the record to make, with which an upgrade begins.
+	Start *meshv1alpha1.MeshUpgrade
+	// Problem is why nothing starts although the spec asks for something else than what runs, Reason the same in a word.
+	Problem error
+	Reason  string
+}
+
+// Steer decides which upgrade there is to be from the spec, the members and the records, oldest first.
+func Steer(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade) Course {
+	to, changed, err := Target(inst, members)
+	if err != nil {
+		return Course{Reason: meshv1alpha1.ReasonInvalidValues, Problem: err}
+	}
+	c := Course{Target: to}
+	if n := len(history); n > 0 && !history[n-1].Status.Phase.IsFinished() {
+		c.Active = &history[n-1]
+		c.IsSuperseded = !isSameTarget(c.Active, to, inst)
+		return c
+	}
+	if !changed {
+		return c
+	}
+	if past := failedBefore(inst, history, to); past != nil {
+		return c.stuck(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
+			"MeshUpgrade %s failed: %s; change the spec, or count spec.upgrade.attempt up to try the same again", past.Name, past.Status.Message))
+	}
+	if inst.Spec.Upgrade.State == meshv1alpha1.UpgradeStateAbort {
+		return c.stuck(meshv1alpha1.ReasonUpgradeAborted, fmt.Errorf(
+			"the mesh does not go to %s: spec.upgrade.state is Abort; write Run to start, or take the change back", to.Revision))
+	}
+	waves, err := Waves(inst)
+	if err != nil {
+		return c.stuck(meshv1alpha1.ReasonInvalidWaves, err)
+	}
+	c.Start = record(inst, to, waves, history)
+	return c
+}
+
+func (c Course) stuck(reason string, problem error) Course {
+	c.Reason, c.Problem = reason, problem
+	return c
+}
+
+// record is the MeshUpgrade with which an upgrade begins.
+func record(
+	inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarget, waves []meshv1alpha1.PlannedWave, history []meshv1alpha1.MeshUpgrade,
+) *meshv1alpha1.MeshUpgrade {
+	return &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{
+		Name: UpgradeName(inst.Name, to, history), Namespace: inst.Namespace,
+		Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name},
+		OwnerReferences: []metav1.OwnerReference{
+			*metav1.NewControllerRef(inst, meshv1alpha1.GroupVersion.WithKind("MeshInstallation")),
+		},
+	}, Spec: meshv1alpha1.MeshUpgradeSpec{
+		Installation: inst.Name,
+		From:         meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash},
+		To:           to, Waves: waves,
+		OnFailure: cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
+		Gates:     inst.Spec.Upgrade.Gates,
+	}}
+}
+
+// failedBefore finds a run for the same target that failed by itself or was rejected: a tool that applies the same spec
+// again must not start the same failure again. What a person aborted, or a change of the spec ended, has not failed.
+func failedBefore(
+	inst *meshv1alpha1.MeshInstallation, history []meshv1alpha1.MeshUpgrade, to meshv1alpha1.RevisionTarget,
+) *meshv1alpha1.MeshUpgrade {
+	for i := range slices.Backward(history) {
+		u := &history[i]
+		if !isSameTarget(u, to, inst) {
+			continue
+		}
+		if hasFailed(u) {
+			return u
+		}
+		return nil
+	}
+	return nil
+}
+
+func hasFailed(u *meshv1alpha1.MeshUpgrade) bool {
+	switch u.Status.Cause {
+	case meshv1alpha1.CauseAborted, meshv1alpha1.CauseSuperseded:
+		return false
+	}
+	// One that went on without some members has failed for those.
+	return u.Status.Phase == meshv1alpha1.UpgradeRolledBack || len(u.Status.Failed) > 0
+}
+
+// isSameTarget says whether an upgrade goes to what the spec asks for. Members that have joined or left since it was
+// planned make no difference, whatever their values.
+func isSameTarget(u *meshv1alpha1.MeshUpgrade, to meshv1alpha1.RevisionTarget, inst *meshv1alpha1.MeshInstallation) bool {
+	if u.Spec.To.SharedHash != to.SharedHash {
+		return false
+	}
+	isMember := map[string]bool{}
+	for i := range inst.Spec.Members {
+		isMember[inst.Spec.Members[i].Name] = true
+	}
+	planned, wanted := ownHashes(u.Spec.To), ownHashes(to)
+	for i := range u.Spec.Waves {
+		for _, name := range u.Spec.Waves[i].Members {
+			if isMember[name] && planned[name] != wanted[name] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func ownHashes(to meshv1alpha1.RevisionTarget) map[string]string {
+	out := map[string]string{}
+	for _, v := range to.OwnValues {
+		out[v.Member] = v.Hash
+	}
+	return out
+}

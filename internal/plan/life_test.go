@@ -1,0 +1,236 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+// life is a mesh through several upgrades: people edit its spec, and the hub does all that it decides.
+type life struct {
+	*world
+	inst    *meshv1alpha1.MeshInstallation
+	history []*meshv1alpha1.MeshUpgrade
+	edits   []edit
+	stuck   string
+	// gone is when a member that leaves is gone.
+	gone map[string]time.Time
+}
+
+// edit is what somebody does to the mesh at a time.
+type edit struct {
+	at   int // ticks
+	what string
+	do   func(*life)
+}
+
+// newLife is a mesh that serves at the older version, with the members east and west.
+func newLife(t *testing.T, options ...meshOption) *life {
+	l := &life{
+		inst: mesh(append([]meshOption{version(older.Version), running(older.Version)}, options...)...), gone: map[string]time.Time{},
+		world: &world{
+			t: t, now: epoch, behaviour: map[string]*behaviour{}, touched: map[string]bool{}, changed: true, crash: never, forget: never,
+		},
+	}
+	l.write(nil)
+	return l
+}
+
+// write makes the members' work orders.
+func (l *life) write(run *Run) (wrote bool) {
+	p, err := Members(l.inst, l.copies(), run)
+	if err != nil {
+		l.violated("members cannot be planned: %v", err)
+	}
+	for i := range p.Desired {
+		want := &p.Desired[i]
+		m := l.member(want.Spec.Cluster)
+		if m == nil {
+			m = want
+			setReachable(m, true, l.now)
+			l.members = append(l.members, m)
+			if l.behaviour[m.Spec.Cluster] == nil {
+				l.behaviour[m.Spec.Cluster] = &behaviour{}
+			}
+			l.say("%s comes at %s", m.Spec.Cluster, m.Spec.DefaultRevision)
+			wrote = true
+			continue
+		}
+		if was, is := stageOf(m), stageOf(want); was != is {
+			wrote = true
+			if is != "" {
+				l.say("%s → %s", m.Spec.Cluster, is)
+			}
+		}
+		m.Spec = want.Spec
+	}
+	for _, name := range p.Remove {
+		i := slices.IndexFunc(l.members, func(m *meshv1alpha1.MeshMember) bool { return m.Name == name })
+		if l.members[i].DeletionTimestamp.IsZero() {
+			l.members[i].DeletionTimestamp = &metav1.Time{Time: l.now}
+			l.gone[name] = l.now.Add(40 * tick)
+			wrote = true
+		}
+	}
+	slices.SortFunc(l.members, func(a, b *meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
+	return wrote
+}
+
+func stageOf(m *meshv1alpha1.MeshMember) meshv1alpha1.Stage {
+	if m.Spec.Rollout == nil {
+		return ""
+	}
+	return m.Spec.Rollout.Stage
+}
+
+func (l *life) copies() []meshv1alpha1.MeshMember {
+	var out []meshv1alpha1.MeshMember
+	for _, m := range l.members {
+		out = append(out, *m.DeepCopy())
+	}
+	return out
+}
+
+func (l *life) records() []meshv1alpha1.MeshUpgrade {
+	var out []meshv1alpha1.MeshUpgrade
+	for _, u := range l.history {
+		out = append(out, *u.DeepCopy())
+	}
+	return out
+}
+
+// look is one reconciliation on the hub. It says whether it wrote anything.
+func (l *life) look() bool {
+	l.changed, l.wake = false, time.Time{}
+	before := len(l.log.String())
+	c := Steer(l.inst.DeepCopy(), l.copies(), l.records())
+	stuck := ""
+	if c.Problem != nil {
+		stuck = fmt.Sprintf("[%s] %s", c.Reason, c.Problem)
+	}
+	if stuck != l.stuck && stuck != "" {
+		l.say("%s", stuck)
+	}
+	l.stuck = stuck
+	var run *Run
+	switch {
+	case c.Start != nil:
+		l.say("— %s starts: %s to %s —", c.Start.Name, c.Start.Spec.From.Revision, c.Start.Spec.To.Revision)
+		l.history = append(l.history, c.Start)
+		l.approvals = nil
+		run = l.drive(c.Start, false)
+	case c.Active != nil:
+		run = l.drive(l.history[len(l.history)-1], c.IsSuperseded)
+	case c.Problem == nil:
+		l.inst.Status.Hash = c.Target.Hash
+	}
+	return l.write(run) || len(l.log.String()) != before
+}
+
+func (l *life) drive(u *meshv1alpha1.MeshUpgrade, isSuperseded bool) *Run {
+	l.upgrade, l.isSuperseded, l.state = u, isSuperseded, l.inst.Spec.Upgrade.State
+	in := l.stored()
+	d := Rollout(in)
+	l.checkDecision(in, d)
+	if d.After > 0 {
+		l.wake = l.now.Add(d.After)
+	}
+	u.Status = d.Status
+	l.tell()
+	l.ask(d.Approvals)
+	if u.Status.Phase == meshv1alpha1.UpgradeSucceeded {
+		l.inst.Status.Revision, l.inst.Status.EffectiveVersion = u.Spec.To.Revision, u.Spec.To.Version
+	}
+	if u.Status.Phase.IsFinished() {
+		l.changed = true
+		return nil
+	}
+	return &Run{Upgrade: u, Orders: d.Orders}
+}
+
+// live moves the mesh on.
+func (l *life) live(ticks int) {
+	for n := range ticks {
+		for _, e := range l.edits {
+			if e.at == n {
+				l.changed = true
+				l.say("— %s —", e.what)
+				e.do(l)
+			}
+		}
+		for _, m := range slices.Clone(l.members) {
+			if end, leaves := l.gone[m.Name]; leaves && !l.now.Before(end) {
+				delete(l.gone, m.Name)
+				l.leave(m.Spec.Cluster)
+				continue
+			}
+			l.act(m)
+			m.Status.Revisions = nil
+			for _, r := range m.Spec.Revisions {
+				m.Status.Revisions = append(m.Status.Revisions, meshv1alpha1.RevisionStatus{Name: r.Name, Version: r.Version, ReadyReplicas: 1})
+			}
+		}
+		for range 20 {
+			if isDue := !l.wake.IsZero() && !l.now.Before(l.wake); !l.changed && !isDue {
+				break
+			}
+			l.changed = l.look() || l.changed
+			l.checkFollowed()
+		}
+		l.now = l.now.Add(tick)
+	}
+	l.say("in the end the mesh runs %s (%s)", l.inst.Status.Revision, l.inst.Status.EffectiveVersion)
+	for _, m := range l.members {
+		var names []string
+		for _, r := range m.Spec.Revisions {
+			names = append(names, fmt.Sprintf("%s (%s)", r.Name, r.Version))
+		}
+		l.say("%s runs %s", m.Spec.Cluster, strings.Join(names, ", "))
+	}
+}
+
+// checkFollowed checks that whatever tags and gateways follow is there.
+func (l *life) checkFollowed() {
+	l.t.Helper()
+	for _, m := range l.members {
+		for _, name := range []string{m.Spec.DefaultRevision, m.Spec.GatewayRevision} {
+			if !slices.ContainsFunc(m.Spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == name }) {
+				l.violated("%s follows %s, which is not there: %+v", m.Spec.Cluster, name, m.Spec.Revisions)
+			}
+		}
+	}
+}
+
+// outcomes are the upgrades that there were, as `<revision> <phase> <cause>`.
+func (l *life) outcomes() string {
+	var out []string
+	for _, u := range l.history {
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s %s", u.Spec.To.Version, u.Status.Phase, u.Status.Cause)))
+	}
+	return strings.Join(out, ", ")
+}
+
+// TestLife plays what people do to a mesh over several upgrades, and writes the story down.
+func TestLife(t *testing.T) {
+	for name, c := range lives() {
+		t.Run(name, func(t *testing.T) {
+			l := newLife(t, c.options...)
+			if c.set != nil {
+				c.set(l)
+			}
+			l.edits = c.edits
+			l.live(400)
+			if got := l.outcomes(); got != c.want {
+				t.Errorf("upgrades are %q, want %q:\n%s", got, c.want, l.log.String())
+			}
+			testutil.Golden(t, l.log.String())
+		})
+	}
+}

@@ -1,0 +1,106 @@
+package plan
+
+import (
+	"fmt"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+type lifeCase struct {
+	options []meshOption
+	set     func(*life)
+	edits   []edit
+	want    string
+}
+
+// wantsVersion edits the spec.
+func wantsVersion(at int, v string, options ...meshOption) edit {
+	return edit{at: at, what: "spec.version: " + v, do: func(l *life) {
+		for _, o := range append(options, version(v)) {
+			o(l.inst)
+		}
+	}}
+}
+
+func wantsState(at int, s meshv1alpha1.UpgradeState) edit {
+	return edit{at: at, what: fmt.Sprintf("spec.upgrade.state: %s", s), do: func(l *life) { l.inst.Spec.Upgrade.State = s }}
+}
+
+func edits(at int, what string, options ...meshOption) edit {
+	return edit{at: at, what: what, do: func(l *life) {
+		for _, o := range options {
+			o(l.inst)
+		}
+	}}
+}
+
+func leaves(name string) meshOption {
+	return func(inst *meshv1alpha1.MeshInstallation) {
+		var rest []meshv1alpha1.Member
+		for _, m := range inst.Spec.Members {
+			if m.Name != name {
+				rest = append(rest, m)
+			}
+		}
+		inst.Spec.Members = rest
+	}
+}
+
+func ownValues(v any) func(*meshv1alpha1.Member) {
+	return func(m *meshv1alpha1.Member) { m.Values = testutil.JSON(v) }
+}
+
+func plays(name string, b behaviour) func(*life) {
+	return func(l *life) { *l.behaviour[name] = b }
+}
+
+func lives() map[string]lifeCase {
+	more, own := sharedValues(values{"autoscaleMin": 3}), values{"autoscaleMin": 5}
+	install := meshv1alpha1.StageInstall
+	return map[string]lifeCase{
+		"a target that another superseded starts when it is wanted again": {
+			edits: []edit{wantsVersion(0, "1.29.1"), edits(5, "other values as well", more), edits(120, "the values are as they were", sharedValues(nil))},
+			want:  "1.29.1 RolledBack Superseded, 1.29.1 Succeeded, 1.29.1 Succeeded"},
+		"a target that was taken back mid-run starts when it is wanted again": {
+			edits: []edit{wantsVersion(0, "1.29.1"), wantsVersion(5, "1.28.3"), wantsVersion(30, "1.29.1")},
+			want:  "1.29.1 RolledBack Superseded, 1.29.1 Succeeded"},
+		"a target that a person aborted waits until the spec says Run": {
+			edits: []edit{wantsVersion(0, "1.29.1"), wantsState(5, meshv1alpha1.UpgradeStateAbort), wantsState(60, meshv1alpha1.UpgradeStateRun)},
+			want:  "1.29.1 RolledBack Aborted, 1.29.1 Succeeded"},
+		"a target that a person aborted starts when it is wanted again": {
+			edits: []edit{
+				wantsVersion(0, "1.29.1"), wantsState(5, meshv1alpha1.UpgradeStateAbort), wantsVersion(30, "1.28.3"),
+				wantsState(31, meshv1alpha1.UpgradeStateRun), wantsVersion(60, "1.29.1")},
+			want: "1.29.1 RolledBack Aborted, 1.29.1 Succeeded"},
+		"a target that failed is not tried again until that is asked for": {
+			set: plays("east", behaviour{fails: install}),
+			edits: []edit{
+				wantsVersion(0, "1.29.1"), wantsVersion(30, "1.28.3"), wantsVersion(60, "1.29.1"),
+				{at: 90, what: "east is mended", do: func(l *life) { *l.behaviour["east"] = behaviour{} }},
+				edits(120, "spec.upgrade.attempt: 1", attempt(1))},
+			want: "1.29.1 RolledBack Failed, 1.29.1 Succeeded"},
+		"a target that failed is remembered although a member with values of its own joins": {
+			set:   plays("east", behaviour{fails: install}),
+			edits: []edit{wantsVersion(0, "1.29.1"), edits(60, "north joins", testutil.With("north", ownValues(own)))},
+			want:  "1.29.1 RolledBack Failed"},
+		"a target that was rejected is not asked for again": {
+			options: []meshOption{func(inst *meshv1alpha1.MeshInstallation) {
+				inst.Spec.Upgrade.Waves = []meshv1alpha1.Wave{{Name: "all", Approval: meshv1alpha1.ApprovalRequired}}
+			}},
+			edits: []edit{wantsVersion(0, "1.29.1"), {at: 9, what: "rejected", do: func(l *life) {
+				l.approvals[0].Spec.Decision = meshv1alpha1.DecisionRejected
+			}}},
+			want: "1.29.1 RolledBack Rejected"},
+		"a member with values of its own joins mid-run and is brought along later": {
+			edits: []edit{wantsVersion(0, "1.29.1"), edits(5, "a north with values of its own joins", testutil.With("north", ownValues(own)))},
+			want:  "1.29.1 Succeeded, 1.29.1 Succeeded"},
+		"a member with values of its own leaves mid-run, slowly": {
+			options: []meshOption{testutil.With("north", ownValues(own))},
+			edits:   []edit{wantsVersion(0, "1.29.1"), edits(16, "north leaves", leaves("north"))},
+			want:    "1.29.1 Succeeded"},
+		"values of a member that takes part change mid-run": {
+			edits: []edit{wantsVersion(0, "1.29.1"), edits(5, "west gets values of its own", memberValues(1, own))},
+			want:  "1.29.1 RolledBack Superseded, 1.29.1 Succeeded"},
+	}
+}
