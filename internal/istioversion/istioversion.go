@@ -16,11 +16,16 @@ type Release struct {
 	// MinKubernetes is the oldest Kubernetes minor version that istiod of this release accepts. Source: the minimum
 	// version check in the release's own pre-flight code.
 	MinKubernetes string
+	// MisreadsPeerTrustDomain says that istiod learns a peer's trust domain from the mesh ConfigMap of its own revision in
+	// that peer, and gives pods that it sees before it has read one an identity without the domain, for as long as they
+	// live. Clients then refuse these pods' certificates. Source: https://github.com/istio/istio/issues/59474; from 1.29.2
+	// on the local trust domain is used instead.
+	MisreadsPeerTrustDomain bool
 }
 
 var releases = []Release{
 	{Version: "1.28.3", MinKubernetes: "1.30"},
-	{Version: "1.29.1", MinKubernetes: "1.30"},
+	{Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true},
 }
 
 // Lookup finds a release by its exact version.

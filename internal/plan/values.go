@@ -2,12 +2,15 @@ package plan
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
 )
 
 // Values reads a values field. Empty is an empty map. Error: the field is not a map.
@@ -52,7 +55,11 @@ func IstiodValues(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (map
 	if err != nil {
 		return nil, err
 	}
-	return Merge(user, map[string]any{
+	aliases, err := trustDomainAliases(user, m.TrustDomain, r.Version)
+	if err != nil {
+		return nil, err
+	}
+	return Merge(Merge(user, aliases), map[string]any{
 		"revision": r.Name,
 		"env":      map[string]any{"ISTIO_MULTIROOT_MESH": "true"},
 		"global": map[string]any{
@@ -68,6 +75,24 @@ func IstiodValues(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (map
 			},
 		},
 	}), nil
+}
+
+// trustDomainAliases names the mesh's own trust domain as an alias where istiod may take an identity in a peer for one
+// without it. Istiod expects every identity in the domains of all aliases too, and thus in the right one again.
+func trustDomainAliases(user map[string]any, trustDomain, version string) (map[string]any, error) {
+	release, _ := istioversion.Lookup(version)
+	if !release.MisreadsPeerTrustDomain {
+		return nil, nil
+	}
+	config, _ := user["meshConfig"].(map[string]any)
+	aliases, isList := config["trustDomainAliases"].([]any)
+	if !isList && config["trustDomainAliases"] != nil {
+		return nil, errors.New("meshConfig.trustDomainAliases must be a list of trust domains")
+	}
+	if !slices.Contains(aliases, any(trustDomain)) {
+		aliases = append(slices.Clone(aliases), trustDomain)
+	}
+	return map[string]any{"meshConfig": map[string]any{"trustDomainAliases": aliases}}, nil
 }
 
 // BaseValues are the values of the base chart. Its default validator must point at a revision that lives, else every

@@ -90,6 +90,42 @@ func TestIstiodValues(t *testing.T) {
 	}
 }
 
+// A wrong SAN in one of two istiods broke a whole flow for as long as the pods behind it lived.
+func TestOwnTrustDomainIsAnAliasWherePeersAreMisread(t *testing.T) {
+	cases := map[string]struct {
+		version string
+		user    any
+		want    any
+	}{
+		"a release that reads its peers well":   {"1.28.3", nil, nil},
+		"one that does not":                     {"1.29.1", nil, []any{"cluster.local"}},
+		"the user's aliases stay":               {"1.29.1", []any{"old.example"}, []any{"old.example", "cluster.local"}},
+		"an alias that is there is not doubled": {"1.29.1", []any{"cluster.local"}, []any{"cluster.local"}},
+		"the user's aliases alone":              {"1.28.3", []any{"old.example"}, []any{"old.example"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			m := testutil.Member("east")
+			r := meshv1alpha1.Revision{Name: "r", Version: c.version}
+			if c.user != nil {
+				r.Values = testutil.JSON(values{"meshConfig": values{"trustDomainAliases": c.user}})
+			}
+			got, err := IstiodValues(&m.Spec, &r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got["meshConfig"].(values)["trustDomainAliases"]); diff != "" {
+				t.Errorf("aliases (-want +got):\n%s", diff)
+			}
+		})
+	}
+	m := testutil.Member("east")
+	r := meshv1alpha1.Revision{Name: "r", Version: "1.29.1", Values: testutil.JSON(values{"meshConfig": values{"trustDomainAliases": "one"}})}
+	if _, err := IstiodValues(&m.Spec, &r); err == nil {
+		t.Error("aliases that are no list are accepted")
+	}
+}
+
 func TestGatewayValues(t *testing.T) {
 	cases := map[string]meshv1alpha1.EastWestGateway{
 		"nothing set": {},
