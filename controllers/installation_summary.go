@@ -42,6 +42,7 @@ func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 	}
 	slices.Sort(roots)
 	inst.Status.Members = counts
+	inst.Status.Revisions = plan.Running(members)
 	inst.Status.Trust.RootFingerprints = slices.Compact(roots)
 }
 

@@ -148,12 +148,14 @@ func TestSummarise(t *testing.T) {
 		"one is ready, one is down": {members: fleetOf(testutil.Member("east", ready(), reached(1), root("b", "a")), down),
 			want: meshv1alpha1.MeshInstallationStatus{
 				EffectiveVersion: "1.29.1", Revision: "1-29-1", Members: meshv1alpha1.MemberCounts{Total: 2, Ready: 1, Unreachable: 1},
-				Trust: meshv1alpha1.TrustStatus{RootFingerprints: []string{"a", "b"}},
+				Revisions: []meshv1alpha1.RevisionMembers{{Name: "1-29-1", Version: "1.29.1", Members: 2}},
+				Trust:     meshv1alpha1.TrustStatus{RootFingerprints: []string{"a", "b"}},
 			}},
 		"an istiod that does not serve fixes no version": {members: fleetOf(testutil.Member("east", reached(0))),
 			want: meshv1alpha1.MeshInstallationStatus{Members: meshv1alpha1.MemberCounts{Total: 2}}},
 		"the version that is fixed stays": {status: serving("1.28.3"), members: fleetOf(testutil.Member("east", reached(1))),
-			want: meshv1alpha1.MeshInstallationStatus{EffectiveVersion: "1.28.3", Revision: "1-28-3", Members: meshv1alpha1.MemberCounts{Total: 2}}},
+			want: meshv1alpha1.MeshInstallationStatus{EffectiveVersion: "1.28.3", Revision: "1-28-3", Members: meshv1alpha1.MemberCounts{Total: 2},
+				Revisions: []meshv1alpha1.RevisionMembers{{Name: "1-29-1", Version: "1.29.1", Members: 1}}}},
 		"readiness for a former work order does not count": {members: fleetOf(testutil.Member("east", ready(), stale())),
 			want: meshv1alpha1.MeshInstallationStatus{Members: meshv1alpha1.MemberCounts{Total: 2}}},
 	}

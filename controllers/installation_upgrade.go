@@ -40,8 +40,16 @@ func (r *MeshInstallationReconciler) upgrade(
 	case course.Active != nil:
 		return r.drive(ctx, inst, members, course.Active, course.IsSuperseded)
 	}
-	inst.Status.Hash = course.Target.Hash
+	takeOver(inst, course.Target)
 	return nil, nil, nil
+}
+
+// takeOver notes what the mesh runs. Members that differ after an upgrade that stopped may have left since.
+func takeOver(inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarget) {
+	inst.Status.Hash = to.Hash
+	if slices.ContainsFunc(inst.Status.Revisions, func(r meshv1alpha1.RevisionMembers) bool { return r.Name == to.Revision }) {
+		inst.Status.Revision, inst.Status.EffectiveVersion = to.Revision, to.Version
+	}
 }
 
 // drive takes an upgrade one step further.
@@ -81,6 +89,7 @@ func (r *MeshInstallationReconciler) drive(
 		meshv1alpha1.UpgradePaused:             meshv1alpha1.ReasonUpgradePaused,
 		meshv1alpha1.UpgradeWaitingForApproval: meshv1alpha1.ReasonWaitingForApproval,
 		meshv1alpha1.UpgradeRollingBack:        meshv1alpha1.ReasonRollingBack,
+		meshv1alpha1.UpgradeStopping:           meshv1alpha1.ReasonUpgradeStopping,
 	}[u.Status.Phase]
 	waiting := phase.Waiting(cmp.Or(reason, meshv1alpha1.ReasonUpgrading), "MeshUpgrade "+u.Name+": "+u.Status.Message, decision.After)
 	return &plan.Run{Upgrade: u, Orders: decision.Orders}, []status.Outcome{{Result: waiting}}, nil

@@ -73,6 +73,8 @@ const (
 	ReasonWaitingForApproval = "WaitingForApproval"
 	// ReasonRollingBack: a MeshUpgrade failed or was aborted, and members go back.
 	ReasonRollingBack = "RollingBack"
+	// ReasonUpgradeStopping: a MeshUpgrade failed, a part of its members goes back, and the others finish what they have begun.
+	ReasonUpgradeStopping = "UpgradeStopping"
 	// ReasonUpgradeFailed: the target that the spec asks for has failed before; the mesh runs the former one.
 	ReasonUpgradeFailed = "UpgradeFailed"
 	// ReasonUpgradeAborted: spec.upgrade.state is Abort, so that the change that the spec asks for does not start.

@@ -385,9 +385,15 @@ type MeshInstallationStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// effectiveVersion is the Istio release that the mesh runs.
+	// effectiveVersion is the Istio release that every member runs, and at which new members join. While members differ,
+	// because an upgrade is under way or has stopped, it is the release that they come from; `revisions` says who runs what.
 	// +optional
 	EffectiveVersion string `json:"effectiveVersion,omitempty"`
+	// revisions counts the members that serve by the revision that their namespaces get.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Revisions []RevisionMembers `json:"revisions,omitempty"`
 	// revision is the control plane revision that new members join at. It is fixed when a member first serves it.
 	// +optional
 	Revision string `json:"revision,omitempty"`
@@ -403,6 +409,16 @@ type MeshInstallationStatus struct {
 	// hash identifies the version and values that the mesh runs.
 	// +optional
 	Hash string `json:"hash,omitempty"`
+}
+
+// RevisionMembers counts the members of a revision.
+type RevisionMembers struct {
+	// name of the revision.
+	Name string `json:"name"`
+	// version is the Istio release.
+	Version string `json:"version"`
+	// members is their number.
+	Members int32 `json:"members"`
 }
 
 // MemberCounts counts members by state.

@@ -57,6 +57,9 @@ type MeshUpgradeSpec struct {
 	// onFailure is the installation's at that time.
 	// +required
 	OnFailure FailureAction `json:"onFailure"`
+	// rollbackScope is the installation's at that time. Default: `Run`.
+	// +optional
+	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
 	// gates are the installation's at that time.
 	// +optional
 	// +listType=map
@@ -125,7 +128,7 @@ type PlannedWave struct {
 
 // UpgradePhase sums an upgrade up.
 //
-// +kubebuilder:validation:Enum=Running;WaitingForApproval;Paused;RollingBack;RolledBack;Succeeded
+// +kubebuilder:validation:Enum=Running;WaitingForApproval;Paused;RollingBack;RolledBack;Stopping;Stopped;Succeeded
 type UpgradePhase string
 
 const (
@@ -139,16 +142,21 @@ const (
 	UpgradeRollingBack UpgradePhase = "RollingBack"
 	// UpgradeRolledBack: every member is back. A target that failed or was rejected is not tried again by itself.
 	UpgradeRolledBack UpgradePhase = "RolledBack"
+	// UpgradeStopping: a wave failed or was rejected, and the rollback's scope is a part of the run. Members of that part go
+	// back, others finish what they have begun, and nobody starts.
+	UpgradeStopping UpgradePhase = "Stopping"
+	// UpgradeStopped: nobody changes any more, and members run different revisions. The target is not tried again by itself.
+	UpgradeStopped UpgradePhase = "Stopped"
 	// UpgradeSucceeded: every member runs the target.
 	UpgradeSucceeded UpgradePhase = "Succeeded"
 )
 
 // IsFinished says whether nothing more will happen.
 func (p UpgradePhase) IsFinished() bool {
-	return p == UpgradeRolledBack || p == UpgradeSucceeded
+	return p == UpgradeRolledBack || p == UpgradeStopped || p == UpgradeSucceeded
 }
 
-// UpgradeCause says why members go back.
+// UpgradeCause says why an upgrade does not reach its target.
 //
 // +kubebuilder:validation:Enum=Failed;Rejected;Aborted;Superseded
 type UpgradeCause string
@@ -175,9 +183,12 @@ type MeshUpgradeStatus struct {
 	// message says what happens or what is awaited, and names the gate that failed.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// cause says why members go back. Empty: they do not.
+	// cause says why members go back, or why the upgrade stops. Empty: neither.
 	// +optional
 	Cause UpgradeCause `json:"cause,omitempty"`
+	// causeDetail names the wave, the member, the stage and the gate that failed, or says what else ended the upgrade.
+	// +optional
+	CauseDetail string `json:"causeDetail,omitempty"`
 	// failed are the members that failed; they are back on the former revision or on their way.
 	// +optional
 	// +listType=set

@@ -30,6 +30,15 @@ type Upgrade struct {
 	// +kubebuilder:default=Rollback
 	OnFailure FailureAction `json:"onFailure,omitempty"`
 
+	// rollbackScope says who goes back when more members of a wave fail than it allows: `Member`, only those that failed;
+	// `Wave`, every touched member of that wave; `Run`, every touched member of the upgrade. With `Member` and `Wave` the
+	// upgrade stops there: what has begun elsewhere finishes, nothing more starts, and members run different revisions
+	// until the spec or `attempt` changes. An upgrade that is aborted or superseded goes back as a whole. Has a meaning
+	// with `onFailure: Rollback` only. Default: `Run`.
+	// +optional
+	// +kubebuilder:default=Run
+	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
+
 	// state is `Run`, `Pause` (no member goes on) or `Abort` (every member goes back, and no upgrade starts until you write
 	// `Run`). Default: `Run`.
 	// +optional
@@ -60,6 +69,20 @@ const (
 	FailureActionRollback FailureAction = "Rollback"
 	// FailureActionPause waits for a person.
 	FailureActionPause FailureAction = "Pause"
+)
+
+// RollbackScope says who goes back when a wave fails.
+//
+// +kubebuilder:validation:Enum=Member;Wave;Run
+type RollbackScope string
+
+const (
+	// RollbackScopeMember takes back the members that failed.
+	RollbackScopeMember RollbackScope = "Member"
+	// RollbackScopeWave takes back every touched member of the wave that failed.
+	RollbackScopeWave RollbackScope = "Wave"
+	// RollbackScopeRun takes back every touched member.
+	RollbackScopeRun RollbackScope = "Run"
 )
 
 // UpgradeState is what people want of a running upgrade.

@@ -27,9 +27,7 @@ func (r *rollout) advance() {
 			return
 		}
 		for _, p := range r.of[w.Name] {
-			if !p.isFailed && p.ordered == meshv1alpha1.StageSoak {
-				r.order(p, meshv1alpha1.StageRetire)
-			}
+			r.retire(p)
 		}
 	}
 	var retiring, returning []string
@@ -49,8 +47,15 @@ func (r *rollout) advance() {
 		}
 		return
 	}
-	s.Message = says("retiring "+r.Upgrade.Spec.From.Revision, retiring) + says("going back", returning)
+	s.Message = says("retiring the former revision", retiring) + says("going back", returning)
 	s.Message = strings.TrimPrefix(s.Message, ", ")
+}
+
+// retire ends the soak of a member.
+func (r *rollout) retire(p *progress) {
+	if !p.isOut() && p.ordered == meshv1alpha1.StageSoak {
+		r.order(p, meshv1alpha1.StageRetire)
+	}
 }
 
 // isApproved says whether the wave may start, or has started, or has nobody to start.
@@ -69,7 +74,7 @@ func (r *rollout) hasStarted(w *meshv1alpha1.PlannedWave) bool {
 func (r *rollout) isDue(wave int) bool {
 	for i := range r.Upgrade.Spec.Waves[:wave] {
 		for _, p := range r.of[r.Upgrade.Spec.Waves[i].Name] {
-			if !p.isFailed && !p.isThere && p.ordered != meshv1alpha1.StageRetire {
+			if !p.isOut() && !p.isThere && p.ordered != meshv1alpha1.StageRetire {
 				return false
 			}
 		}
@@ -107,11 +112,9 @@ func (r *rollout) startOf(wave int, member *progress) time.Time {
 	return start
 }
 
-// move takes members of the wave a step further, and starts as many as its budget allows.
-func (r *rollout) move(w *meshv1alpha1.PlannedWave) {
-	changing := 0
-	members := r.of[w.Name]
-	for _, p := range members {
+// carryOn takes the members of the wave that have begun a step further, and counts those that change.
+func (r *rollout) carryOn(w *meshv1alpha1.PlannedWave) (changing int) {
+	for _, p := range r.of[w.Name] {
 		if next := p.next(); next != p.ordered {
 			r.order(p, next)
 		}
@@ -119,7 +122,13 @@ func (r *rollout) move(w *meshv1alpha1.PlannedWave) {
 			changing++
 		}
 	}
-	for _, p := range members {
+	return changing
+}
+
+// move takes members of the wave a step further, and starts as many as its budget allows.
+func (r *rollout) move(w *meshv1alpha1.PlannedWave) {
+	changing := r.carryOn(w)
+	for _, p := range r.of[w.Name] {
 		if changing >= int(w.MaxConcurrent) {
 			return
 		}
@@ -138,7 +147,7 @@ func (r *rollout) soak(w *meshv1alpha1.PlannedWave) string {
 	retiring := 0
 	for _, p := range r.of[w.Name] {
 		switch {
-		case p.isFailed || p.isThere:
+		case p.isOut() || p.isThere || p.isUntouched() && r.isStopping():
 		case p.isUntouched():
 			waiting = append(waiting, p.name)
 		case !p.isMoved():

@@ -42,7 +42,7 @@ func Steer(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMembe
 	}
 	if past := failedBefore(inst, history, to); past != nil {
 		return c.stuck(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
-			"MeshUpgrade %s failed: %s; change the spec, or count spec.upgrade.attempt up to try the same again", past.Name, past.Status.Message))
+			"MeshUpgrade %s failed: %s; change the spec, or count spec.upgrade.attempt up to try the same again", past.Name, cmp.Or(past.Status.CauseDetail, past.Status.Message)))
 	}
 	if inst.Spec.Upgrade.State == meshv1alpha1.UpgradeStateAbort {
 		return c.stuck(meshv1alpha1.ReasonUpgradeAborted, fmt.Errorf(
@@ -75,8 +75,9 @@ func record(
 		Installation: inst.Name,
 		From:         meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash},
 		To:           to, Waves: waves,
-		OnFailure: cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
-		Gates:     inst.Spec.Upgrade.Gates,
+		OnFailure:     cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
+		RollbackScope: cmp.Or(inst.Spec.Upgrade.RollbackScope, meshv1alpha1.RollbackScopeRun),
+		Gates:         inst.Spec.Upgrade.Gates,
 	}}
 }
 
@@ -104,7 +105,7 @@ func hasFailed(u *meshv1alpha1.MeshUpgrade) bool {
 		return false
 	}
 	// One that went on without some members has failed for those.
-	return u.Status.Phase == meshv1alpha1.UpgradeRolledBack || len(u.Status.Failed) > 0
+	return u.Status.Phase != meshv1alpha1.UpgradeSucceeded || len(u.Status.Failed) > 0
 }
 
 // isSameTarget says whether an upgrade goes to what the spec asks for. Members that have joined or left since it was

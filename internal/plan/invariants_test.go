@@ -154,6 +154,10 @@ func (w *world) checkWorld() {
 		switch phase := w.upgrade.Status.Phase; {
 		case (!isTouched || phase == meshv1alpha1.UpgradeRolledBack) && (has(newer.Name) || !has(older.Name)):
 			w.violated("%s runs %v; the upgrade is %s, touched: %t", m.Spec.Cluster, m.Spec.Revisions, phase, isTouched)
+		case phase == meshv1alpha1.UpgradeStopped && isTouched:
+			if len(m.Spec.Revisions) != 1 || has(older.Name) != w.isOut(m.Spec.Cluster) {
+				w.violated("%s runs %v after a stop, is to go back: %t", m.Spec.Cluster, m.Spec.Revisions, w.isOut(m.Spec.Cluster))
+			}
 		case phase == meshv1alpha1.UpgradeSucceeded && isTouched:
 			isFailed := slices.Contains(w.upgrade.Status.Failed, m.Spec.Cluster)
 			if len(m.Spec.Revisions) != 1 || has(older.Name) != isFailed {
@@ -161,6 +165,22 @@ func (w *world) checkWorld() {
 			}
 		}
 	}
+}
+
+// isOut says whether a member that was touched must be back when the upgrade has stopped: it failed, or its wave did and
+// that is the scope.
+func (w *world) isOut(name string) bool {
+	failed := 0
+	planned := w.waveOf(name)
+	for _, other := range w.upgrade.Status.Failed {
+		if other == name {
+			return true
+		}
+		if slices.Contains(planned.Members, other) {
+			failed++
+		}
+	}
+	return w.upgrade.Spec.RollbackScope == meshv1alpha1.RollbackScopeWave && failed > int(planned.MaxFailures)
 }
 
 func TestContent(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -130,6 +131,9 @@ func (l *life) look() bool {
 		run = l.drive(l.history[len(l.history)-1], c.IsSuperseded)
 	case c.Problem == nil:
 		l.inst.Status.Hash = c.Target.Hash
+		if slices.ContainsFunc(Running(l.copies()), func(r meshv1alpha1.RevisionMembers) bool { return r.Name == c.Target.Revision }) {
+			l.inst.Status.Revision, l.inst.Status.EffectiveVersion = c.Target.Revision, c.Target.Version
+		}
 	}
 	return l.write(run) || len(l.log.String()) != before
 }
@@ -187,6 +191,9 @@ func (l *life) live(ticks int) {
 		l.now = l.now.Add(tick)
 	}
 	l.say("in the end the mesh runs %s (%s)", l.inst.Status.Revision, l.inst.Status.EffectiveVersion)
+	for _, r := range Running(l.copies()) {
+		l.say("%d members run %s (%s)", r.Members, r.Name, r.Version)
+	}
 	for _, m := range l.members {
 		var names []string
 		for _, r := range m.Spec.Revisions {
@@ -196,10 +203,17 @@ func (l *life) live(ticks int) {
 	}
 }
 
-// checkFollowed checks that whatever tags and gateways follow is there.
+// checkFollowed checks that whatever tags and gateways follow is there, and that every member can be read by every istiod.
 func (l *life) checkFollowed() {
 	l.t.Helper()
 	for _, m := range l.members {
+		for _, peer := range l.members {
+			for _, r := range peer.Spec.Revisions {
+				if m.DeletionTimestamp.IsZero() && istioversion.Compare(m.Spec.ReaderVersion, r.Version) < 0 {
+					l.violated("%s lets %s read, and %s runs %s", m.Spec.Cluster, m.Spec.ReaderVersion, peer.Spec.Cluster, r.Version)
+				}
+			}
+		}
 		for _, name := range []string{m.Spec.DefaultRevision, m.Spec.GatewayRevision} {
 			if !slices.ContainsFunc(m.Spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == name }) {
 				l.violated("%s follows %s, which is not there: %+v", m.Spec.Cluster, name, m.Spec.Revisions)

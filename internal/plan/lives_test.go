@@ -58,7 +58,36 @@ func plays(name string, b behaviour) func(*life) {
 func lives() map[string]lifeCase {
 	more, own := sharedValues(values{"autoscaleMin": 3}), values{"autoscaleMin": 5}
 	install := meshv1alpha1.StageInstall
+	stop := func(inst *meshv1alpha1.MeshInstallation) {
+		inst.Spec.Upgrade.RollbackScope = meshv1alpha1.RollbackScopeWave
+	}
+	mended := func(name string) func(*life) { return func(l *life) { *l.behaviour[name] = behaviour{} } }
 	return map[string]lifeCase{
+		"an upgrade that stopped half way goes on with another attempt, and who joins meanwhile joins at the former version": {
+			options: []meshOption{stop}, set: plays("west", behaviour{fails: install}),
+			edits: []edit{
+				wantsVersion(0, "1.29.1"), edits(60, "north joins", testutil.With("north")),
+				{at: 90, what: "west is mended", do: mended("west")}, edits(120, "spec.upgrade.attempt: 1", attempt(1))},
+			want: "1.29.1 Stopped Failed, 1.29.1 Succeeded"},
+		"a mesh half way goes back when the spec does": {
+			options: []meshOption{stop}, set: plays("west", behaviour{fails: install}),
+			edits: []edit{wantsVersion(0, "1.29.1"), wantsVersion(60, "1.28.3")},
+			want:  "1.29.1 Stopped Failed, 1.28.3 Succeeded"},
+		"values of a mesh half way go back to where they were under their old name": {
+			options: []meshOption{stop, more}, set: plays("west", behaviour{fails: install}),
+			edits: []edit{edits(0, "other values", sharedValues(own)), edits(60, "the former values", more)},
+			want:  "1.28.3 Stopped Failed, 1.28.3 Succeeded"},
+		"a mesh half way goes on to another target": {
+			options: []meshOption{stop}, set: plays("west", behaviour{fails: install}),
+			edits: []edit{wantsVersion(0, "1.29.1"), {at: 59, what: "west is mended", do: mended("west")}, edits(60, "other values", more)},
+			want:  "1.29.1 Stopped Failed, 1.29.1 Succeeded"},
+		"a mesh half way is whole when the member that failed has left": {
+			options: []meshOption{stop}, set: plays("west", behaviour{fails: install}),
+			edits: []edit{wantsVersion(0, "1.29.1"), edits(60, "west leaves", leaves("west"))},
+			want:  "1.29.1 Stopped Failed"},
+		"who joins while values change joins at those that run": {
+			edits: []edit{edits(0, "other values", more), edits(5, "north joins", testutil.With("north"))},
+			want:  "1.28.3 Succeeded, 1.28.3 Succeeded"},
 		"a target that another superseded starts when it is wanted again": {
 			edits: []edit{wantsVersion(0, "1.29.1"), edits(5, "other values as well", more), edits(120, "the values are as they were", sharedValues(nil))},
 			want:  "1.29.1 RolledBack Superseded, 1.29.1 Succeeded, 1.29.1 Succeeded"},

@@ -44,15 +44,22 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 	for i := range existing {
 		present[existing[i].Name] = &existing[i]
 	}
+	shared := effectiveValues(inst, existing)
 	wanted := map[string]bool{}
 	for i := range inst.Spec.Members {
 		m := &inst.Spec.Members[i]
 		name := MemberName(inst.Name, m.Name)
 		wanted[name] = true
-		desired, err := member(inst, m, present[name], run, meshv1alpha1.Revision{Name: p.Revision, Version: p.Version})
+		values, err := mergedValues(shared, m)
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
+		joinAt := meshv1alpha1.Revision{Name: p.Revision, Version: p.Version, Values: values}
+		desired, err := member(inst, m, present[name], run, joinAt)
+		if err != nil {
+			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
+		}
+		desired.Spec.ReaderVersion = readerVersion(desired.Spec.ReaderVersion, existing, run)
 		p.Desired = append(p.Desired, desired)
 	}
 	for name := range present {
@@ -68,12 +75,11 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 func member(
 	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, joinAt meshv1alpha1.Revision,
 ) (meshv1alpha1.MeshMember, error) {
-	values, err := mergedValues(inst, m)
+	values, err := mergedValues(inst.Spec.ControlPlane.Values, m)
 	if err != nil {
 		return meshv1alpha1.MeshMember{}, err
 	}
 	want := joinAt
-	want.Values = values
 	// A control plane that serves is never changed in place: an upgrade runs a new one beside it.
 	if present != nil && HasServed(present) {
 		want = runningRevision(present)
@@ -96,7 +102,7 @@ func member(
 		ClusterRef:            m.ClusterRef,
 		APIServer:             m.APIServer,
 		CASecret:              CASecretName(inst.Name, m.Name),
-		ReaderVersion:         readerVersion(want.Version, run),
+		ReaderVersion:         want.Version,
 		Revisions:             []meshv1alpha1.Revision{want},
 		DefaultRevision:       want.Name,
 		Gateway:               inst.Spec.EastWestGateway,
@@ -121,13 +127,21 @@ func member(
 	return out, nil
 }
 
-// readerVersion is the newest release that reads a member: a peer's newer istiod cannot start to read it with the
-// permissions of an older one.
-func readerVersion(own string, run *Run) string {
-	if run != nil && istioversion.Compare(run.Upgrade.Spec.To.Version, own) > 0 {
-		return run.Upgrade.Spec.To.Version
+// readerVersion is the newest release that reads a member: a peer's newer istiod cannot read it with the permissions of
+// an older one. While an upgrade is under way, or after one that stopped, peers run different releases.
+func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) string {
+	newest := own
+	if run != nil && istioversion.Compare(run.Upgrade.Spec.To.Version, newest) > 0 {
+		newest = run.Upgrade.Spec.To.Version
 	}
-	return own
+	for i := range existing {
+		for _, r := range existing[i].Spec.Revisions {
+			if istioversion.Compare(r.Version, newest) > 0 {
+				newest = r.Version
+			}
+		}
+	}
+	return newest
 }
 
 // order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that
@@ -172,8 +186,9 @@ func difference(running, wanted meshv1alpha1.Revision) string {
 	return ""
 }
 
-func mergedValues(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member) (*apiextensionsv1.JSON, error) {
-	shared, err := Values(inst.Spec.ControlPlane.Values)
+// mergedValues are the values of a member: its own over those that all share.
+func mergedValues(all *apiextensionsv1.JSON, m *meshv1alpha1.Member) (*apiextensionsv1.JSON, error) {
+	shared, err := Values(all)
 	if err != nil {
 		return nil, fmt.Errorf("spec.controlPlane.values: %w", err)
 	}

@@ -23,6 +23,10 @@ type progress struct {
 	isThere bool
 	// isFailed says that the member is recorded as failed.
 	isFailed bool
+	// isLost says that the member goes back because its wave has failed.
+	isLost bool
+	// due is when time alone makes the member fail. Zero: never.
+	due time.Time
 	// isReachable says whether the member answers, and changed since when that is so.
 	isReachable bool
 	changed     time.Time
@@ -54,6 +58,9 @@ func (p *progress) reports(state meshv1alpha1.StageState) bool {
 
 // isUntouched says whether nothing has been ordered, and something is to be.
 func (p *progress) isUntouched() bool { return p.ordered == "" && !p.isThere && !p.isFailed }
+
+// isOut says whether the member has no part in the upgrade any more.
+func (p *progress) isOut() bool { return p.isFailed || p.isLost }
 
 // isGoingBack says whether the member is back, or on its way.
 func (p *progress) isGoingBack() bool {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,6 +60,7 @@ func Rollout(in RolloutInput) RolloutDecision {
 	case why != "":
 		r.goBack(cause, why)
 	case in.State == meshv1alpha1.UpgradeStatePause:
+		r.returnOut()
 		r.hold("paused by spec.upgrade.state of the MeshInstallation")
 	default:
 		r.run()
@@ -96,6 +98,7 @@ func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollou
 			}
 		}
 	}
+	r.markLost()
 	return r
 }
 
@@ -137,18 +140,26 @@ func (r *rollout) wave(name string) *meshv1alpha1.WaveStatus {
 func (r *rollout) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
 	switch {
 	case r.out.Status.Phase == meshv1alpha1.UpgradeRollingBack:
-		return r.out.Status.Cause, r.out.Status.Message
+		return r.out.Status.Cause, cmp.Or(r.out.Status.CauseDetail, r.out.Status.Message)
 	case r.IsSuperseded:
 		return meshv1alpha1.CauseSuperseded, "the spec of the MeshInstallation asks for something else"
 	case r.State == meshv1alpha1.UpgradeStateAbort:
 		return meshv1alpha1.CauseAborted, "aborted by spec.upgrade.state of the MeshInstallation"
 	}
-	for i := range r.Upgrade.Spec.Waves {
-		if name := r.Upgrade.Spec.Waves[i].Name; r.decision(name) == meshv1alpha1.DecisionRejected {
-			return meshv1alpha1.CauseRejected, fmt.Sprintf("wave %q was rejected", name)
-		}
+	if rejected := r.rejected(); rejected != "" && r.scope() == meshv1alpha1.RollbackScopeRun {
+		return meshv1alpha1.CauseRejected, rejected
 	}
 	return "", ""
+}
+
+// rejected says which wave a person has rejected. Empty: none.
+func (r *rollout) rejected() string {
+	for i := range r.Upgrade.Spec.Waves {
+		if name := r.Upgrade.Spec.Waves[i].Name; r.decision(name) == meshv1alpha1.DecisionRejected {
+			return fmt.Sprintf("wave %q was rejected", name)
+		}
+	}
+	return ""
 }
 
 func (r *rollout) decision(wave string) meshv1alpha1.Decision {
@@ -163,7 +174,7 @@ func (r *rollout) decision(wave string) meshv1alpha1.Decision {
 // goBack takes every touched member back, all at once: the sooner, the better.
 func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
 	s := &r.out.Status
-	s.Phase, s.Cause, s.Message = meshv1alpha1.UpgradeRollingBack, cause, why
+	s.Phase, s.Cause, s.CauseDetail, s.Message = meshv1alpha1.UpgradeRollingBack, cause, why, why
 	r.out.After = 0
 	var waiting []string
 	for _, p := range r.members {
@@ -184,78 +195,4 @@ func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
 // hold leaves everything as it is ordered.
 func (r *rollout) hold(why string) {
 	r.out.Status.Phase, r.out.Status.Message = meshv1alpha1.UpgradePaused, why
-}
-
-// run judges the members, and goes on where nothing speaks against it.
-func (r *rollout) run() {
-	failures, why := r.judge()
-	if why != "" && r.Upgrade.Spec.OnFailure == meshv1alpha1.FailureActionPause {
-		// Not recorded: who is there may yet come to say that the member is well, or abort.
-		r.returnFailed()
-		r.hold(why)
-		return
-	}
-	for _, p := range failures {
-		p.isFailed = true
-		r.out.Status.Failed = append(r.out.Status.Failed, p.name)
-	}
-	slices.Sort(r.out.Status.Failed)
-	if why != "" {
-		r.goBack(meshv1alpha1.CauseFailed, why)
-		return
-	}
-	r.returnFailed()
-	var unclear []string
-	for _, p := range r.members {
-		if !p.isFailed && p.reports(meshv1alpha1.StageInconclusive) {
-			unclear = append(unclear, fmt.Sprintf("member %q in stage %s", p.name, p.ordered)+
-				p.says(meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictError))
-		}
-	}
-	if len(unclear) > 0 {
-		r.hold("inconclusive: " + strings.Join(unclear, "; "))
-		return
-	}
-	r.advance()
-}
-
-// judge finds the members that have failed and are not recorded yet. Too many of a wave are a reason to go back.
-func (r *rollout) judge() (failures []*progress, tooMany string) {
-	var reasons []string
-	for i := range r.Upgrade.Spec.Waves {
-		w := &r.Upgrade.Spec.Waves[i]
-		var why, before []string
-		for _, p := range r.of[w.Name] {
-			if p.isFailed {
-				before = append(before, p.name)
-				continue
-			}
-			if p.isUntouched() && (p.isReachable || !r.isDue(i)) {
-				continue
-			}
-			reason, at := p.failure(r.Now, r.startOf(i, p))
-			if reason == "" {
-				r.wake(at)
-				continue
-			}
-			failures = append(failures, p)
-			why = append(why, reason)
-		}
-		if len(why)+len(before) > int(w.MaxFailures) {
-			if len(before) > 0 {
-				why = append(why, "failed before: "+strings.Join(before, ", "))
-			}
-			reasons = append(reasons, fmt.Sprintf("wave %q: %s", w.Name, strings.Join(why, "; ")))
-		}
-	}
-	return failures, strings.Join(reasons, "; ")
-}
-
-// returnFailed takes the members back whose failure is tolerated.
-func (r *rollout) returnFailed() {
-	for _, p := range r.members {
-		if p.isFailed && !p.isBack() {
-			r.order(p, p.back())
-		}
-	}
 }

@@ -22,6 +22,9 @@ func TestRolloutAtRandom(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable on purpose
 			w := randomWorld(t, random)
+			w.upgrade.Spec.RollbackScope = []meshv1alpha1.RollbackScope{
+				meshv1alpha1.RollbackScopeWave, meshv1alpha1.RollbackScopeRun, meshv1alpha1.RollbackScopeMember,
+			}[seed%3]
 			w.run(400)
 			if !w.upgrade.Status.Phase.IsFinished() {
 				w.say("— everybody is well, a person aborts —")

@@ -79,6 +79,19 @@ func both(first, second func(*world)) func(*world) {
 	return func(w *world) { first(w); second(w) }
 }
 
+// scoped limits who goes back.
+func scoped(scope meshv1alpha1.RollbackScope) func(*world) {
+	return func(w *world) { w.upgrade.Spec.RollbackScope = scope }
+}
+
+// atOnce lets this many members of a wave change at the same time.
+func atOnce(n int32, waves []meshv1alpha1.PlannedWave) []meshv1alpha1.PlannedWave {
+	for i := range waves {
+		waves[i].MaxConcurrent = n
+	}
+	return waves
+}
+
 func pauseOnFailure(w *world) { w.upgrade.Spec.OnFailure = meshv1alpha1.FailureActionPause }
 
 // loseRollback loses the status by which an upgrade begins to go back, after the orders were written.
@@ -97,6 +110,7 @@ const (
 	succeeded  = meshv1alpha1.UpgradeSucceeded
 	rolledBack = meshv1alpha1.UpgradeRolledBack
 	paused     = meshv1alpha1.UpgradePaused
+	stopped    = meshv1alpha1.UpgradeStopped
 )
 
 func scenarios() map[string]scenario {
@@ -195,6 +209,9 @@ func scenarios() map[string]scenario {
 			waves: canaryAndRest(), set: behaves("north", short), want: want}
 		cases[fmt.Sprintf("a member is cut off in stage %s for long, which is tolerated", stage)] = scenario{
 			waves: tolerant(1, canaryAndRest()), set: behaves("north", long), want: succeeded}
+	}
+	for name, s := range scopes() {
+		cases[name] = s
 	}
 	return cases
 }

@@ -39,7 +39,7 @@ func Target(
 	if isTaken(to.Revision, members, wanted) {
 		to.Revision += "-v" + content[:suffixLength]
 	}
-	running := ""
+	var running []string
 	for i := range members {
 		want, isMember := wanted[members[i].Spec.Cluster]
 		if !isMember || !HasServed(&members[i]) {
@@ -48,12 +48,12 @@ func Target(
 		if r := runningRevision(&members[i]); difference(r, want) != "" {
 			changed = true
 		} else {
-			running = r.Name
+			running = append(running, r.Name)
 		}
 	}
-	// A mesh that runs what the spec says keeps the name that it runs under.
-	if !changed && running != "" {
-		to.Revision = running
+	// Members that run what the spec says keep the name that they run under, unless others use it for something else.
+	if name := preferred(running, inst.Status.Revision); name != "" && (!changed || !isTaken(name, members, wanted)) {
+		to.Revision = name
 	}
 	if problems := validation.IsDNS1123Label(to.Revision); len(problems) > 0 || len(to.Revision) > maxRevisionName {
 		return to, false, fmt.Errorf("version %q gives no name of a revision: %q must be a DNS label of at most %d characters",
@@ -62,12 +62,23 @@ func Target(
 	return to, changed, nil
 }
 
+// preferred is the name if it is among the names, else the first of them. Empty: there are none.
+func preferred(names []string, name string) string {
+	switch {
+	case len(names) == 0:
+		return ""
+	case slices.Contains(names, name):
+		return name
+	}
+	return slices.Min(names)
+}
+
 // wantedRevisions are the version and values that the spec asks for, by member. They have no name yet.
 func wantedRevisions(inst *meshv1alpha1.MeshInstallation) (map[string]meshv1alpha1.Revision, error) {
 	wanted := map[string]meshv1alpha1.Revision{}
 	for i := range inst.Spec.Members {
 		m := &inst.Spec.Members[i]
-		values, err := mergedValues(inst, m)
+		values, err := mergedValues(inst.Spec.ControlPlane.Values, m)
 		if err != nil {
 			return nil, fmt.Errorf("member %q: %w", m.Name, err)
 		}

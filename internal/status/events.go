@@ -51,7 +51,8 @@ func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgra
 	if after.Status.Phase != before.Status.Phase && after.Status.Phase != "" {
 		kind := corev1.EventTypeNormal
 		switch after.Status.Phase {
-		case meshv1alpha1.UpgradePaused, meshv1alpha1.UpgradeRollingBack, meshv1alpha1.UpgradeRolledBack:
+		case meshv1alpha1.UpgradePaused, meshv1alpha1.UpgradeRollingBack, meshv1alpha1.UpgradeRolledBack,
+			meshv1alpha1.UpgradeStopping, meshv1alpha1.UpgradeStopped:
 			kind = corev1.EventTypeWarning
 		}
 		r.Eventf(after, nil, kind, "Upgrade"+string(after.Status.Phase), "Upgrade", "Upgrade became %s: %s", after.Status.Phase, after.Status.Message)

@@ -1,0 +1,101 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// run judges the members, and goes on where nothing speaks against it.
+func (r *rollout) run() {
+	failures, why := r.judge()
+	if why != "" && r.Upgrade.Spec.OnFailure == meshv1alpha1.FailureActionPause {
+		// Not recorded: who is there may yet come to say that the member is well, or abort.
+		r.returnOut()
+		r.awaitDeadlines()
+		r.hold(why)
+		return
+	}
+	for _, p := range failures {
+		p.isFailed = true
+		r.out.Status.Failed = append(r.out.Status.Failed, p.name)
+	}
+	slices.Sort(r.out.Status.Failed)
+	if why != "" && r.scope() == meshv1alpha1.RollbackScopeRun {
+		r.goBack(meshv1alpha1.CauseFailed, why)
+		return
+	}
+	r.stopFor(meshv1alpha1.CauseFailed, why)
+	r.stopFor(meshv1alpha1.CauseRejected, r.rejected())
+	r.markLost()
+	r.returnOut()
+	r.awaitDeadlines()
+	var unclear []string
+	for _, p := range r.members {
+		if !p.isOut() && p.reports(meshv1alpha1.StageInconclusive) {
+			unclear = append(unclear, fmt.Sprintf("member %q in stage %s", p.name, p.ordered)+
+				p.says(meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictError))
+		}
+	}
+	if len(unclear) > 0 {
+		r.hold("inconclusive: " + strings.Join(unclear, "; "))
+		return
+	}
+	if r.isStopping() {
+		r.stop()
+		return
+	}
+	r.advance()
+}
+
+// awaitDeadlines asks for another decision when time alone makes a member fail.
+func (r *rollout) awaitDeadlines() {
+	for _, p := range r.members {
+		if !p.isOut() {
+			r.wake(p.due)
+		}
+	}
+}
+
+// judge finds the members that have failed and are not recorded yet. Too many of a wave are a reason to go back.
+func (r *rollout) judge() (failures []*progress, tooMany string) {
+	var reasons []string
+	for i := range r.Upgrade.Spec.Waves {
+		w := &r.Upgrade.Spec.Waves[i]
+		var why, before []string
+		for _, p := range r.of[w.Name] {
+			if p.isFailed {
+				before = append(before, p.name)
+				continue
+			}
+			if p.isLost || p.isUntouched() && (p.isReachable || r.isStopping() || !r.isDue(i)) {
+				continue
+			}
+			reason, at := p.failure(r.Now, r.startOf(i, p))
+			if reason == "" {
+				p.due = at
+				continue
+			}
+			failures = append(failures, p)
+			why = append(why, reason)
+		}
+		if len(why)+len(before) > int(w.MaxFailures) && len(why) > 0 {
+			if len(before) > 0 {
+				why = append(why, "failed before: "+strings.Join(before, ", "))
+			}
+			reasons = append(reasons, fmt.Sprintf("wave %q: %s", w.Name, strings.Join(why, "; ")))
+		}
+	}
+	return failures, strings.Join(reasons, "; ")
+}
+
+// returnOut takes the members back that are out while others go on.
+func (r *rollout) returnOut() {
+	for _, p := range r.members {
+		if p.isOut() && !p.isBack() {
+			r.order(p, p.back())
+		}
+	}
+}
