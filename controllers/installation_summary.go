@@ -102,12 +102,15 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 		}
 		seen++
 		if upToDate(m, kind) {
+			if overlooked := unseen(m, kind, members); len(overlooked) > 0 {
+				behind = append(behind, m.Spec.Cluster)
+				worst = worse(worst, phase.Waiting(meshv1alpha1.ReasonWaitingForMembers,
+					m.Spec.Cluster+": istiod was not asked yet for "+list(overlooked, len(overlooked)), 0))
+			}
 			continue
 		}
 		behind = append(behind, m.Spec.Cluster)
-		if k := kindOf(m); k >= worst.Kind {
-			worst = phase.Result{Kind: k, Reason: meshv1alpha1.ReasonWaitingForMembers, Message: m.Spec.Cluster + ": " + message(m, kind)}
-		}
+		worst = worse(worst, phase.Result{Kind: kindOf(m), Reason: meshv1alpha1.ReasonWaitingForMembers, Message: m.Spec.Cluster + ": " + message(m, kind)})
 	}
 	if seen < total {
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForMembers, fmt.Sprintf("%d of %d members are planned", seen, total), 0)
@@ -118,6 +121,31 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 	worst.Message = fmt.Sprintf("%d of %d members not ready (%s); %s", len(behind), total, list(behind, len(behind)), worst.Message)
 	worst.Err = errors.New(worst.Message)
 	return worst
+}
+
+// worse is the worse of two results, the latter of two that are as bad.
+func worse(a, b phase.Result) phase.Result {
+	if b.Kind >= a.Kind {
+		return b
+	}
+	return a
+}
+
+// unseen lists the peers that serve and that a member's proof, made before they did, leaves out.
+func unseen(m *meshv1alpha1.MeshMember, kind string, members []meshv1alpha1.MeshMember) []string {
+	if kind != meshv1alpha1.ConditionDiscoveryReady && kind != meshv1alpha1.ConditionReady {
+		return nil
+	}
+	var out []string
+	for _, p := range m.Spec.Peers {
+		serves := slices.ContainsFunc(members, func(o meshv1alpha1.MeshMember) bool {
+			return o.Spec.Cluster == p.Name && o.DeletionTimestamp.IsZero() && plan.HasServed(&o)
+		})
+		if serves && !slices.Contains(m.Status.Discovery.Peers, meshv1alpha1.PeerStatus{Name: p.Name, State: synced}) {
+			out = append(out, p.Name)
+		}
+	}
+	return out
 }
 
 // kindOf reads from a member's conditions how its reconciler's last pass ended.

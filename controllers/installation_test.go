@@ -97,6 +97,38 @@ func TestAggregateOne(t *testing.T) {
 	}
 }
 
+func TestAProofThatIsOlderThanAPeerDoesNotCount(t *testing.T) {
+	sees := func(peers ...meshv1alpha1.PeerStatus) memberOption {
+		return func(m *meshv1alpha1.MeshMember) {
+			m.Spec.Peers, m.Status.Discovery.Peers = []meshv1alpha1.Peer{{Name: "west"}}, peers
+		}
+	}
+	west := meshv1alpha1.PeerStatus{Name: "west", State: synced}
+	missing := meshv1alpha1.PeerStatus{Name: "west", State: absent}
+	cases := map[string]struct {
+		east, west *meshv1alpha1.MeshMember
+		want       phase.Kind
+	}{
+		"a peer that serves was seen":                {testutil.Member("east", ready(), sees(west)), testutil.Member("west", ready(), reached(1)), phase.Done},
+		"it has begun to serve since":                {testutil.Member("east", ready(), sees(missing)), testutil.Member("west", ready(), reached(1)), phase.Wait},
+		"it is new since":                            {testutil.Member("east", ready(), sees()), testutil.Member("west", ready(), reached(1)), phase.Wait},
+		"one that has never served need not be seen": {testutil.Member("east", ready(), sees(missing)), testutil.Member("west", ready(), reached(0)), phase.Done},
+	}
+	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, kind := range []string{meshv1alpha1.ConditionDiscoveryReady, meshv1alpha1.ConditionReady} {
+				if got := aggregateOne(inst, fleetOf(c.east, c.west), kind); got.Kind != c.want {
+					t.Errorf("%s is %v (%s), want %v", kind, kinds[got.Kind], got.Text(), kinds[c.want])
+				}
+			}
+			if got := aggregateOne(inst, fleetOf(c.east, c.west), meshv1alpha1.ConditionGatewaysReady); got.Kind != phase.Done {
+				t.Errorf("GatewaysReady is %v (%s)", kinds[got.Kind], got.Text())
+			}
+		})
+	}
+}
+
 func TestAvailability(t *testing.T) {
 	starting := testutil.Member("west", reached(0), says("Available=False WaitingForIstiod"))
 	cases := map[string]struct {

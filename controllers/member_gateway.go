@@ -152,15 +152,10 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, rev
 
 // reachableSiblings are the other members of the mesh that can be asked what they know.
 func (r *MeshMemberReconciler) reachableSiblings(ctx context.Context, s *scope) ([]meshv1alpha1.MeshMember, error) {
-	members := &meshv1alpha1.MeshMemberList{}
-	if err := r.Client.List(ctx, members, client.InNamespace(s.member.Namespace),
-		client.MatchingLabels{meshv1alpha1.LabelInstallation: s.member.Spec.Installation}); err != nil {
-		return nil, fmt.Errorf("list members: %w", err)
-	}
-	return slices.DeleteFunc(members.Items, func(m meshv1alpha1.MeshMember) bool {
-		return m.UID == s.member.UID || !m.DeletionTimestamp.IsZero() || len(m.Status.Discovery.Peers) == 0 ||
-			!meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
-	}), nil
+	members, err := r.siblingMembers(ctx, s)
+	return slices.DeleteFunc(members, func(m meshv1alpha1.MeshMember) bool {
+		return len(m.Status.Discovery.Peers) == 0 || !meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
+	}), err
 }
 
 // knowing lists the siblings whose istiod knows an address of the member's gateway, or with want false those whose does
@@ -176,23 +171,4 @@ func knowing(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, add
 		}
 	}
 	return out
-}
-
-// expectedGateways are the announced gateways of a member's peers, as their MeshMembers say.
-func (r *MeshMemberReconciler) expectedGateways(ctx context.Context, s *scope) (map[string]string, error) {
-	members := &meshv1alpha1.MeshMemberList{}
-	if err := r.Client.List(ctx, members, client.InNamespace(s.member.Namespace),
-		client.MatchingLabels{meshv1alpha1.LabelInstallation: s.member.Spec.Installation}); err != nil {
-		return nil, fmt.Errorf("list members: %w", err)
-	}
-	out := map[string]string{}
-	for i := range members.Items {
-		m := &members.Items[i]
-		g := m.Status.Gateway
-		if _, err := netip.ParseAddr(g.Address); m.UID == s.member.UID || g.Announced == nil || err != nil || !m.DeletionTimestamp.IsZero() {
-			continue
-		}
-		out[m.Spec.Cluster] = m.Spec.Network + "/" + g.Address
-	}
-	return out, nil
 }

@@ -2,17 +2,11 @@ package controllers
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
@@ -20,15 +14,9 @@ import (
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
-const (
-	remoteSecretsComponent = "remote-secrets"
-
-	peersDeadline  = 3 * time.Minute
-	istiodQuestion = 5 * time.Second
-)
+const remoteSecretsComponent = "remote-secrets"
 
 // reader keeps the credential by which peers read this member. Precondition: foundation,
 // which brings the account.
@@ -59,7 +47,7 @@ func (r *MeshMemberReconciler) reader(ctx context.Context, s *scope) phase.Resul
 }
 
 // remoteSecrets tells this member's istiod how to read its peers, as far as their credentials are on the hub. A peer
-// that is down keeps its last credential.
+// that is down keeps its last credential, and one that is still joining is not waited for.
 func (r *MeshMemberReconciler) remoteSecrets(ctx context.Context, s *scope) phase.Result {
 	secrets, missing, err := discovery.RemoteSecrets(ctx, r.Client, s.member)
 	if err != nil {
@@ -73,193 +61,14 @@ func (r *MeshMemberReconciler) remoteSecrets(ctx context.Context, s *scope) phas
 	if err := r.apply(ctx, s, component); err != nil {
 		return failed(err)
 	}
+	expected, err := r.expectedPeers(ctx, s)
+	if err != nil {
+		return failed(err)
+	}
+	missing = slices.DeleteFunc(missing, func(peer string) bool { return !expected.serving[peer] })
 	if len(missing) > 0 {
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers,
 			"no reader credential yet of "+strings.Join(missing, ", "), 0)
 	}
 	return phase.Complete(meshv1alpha1.ReasonReady, "")
-}
-
-// verification remembers what was proved, so that istiod is not asked again for every event.
-type verification struct {
-	// inputs identify what the proof rests on: pods, Secrets and peers. Since is when they were first seen.
-	inputs [sha256.Size]byte
-	since  time.Time
-	// at is when istiod was last asked, peers what it said.
-	at       time.Time
-	peers    []meshv1alpha1.PeerStatus
-	gateways []string
-}
-
-// verifyPeers proves from every istiod pod of the member that it reads every peer.
-func (r *MeshMemberReconciler) verifyPeers(ctx context.Context, s *scope) phase.Result {
-	pods, err := r.istiodPods(ctx, s)
-	if err != nil {
-		return failed(err)
-	}
-	if len(pods) == 0 {
-		return phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, "no istiod pod is ready", shortWait)
-	}
-	secrets := &metav1.PartialObjectMetadataList{}
-	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := s.state.connection.Cluster.GetCache().List(ctx, secrets, client.InNamespace(s.namespace()),
-		client.MatchingLabels{meshv1alpha1.LabelComponent: remoteSecretsComponent}); err != nil {
-		return failed(err)
-	}
-	expected, err := r.expectedGateways(ctx, s)
-	if err != nil {
-		return failed(err)
-	}
-	inputs := verificationInputs(s, pods, secrets.Items, expected)
-	v := &s.state.verified
-	if v.inputs != inputs {
-		*v = verification{inputs: inputs, since: s.now}
-	}
-	if s.now.Sub(v.at) >= reverify || !allSynced(v.peers) || !slices.Equal(v.gateways, addresses(expected)) {
-		if v.peers, v.gateways, err = r.askIstiod(ctx, s, pods, expected); err != nil {
-			return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
-		}
-		v.at = s.now
-	}
-	return r.reportPeers(s, v, expected)
-}
-
-func addresses(gateways map[string]string) []string {
-	return slices.Compact(slices.Sorted(maps.Values(gateways)))
-}
-
-func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification, expected map[string]string) phase.Result {
-	d := &s.member.Status.Discovery
-	d.Peers, d.Gateways = v.peers, v.gateways
-	var behind []string
-	for _, p := range v.peers {
-		if p.State != synced {
-			behind = append(behind, p.Name+" is "+p.State)
-		}
-	}
-	d.Synced = fmt.Sprintf("%d/%d", len(v.peers)-len(behind), len(v.peers))
-	if len(behind) > 0 {
-		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers, "istiod: "+strings.Join(behind, ", "), shortWait).
-			Overdue(v.since, s.now, peersDeadline, meshv1alpha1.ReasonDeadlineExceeded)
-	}
-	metrics.SetDiscoveryVerified(s.key, v.at)
-	result := phase.Complete(meshv1alpha1.ReasonReady, d.Synced+" peers synced")
-	result.After = max(reverify-s.now.Sub(v.at), shortWait)
-	if !slices.Equal(v.gateways, addresses(expected)) {
-		// A peer replaces its gateway: it waits for this member to say when the old one is forgotten.
-		result.After = shortWait
-	}
-	return result
-}
-
-// States of a peer. The first is istiod's word for one whose caches are filled; the others are ours.
-const (
-	synced  = "synced"
-	absent  = "missing"
-	noRoute = "synced, but its gateway is not known yet"
-	foreign = "read through a Secret that is not ours"
-)
-
-func allSynced(peers []meshv1alpha1.PeerStatus) bool {
-	return !slices.ContainsFunc(peers, func(p meshv1alpha1.PeerStatus) bool { return p.State != synced })
-}
-
-// askIstiod asks every istiod pod for its clusters and network gateways. A peer is as far as the pod that is least far;
-// a gateway is known when every pod knows it.
-func (r *MeshMemberReconciler) askIstiod(
-	ctx context.Context, s *scope, pods []corev1.Pod, expected map[string]string,
-) ([]meshv1alpha1.PeerStatus, []string, error) {
-	var clusters [][]xds.RemoteCluster
-	var known []string
-	for i := range pods {
-		c, g, err := r.askPod(ctx, s, &pods[i])
-		if err != nil {
-			return nil, nil, err
-		}
-		clusters = append(clusters, c)
-		if i == 0 {
-			known = g
-		}
-		known = slices.DeleteFunc(known, func(k string) bool { return !slices.Contains(g, k) })
-	}
-	var peers []meshv1alpha1.PeerStatus
-	for _, p := range s.member.Spec.Peers {
-		state := synced
-		if gateway, ok := expected[p.Name]; ok && !slices.Contains(known, gateway) {
-			state = noRoute
-		}
-		for _, c := range clusters {
-			if st := peerState(c, p.Name, s.namespace()+"/"+discovery.RemoteSecretName(p.Name)); st != synced {
-				state = st
-			}
-		}
-		peers = append(peers, meshv1alpha1.PeerStatus{Name: p.Name, State: state})
-	}
-	return peers, known, nil
-}
-
-// askPod asks one istiod pod. Its own cluster's gateways are left out.
-func (r *MeshMemberReconciler) askPod(ctx context.Context, s *scope, pod *corev1.Pod) ([]xds.RemoteCluster, []string, error) {
-	ask, cancel := context.WithTimeout(ctx, istiodQuestion)
-	defer cancel()
-	clusters, err := r.Istiod.Clusters(ask, s.state.connection.Config, pod.Namespace, pod.Name)
-	if err != nil {
-		return nil, nil, fmt.Errorf("ask istiod pod %s for its clusters: %w", pod.Name, err)
-	}
-	gateways, err := r.Istiod.Gateways(ask, s.state.connection.Config, pod.Namespace, pod.Name)
-	if err != nil {
-		return nil, nil, fmt.Errorf("ask istiod pod %s for its gateways: %w", pod.Name, err)
-	}
-	var known []string
-	for _, g := range gateways {
-		if g.Cluster != s.member.Spec.Cluster {
-			known = append(known, g.Network+"/"+g.Addr)
-		}
-	}
-	slices.Sort(known)
-	return clusters, slices.Compact(known), nil
-}
-
-func peerState(clusters []xds.RemoteCluster, name, secret string) string {
-	i := slices.IndexFunc(clusters, func(c xds.RemoteCluster) bool { return c.ID == name })
-	switch {
-	case i < 0:
-		return absent
-	case clusters[i].SecretName != secret:
-		return foreign
-	}
-	return clusters[i].SyncStatus
-}
-
-// istiodPods are the ready pods of the revisions in use.
-func (r *MeshMemberReconciler) istiodPods(ctx context.Context, s *scope) ([]corev1.Pod, error) {
-	list := &corev1.PodList{}
-	if err := s.remote.List(ctx, list, client.InNamespace(s.namespace()), client.MatchingLabels{"app": "istiod"}); err != nil {
-		return nil, fmt.Errorf("list istiod pods: %w", err)
-	}
-	used := inUse(&s.member.Spec)
-	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
-		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		})
-		return !ready || p.DeletionTimestamp != nil || !used[p.Labels["istio.io/rev"]]
-	})
-	slices.SortFunc(pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-	return pods, nil
-}
-
-// verificationInputs identify what a proof rests on.
-func verificationInputs(s *scope, pods []corev1.Pod, secrets []metav1.PartialObjectMetadata, gateways map[string]string) [sha256.Size]byte {
-	parts := addresses(gateways)
-	for i := range pods {
-		parts = append(parts, "pod "+string(pods[i].UID))
-	}
-	for i := range secrets {
-		parts = append(parts, "secret "+secrets[i].Name+" "+secrets[i].ResourceVersion)
-	}
-	for _, p := range s.member.Spec.Peers {
-		parts = append(parts, "peer "+p.Name)
-	}
-	slices.Sort(parts)
-	return sha256.Sum256([]byte(strings.Join(parts, "\n")))
 }

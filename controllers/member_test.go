@@ -8,16 +8,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/status"
 	"github.com/meshfleet/meshfleet/internal/testutil"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -132,96 +128,6 @@ func TestReconnecting(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := reconnecting(c.member, outcome(c.reason)); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
-			}
-		})
-	}
-}
-
-func TestPeerState(t *testing.T) {
-	const secret = "istio-system/istio-remote-secret-west"
-	clusters := []xds.RemoteCluster{
-		{ID: "east", SyncStatus: "synced"},
-		{ID: "west", SecretName: secret, SyncStatus: "synced"},
-		{ID: "north", SecretName: "istio-system/istio-remote-secret-north", SyncStatus: "timeout"},
-		{ID: "south", SecretName: "istio-system/made-by-hand", SyncStatus: "synced"},
-	}
-	cases := map[string]struct{ peer, want string }{
-		"a peer that is synced":              {"west", synced},
-		"istiod's own word otherwise":        {"north", "timeout"},
-		"a peer that istiod does not list":   {"nowhere", absent},
-		"a peer that is read in another way": {"south", foreign},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			if got := peerState(clusters, c.peer, "istio-system/istio-remote-secret-"+c.peer); got != c.want {
-				t.Errorf("state is %q, want %q", got, c.want)
-			}
-		})
-	}
-	if got := peerState(nil, "west", secret); got != absent {
-		t.Errorf("without an answer the state is %q, want %q", got, absent)
-	}
-}
-
-func TestAllSynced(t *testing.T) {
-	peer := func(state string) meshv1alpha1.PeerStatus { return meshv1alpha1.PeerStatus{Name: state, State: state} }
-	if !allSynced(nil) || !allSynced([]meshv1alpha1.PeerStatus{peer(synced)}) {
-		t.Error("synced peers are taken for others")
-	}
-	if allSynced([]meshv1alpha1.PeerStatus{peer(synced), peer("timeout")}) {
-		t.Error("a peer that is not synced is passed over")
-	}
-}
-
-func TestVerificationInputs(t *testing.T) {
-	pods := []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{UID: "a"}}, {ObjectMeta: metav1.ObjectMeta{UID: "b"}}}
-	secrets := []metav1.PartialObjectMetadata{
-		{ObjectMeta: metav1.ObjectMeta{Name: "x", ResourceVersion: "1"}}, {ObjectMeta: metav1.ObjectMeta{Name: "y", ResourceVersion: "1"}},
-	}
-	s := &scope{member: testutil.Member("east"), now: now}
-	sum := verificationInputs(s, pods, secrets, nil)
-	slices.Reverse(pods)
-	slices.Reverse(secrets)
-	if verificationInputs(s, pods, secrets, nil) != sum {
-		t.Error("the order of the inputs changes the proof")
-	}
-	if verificationInputs(s, pods[:1], secrets, nil) == sum {
-		t.Error("a pod that is gone keeps the proof")
-	}
-	secrets[0].ResourceVersion = "2"
-	if verificationInputs(s, pods, secrets, nil) == sum {
-		t.Error("a Secret that changed keeps the proof")
-	}
-	secrets[0].ResourceVersion = "1"
-	s.member.Spec.Peers = []meshv1alpha1.Peer{{Name: "west"}}
-	if verificationInputs(s, pods, secrets, nil) == sum {
-		t.Error("a peer that is new keeps the proof")
-	}
-}
-
-func TestReportPeers(t *testing.T) {
-	r := &MeshMemberReconciler{}
-	cases := map[string]struct {
-		peers      []meshv1alpha1.PeerStatus
-		since      time.Duration
-		wantKind   phase.Kind
-		wantSynced string
-	}{
-		"no peers":                   {wantSynced: "0/0"},
-		"all are synced":             {peers: []meshv1alpha1.PeerStatus{{Name: "west", State: synced}}, wantSynced: "1/1"},
-		"one is behind":              {peers: []meshv1alpha1.PeerStatus{{Name: "north", State: "syncing"}, {Name: "west", State: synced}}, wantKind: phase.Wait, wantSynced: "1/2"},
-		"one is behind for too long": {peers: []meshv1alpha1.PeerStatus{{Name: "west", State: absent}}, since: peersDeadline, wantKind: phase.Retry, wantSynced: "0/1"},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			s := &scope{member: testutil.Member("east"), key: types.NamespacedName{Name: "east"}, now: now}
-			t.Cleanup(func() { metrics.Forget(s.key) })
-			got := r.reportPeers(s, &verification{at: now, peers: c.peers, since: now.Add(-c.since)}, nil)
-			if got.Kind != c.wantKind || s.member.Status.Discovery.Synced != c.wantSynced {
-				t.Errorf("kind %v, synced %q, want %v and %q", got.Kind, s.member.Status.Discovery.Synced, c.wantKind, c.wantSynced)
-			}
-			if got.Kind != phase.Retry && got.After == 0 {
-				t.Error("istiod is never asked again")
 			}
 		})
 	}

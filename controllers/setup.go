@@ -209,8 +209,8 @@ func (r *MeshMemberReconciler) siblings(ctx context.Context, o client.Object) []
 	})
 }
 
-// tellsSiblings passes what other members wait for: a gateway that comes or goes, what a member's istiod knows of others,
-// and a member that leaves.
+// tellsSiblings passes what other members wait for: a control plane that serves for the first time, a gateway that comes or
+// goes, what a member's istiod knows of others, and a member that leaves.
 func tellsSiblings() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false },
@@ -221,7 +221,8 @@ func tellsSiblings() predicate.Predicate {
 			if !okBefore || !okAfter {
 				return false
 			}
-			return !equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) ||
+			return plan.HasServed(before) != plan.HasServed(after) ||
+				!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) ||
 				!slices.Equal(before.Status.Discovery.Gateways, after.Status.Discovery.Gateways) ||
 				!slices.Equal(before.Status.Discovery.Peers, after.Status.Discovery.Peers) ||
 				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero()

@@ -40,7 +40,7 @@ var (
 	}, []string{"namespace", "member"})
 	discoveryVerified = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_discovery_verified_timestamp_seconds",
-		Help: "When every istiod of a member was last seen to have synced all peers, Unix time. The age of discovery is the time since.",
+		Help: "When every istiod of a member was last seen to have synced all peers that have served, Unix time. The age of discovery is the time since.",
 	}, []string{"namespace", "member"})
 	writes = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "meshfleet_member_writes_total",

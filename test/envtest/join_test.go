@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,9 @@ func (s *suite) join(t *testing.T) {
 				return nil
 			})
 			s.othersServe(t)
+			if o.wantReason == meshv1alpha1.ReasonForeignRoot {
+				s.othersRead(t, "north")
+			}
 			after, err := o.get(t.Context(), north)
 			must(t, err)
 			if diff := cmp.Diff(withoutStatus(before), withoutStatus(after)); diff != "" {
@@ -182,7 +186,8 @@ func (s *suite) othersServe(t *testing.T) {
 		must(t, err)
 		for _, kind := range []string{
 			meshv1alpha1.ConditionReachable, meshv1alpha1.ConditionTrustRootReady, meshv1alpha1.ConditionControlPlanesReady,
-			meshv1alpha1.ConditionGatewaysReady, meshv1alpha1.ConditionAvailable,
+			meshv1alpha1.ConditionGatewaysReady, meshv1alpha1.ConditionDiscoveryReady, meshv1alpha1.ConditionReady,
+			meshv1alpha1.ConditionAvailable,
 		} {
 			if !meta.IsStatusConditionTrue(m.Status.Conditions, kind) {
 				t.Errorf("%s: want %s=True, have: %s", name, kind, describe(m.Status.Conditions))
@@ -196,6 +201,23 @@ func (s *suite) othersServe(t *testing.T) {
 	must(t, err)
 	if !meta.IsStatusConditionTrue(inst.Status.Conditions, meshv1alpha1.ConditionAvailable) {
 		t.Errorf("the mesh is not available: %s", describe(inst.Status.Conditions))
+	}
+}
+
+// othersRead: a newcomer that cannot start an istiod can be read by its peers all the same.
+func (s *suite) othersRead(t *testing.T, newcomer string) {
+	t.Helper()
+	for _, name := range both {
+		await(t, name+" reads "+newcomer, func(ctx context.Context) error {
+			m, err := s.member(ctx, name)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(m.Status.Discovery.Peers, meshv1alpha1.PeerStatus{Name: newcomer, State: "synced"}) {
+				return fmt.Errorf("its peers are %v", m.Status.Discovery.Peers)
+			}
+			return nil
+		})
 	}
 }
 
