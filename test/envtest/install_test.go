@@ -34,6 +34,7 @@ func (s *suite) install(t *testing.T) {
 			c := s.members[name]
 			t.Run("status", func(t *testing.T) { s.memberStatus(t, name) })
 			t.Run("cacerts come before istiod", func(t *testing.T) { cacertsFirst(t, c) })
+			t.Run("permissions come before the token of readers", func(t *testing.T) { readersFirst(t, c) })
 			t.Run("istiod decides when validation fails closed", func(t *testing.T) { failsClosed(t, c) })
 			t.Run("tags point at the revision", func(t *testing.T) { tags(t, c) })
 			t.Run("remote secrets lead to the peers", func(t *testing.T) { remoteSecrets(t, c, s.peersOf(name, both)) })

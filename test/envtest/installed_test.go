@@ -129,6 +129,23 @@ func cacertsFirst(t *testing.T, c *cluster) {
 	}
 }
 
+// readersFirst takes the order from the audit log: a token that may not read yet makes the istiods of peers wait.
+func readersFirst(t *testing.T, c *cluster) {
+	binding, token := -1, -1
+	for i, one := range c.calls(t, time.Time{}) {
+		switch {
+		case !one.changes():
+		case binding < 0 && one.isAbout("clusterrolebindings", "istio-reader-clusterrole-"+controlPlaneNamespace):
+			binding = i
+		case token < 0 && one.ObjectRef.Resource == "serviceaccounts" && one.ObjectRef.Subresource == "token":
+			token = i
+		}
+	}
+	if binding < 0 || token < 0 || binding > token {
+		t.Errorf("the first write of the binding is call %d, the first token is requested by call %d", binding, token)
+	}
+}
+
 func failsClosed(t *testing.T, c *cluster) {
 	list := &admissionregistrationv1.ValidatingWebhookConfigurationList{}
 	must(t, c.admin.List(t.Context(), list, client.MatchingLabels{meshv1alpha1.LabelInstallation: ownerLabel}))
