@@ -18,7 +18,7 @@ import (
 type MembersPlan struct {
 	// Desired are the MeshMembers with their labels and complete specs, by name.
 	Desired []meshv1alpha1.MeshMember
-	// Remove are the names of MeshMembers of members that left.
+	// Remove are the names of MeshMembers of members that left and that are not being deleted yet.
 	Remove []string
 	// Revision and Version are what new members join at.
 	Revision, Version string
@@ -62,8 +62,8 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 		desired.Spec.ReaderVersion = readerVersion(desired.Spec.ReaderVersion, existing, run)
 		p.Desired = append(p.Desired, desired)
 	}
-	for name := range present {
-		if !wanted[name] {
+	for name, m := range present {
+		if !wanted[name] && m.DeletionTimestamp.IsZero() {
 			p.Remove = append(p.Remove, name)
 		}
 	}

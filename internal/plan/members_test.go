@@ -4,12 +4,25 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
+
+func TestAMemberThatLeavesIsRemovedOnce(t *testing.T) {
+	existing := serving(made(mesh()))
+	for i := range existing {
+		existing[i].DeletionTimestamp = &metav1.Time{Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	}
+	p, err := Members(testutil.Installation(testutil.With("east")), existing, nil)
+	if err != nil || len(p.Remove) > 0 {
+		t.Errorf("removed are %v, %v, want none: all that left are being deleted", p.Remove, err)
+	}
+}
 
 func TestMembers(t *testing.T) {
 	cases := map[string]struct {

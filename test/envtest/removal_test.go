@@ -62,6 +62,17 @@ func (s *suite) leave(t *testing.T) {
 	s.awaitReady(t, both...)
 	t.Run("nothing of ours is left", func(t *testing.T) { clean(t, north) })
 	t.Run("its peers forgot it before its gateway went", func(t *testing.T) { s.orderOfLeaving(t, start) })
+	t.Run("its MeshMember is deleted once", func(t *testing.T) {
+		var deletions []call
+		for _, one := range s.hub.calls(t, start) {
+			if one.Verb == "delete" && one.isAbout("meshmembers", meshName+"-north") {
+				deletions = append(deletions, one)
+			}
+		}
+		if len(deletions) != 1 {
+			t.Errorf("deletions: %v", deletions)
+		}
+	})
 	for _, name := range both {
 		remoteSecrets(t, s.members[name], s.peersOf(name, both))
 	}
