@@ -93,7 +93,7 @@ func run(ctx context.Context, s settings) error {
 	scheme := newScheme()
 	provider := fleet.NewProvider(fleet.Options{
 		Local: config, Scheme: scheme, ManagedLabel: labels.SelectorFromSet(apply.ManagedLabels()),
-		ProbeInterval: s.probeInterval, DownAfter: s.downTime,
+		Selectors: controllers.CacheSelectors(), ProbeInterval: s.probeInterval, DownAfter: s.downTime,
 	})
 	mgr, err := mcmanager.New(config, provider, managerOptions(s, scheme))
 	if err != nil {

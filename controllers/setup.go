@@ -22,7 +22,10 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -43,6 +46,7 @@ import (
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/charts"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/plan"
 )
@@ -137,9 +141,19 @@ func (r *MeshInstallationReconciler) installationOf(ctx context.Context, o clien
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: u.Namespace, Name: u.Spec.Installation}}}
 }
 
+// CacheSelectors restrict the members' caches of kinds that do not carry the label of what the operator applies. The
+// control plane's namespace may be a user's; it is watched for its network, on which traffic between clusters rests.
+func CacheSelectors() map[client.Object]labels.Selector {
+	hasNetwork, err := labels.NewRequirement(charts.NetworkLabel, selection.Exists, nil)
+	// It is made of constants.
+	utilruntime.Must(err)
+	return map[client.Object]labels.Selector{&corev1.Namespace{}: labels.NewSelector().Add(*hasNetwork)}
+}
+
 // watchedInMembers are the kinds of what the operator makes in members. The caches hold metadata of our objects only.
 func watchedInMembers() []client.Object {
 	return []client.Object{
+		&corev1.Namespace{},
 		&corev1.ConfigMap{}, &corev1.Secret{}, &corev1.Service{}, &corev1.ServiceAccount{}, &appsv1.Deployment{},
 		&autoscalingv2.HorizontalPodAutoscaler{}, &policyv1.PodDisruptionBudget{},
 		&rbacv1.Role{}, &rbacv1.RoleBinding{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},

@@ -34,7 +34,8 @@ type Member struct {
 	Config *rest.Config
 	// Client reads and writes the API server itself, without a cache. Each call has a timeout.
 	Client client.Client
-	// Cluster has the caches, which are restricted to Options.ManagedLabel: its client does not find other objects.
+	// Cluster has the caches, which are restricted by Options.ManagedLabel and Selectors: its client does not find other
+	// objects.
 	Cluster cluster.Cluster
 }
 
@@ -111,7 +112,7 @@ func (o Options) newConnection(t *target) (*connection, error) {
 		co.MapperProvider = func(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, error) {
 			return apiutil.NewDynamicRESTMapper(config, withTimeout(httpClient, o.ProbeTimeout))
 		}
-		co.Cache = cache.Options{DefaultLabelSelector: o.ManagedLabel, DefaultTransform: cache.TransformStripManagedFields()}
+		co.Cache = o.cache()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the cluster: %w", err)
@@ -124,6 +125,17 @@ func (o Options) newConnection(t *target) (*connection, error) {
 	c.engaged = &engagedCluster{Cluster: cl}
 	c.member = &Member{Config: config, Client: direct, Cluster: cl}
 	return c, nil
+}
+
+func (o Options) cache() cache.Options {
+	out := cache.Options{DefaultLabelSelector: o.ManagedLabel, DefaultTransform: cache.TransformStripManagedFields()}
+	for kind, selector := range o.Selectors {
+		if out.ByObject == nil {
+			out.ByObject = map[client.Object]cache.ByObject{}
+		}
+		out.ByObject[kind] = cache.ByObject{Label: selector}
+	}
+	return out
 }
 
 // withTimeout bounds whole calls, which must not be done to the client of watches.

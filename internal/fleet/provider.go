@@ -32,6 +32,8 @@ type Options struct {
 	Scheme *runtime.Scheme
 	// ManagedLabel restricts the caches of the members. Default: everything.
 	ManagedLabel labels.Selector
+	// Selectors restrict the caches of single kinds instead of ManagedLabel.
+	Selectors map[client.Object]labels.Selector
 	// ProbeInterval is the time between two probes of a member. Default: 10 s.
 	ProbeInterval time.Duration
 	// ProbeTimeout bounds one probe. Default: 5 s.

@@ -36,7 +36,8 @@ func (s *suite) startOperator(t *testing.T) *operator {
 	hub := rest.AnonymousClientConfig(s.hub.config)
 	hub.BearerToken, hub.QPS, hub.Burst = s.hub.token, 100, 200
 	provider := fleet.NewProvider(fleet.Options{
-		Local: hub, Scheme: scheme, ManagedLabel: labels.SelectorFromSet(apply.ManagedLabels()), ProbeInterval: interval, DownAfter: down,
+		Local: hub, Scheme: scheme, ManagedLabel: labels.SelectorFromSet(apply.ManagedLabels()),
+		Selectors: controllers.CacheSelectors(), ProbeInterval: interval, DownAfter: down,
 	})
 	serving := s.hub.env.WebhookInstallOptions
 	mgr, err := mcmanager.New(hub, provider, ctrl.Options{
