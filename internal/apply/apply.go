@@ -207,11 +207,10 @@ func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c 
 // foreign says whether an existing object must be left alone: an error when it is somebody else's, true when it is
 // shared and newer or managed by another tool.
 func (a *Applier) foreign(live, desired *unstructured.Unstructured, c Component) (bool, error) {
-	owner := live.GetLabels()[meshv1alpha1.LabelInstallation]
 	if c.Shared {
 		return isNewerOrManaged(live, desired), nil
 	}
-	if owner != a.owner.Installation {
+	if !a.isOurs(live, metav1.ManagedFieldsOperationApply) {
 		return false, fmt.Errorf("%w; delete or rename it, or remove the member from the mesh", ErrConflict)
 	}
 	return false, nil

@@ -159,6 +159,55 @@ func TestApplyLeavesObjectsOfOthersAlone(t *testing.T) {
 	}
 }
 
+func TestApplyGivesOurObjectsTheirLabelsBack(t *testing.T) {
+	settings, inventory := object("ConfigMap", "settings", field("1", "data", "one")), object("ConfigMap", inventoryPrefix+"gateway")
+	cases := map[string]struct {
+		target *unstructured.Unstructured
+		left   map[string]string
+	}{
+		"the installation's label is gone": {settings, map[string]string{managedBy: fieldManager, meshv1alpha1.LabelComponent: "gateway"}},
+		"all labels are gone":              {settings, nil},
+		"others are in their place":        {settings, map[string]string{"app": "theirs"}},
+		"an inventory has lost its label":  {inventory, map[string]string{managedBy: fieldManager}},
+		"an inventory has lost all labels": {inventory, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			m := newMember(t)
+			apply(t, m, component(settings))
+			apply(t, m, component(settings))
+			live, _ := m.has(t, c.target)
+			before := live.GetLabels()
+			live.SetLabels(c.left)
+			if err := m.Update(t.Context(), live, client.FieldOwner("someone")); err != nil {
+				t.Fatal(err)
+			}
+			apply(t, m, component(settings))
+			live, _ = m.has(t, c.target)
+			if !carries(live, before) || !carries(live, c.left) {
+				t.Errorf("labels are %v, want %v and what others have added, %v", live.GetLabels(), before, c.left)
+			}
+			m.forget()
+			if wrote := apply(t, m, component(settings)); len(wrote) > 0 || len(m.writes) > 0 {
+				t.Errorf("it goes on writing %v (%v)", wrote, m.writes)
+			}
+		})
+	}
+}
+
+func TestApplyLeavesWhatItHasOnlyTouchedAlone(t *testing.T) {
+	foreign := object("ConfigMap", "settings", field("theirs", "data", "one"))
+	m := newMember(t, foreign)
+	live, _ := m.has(t, foreign)
+	annotation("restarted-at", "noon")(live)
+	if err := m.Update(t.Context(), live, client.FieldOwner(fieldManager)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.applier.Apply(t.Context(), component(object("ConfigMap", "settings", field("ours", "data", "one")))); !errors.Is(err, ErrConflict) {
+		t.Errorf("error is %v, want ErrConflict", err)
+	}
+}
+
 func TestApplyRefusesAnInventoryOfAnotherMesh(t *testing.T) {
 	m := newMember(t, object("ConfigMap", inventoryPrefix+"gateway", labels(map[string]string{meshv1alpha1.LabelInstallation: "other.mesh"})))
 	if _, err := m.applier.Apply(t.Context(), component(object("Secret", "s"))); !errors.Is(err, ErrConflict) {

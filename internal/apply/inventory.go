@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -118,7 +119,7 @@ func (a *Applier) readInventory(ctx context.Context, component string) (*Invento
 	if err != nil {
 		return nil, fmt.Errorf("read inventory of %q: %w", component, err)
 	}
-	if cm.Labels[meshv1alpha1.LabelInstallation] != a.owner.Installation {
+	if !a.isOurs(cm, metav1.ManagedFieldsOperationUpdate) {
 		return nil, fmt.Errorf("inventory ConfigMap %s/%s: %w", cm.Namespace, cm.Name, ErrConflict)
 	}
 	inv.object = cm
@@ -133,7 +134,10 @@ func (a *Applier) readInventory(ctx context.Context, component string) (*Invento
 }
 
 func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Reference) error {
-	if inv.object != nil && slices.Equal(inv.References, refs) {
+	labels := map[string]string{
+		meshv1alpha1.LabelInstallation: a.owner.Installation, managedBy: fieldManager, meshv1alpha1.LabelComponent: inv.Component,
+	}
+	if inv.object != nil && slices.Equal(inv.References, refs) && carries(inv.object, labels) {
 		return nil
 	}
 	lines := make([]string, 0, len(refs))
@@ -143,16 +147,17 @@ func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Ref
 	data := map[string]string{inventoryKey: strings.Join(lines, "\n")}
 	if inv.object == nil {
 		inv.object = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-			Name: inventoryPrefix + inv.Component, Namespace: a.owner.Namespace,
-			Labels: map[string]string{
-				meshv1alpha1.LabelInstallation: a.owner.Installation, managedBy: fieldManager, meshv1alpha1.LabelComponent: inv.Component,
-			},
+			Name: inventoryPrefix + inv.Component, Namespace: a.owner.Namespace, Labels: labels,
 		}, Data: data}
 		if err := a.client.Create(ctx, inv.object, client.FieldOwner(fieldManager)); err != nil {
 			inv.object = nil
 			return fmt.Errorf("create inventory of %q: %w", inv.Component, err)
 		}
 	} else {
+		if inv.object.Labels == nil {
+			inv.object.Labels = map[string]string{}
+		}
+		maps.Copy(inv.object.Labels, labels)
 		inv.object.Data = data
 		if err := a.client.Update(ctx, inv.object, client.FieldOwner(fieldManager)); err != nil {
 			return fmt.Errorf("update inventory of %q: %w", inv.Component, err)
@@ -160,6 +165,17 @@ func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Ref
 	}
 	inv.References = refs
 	return nil
+}
+
+// carries says whether an object has all of the labels.
+func carries(o client.Object, labels map[string]string) bool {
+	have := o.GetLabels()
+	for k, v := range labels {
+		if have[k] != v {
+			return false
+		}
+	}
+	return true
 }
 
 func isNoKind(err error) bool { return meta.IsNoMatchError(err) }

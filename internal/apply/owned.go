@@ -3,12 +3,30 @@ package apply
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
+
+// isOurs says whether the operator made an object for this installation. One that has no label of whom it belongs to has
+// lost it by somebody's hand if the operator has written it in the way given, in which nobody else's object is written.
+func (a *Applier) isOurs(live client.Object, how metav1.ManagedFieldsOperationType) bool {
+	switch owner := live.GetLabels()[meshv1alpha1.LabelInstallation]; owner {
+	case a.owner.Installation:
+		return true
+	case "":
+		return slices.ContainsFunc(live.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {
+			return e.Manager == fieldManager && e.Operation == how && e.Subresource == ""
+		})
+	}
+	return false
+}
 
 // isSurplus says whether live has a field that the operator has applied earlier and that desired has no longer, such as
 // an annotation that the user took off. It errs to the side of true: the API server's dry run settles it.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 const (
@@ -32,6 +34,11 @@ func (s *suite) drift(t *testing.T) {
 		{"rules of a ClusterRole", object{rbacAPI, "ClusterRole", "", "istiod-clusterrole-" + revision + "-" + controlPlaneNamespace}, set([]any{}, "rules")},
 		{"image of a Deployment", object{"apps/v1", "Deployment", controlPlaneNamespace, "istiod-" + revision}, editImage},
 		{"labels of a Deployment", object{"apps/v1", "Deployment", controlPlaneNamespace, gatewayName}, dropLabel("app.kubernetes.io/managed-by")},
+		{"installation's label of a ServiceAccount", object{"v1", "ServiceAccount", controlPlaneNamespace, "istiod-" + revision}, dropLabel(meshv1alpha1.LabelInstallation)},
+		{"all labels of a ConfigMap", object{"v1", "ConfigMap", controlPlaneNamespace, "istio-" + revision}, dropLabels},
+		{"all labels of an inventory", object{"v1", "ConfigMap", controlPlaneNamespace, "meshfleet-inventory-trust"}, dropLabels},
+		{"network of the control plane's namespace", object{"v1", "Namespace", "", controlPlaneNamespace}, set("elsewhere", "metadata", "labels", networkLabel)},
+		{"no network of the control plane's namespace", object{"v1", "Namespace", "", controlPlaneNamespace}, dropLabel(networkLabel)},
 		{"data of a ConfigMap", object{"v1", "ConfigMap", controlPlaneNamespace, "istio-" + revision}, set("nothing", "data", "mesh")},
 		{"spec of an Istio Gateway", object{"networking.istio.io/v1", "Gateway", controlPlaneNamespace, "cross-network-gateway"}, set("nobody", "spec", "selector", "istio")},
 		{"deleted injector", object{admissionAPI, "MutatingWebhookConfiguration", "", "istio-revision-tag-prod"}, nil},
@@ -141,6 +148,11 @@ func dropLabel(key string) func(*unstructured.Unstructured) error {
 		u.SetLabels(labels)
 		return nil
 	}
+}
+
+func dropLabels(u *unstructured.Unstructured) error {
+	u.SetLabels(nil)
+	return nil
 }
 
 // essence is an object without what the API server and controllers write into it.
