@@ -155,28 +155,6 @@ func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Resu
 	return phase.Complete(meshv1alpha1.ReasonProgressing, "istiod is applied")
 }
 
-// retireRevisions deletes the revisions that the work order no longer names, once no proxy of theirs runs: without its
-// istiod a proxy could not renew its certificate.
-func (r *MeshMemberReconciler) retireRevisions(ctx context.Context, s *scope, wanted map[string]bool) error {
-	present, err := s.state.applier.Components(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, c := range present {
-		revision, ok := strings.CutPrefix(c, controlplane.RevisionPrefix)
-		if !ok || wanted[c] {
-			continue
-		}
-		users, err := r.usersOf(ctx, s, revision)
-		if err == nil && len(users) == 0 {
-			_, err = s.state.applier.Delete(ctx, c)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
 func renderFailed(err error) phase.Result {
 	if errors.Is(err, charts.ErrNoChart) {
 		return failed(err)

@@ -3,16 +3,13 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/dataplane"
 	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/phase"
 )
@@ -163,76 +160,4 @@ func (r *MeshMemberReconciler) gateMember(s *scope) gate.Member {
 		}
 	}
 	return m
-}
-
-// moveWorkloads restarts workloads in batches until every one has the proxy that its namespace's tag asks for.
-func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
-	spec := &s.member.Spec
-	request := dataplane.Request{
-		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: spec.DefaultRevision},
-		MaxUnavailable: spec.Restart.MaxUnavailable, Now: s.now, Back: spec.Rollout.Stage == meshv1alpha1.StageRollBack,
-	}
-	if s.now.Sub(s.member.Status.Rollout.Since.Time) < tagsSettle {
-		return meshv1alpha1.StageProgressing, "the tags have just been moved", nil
-	}
-	for _, t := range spec.Tags {
-		request.Tags[t.Name] = t.Revision
-	}
-	for _, rev := range spec.Revisions {
-		request.Revisions = append(request.Revisions, rev.Name)
-	}
-	report, err := dataplane.Move(ctx, s.remote, request)
-	if err != nil {
-		return "", "", err
-	}
-	s.member.Status.Rollout.Workloads = meshv1alpha1.WorkloadCounts{
-		Total: int32(report.Total), Moved: int32(report.Moved), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
-	}
-	switch {
-	case report.Failed != "":
-		return meshv1alpha1.StageFailed, report.Failed, nil
-	case report.Done:
-		return meshv1alpha1.StageDone, fmt.Sprintf("%d of %d workloads moved", report.Moved, report.Total), nil
-	case len(report.Blocked) > 0 && len(report.Restarting) == 0:
-		return meshv1alpha1.StageInconclusive, "blocked: " + strings.Join(report.Blocked, "; "), nil
-	}
-	return meshv1alpha1.StageProgressing, fmt.Sprintf("%d of %d workloads moved; restarting %s",
-		report.Moved, report.Total, strings.Join(report.Restarting, ", ")), nil
-}
-
-// retired says whether a revision is gone. It stays as long as a proxy of it runs.
-func (r *MeshMemberReconciler) retired(ctx context.Context, s *scope, revision string) (meshv1alpha1.StageState, string, error) {
-	components, err := s.state.applier.Components(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	if !slices.Contains(components, controlplane.RevisionPrefix+revision) {
-		return meshv1alpha1.StageDone, "revision " + revision + " is removed", nil
-	}
-	users, err := r.usersOf(ctx, s, revision)
-	if err != nil {
-		return "", "", err
-	}
-	if len(users) > 0 {
-		return meshv1alpha1.StageInconclusive, "revision " + revision + " stays, its proxies run in " + list(users, len(users)), nil
-	}
-	return meshv1alpha1.StageProgressing, "removing revision " + revision, nil
-}
-
-// usersOf lists the pods whose proxy a revision has injected. Gateways of the operator are among them.
-func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision string) ([]string, error) {
-	pods := &corev1.PodList{}
-	if err := s.remote.List(ctx, pods); err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
-	}
-	var users []string
-	for i := range pods.Items {
-		p := &pods.Items[i]
-		if p.Annotations["istio.io/rev"] == revision && p.Annotations["sidecar.istio.io/status"] != "" &&
-			p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-			users = append(users, p.Namespace+"/"+p.Name)
-		}
-	}
-	slices.Sort(users)
-	return users, nil
 }

@@ -365,6 +365,13 @@ type DataPlane struct {
 // Restart says how workloads are restarted to get another proxy. Only pods whose proxy is of another revision than
 // their namespace's tag asks for are touched.
 type Restart struct {
+	// method says how: `RolloutRestart` writes an annotation into the pod template, and the workload's own update strategy
+	// replaces the pods. PodDisruptionBudgets are asked before it begins. `Evict` leaves the template alone, for tools
+	// that would take the annotation out again: pods are evicted a few at a time, and the API server enforces
+	// PodDisruptionBudgets for each. A Deployment does not start a new pod before one is evicted. Default: RolloutRestart.
+	// +optional
+	// +kubebuilder:default=RolloutRestart
+	Method RestartMethod `json:"method,omitempty"`
 	// maxUnavailable is how many workloads of a member may be restarting at the same time, as a number or as a
 	// percentage of the member's workloads (rounded down, at least one). Default: 10%.
 	// +optional
@@ -374,6 +381,18 @@ type Restart struct {
 	// +kubebuilder:validation:XValidation:rule="type(self) != int || self >= 1",message="spec.dataPlane.restart.maxUnavailable: at least 1, or a percentage from 1% to 100%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 }
+
+// RestartMethod says how a workload is made to replace its pods.
+//
+// +kubebuilder:validation:Enum=RolloutRestart;Evict
+type RestartMethod string
+
+const (
+	// RestartMethodRolloutRestart changes the pod template.
+	RestartMethodRolloutRestart RestartMethod = "RolloutRestart"
+	// RestartMethodEvict evicts pods.
+	RestartMethodEvict RestartMethod = "Evict"
+)
 
 // MeshInstallationStatus is what the operator has found and done. Detail per member is in the MeshMembers.
 type MeshInstallationStatus struct {

@@ -83,6 +83,9 @@ func TestCredentialIsLimited(t *testing.T) {
 		"delete a namespace": func() error {
 			return member.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 		},
+		"delete a pod past its PodDisruptionBudget": func() error {
+			return member.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"}})
+		},
 		"make a pod": func() error {
 			return member.Create(ctx, &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"},

@@ -39,6 +39,9 @@ func operatorRules() []rbacv1.PolicyRule {
 		// patched and nothing else. Deployments are above.
 		rule("apps", []string{"get", "list", "patch"}, "daemonsets", "statefulsets"),
 		rule("apps", []string{"get", "list"}, "replicasets"),
+		// With spec.dataPlane.restart.method Evict their pods are evicted instead, as PodDisruptionBudgets permit. Pods are
+		// never deleted otherwise.
+		rule("", []string{"create"}, "pods/eviction"),
 		// The operator checks its own permissions before it starts, so that a missing one is named.
 		rule("authorization.k8s.io", []string{"create"}, "selfsubjectaccessreviews"),
 	}

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 // Revisions of the tests: workloads go from former to target, except on the way back.
@@ -32,6 +34,8 @@ func request(options ...func(*Request)) Request {
 }
 
 func atOnce(v intstr.IntOrString) func(*Request) { return func(r *Request) { r.MaxUnavailable = &v } }
+
+func evicting(r *Request) { r.Method = meshv1alpha1.RestartMethodEvict }
 
 func goBack(r *Request) {
 	r.Tags, r.Back = map[string]string{"default": former, "prod": former}, true
@@ -63,7 +67,7 @@ func workload(kind, namespace, name string, options ...func(*part)) func(*World)
 	return func(w *World) {
 		p := part{Workload: Workload{
 			Reference: Reference{Kind: kind, Namespace: namespace, Name: name},
-			Settled:   true, Desired: 2, Existing: 2, Updated: 2, Available: 2,
+			Settled:   true, Desired: 2, Existing: 2, Updated: 2, Available: 2, Evictable: 1,
 		}}
 		pods(former, former)(&p)
 		for _, o := range options {
@@ -93,7 +97,7 @@ func pods(revisions ...string) func(*part) {
 		p.pods = nil
 		for i, r := range revisions {
 			p.pods = append(p.pods, Pod{
-				Namespace: p.Namespace, Name: fmt.Sprintf("%s-%d", p.Name, i), HasProxy: r != "", Revision: r,
+				Namespace: p.Namespace, Name: fmt.Sprintf("%s-%d", p.Name, i), HasProxy: r != "", Revision: r, Ready: true,
 			})
 		}
 	}
@@ -101,6 +105,16 @@ func pods(revisions ...string) func(*part) {
 
 // pod changes the pod with that number.
 func pod(i int, change func(*Pod)) func(*part) { return func(p *part) { change(&p.pods[i]) } }
+
+func evicted(revision string, ago time.Duration) func(*part) {
+	return with(func(w *Workload) {
+		w.EvictedFor, w.EvictedAt = revision, now.Add(-ago).Format(time.RFC3339)
+	})
+}
+
+// leaves and starts are states of pods.
+func leaves(p *Pod) { p.Leaves, p.Ready = now.Add(20*time.Second), false }
+func starts(p *Pod) { p.Ready = false }
 
 func crashes3(p *Pod) { p.Crash = "container app does not stay up: exit code 1, Error" }
 

@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 // overdue is how long after its grace period a deleted pod counts. One that stays longer is on a node that does not
@@ -22,6 +24,8 @@ type candidate struct {
 	// known says that workload was read; it is empty for kinds that the operator does not restart.
 	known    bool
 	workload Workload
+	// evicts says that its pods are evicted, not its template restarted.
+	evicts bool
 	// wanted revision, or why it is skipped.
 	selection
 }
@@ -38,7 +42,7 @@ func candidates(w World, r Request) []candidate {
 		pods[ref] = append(pods[ref], p)
 	}
 	for ref, o := range w.Workloads {
-		if _, found := pods[ref]; !found && o.RestartedFor != "" {
+		if _, found := pods[ref]; !found && (o.RestartedFor != "" || o.EvictedFor != "") {
 			pods[ref] = nil
 		}
 	}
@@ -49,6 +53,7 @@ func candidates(w World, r Request) []candidate {
 		if !c.isOurs() {
 			continue
 		}
+		c.evicts = r.Method == meshv1alpha1.RestartMethodEvict && (!r.Back || c.workload.Held != "")
 		slices.SortFunc(c.pods, func(a, b Pod) int { return cmp.Compare(a.Name, b.Name) })
 		injection := c.workload.Injection
 		if !c.known {
@@ -123,8 +128,11 @@ func (c *candidate) isGone() bool {
 	return !c.known && slices.Contains([]string{kindDeployment, kindStatefulSet, kindDaemonSet}, c.ref.Kind)
 }
 
-// wasRestarted says that the last restart was for the wanted revision.
-func (c *candidate) wasRestarted() bool { return c.workload.RestartedFor == c.revision }
+// wasRestarted says that the last restart or eviction was for the wanted revision.
+func (c *candidate) wasRestarted() bool {
+	revision, _ := c.workload.lastMove()
+	return revision == c.revision
+}
 
 // isRestarting says whether a restart for the wanted revision has not ended.
 func (c *candidate) isRestarting() bool {
@@ -134,7 +142,9 @@ func (c *candidate) isRestarting() bool {
 // failure says why a restarted workload does not come back, empty if there is hope.
 func (c *candidate) failure() string {
 	if c.workload.IsComplete() {
-		bare := func(p Pod) bool { return !p.HasProxy && p.Leaves.IsZero() }
+		// An update replaces every pod; evictions leave those that have no proxy.
+		_, at := c.workload.lastMove()
+		bare := func(p Pod) bool { return !p.HasProxy && p.Leaves.IsZero() && (!c.evicts || !p.Created.Before(at)) }
 		if i := slices.IndexFunc(c.pods, bare); i >= 0 {
 			return "new pod " + c.pods[i].Name + " has no proxy"
 		}
@@ -156,12 +166,15 @@ func (c *candidate) obstacle() string {
 	if c.workload.Obstacle != "" {
 		return c.workload.Obstacle
 	}
-	if c.ref.Kind == kindStatefulSet {
+	if c.ref.Kind == kindStatefulSet && !c.evicts {
 		for _, p := range c.pods {
 			if p.Crash != "" && p.Revision != c.revision && p.Leaves.IsZero() {
 				return "the StatefulSet waits for pod " + p.Name + ", which must be deleted: " + p.Crash
 			}
 		}
+	}
+	if c.evicts {
+		return ""
 	}
 	return c.workload.Held
 }
@@ -171,14 +184,18 @@ func (c *candidate) obstacle() string {
 func (c *candidate) unready(back bool) (reason string, waits bool) {
 	w := &c.workload
 	switch {
-	case w.Held != "":
+	case w.Held != "" && !c.evicts:
 		return w.Held, false
+	case w.Held != "" && w.Settled && w.Updated < w.Desired:
+		return w.Held + ", and eviction would roll out a change that is held back", false
 	case back, w.IsComplete():
 		return "", false
 	case w.Stuck != "":
 		return "does not roll out, for another reason: " + w.Stuck, false
 	case !w.Settled || w.Updated < w.Desired || w.Existing > w.Desired:
 		return "is being rolled out", true
+	case c.evicts && c.hasNewPods():
+		return "its new pods are not available yet", true
 	}
 	return fmt.Sprintf("%d of %d replicas are available before the restart", w.Available, w.Desired), false
 }

@@ -20,6 +20,8 @@
 //   - A restart is a pair of annotations on the pod template, written only if they still are as they were read. So an
 //     operator that is killed at any point, or acts on an old reading, restarts nothing twice.
 //   - A rolling update does not ask PodDisruptionBudgets. So we do, before it starts.
+//   - Evictions go on only while no more pods are missing than an update of the workload would take away. They are noted
+//     on the workload itself, whose template stays as it is; what is missing is counted from the pods, not remembered.
 //
 // Trade-off: a workload that was rolled out again, but whose pods are of another revision than it was restarted for, is
 // restarted again after a pause and not reported as failed. It happens when API servers learn of a moved tag late, and

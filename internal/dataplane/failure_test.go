@@ -54,6 +54,13 @@ func TestPlanFailures(t *testing.T) {
 			wantReport:  Report{Total: 2, Moved: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-28-3"},
 		},
+		"goes back with what serves, and no budget holds it": {
+			world: member(deployment("a", restarted(target, time.Hour), pods(target, target)),
+				deployment("b", restarted(target, time.Hour), pods(target, target)), budget("all", "", 0)),
+			request:     request(goBack, atOnce(intstr.FromInt32(2))),
+			wantReport:  Report{Total: 2, Restarting: []string{"Deployment demo/a", "Deployment demo/b"}},
+			wantRestart: []string{"Deployment demo/a for 1-28-3", "Deployment demo/b for 1-28-3"},
+		},
 		"goes back with what has moved": {
 			world: member(deployment("a", restarted(target, time.Hour), pods(target, target)),
 				deployment("b", restarted(target, time.Hour), pods(target, target)), deployment("c")),

@@ -25,62 +25,84 @@ type Fragility struct {
 func FragileWorkloads(w World, r Request) []Fragility {
 	var found []Fragility
 	for _, c := range candidates(w, r) {
-		if c.isGone() || c.reasonToSkip() != "" || len(c.workload.Fragile) == 0 {
-			continue
+		if reasons := c.fragile(); len(reasons) > 0 && !c.isGone() && c.reasonToSkip() == "" {
+			found = append(found, Fragility{Workload: c.ref, Reasons: reasons})
 		}
-		found = append(found, Fragility{Workload: c.ref, Reasons: c.workload.Fragile})
 	}
 	return found
 }
 
-// fragileDeployment looks at how the replicas are replaced. A rolling update that may take away as many as there are
-// leaves none, however many it adds: it does not wait for those.
-func fragileDeployment(d *appsv1.Deployment) []string {
+// fragile says why the workload loses requests, moved as the request says.
+func (c *candidate) fragile() []string {
+	switch {
+	case !c.evicts:
+		return slices.Concat(c.workload.FragileUpdate, c.workload.FragilePods)
+	case c.workload.Desired == 1:
+		return append([]string{"one replica, which is evicted before another one runs"}, c.workload.FragilePods...)
+	}
+	return c.workload.FragilePods
+}
+
+// replacement is how a workload replaces its pods: how many it may have more, and how many fewer, than desired.
+type replacement struct {
+	desired, more, fewer int32
+	// recreates says that all go before any comes.
+	recreates bool
+}
+
+func deploymentReplacement(d *appsv1.Deployment) replacement {
 	desired := replicas(d.Spec.Replicas)
 	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
-		return []string{"strategy Recreate stops all replicas first"}
+		return replacement{desired: desired, recreates: true}
 	}
 	surge, unavailable := "25%", "25%"
 	if update := d.Spec.Strategy.RollingUpdate; update != nil {
 		surge, unavailable = written(update.MaxSurge, surge), written(update.MaxUnavailable, unavailable)
 	}
-	more, fewer := scaled(surge, desired, true), scaled(unavailable, desired, false)
-	if more == 0 && fewer == 0 {
+	r := replacement{desired: desired, more: scaled(surge, desired, true), fewer: scaled(unavailable, desired, false)}
+	if r.more == 0 && r.fewer == 0 {
 		// So does the Deployment's controller, or nothing would ever move.
-		fewer = 1
+		r.fewer = 1
 	}
-	return fragileUpdate(desired, more, fewer)
+	return r
 }
 
-// fragileStatefulSet: a pod keeps its name, so the old one goes first.
-func fragileStatefulSet(s *appsv1.StatefulSet) []string {
-	fewer := int32(1)
+// statefulSetReplacement: a pod keeps its name, so the old one goes first.
+func statefulSetReplacement(s *appsv1.StatefulSet) replacement {
+	r := replacement{desired: replicas(s.Spec.Replicas), fewer: 1}
 	if update := s.Spec.UpdateStrategy.RollingUpdate; update != nil && update.MaxUnavailable != nil {
-		fewer = max(scaled(update.MaxUnavailable.String(), replicas(s.Spec.Replicas), true), 1)
+		r.fewer = max(scaled(update.MaxUnavailable.String(), r.desired, true), 1)
 	}
-	return fragileUpdate(replicas(s.Spec.Replicas), 0, fewer)
+	return r
 }
 
-func fragileDaemonSet(d *appsv1.DaemonSet) []string {
+func daemonSetReplacement(d *appsv1.DaemonSet) replacement {
 	surge, unavailable := "0", "1"
 	if update := d.Spec.UpdateStrategy.RollingUpdate; update != nil {
 		surge, unavailable = written(update.MaxSurge, surge), written(update.MaxUnavailable, unavailable)
 	}
 	desired := d.Status.DesiredNumberScheduled
-	return fragileUpdate(desired, scaled(surge, desired, true), scaled(unavailable, desired, true))
+	return replacement{desired: desired, more: scaled(surge, desired, true), fewer: scaled(unavailable, desired, true)}
 }
 
-func fragileUpdate(desired, more, fewer int32) []string {
+// fragile says why nobody may serve for a moment. An update that may take away as many as there are leaves none, however
+// many it adds: it does not wait for those.
+func (r replacement) fragile() []string {
 	switch {
-	case fewer < desired:
+	case r.recreates:
+		return []string{"strategy Recreate stops all replicas first"}
+	case r.fewer < r.desired:
 		return nil
-	case desired == 1 && more == 0:
+	case r.desired == 1 && r.more == 0:
 		return []string{"one replica and no surge"}
-	case desired == 1:
+	case r.desired == 1:
 		return []string{"one replica, which may stop before the new one serves"}
 	}
-	return []string{fmt.Sprintf("the update may stop all %d replicas at the same time", desired)}
+	return []string{fmt.Sprintf("the update may stop all %d replicas at the same time", r.desired)}
 }
+
+// evictable is how many pods may be evicted at the same time: no more than an update would take away, and never all.
+func (r replacement) evictable() int32 { return max(min(r.fewer, r.desired-1), 1) }
 
 func written(v *intstr.IntOrString, otherwise string) string {
 	if v == nil {

@@ -45,7 +45,7 @@ func TestFragileDeployment(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			d := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &tt.replicas, Strategy: tt.strategy}}
-			if diff := cmp.Diff(tt.want, fragileDeployment(d)); diff != "" {
+			if diff := cmp.Diff(tt.want, deploymentReplacement(d).fragile()); diff != "" {
 				t.Errorf("reasons (-want +got):\n%s", diff)
 			}
 		})
@@ -71,7 +71,7 @@ func TestFragileStatefulSet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{Replicas: &tt.replicas}}
 			s.Spec.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{MaxUnavailable: tt.unavailable}
-			if diff := cmp.Diff(tt.want, fragileStatefulSet(s)); diff != "" {
+			if diff := cmp.Diff(tt.want, statefulSetReplacement(s).fragile()); diff != "" {
 				t.Errorf("reasons (-want +got):\n%s", diff)
 			}
 		})
@@ -98,7 +98,7 @@ func TestFragileDaemonSet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := &appsv1.DaemonSet{Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: tt.nodes}}
 			d.Spec.UpdateStrategy.RollingUpdate = tt.update
-			if diff := cmp.Diff(tt.want, fragileDaemonSet(d)); diff != "" {
+			if diff := cmp.Diff(tt.want, daemonSetReplacement(d).fragile()); diff != "" {
 				t.Errorf("reasons (-want +got):\n%s", diff)
 			}
 		})
@@ -176,7 +176,7 @@ func command(words ...string) *corev1.Lifecycle {
 }
 
 func TestFragileWorkloads(t *testing.T) {
-	bad := with(func(w *Workload) { w.Fragile = []string{"no preStop delay"} })
+	bad := with(func(w *Workload) { w.FragilePods = []string{"no preStop delay"} })
 	out := with(func(w *Workload) { w.Injection.Out = true })
 	world := member(
 		workload(kindDeployment, "shop", "a", bad), deployment("b", bad), deployment("c"), deployment("d", bad, out),
@@ -187,6 +187,38 @@ func TestFragileWorkloads(t *testing.T) {
 		{Workload: Reference{kindDeployment, "shop", "a"}, Reasons: []string{"no preStop delay"}},
 	}
 	if diff := cmp.Diff(want, FragileWorkloads(world, request())); diff != "" {
+		t.Errorf("fragile (-want +got):\n%s", diff)
+	}
+}
+
+func TestEvictable(t *testing.T) {
+	tests := map[string]struct {
+		replacement replacement
+		want        int32
+	}{
+		"as many as an update takes away":      {replacement{desired: 10, fewer: 3}, 3},
+		"one when an update takes none away":   {replacement{desired: 10, more: 3}, 1},
+		"never all":                            {replacement{desired: 3, fewer: 3}, 2},
+		"the only one":                         {replacement{desired: 1, fewer: 1}, 1},
+		"one by one when an update stops them": {replacement{desired: 3, recreates: true}, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := tt.replacement.evictable(); got != tt.want {
+				t.Errorf("%d pods may be evicted, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestFragileWhenEvicted(t *testing.T) {
+	one := with(func(w *Workload) { w.Desired, w.Existing, w.Updated, w.Available = 1, 1, 1, 1 })
+	two := with(func(w *Workload) { w.FragileUpdate = []string{"the update may stop all 2 replicas at the same time"} })
+	world := member(deployment("a", one, pods(former)), deployment("b", two))
+	want := []Fragility{{
+		Workload: Reference{kindDeployment, "demo", "a"}, Reasons: []string{"one replica, which is evicted before another one runs"},
+	}}
+	if diff := cmp.Diff(want, FragileWorkloads(world, request(evicting))); diff != "" {
 		t.Errorf("fragile (-want +got):\n%s", diff)
 	}
 }

@@ -93,7 +93,8 @@ func TestReadDeployment(t *testing.T) {
 				d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app"}}
 			},
 			want: func(w *Workload) {
-				w.Fragile = []string{"strategy Recreate stops all replicas first", "no preStop delay", "no readiness probe"}
+				w.FragileUpdate = []string{"strategy Recreate stops all replicas first"}
+				w.FragilePods = []string{"no preStop delay", "no readiness probe"}
 			},
 		},
 		"sees a pause": {
@@ -130,7 +131,7 @@ func TestReadDeployment(t *testing.T) {
 			d.Spec.Replicas = &two
 			d.Spec.Template.Spec.Containers = []corev1.Container{graceful}
 			d.Status.ObservedGeneration = 1
-			want := Workload{Reference: echo, Settled: true, Desired: 2}
+			want := Workload{Reference: echo, Settled: true, Desired: 2, Evictable: 1}
 			if tt.change != nil {
 				tt.change(d)
 			}
@@ -152,7 +153,7 @@ func TestReadHeldUpdates(t *testing.T) {
 		t.Error("a partition does not hold the update back")
 	}
 	set.Spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
-	if w := readStatefulSet(set, ""); w.Held == "" || !slices.Contains(w.Fragile, "one replica and no surge") {
+	if w := readStatefulSet(set, ""); w.Held == "" || !slices.Contains(w.FragileUpdate, "one replica and no surge") {
 		t.Errorf("StatefulSet %+v, want it held and fragile", w)
 	}
 	daemons := &appsv1.DaemonSet{}

@@ -24,7 +24,7 @@ func Plan(w World, r Request) (Report, []Workload) {
 			due = append(due, c)
 		}
 	}
-	batch := p.batch(due)
+	batch := append(p.evictMore(), p.batch(due)...)
 	for _, list := range [][]string{p.Restarting, p.Waiting, p.Blocked, p.Skipped, p.Fragile} {
 		slices.Sort(list)
 	}
@@ -40,6 +40,8 @@ type planner struct {
 	taken map[string]Reference
 	// busy counts the places that are taken.
 	busy int
+	// evicting are workloads of which more pods can be evicted.
+	evicting []candidate
 	// leaving counts workloads that were deleted and have pods with proxies of another revision still.
 	leaving int
 }
@@ -58,8 +60,11 @@ func (p *planner) sort(c *candidate) bool {
 		return false
 	}
 	p.Total++
-	if len(c.workload.Fragile) > 0 {
-		p.Fragile = append(p.Fragile, c.entry(c.workload.Fragile...))
+	if reasons := c.fragile(); len(reasons) > 0 {
+		p.Fragile = append(p.Fragile, c.entry(reasons...))
+	}
+	if c.evicts {
+		return p.sortEvicted(c)
 	}
 	lost := c.wasRestarted() && c.failure() != ""
 	switch {
@@ -107,13 +112,15 @@ func (p *planner) occupy(c *candidate) {
 // batch chooses what to restart now.
 func (p *planner) batch(due []candidate) []Workload {
 	var batch []Workload
+	// What was begun comes first.
+	slices.SortStableFunc(due, func(a, b candidate) int { return a.rank() - b.rank() })
 	for i := range due {
 		c := &due[i]
 		reason, waits := c.unready(p.request.Back)
 		if reason == "" && !c.differs(false) {
 			reason, waits = "its old pods have not gone yet", true
 		}
-		if reason == "" && (!p.request.Back || c.workload.IsComplete()) {
+		if reason == "" && (!p.request.Back || c.evicts) {
 			reason, waits = p.forbidden(c)
 		}
 		switch {
@@ -123,10 +130,10 @@ func (p *planner) batch(due []candidate) []Workload {
 			p.Waiting = append(p.Waiting, c.entry(reason))
 		case p.Failed != "" || p.busy >= p.places():
 			p.Waiting = append(p.Waiting, c.entry())
+		case c.evicts && len(c.victims(p.budgets, p.request.Back)) == 0:
+			p.Waiting = append(p.Waiting, c.entry("not all of its pods serve"))
 		default:
-			w := c.workload
-			w.Target = c.revision
-			batch = append(batch, w)
+			batch = append(batch, c.move(p))
 			p.Restarting = append(p.Restarting, c.entry())
 			p.occupy(c)
 		}
@@ -136,6 +143,9 @@ func (p *planner) batch(due []candidate) []Workload {
 
 // forbidden asks the PodDisruptionBudgets. A budget has room for one workload at a time.
 func (p *planner) forbidden(c *candidate) (reason string, waits bool) {
+	if c.evicts && c.hasTwoBudgets(p.budgets) {
+		return "has pods with more than one PodDisruptionBudget, which cannot be evicted", false
+	}
 	for _, b := range c.budgets(p.budgets) {
 		if other, found := p.taken[b.Namespace+"/"+b.Name]; found && other != c.ref {
 			return fmt.Sprintf("shares PodDisruptionBudget %s with %s", b.Name, other), true

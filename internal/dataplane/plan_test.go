@@ -13,7 +13,7 @@ type planCase struct {
 	world       World
 	request     Request
 	wantReport  Report
-	wantRestart []string // workload and revision
+	wantRestart []string // workload and revision, and the pods to evict
 }
 
 func checkPlans(t *testing.T, tests map[string]planCase) {
@@ -23,7 +23,11 @@ func checkPlans(t *testing.T, tests map[string]planCase) {
 			report, batch := Plan(tt.world, tt.request)
 			var restart []string
 			for _, w := range batch {
-				restart = append(restart, w.String()+" for "+w.Target)
+				step := w.String() + " for " + w.Target
+				for _, p := range w.Evict {
+					step += ", evict " + p.Name
+				}
+				restart = append(restart, step)
 			}
 			if diff := cmp.Diff(tt.wantReport, report); diff != "" {
 				t.Errorf("report (-want +got):\n%s", diff)
@@ -185,7 +189,9 @@ func TestPlanBlocks(t *testing.T) {
 			wantReport: Report{Total: 1, Blocked: []string{"Deployment demo/a: does not roll out, for another reason: ProgressDeadlineExceeded: late"}},
 		},
 		"names what loses requests": {
-			world:   member(deployment("a", pods(target, target), with(func(w *Workload) { w.Fragile = []string{"one replica", "no readiness probe"} }))),
+			world: member(deployment("a", pods(target, target), with(func(w *Workload) {
+				w.FragileUpdate, w.FragilePods = []string{"one replica"}, []string{"no readiness probe"}
+			}))),
 			request: request(),
 			wantReport: Report{Total: 1, Moved: 1, Done: true,
 				Fragile: []string{"Deployment demo/a: one replica, no readiness probe"}},

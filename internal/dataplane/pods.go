@@ -30,6 +30,10 @@ func readPod(p *corev1.Pod) Pod {
 		Labels:    p.Labels,
 		HasProxy:  injected, Revision: p.Annotations[revisionKey],
 		Crash: crash(p.Status),
+		UID:   p.UID, Created: p.CreationTimestamp.Time,
+		Ready: slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		}),
 	}
 	if p.DeletionTimestamp != nil {
 		out.Leaves = p.DeletionTimestamp.Time

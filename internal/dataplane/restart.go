@@ -83,19 +83,25 @@ func Move(ctx context.Context, c client.Client, r Request) (Report, error) {
 	report, batch := Plan(world, r)
 	var failures []error
 	for _, w := range batch {
-		err := Restart(ctx, c, w, r.Now)
-		if isRefused(err) {
-			report.refuse(w, err)
-			continue
+		act := Restart
+		if len(w.Evict) > 0 {
+			act = Evict
 		}
-		failures = append(failures, err)
+		switch err := act(ctx, c, w, r.Now); {
+		case errors.Is(err, errProtected) && !w.IsComplete():
+			// Its budget is used up by what was evicted before.
+		case isRefused(err):
+			report.refuse(w, err)
+		default:
+			failures = append(failures, err)
+		}
 	}
 	return report, errors.Join(failures...)
 }
 
-// isRefused says whether the member's policies forbid the write: only people can change that.
+// isRefused says whether the member's policies forbid it: only people can change that.
 func isRefused(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
+	return errors.Is(err, errProtected) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
 }
 
 // refuse says that a workload of the batch could not be restarted.

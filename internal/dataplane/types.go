@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 // Request says where the workloads of a member shall go.
@@ -17,11 +19,13 @@ type Request struct {
 	Tags map[string]string
 	// Revisions are the names of the revisions that are installed.
 	Revisions []string
+	// Method by which workloads are moved. Default: RolloutRestart.
+	Method meshv1alpha1.RestartMethod
 	// MaxUnavailable is how many workloads may restart at the same time, as a number or as a percentage of those that
 	// can be moved, rounded down. At least one; nil is one.
 	MaxUnavailable *intstr.IntOrString
 	// Back says that workloads leave a revision that failed: one that is not available is restarted as well, and no
-	// PodDisruptionBudget holds it, because there is nothing left to protect.
+	// PodDisruptionBudget holds any, because there is nothing left to protect. So none is evicted that can be restarted.
 	Back bool
 	// Now is the time of the pass.
 	Now time.Time
@@ -91,6 +95,10 @@ type Pod struct {
 	Leaves time.Time
 	// Crash says which container does not stay up.
 	Crash string
+	// UID of the pod, Created its time, Ready whether it serves.
+	UID     types.UID
+	Created time.Time
+	Ready   bool
 }
 
 // Marks are what a pod says about its injection.
@@ -122,12 +130,21 @@ type Workload struct {
 	Stuck string
 	// Obstacle says what keeps pods from being made.
 	Obstacle string
-	// Fragile says why requests are lost at any restart.
-	Fragile []string
-	// RestartedFor is the revision of the last restart by us, RestartedAt its time as it is written.
+	// FragileUpdate says why requests are lost when its pods are replaced by an update; FragilePods why they are whenever
+	// a pod goes.
+	FragileUpdate, FragilePods []string
+	// Evictable is how many of its pods may be evicted at the same time.
+	Evictable int32
+	// RestartedFor is the revision of the last restart of the template by us, RestartedAt its time as it is written.
 	RestartedFor, RestartedAt string
-	// Target is the revision to restart it for.
+	// EvictedFor is the revision for which we have begun to evict its pods, EvictedAt when, as it is written.
+	EvictedFor, EvictedAt string
+	// Version is the resource version that was read.
+	Version string
+	// Target is the revision to move it to.
 	Target string
+	// Evict are the pods to evict now. None: it is restarted by its template.
+	Evict []Pod
 }
 
 // IsComplete says that the rollout has ended well.
@@ -139,6 +156,16 @@ func (w *Workload) IsComplete() bool {
 func (w *Workload) restartedSince(d time.Duration, now time.Time) bool {
 	at, err := time.Parse(time.RFC3339, w.RestartedAt)
 	return err == nil && now.Sub(at) < d
+}
+
+// lastMove is the revision of the last restart or eviction by us, and when that was.
+func (w *Workload) lastMove() (revision string, at time.Time) {
+	restarted, errRestart := time.Parse(time.RFC3339, w.RestartedAt)
+	evicted, errEviction := time.Parse(time.RFC3339, w.EvictedAt)
+	if errEviction == nil && (errRestart != nil || evicted.After(restarted)) {
+		return w.EvictedFor, evicted
+	}
+	return w.RestartedFor, restarted
 }
 
 // Budget is a PodDisruptionBudget.

@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	// Of a pod template that was restarted, and of a workload whose pods are evicted.
 	forAnnotation = "mesh.meshfleet.io/restarted-for"
 	atAnnotation  = "mesh.meshfleet.io/restarted-at"
 	// proxyContainer is the name that the injector gives.
@@ -35,7 +36,7 @@ func readDeployment(d *appsv1.Deployment, controlPlane string) Workload {
 			w.Obstacle = c.Reason + ": " + c.Message
 		}
 	}
-	w.Fragile = append(fragileDeployment(d), fragilePod(&d.Spec.Template.Spec)...)
+	w.replacedBy(deploymentReplacement(d))
 	return w
 }
 
@@ -51,7 +52,7 @@ func readStatefulSet(s *appsv1.StatefulSet, controlPlane string) Workload {
 	case update != nil && update.Partition != nil && *update.Partition > 0:
 		w.Held = fmt.Sprintf("has an update strategy that leaves the first %d pods as they are", *update.Partition)
 	}
-	w.Fragile = append(fragileStatefulSet(s), fragilePod(&s.Spec.Template.Spec)...)
+	w.replacedBy(statefulSetReplacement(s))
 	return w
 }
 
@@ -65,7 +66,7 @@ func readDaemonSet(d *appsv1.DaemonSet, controlPlane string) Workload {
 	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
 		w.Held = "has the update strategy OnDelete"
 	}
-	w.Fragile = append(fragileDaemonSet(d), fragilePod(&d.Spec.Template.Spec)...)
+	w.replacedBy(daemonSetReplacement(d))
 	return w
 }
 
@@ -79,7 +80,15 @@ func readTemplate(kind string, o metav1.Object, t *corev1.PodTemplateSpec, contr
 		ByHand:       byHand,
 		RestartedFor: t.Annotations[forAnnotation],
 		RestartedAt:  t.Annotations[atAnnotation],
+		EvictedFor:   o.GetAnnotations()[forAnnotation],
+		EvictedAt:    o.GetAnnotations()[atAnnotation],
+		Version:      o.GetResourceVersion(),
+		FragilePods:  fragilePod(&t.Spec),
 	}
+}
+
+func (w *Workload) replacedBy(r replacement) {
+	w.FragileUpdate, w.Evictable = r.fragile(), r.evictable()
 }
 
 func replicas(n *int32) int32 {
