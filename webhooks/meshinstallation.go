@@ -79,7 +79,11 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 		if err != nil {
 			return nil, apierrors.NewInternalError(err)
 		}
-		errs, warnings = append(errs, clusterErrs...), warned
+		nameErrs, err := v.checkNames(ctx, c)
+		if err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+		errs, warnings = append(append(errs, clusterErrs...), nameErrs...), warned
 	}
 	if len(errs) > 0 {
 		return warnings, apierrors.NewInvalid(meshv1alpha1.GroupVersion.WithKind("MeshInstallation").GroupKind(), c.inst.Name, errs)
