@@ -6,36 +6,17 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/test/harness"
 )
-
-// upgradeValues changes a value of the control planes only, which is a canary like any other. Its second wave waits for a
-// person.
-func (s *suite) upgradeValues(t *testing.T) {
-	asked := 0
-	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
-		m.Spec.Upgrade.Waves[1].Approval = meshv1alpha1.ApprovalRequired
-		return harness.SetValue(m, "30", "env", "PILOT_PUSH_THROTTLE")
-	}, func(u *meshv1alpha1.MeshUpgrade) error {
-		if u.Status.Phase != meshv1alpha1.UpgradeWaitingForApproval {
-			return nil
-		}
-		asked++
-		return s.env.Approve(t.Context(), u)
-	})
-	if asked == 0 {
-		t.Error("the second wave did not wait for its approval")
-	}
-	if want := harness.RevisionOf(newVersion) + "-v"; !strings.HasPrefix(u.Spec.To.Revision, want) {
-		t.Errorf("the revision is %q, want %s…", u.Spec.To.Revision, want)
-	}
-	s.requireUpgraded(t, u)
-}
 
 // value changes one value of the control planes.
 func value(v any, path ...string) func(*meshv1alpha1.MeshInstallation) error {
@@ -96,6 +77,33 @@ func (s *suite) badFilter(t *testing.T) {
 		})
 }
 
+// proxyEnv makes istiod reach servers through a proxy that does not exist, except those that are listed.
+func proxyEnv(proxy, except string) func(*meshv1alpha1.MeshInstallation) error {
+	return func(m *meshv1alpha1.MeshInstallation) error {
+		return cmp.Or(harness.SetValue(m, proxy, "env", "HTTPS_PROXY"), harness.SetValue(m, except, "env", "NO_PROXY"))
+	}
+}
+
+// badPeer takes one peer out of sight of the new revision: it reads its own cluster and the third, but not west.
+func (s *suite) badPeer(t *testing.T) {
+	south, err := url.Parse(s.env.Cluster(third).Config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &corev1.Service{}
+	if err := s.env.Cluster("east").Client.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "kubernetes"}, own); err != nil {
+		t.Fatal(err)
+	}
+	except := strings.Join([]string{south.Hostname(), own.Spec.ClusterIP, "localhost", "127.0.0.1"}, ",")
+	s.goesBack(t, "PeersSynced", proxyEnv("http://127.0.0.1:9", except), proxyEnv("", ""), nil)
+}
+
+// badTLS turns off what makes clients speak mutual TLS by themselves. Every peer demands it, so that each request would fail
+// once workloads had moved.
+func (s *suite) badTLS(t *testing.T) {
+	s.goesBack(t, "ConfigDiff", value(false, "meshConfig", "enableAutoMtls"), value("", "meshConfig", "enableAutoMtls"), nil)
+}
+
 // goesBack wants a target to be refused in the first wave without a lost request, for the cause given, and not to be
 // tried again.
 func (s *suite) goesBack(t *testing.T, wantCause string, change, undo func(*meshv1alpha1.MeshInstallation) error,
@@ -107,8 +115,18 @@ func (s *suite) goesBack(t *testing.T, wantCause string, change, undo func(*mesh
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeRolledBack, change, watch)
+	back := &wayBack{suite: s, former: former.Spec.DefaultRevision}
+	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeRolledBack, change, func(u *meshv1alpha1.MeshUpgrade) error {
+		back.watch(ctx, u)
+		if watch == nil {
+			return nil
+		}
+		return watch(u)
+	})
 	s.env.Logf("  went back: %s", u.Status.Message)
+	if err := back.require(); err != nil {
+		t.Error(err)
+	}
 	if !strings.Contains(u.Status.Message, wantCause) {
 		t.Errorf("the message is %q, want it to name %q", u.Status.Message, wantCause)
 	}

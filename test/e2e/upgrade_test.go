@@ -37,10 +37,13 @@ func TestUpgrade(t *testing.T) {
 	if !t.Run("to "+newVersion, s.upgradeVersion) {
 		t.FailNow()
 	}
-	t.Run("values only", s.upgradeValues)
+	t.Run("values only, with hindrances", s.upgradeValues)
 	t.Run("image that cannot start", s.badImage)
 	t.Run("proxies that crash", s.badProxy)
 	t.Run("configuration that proxies reject", s.badFilter)
+	t.Run("peer that cannot be read", s.badPeer)
+	t.Run("mutual TLS dropped", s.badTLS)
+	t.Run("member that goes down", s.memberDown)
 }
 
 // bringUp brings up what is not there yet.
@@ -91,13 +94,17 @@ func wave(name string) meshv1alpha1.Wave {
 	}
 }
 
-// upgradeVersion is the whole way to another release.
+// upgradeVersion is the whole way to another release. What users rely on is checked before, in every phase, and after.
 func (s *suite) upgradeVersion(t *testing.T) {
 	s.checkTraffic(t)
-	u := s.upgradeUnderLoad(t, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
+	stop, checked := make(chan struct{}), make(chan error, 1)
+	go func() { checked <- traffic.RunUntil(t.Context(), s.env, stop) }()
+	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
 		m.Spec.Version = newVersion
 		return nil
 	}, nil)
+	close(stop)
+	s.step(t, "traffic checks in every phase", func() error { return <-checked })
 	s.requireUpgraded(t, u)
 	s.checkTraffic(t)
 }
@@ -130,10 +137,10 @@ func (s *suite) checkTraffic(t *testing.T) {
 	}
 }
 
-// upgradeUnderLoad changes the spec while all members send requests to all, waits for the end of the upgrade, prints what
-// was sent and lost in each phase, and wants nothing lost. It tells watch, if there is one, of each step.
-func (s *suite) upgradeUnderLoad(t *testing.T, want meshv1alpha1.UpgradePhase, change func(*meshv1alpha1.MeshInstallation) error,
-	watch func(*meshv1alpha1.MeshUpgrade) error,
+// upgradeUnderLoad changes the spec while the members given send requests to each other, waits for the end of the upgrade,
+// prints what was sent and lost in each phase, and wants nothing lost. It tells watch, if there is one, of each step.
+func (s *suite) upgradeUnderLoad(t *testing.T, loaded []string, want meshv1alpha1.UpgradePhase,
+	change func(*meshv1alpha1.MeshInstallation) error, watch func(*meshv1alpha1.MeshUpgrade) error,
 ) *meshv1alpha1.MeshUpgrade {
 	t.Helper()
 	ctx := t.Context()
@@ -143,7 +150,7 @@ func (s *suite) upgradeUnderLoad(t *testing.T, want meshv1alpha1.UpgradePhase, c
 		if err != nil {
 			return err
 		}
-		load, err := s.env.StartSteady(ctx, s.env.Members(), upgradePerSecond)
+		load, err := s.env.StartSteady(ctx, loaded, upgradePerSecond)
 		if err != nil {
 			return err
 		}

@@ -113,8 +113,23 @@ func (a Answer) String() string {
 	return fmt.Sprintf("status %d after %.0f ms", a.Status, a.DurationMs)
 }
 
-// Send sends the request Count times and returns every answer. The error is one of the steering, never of a request.
+// sendPatience is how long a client may be restarting before Send gives up.
+const sendPatience = 30 * time.Second
+
+// Send sends the request Count times and returns every answer. The error is one of the steering, never of a request: when
+// the pod goes before it has told its answers, all is sent again from the next one.
 func (c Client) Send(ctx context.Context, r Request) ([]Answer, error) {
+	var answers []Answer
+	err := Await(ctx, "answers to "+c.String(), sendPatience, func(ctx context.Context) (bool, string, error) {
+		var err error
+		answers, err = c.send(ctx, r)
+		return err == nil, "", err
+	})
+	return answers, err
+}
+
+// send sends a request from the pod that is there now.
+func (c Client) send(ctx context.Context, r Request) ([]Answer, error) {
 	if r.Count == 0 {
 		r.Count = 1
 	}

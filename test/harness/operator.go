@@ -71,6 +71,20 @@ func (e *Env) RestartOperator(ctx context.Context) error {
 	return e.awaitOperator(ctx)
 }
 
+// KillOperator deletes the operator's pods without giving them time to end. It does not wait for new ones.
+func (e *Env) KillOperator(ctx context.Context) error {
+	d, err := e.operatorDeployment(ctx)
+	if err != nil {
+		return err
+	}
+	err = e.Hub.Client.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(OperatorNamespace),
+		client.MatchingLabels(d.Spec.Selector.MatchLabels), client.GracePeriodSeconds(0))
+	if err != nil {
+		return fmt.Errorf("kill the operator: %w", err)
+	}
+	return nil
+}
+
 // operatorDeployment returns the operator's Deployment, or a not-found error.
 func (e *Env) operatorDeployment(ctx context.Context) (*appsv1.Deployment, error) {
 	d := &appsv1.Deployment{}
