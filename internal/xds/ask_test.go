@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 const metricsText = `# HELP istio_build Istio component build info
@@ -37,9 +39,9 @@ const syncz = `[{"cluster_id":"east","proxy":"web-0.demo","proxy_type":"sidecar"
   {"proxy":"new-0.demo"}]`
 
 func TestMetrics(t *testing.T) {
-	c := newCluster(t)
-	c.listen(t, "15014", map[string]string{"/metrics": metricsText})
-	got, err := Metrics(t.Context(), c.config(), "istio-system", "istiod-0")
+	c := testutil.NewCluster(t)
+	c.Listen(t, "istiod-0", "15014", map[string]string{"/metrics": metricsText})
+	got, err := Metrics(t.Context(), c.Config(), "istio-system", "istiod-0")
 	if err != nil {
 		t.Fatalf("Metrics: %v", err)
 	}
@@ -54,17 +56,17 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestMetricsRefusesOtherText(t *testing.T) {
-	c := newCluster(t)
-	c.listen(t, "15014", map[string]string{"/metrics": "<html>{\n"})
-	if got, err := Metrics(t.Context(), c.config(), "istio-system", "istiod-0"); err == nil {
+	c := testutil.NewCluster(t)
+	c.Listen(t, "istiod-0", "15014", map[string]string{"/metrics": "<html>{\n"})
+	if got, err := Metrics(t.Context(), c.Config(), "istio-system", "istiod-0"); err == nil {
 		t.Errorf("Metrics: %v, want an error", got)
 	}
 }
 
 func TestProxies(t *testing.T) {
-	c := newCluster(t)
-	c.listen(t, "15014", map[string]string{"/debug/syncz": syncz})
-	got, err := Proxies(t.Context(), c.config(), "istio-system", "istiod-0")
+	c := testutil.NewCluster(t)
+	c.Listen(t, "istiod-0", "15014", map[string]string{"/debug/syncz": syncz})
+	got, err := Proxies(t.Context(), c.Config(), "istio-system", "istiod-0")
 	if err != nil {
 		t.Fatalf("Proxies: %v", err)
 	}
@@ -82,7 +84,7 @@ func TestProxies(t *testing.T) {
 }
 
 // secure serves TLS at the webhook port of the pod, as example.com, and counts connections.
-func secure(t *testing.T, c *cluster) (roots *x509.CertPool, connections func() int) {
+func secure(t *testing.T, c *testutil.Cluster) (roots *x509.CertPool, connections func() int) {
 	t.Helper()
 	var mu sync.Mutex
 	from := map[string]bool{}
@@ -93,7 +95,7 @@ func secure(t *testing.T, c *cluster) (roots *x509.CertPool, connections func() 
 		_, _ = io.Copy(w, r.Body)
 	}))
 	t.Cleanup(server.Close)
-	c.ports["15017"] = server.Listener.Addr().String()
+	c.Forward("istiod-0", "15017", server.Listener.Addr().String())
 	roots = x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	return roots, func() int { mu.Lock(); defer mu.Unlock(); return len(from) }
@@ -112,10 +114,10 @@ func post(t *testing.T, client *http.Client, body string) (string, error) {
 func TestHTTPSClientKeepsItsConnection(t *testing.T) {
 	for name, spdyOnly := range map[string]bool{"WebSocket": false, "SPDY": true} {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t)
-			c.spdyOnly = spdyOnly
+			c := testutil.NewCluster(t)
+			c.SPDYOnly = spdyOnly
 			roots, connections := secure(t, c)
-			client := HTTPSClient(c.config(), "istio-system", "istiod-0", WebhookPort, roots, "example.com")
+			client := HTTPSClient(c.Config(), "istio-system", "istiod-0", WebhookPort, roots, "example.com")
 			for _, text := range []string{"one", "two", "three"} {
 				if got, err := post(t, client, text); err != nil || got != text {
 					t.Errorf("post %q: %q, %v", text, got, err)
@@ -125,23 +127,23 @@ func TestHTTPSClientKeepsItsConnection(t *testing.T) {
 				t.Errorf("%d connections, want 1", n)
 			}
 			client.CloseIdleConnections()
-			eventually(t, "every tunnel is closed", func() bool { return c.open.Load() == 0 })
+			eventually(t, "every tunnel is closed", func() bool { return c.Open.Load() == 0 })
 		})
 	}
 }
 
 func TestHTTPSClientVerifies(t *testing.T) {
-	c := newCluster(t)
+	c := testutil.NewCluster(t)
 	roots, _ := secure(t, c)
-	otherName := HTTPSClient(c.config(), "istio-system", "istiod-0", WebhookPort, roots, "istiod.istio-system.svc")
+	otherName := HTTPSClient(c.Config(), "istio-system", "istiod-0", WebhookPort, roots, "istiod.istio-system.svc")
 	if _, err := post(t, otherName, ""); !isTLS[x509.HostnameError](err) {
 		t.Errorf("another name: %v, want x509.HostnameError", err)
 	}
-	otherRoots := HTTPSClient(c.config(), "istio-system", "istiod-0", WebhookPort, x509.NewCertPool(), "example.com")
+	otherRoots := HTTPSClient(c.Config(), "istio-system", "istiod-0", WebhookPort, x509.NewCertPool(), "example.com")
 	if _, err := post(t, otherRoots, ""); !isTLS[x509.UnknownAuthorityError](err) {
 		t.Errorf("other roots: %v, want x509.UnknownAuthorityError", err)
 	}
-	eventually(t, "every tunnel is closed", func() bool { return c.open.Load() == 0 })
+	eventually(t, "every tunnel is closed", func() bool { return c.Open.Load() == 0 })
 }
 
 func isTLS[E error](err error) bool {

@@ -2,9 +2,7 @@ package xds
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"io"
 	"net/url"
@@ -16,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 const clusterz = `[
@@ -43,10 +43,6 @@ const endpointShardz = `{
   }
 }`
 
-func pemOf(cert *x509.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
-}
-
 func TestClusters(t *testing.T) {
 	tests := map[string]struct {
 		port     string
@@ -62,28 +58,28 @@ func TestClusters(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t)
-			c.spdyOnly = test.spdyOnly
-			c.listen(t, test.port, map[string]string{"/debug/clusterz": clusterz})
-			got, err := Clusters(t.Context(), c.config(), "istio-system", "istiod-0")
+			c := testutil.NewCluster(t)
+			c.SPDYOnly = test.spdyOnly
+			c.Listen(t, "istiod-0", test.port, map[string]string{"/debug/clusterz": clusterz})
+			got, err := Clusters(t.Context(), c.Config(), "istio-system", "istiod-0")
 			if err != nil {
 				t.Fatalf("Clusters: %v", err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Clusters (-want +got):\n%s", diff)
 			}
-			if c.upgrades.Load() == 0 {
+			if c.Upgrades.Load() == 0 {
 				t.Errorf("the answer did not come through a tunnel")
 			}
-			eventually(t, "every tunnel is closed", func() bool { return c.open.Load() == 0 })
+			eventually(t, "every tunnel is closed", func() bool { return c.Open.Load() == 0 })
 		})
 	}
 }
 
 func TestEndpoints(t *testing.T) {
-	c := newCluster(t)
-	c.listen(t, "15014", map[string]string{"/debug/endpointShardz": endpointShardz})
-	got, err := Endpoints(t.Context(), c.config(), "istio-system", "istiod-0")
+	c := testutil.NewCluster(t)
+	c.Listen(t, "istiod-0", "15014", map[string]string{"/debug/endpointShardz": endpointShardz})
+	got, err := Endpoints(t.Context(), c.Config(), "istio-system", "istiod-0")
 	if err != nil {
 		t.Fatalf("Endpoints: %v", err)
 	}
@@ -98,35 +94,35 @@ func TestEndpoints(t *testing.T) {
 
 func TestClustersSaysWhatIsWrong(t *testing.T) {
 	tests := map[string]struct {
-		prepare func(*testing.T, *cluster)
+		prepare func(*testing.T, *testutil.Cluster)
 		want    func(error) bool
 	}{
-		"nobody listens": {func(*testing.T, *cluster) {}, func(err error) bool {
+		"nobody listens": {func(*testing.T, *testutil.Cluster) {}, func(err error) bool {
 			return strings.Contains(err.Error(), "connect to port 15014: connection refused") && strings.Contains(err.Error(), "connect to port 8080")
 		}},
-		"another path": {func(t *testing.T, c *cluster) { c.listen(t, "15014", nil) }, func(err error) bool {
+		"another path": {func(t *testing.T, c *testutil.Cluster) { c.Listen(t, "istiod-0", "15014", nil) }, func(err error) bool {
 			return strings.Contains(err.Error(), "HTTP status 404")
 		}},
-		"no JSON": {func(t *testing.T, c *cluster) {
-			c.listen(t, "15014", map[string]string{"/debug/clusterz": "not enabled"})
+		"no JSON": {func(t *testing.T, c *testutil.Cluster) {
+			c.Listen(t, "istiod-0", "15014", map[string]string{"/debug/clusterz": "not enabled"})
 		}, func(err error) bool {
 			_, ok := errors.AsType[*json.SyntaxError](err)
 			return ok
 		}},
-		"not allowed to forward": {func(_ *testing.T, c *cluster) { c.denied = true }, apierrors.IsForbidden},
+		"not allowed to forward": {func(_ *testing.T, c *testutil.Cluster) { c.Denied = true }, apierrors.IsForbidden},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t)
+			c := testutil.NewCluster(t)
 			test.prepare(t, c)
-			_, err := Clusters(t.Context(), c.config(), "istio-system", "istiod-0")
+			_, err := Clusters(t.Context(), c.Config(), "istio-system", "istiod-0")
 			if err == nil || !test.want(err) {
 				t.Errorf("Clusters: unexpected error %v", err)
 			}
 			if err != nil && strings.Contains(err.Error(), "good") {
 				t.Errorf("the error reveals the token: %v", err)
 			}
-			eventually(t, "every tunnel is closed", func() bool { return c.open.Load() == 0 })
+			eventually(t, "every tunnel is closed", func() bool { return c.Open.Load() == 0 })
 		})
 	}
 }
@@ -134,20 +130,20 @@ func TestClustersSaysWhatIsWrong(t *testing.T) {
 func TestDialHonoursTheDeadline(t *testing.T) {
 	for name, spdyOnly := range map[string]bool{"WebSocket": false, "SPDY": true} {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t)
-			c.silent = true
+			c := testutil.NewCluster(t)
+			c.Silent = true
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			dial := dialWebSocket
 			if spdyOnly {
 				dial = dialSPDY
 			}
-			target, err := url.Parse(c.URL + forwardPath)
+			target, err := url.Parse(c.URL + "/api/v1/namespaces/istio-system/pods/istiod-0/portforward")
 			if err != nil {
 				t.Fatal(err)
 			}
 			started := time.Now()
-			if _, err := dial(ctx, c.config(), target); err == nil || time.Since(started) > 5*time.Second {
+			if _, err := dial(ctx, c.Config(), target); err == nil || time.Since(started) > 5*time.Second {
 				t.Errorf("dialling ended after %s with %v, want an error soon after the deadline", time.Since(started), err)
 			}
 		})
@@ -155,10 +151,10 @@ func TestDialHonoursTheDeadline(t *testing.T) {
 }
 
 func TestConnectionsHaveDeadlinesAndFreeEverything(t *testing.T) {
-	c := newCluster(t)
-	c.listen(t, "15014", nil)
+	c := testutil.NewCluster(t)
+	c.Listen(t, "istiod-0", "15014", nil)
 	before := runtime.NumGoroutine()
-	conn, err := Dial(t.Context(), c.config(), "istio-system", "istiod-0", 15014)
+	conn, err := Dial(t.Context(), c.Config(), "istio-system", "istiod-0", 15014)
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
@@ -174,7 +170,7 @@ func TestConnectionsHaveDeadlinesAndFreeEverything(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("Read after Close: %v, want that the pipe is closed", err)
 	}
-	eventually(t, "the tunnel is closed", func() bool { return c.open.Load() == 0 })
+	eventually(t, "the tunnel is closed", func() bool { return c.Open.Load() == 0 })
 	eventually(t, "no goroutine is left", func() bool {
 		c.CloseClientConnections()
 		return runtime.NumGoroutine() <= before

@@ -1,11 +1,13 @@
-package xds
+package testutil
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,30 +22,42 @@ import (
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
-const forwardPath = "/api/v1/namespaces/istio-system/pods/istiod-0/portforward"
+const (
+	// protocol is the subprotocol of port-forwarding.
+	protocol    = "portforward.k8s.io"
+	bearerToken = "good"
+)
 
-// cluster is an API server with one pod that listens at some ports.
-type cluster struct {
+// Cluster is an API server that does nothing but forward ports of pods in the namespace ControlPlane.
+type Cluster struct {
 	*httptest.Server
-	ports    map[string]string // port of the pod → address that it is forwarded to
-	spdyOnly bool
-	silent   bool // takes connections and says nothing
-	denied   bool
-	open     atomic.Int64
-	upgrades atomic.Int64
+	// SPDYOnly refuses WebSocket, as API servers before 1.31 do.
+	SPDYOnly bool
+	// Silent takes connections and says nothing.
+	Silent bool
+	// Denied forbids to forward.
+	Denied bool
+	// Open counts tunnels that are open, Upgrades all that ever were.
+	Open, Upgrades atomic.Int64
+
+	ports map[string]string // <pod>:<port> → address that it is forwarded to
 }
 
-func newCluster(t *testing.T) *cluster {
+// NewCluster starts one without pods.
+func NewCluster(t *testing.T) *Cluster {
 	t.Helper()
-	c := &cluster{ports: map[string]string{}}
+	c := &Cluster{ports: map[string]string{}}
 	c.Server = httptest.NewUnstartedServer(http.HandlerFunc(c.serve))
 	c.StartTLS()
 	t.Cleanup(c.Close)
 	return c
 }
 
-// listen serves the debug endpoints at a port of the pod.
-func (c *cluster) listen(t *testing.T, port string, answers map[string]string) {
+// Forward leads connections to a port of a pod to an address.
+func (c *Cluster) Forward(pod, port, address string) { c.ports[pod+":"+port] = address }
+
+// Listen answers HTTP requests at a port of a pod, by path.
+func (c *Cluster) Listen(t *testing.T, pod, port string, answers map[string]string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := answers[r.URL.Path]
@@ -54,27 +68,30 @@ func (c *cluster) listen(t *testing.T, port string, answers map[string]string) {
 		_, _ = io.WriteString(w, answer)
 	}))
 	t.Cleanup(server.Close)
-	c.ports[port] = server.Listener.Addr().String()
+	c.Forward(pod, port, server.Listener.Addr().String())
 }
 
-func (c *cluster) config() *rest.Config {
-	cfg := &rest.Config{Host: c.URL, BearerToken: "good"}
-	cfg.CAData = pemOf(c.Certificate())
+// Config is a client's.
+func (c *Cluster) Config() *rest.Config {
+	cfg := &rest.Config{Host: c.URL, BearerToken: bearerToken}
+	cfg.CAData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate().Raw})
 	return cfg
 }
 
-func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
+func (c *Cluster) serve(w http.ResponseWriter, r *http.Request) {
 	isWebSocket := gwebsocket.IsWebSocketUpgrade(r)
+	pod, isForward := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/"+ControlPlane+"/pods/")
+	pod, isPort := strings.CutSuffix(pod, "/portforward")
 	switch {
-	case c.silent:
+	case c.Silent:
 		<-r.Context().Done()
-	case c.denied:
+	case c.Denied:
 		w.WriteHeader(http.StatusForbidden)
 		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
 			Status: metav1.StatusFailure, Reason: metav1.StatusReasonForbidden, Code: http.StatusForbidden})
-	case r.Header.Get("Authorization") != "Bearer good" || r.URL.Path != forwardPath:
+	case r.Header.Get("Authorization") != "Bearer "+bearerToken || !isForward || !isPort:
 		http.NotFound(w, r)
-	case isWebSocket && c.spdyOnly:
+	case isWebSocket && c.SPDYOnly:
 		http.Error(w, "no WebSocket here", http.StatusBadRequest)
 	case isWebSocket:
 		upgrader := gwebsocket.Upgrader{Subprotocols: []string{portforwardconst.WebsocketsSPDYTunnelingPrefix + protocol}}
@@ -82,7 +99,7 @@ func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		forward := c.forward()
+		forward := c.forward(pod)
 		if tunnel, err := spdy.NewServerConnection(portforward.NewTunnelingConnection("server", ws), forward); err == nil {
 			c.wait(tunnel)
 		}
@@ -90,21 +107,21 @@ func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 		if _, err := httpstream.Handshake(r, w, []string{protocol}); err != nil {
 			return
 		}
-		if tunnel := spdy.NewResponseUpgrader().UpgradeResponse(w, r, c.forward()); tunnel != nil {
+		if tunnel := spdy.NewResponseUpgrader().UpgradeResponse(w, r, c.forward(pod)); tunnel != nil {
 			c.wait(tunnel)
 		}
 	}
 }
 
-func (c *cluster) wait(tunnel httpstream.Connection) {
-	c.upgrades.Add(1)
-	c.open.Add(1)
-	defer c.open.Add(-1)
+func (c *Cluster) wait(tunnel httpstream.Connection) {
+	c.Upgrades.Add(1)
+	c.Open.Add(1)
+	defer c.Open.Add(-1)
 	<-tunnel.CloseChan()
 }
 
 // forward does what a kubelet does with the streams of a tunnel.
-func (c *cluster) forward() httpstream.NewStreamHandler {
+func (c *Cluster) forward(pod string) httpstream.NewStreamHandler {
 	var mu sync.Mutex
 	var failure, data httpstream.Stream
 	return func(stream httpstream.Stream, replySent <-chan struct{}) error {
@@ -118,18 +135,18 @@ func (c *cluster) forward() httpstream.NewStreamHandler {
 		if failure != nil && data != nil {
 			go func() {
 				<-replySent
-				c.pipe(failure, data)
+				c.pipe(pod, failure, data)
 			}()
 		}
 		return nil
 	}
 }
 
-func (c *cluster) pipe(failure, data httpstream.Stream) {
+func (c *Cluster) pipe(pod string, failure, data httpstream.Stream) {
 	defer func() { _ = failure.Close() }()
 	port := data.Headers().Get(corev1.PortHeader)
-	backend, err := net.Dial("tcp", c.ports[port])
-	if c.ports[port] == "" || err != nil {
+	backend, err := net.Dial("tcp", c.ports[pod+":"+port])
+	if err != nil {
 		_, _ = io.WriteString(failure, "connect to port "+port+": connection refused")
 		_ = data.Reset()
 		return

@@ -1,0 +1,267 @@
+package configdiff
+
+import (
+	"slices"
+	"testing"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	rbachttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+type config = testutil.EnvoyConfig
+
+// inboundChain is a chain of virtualInbound.
+func inboundChain(c *config, i int) *listenerv3.FilterChain { return c.Listeners[2].FilterChains[i] }
+
+func plainChain(match *listenerv3.FilterChainMatch, like *listenerv3.FilterChain) *listenerv3.FilterChain {
+	return testutil.Chain(match, nil, like.GetFilters()...)
+}
+
+// regressions are what a proxy loses, by what the case is called.
+var regressions = map[string]func(*config){
+	"automatic mutual TLS is off": func(c *config) {
+		for _, cluster := range c.Clusters {
+			cluster.TransportSocketMatches = nil
+		}
+	},
+	"the default socket comes first": func(c *config) { slices.Reverse(c.Clusters[0].TransportSocketMatches) },
+	"endpoints are no longer known to have sidecars": func(c *config) {
+		c.Endpoints[0].Endpoints[0].LbEndpoints[1].Metadata = nil
+	},
+	"peers are not verified": func(c *config) {
+		c.Clusters[0].TransportSocketMatches[0].TransportSocket.ConfigType = &corev3.TransportSocket_TypedConfig{TypedConfig: testutil.Any(
+			&tlsv3.UpstreamTlsContext{CommonTlsContext: &tlsv3.CommonTlsContext{TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: "default"}}}})}
+	},
+	"another peer is accepted too": func(c *config) {
+		c.Clusters[0].TransportSocketMatches[0].TransportSocket = testutil.Client("spiffe://cluster.local/ns/demo/sa/web", "spiffe://cluster.local/ns/demo/sa/evil")
+	},
+	"a peer's identity is not accepted": func(c *config) {
+		c.Clusters[0].TransportSocketMatches[0].TransportSocket = testutil.Client("spiffe://cluster.local/ns/demo/sa/other")
+	},
+	"identities have no trust domain": func(c *config) {
+		c.Clusters[0].TransportSocketMatches[0].TransportSocket = testutil.Client("spiffe:///ns/demo/sa/web")
+	},
+	"mutual TLS is permissive": func(c *config) {
+		l, tls := c.Listeners[2], inboundChain(c, 0)
+		l.FilterChains = append(l.FilterChains,
+			plainChain(&listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(8080), TransportProtocol: "raw_buffer"}, tls))
+	},
+	"clients need no certificate": func(c *config) {
+		tls := &tlsv3.DownstreamTlsContext{}
+		if err := inboundChain(c, 0).TransportSocket.GetTypedConfig().UnmarshalTo(tls); err != nil {
+			panic(err)
+		}
+		tls.RequireClientCertificate = nil
+		tls.CommonTlsContext.TlsParams = &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_0}
+		inboundChain(c, 0).TransportSocket.ConfigType = &corev3.TransportSocket_TypedConfig{TypedConfig: testutil.Any(tls)}
+	},
+	"a listener is gone":     func(c *config) { c.Listeners = append(c.Listeners[:1:1], c.Listeners[2:]...) },
+	"a filter chain is gone": func(c *config) { c.Listeners[2].FilterChains = c.Listeners[2].FilterChains[:1] },
+	"a filter chain takes less": func(c *config) {
+		inboundChain(c, 0).FilterChainMatch.ApplicationProtocols = []string{"istio"}
+	},
+	"authorization is gone": func(c *config) {
+		testutil.EditHTTP(inboundChain(c, 0), func(m *hcmv3.HttpConnectionManager) { m.HttpFilters = m.HttpFilters[1:] })
+	},
+	"authorization is disabled": func(c *config) {
+		testutil.EditHTTP(inboundChain(c, 0), func(m *hcmv3.HttpConnectionManager) { m.HttpFilters[0].Disabled = true })
+	},
+	"another client is allowed": func(c *config) {
+		testutil.EditHTTP(inboundChain(c, 0), func(m *hcmv3.HttpConnectionManager) {
+			rules := &rbachttpv3.RBAC{}
+			if err := m.HttpFilters[0].GetTypedConfig().UnmarshalTo(rules); err != nil {
+				panic(err)
+			}
+			rules.Rules.Policies["ns[demo]-policy[evil]-rule[0]"] = rules.Rules.Policies["ns[demo]-policy[client]-rule[0]"]
+			m.HttpFilters[0].ConfigType = &hcmv3.HttpFilter_TypedConfig{TypedConfig: testutil.Any(rules)}
+		})
+	},
+	"authorization runs late": func(c *config) {
+		testutil.EditHTTP(inboundChain(c, 0), func(m *hcmv3.HttpConnectionManager) {
+			m.HttpFilters[0], m.HttpFilters[1] = m.HttpFilters[1], m.HttpFilters[0]
+		})
+	},
+	"the TLS inspector is gone": func(c *config) { c.Listeners[2].ListenerFilters = c.Listeners[2].ListenerFilters[:1] },
+	"HTTP is taken for TCP": func(c *config) {
+		c.Listeners[0].FilterChains[0].Filters = c.Listeners[1].FilterChains[0].Filters
+	},
+	"a cluster is gone":          func(c *config) { c.Clusters = c.Clusters[1:] },
+	"a cluster has no endpoints": func(c *config) { c.Endpoints[1].Endpoints = nil },
+	"a peer cannot be read":      func(c *config) { c.Endpoints[0] = testutil.Assignment(testutil.WebCluster, "10.1.0.1", "10.1.0.2") },
+	"an endpoint is unhealthy": func(c *config) {
+		c.Endpoints[0].Endpoints[0].LbEndpoints[0].HealthStatus = corev3.HealthStatus_UNHEALTHY
+	},
+	"the routes are gone":        func(c *config) { c.Routes = nil },
+	"a host is gone":             func(c *config) { c.Routes[0].VirtualHosts = c.Routes[0].VirtualHosts[1:] },
+	"a domain is gone":           func(c *config) { c.Routes[0].VirtualHosts[0].Domains = []string{"web", "web.demo"} },
+	"a route is gone":            func(c *config) { c.Routes[0].VirtualHosts[0].Routes = c.Routes[0].VirtualHosts[0].Routes[1:] },
+	"routes come in other order": func(c *config) { slices.Reverse(c.Routes[0].VirtualHosts[0].Routes) },
+	"a route is never reached": func(c *config) {
+		r := testutil.Route("/", map[string]uint32{testutil.WebCluster: 1})
+		r.Match.CaseSensitive = wrapperspb.Bool(true)
+		c.Routes[0].VirtualHosts[0].Routes = append([]*routev3.Route{r}, c.Routes[0].VirtualHosts[0].Routes...)
+	},
+	"a route leads elsewhere": func(c *config) {
+		c.Routes[0].VirtualHosts[0].Routes[0] = testutil.Route("/api", map[string]uint32{testutil.WebCluster: 1})
+	},
+	"traffic is split otherwise": func(c *config) {
+		c.Routes[0].VirtualHosts[0].Routes[1] = testutil.Route("/", map[string]uint32{testutil.WebCluster: 50, testutil.APICluster: 50})
+	},
+	"unknown destinations are blocked": func(c *config) {
+		c.Routes[0].VirtualHosts[1].Routes[0].Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}}
+	},
+	"a path is rewritten": func(c *config) {
+		c.Routes[0].VirtualHosts[0].Routes[0].GetRoute().PrefixRewrite = "/v2"
+	},
+	"a fault is no longer injected": func(c *config) { c.Routes[0].VirtualHosts[0].Routes[0].TypedPerFilterConfig = nil },
+}
+
+func baseline() config {
+	c := testutil.SidecarConfig()
+	c.Routes[0].VirtualHosts[0].Routes[0].TypedPerFilterConfig = map[string]*anypb.Any{"envoy.filters.http.fault": testutil.Any(&routev3.FilterConfig{IsOptional: true})}
+	return c
+}
+
+// report compares the baseline with an edited one and writes what is found.
+func report(t *testing.T, edit func(*config)) *Report {
+	t.Helper()
+	after := baseline()
+	edit(&after)
+	findings, err := Compare(Config(baseline()), Config(after))
+	if err != nil {
+		t.Fatalf("Compare: %v", err)
+	}
+	r := &Report{}
+	r.Add("client-0.demo", findings)
+	return r
+}
+
+func TestRegressions(t *testing.T) {
+	for name, edit := range regressions {
+		t.Run(name, func(t *testing.T) {
+			r := report(t, edit)
+			if len(r.Proxies(Harmful())) == 0 {
+				t.Errorf("nothing harmful is found")
+			}
+			testutil.Golden(t, r.String())
+		})
+	}
+}
+
+// Every harmful class is found somewhere, so that none of them is a promise only.
+func TestRegressionsShowEveryClass(t *testing.T) {
+	seen := map[Class]bool{}
+	for _, edit := range regressions {
+		for f := range report(t, edit).found {
+			seen[f.Class] = true
+		}
+	}
+	for _, class := range Harmful() {
+		if !seen[class] {
+			t.Errorf("no regression shows %s", class)
+		}
+	}
+}
+
+// benign differences are written in other ways, or add to what is there.
+var benign = map[string]func(*config){
+	"nothing": func(*config) {},
+	"resources come in another order": func(c *config) {
+		slices.Reverse(c.Clusters)
+		slices.Reverse(c.Listeners)
+		slices.Reverse(c.Endpoints)
+	},
+	"endpoints and domains come in another order": func(c *config) {
+		slices.Reverse(c.Endpoints[0].Endpoints[0].LbEndpoints)
+		slices.Reverse(c.Routes[0].VirtualHosts[0].Domains)
+		slices.Reverse(c.Routes[0].VirtualHosts)
+	},
+	"filter chains come in another order": func(c *config) { slices.Reverse(c.Listeners[2].FilterChains) },
+	"listeners, chains and routes have other names": func(c *config) {
+		for _, l := range c.Listeners {
+			l.Name += "_1-29-1"
+			for _, chain := range l.FilterChains {
+				chain.Name = "1-29-1"
+			}
+		}
+		c.Routes[0].Name = "http.80"
+		testutil.EditHTTP(c.Listeners[0].FilterChains[0], func(m *hcmv3.HttpConnectionManager) {
+			m.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{RouteConfigName: "http.80"}}
+		})
+		c.Routes[0].VirtualHosts[0].Name = "web"
+	},
+	"a filter has another name": func(c *config) {
+		testutil.EditHTTP(inboundChain(c, 0), func(m *hcmv3.HttpConnectionManager) { m.HttpFilters[0].Name = "istio.rbac" })
+	},
+	"metadata names another object": func(c *config) { c.Clusters[0].Metadata.FilterMetadata["istio"] = &structpb.Struct{} },
+	"the same weights on another scale": func(c *config) {
+		c.Routes[0].VirtualHosts[0].Routes[1] = testutil.Route("/", map[string]uint32{testutil.WebCluster: 9, testutil.APICluster: 1})
+	},
+	"an identity that no certificate can have": func(c *config) {
+		c.Clusters[0].TransportSocketMatches[0].TransportSocket = testutil.Client("spiffe:///ns/demo/sa/web", "spiffe://cluster.local/ns/demo/sa/web")
+	},
+	"the same version of TLS is spelled out": func(c *config) {
+		tls := &tlsv3.DownstreamTlsContext{}
+		if err := inboundChain(c, 0).TransportSocket.GetTypedConfig().UnmarshalTo(tls); err != nil {
+			panic(err)
+		}
+		tls.CommonTlsContext.TlsParams = &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2}
+		inboundChain(c, 0).TransportSocket.ConfigType = &corev3.TransportSocket_TypedConfig{TypedConfig: testutil.Any(tls)}
+	},
+	"a filter chain takes more protocols": func(c *config) {
+		inboundChain(c, 0).FilterChainMatch.ApplicationProtocols = []string{"istio-h2", "istio-peer-exchange", "istio"}
+	},
+	"there is more than before": func(c *config) {
+		c.Clusters = append(c.Clusters, &clusterv3.Cluster{Name: "outbound|80||new.demo.svc.cluster.local"})
+		c.Listeners = append(c.Listeners, &listenerv3.Listener{Name: "10.0.0.7_443"})
+		c.Listeners[2].FilterChains = append(c.Listeners[2].FilterChains, testutil.Chain(
+			&listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(9090), TransportProtocol: "tls"}, testutil.Server()))
+		c.Endpoints[1] = testutil.Assignment(testutil.APICluster, "10.1.0.3", "10.1.0.8")
+		c.Routes[0].VirtualHosts = append(c.Routes[0].VirtualHosts, &routev3.VirtualHost{Name: "new", Domains: []string{"new"}})
+		c.Routes[0].VirtualHosts[0].Routes = append(c.Routes[0].VirtualHosts[0].Routes, testutil.Route("/new", map[string]uint32{testutil.APICluster: 1}))
+		testutil.EditHTTP(inboundChain(c, 0), func(m *hcmv3.HttpConnectionManager) {
+			m.HttpFilters = append([]*hcmv3.HttpFilter{{Name: "new"}}, m.HttpFilters...)
+		})
+	},
+	"timeouts have another length": func(c *config) {
+		c.Clusters[0].ConnectTimeout = durationpb.New(5e9)
+		c.Clusters[1].ConnectTimeout = durationpb.New(5e9)
+		c.Routes[0].VirtualHosts[0].Routes[0].GetRoute().Timeout = durationpb.New(15e9)
+		c.Routes[0].VirtualHosts[0].Routes[0].GetRoute().RetryPolicy = &routev3.RetryPolicy{RetryOn: "5xx"}
+	},
+	"what was plain text is encrypted": func(c *config) {
+		c.Clusters[3].TransportSocket = testutil.Client("spiffe://cluster.local/ns/demo/sa/web")
+	},
+}
+
+func TestBenign(t *testing.T) {
+	for name, edit := range benign {
+		t.Run(name, func(t *testing.T) {
+			r := report(t, edit)
+			if harmful := r.Proxies(Harmful()); len(harmful) > 0 {
+				t.Errorf("something harmful is found")
+			}
+			testutil.Golden(t, r.String())
+		})
+	}
+}
+
+func TestCompareWantsToUnderstandFilters(t *testing.T) {
+	after := baseline()
+	manager := after.Listeners[0].FilterChains[0].Filters[0]
+	manager.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: &anypb.Any{TypeUrl: manager.GetTypedConfig().GetTypeUrl(), Value: []byte{1}}}
+	if findings, err := Compare(Config(baseline()), Config(after)); err == nil {
+		t.Errorf("Compare: %v, want an error about what cannot be read", findings)
+	}
+}

@@ -1,0 +1,129 @@
+package configdiff
+
+import (
+	"fmt"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+)
+
+// whereabouts identify a listener: where it listens, because releases name listeners as they like.
+func whereabouts(l *listenerv3.Listener) string {
+	switch {
+	case l.GetInternalListener() != nil || l.GetAddress() == nil:
+		return l.GetName()
+	case l.GetAddress().GetSocketAddress().GetProtocol() == corev3.SocketAddress_UDP:
+		return addressText(l.GetAddress()) + " (UDP)"
+	}
+	return addressText(l.GetAddress())
+}
+
+func (d *diff) listeners() error {
+	for _, key := range sortedKeys(d.before.listeners) {
+		before := d.before.listeners[key]
+		subject := "listener " + key
+		if before.GetName() != key {
+			subject = fmt.Sprintf("listener %s (%s)", before.GetName(), key)
+		}
+		after, ok := d.after.listeners[key]
+		if !ok {
+			d.add(ListenersLost, subject, "is gone")
+			continue
+		}
+		for _, pair := range d.lists(subject, "listener filter", listenerFilters(before), listenerFilters(after)) {
+			was, is, err := unpackBoth(pair)
+			if err != nil {
+				return fmt.Errorf("%s: %w", subject, err)
+			}
+			d.filterConfig(subject, pair, was, is)
+		}
+		if err := d.chains(subject, before, after); err != nil {
+			return fmt.Errorf("%s: %w", subject, err)
+		}
+		d.changed(subject, before, after)
+	}
+	for _, key := range sortedKeys(d.after.listeners) {
+		if _, ok := d.before.listeners[key]; !ok {
+			d.add(Added, "listener "+key, "is new")
+		}
+	}
+	return nil
+}
+
+func listenerFilters(l *listenerv3.Listener) []filter {
+	var out []filter
+	for _, f := range l.GetListenerFilters() {
+		out = append(out, filter{name: f.GetName(), config: f.GetTypedConfig()})
+	}
+	return out
+}
+
+// chains compares the filter chains of a listener, matched by the connections that they take.
+func (d *diff) chains(subject string, before, after *listenerv3.Listener) error {
+	was, is := chainsOf(before), chainsOf(after)
+	used := map[*listenerv3.FilterChain]bool{}
+	for _, b := range was {
+		a := counterpart(b, is)
+		if a == nil {
+			d.add(ListenersLost, subject, "takes no connections any more %s", b.text)
+			continue
+		}
+		used[a.chain] = true
+		name := subject + ", " + b.text
+		if b.text == "" {
+			name = subject
+		}
+		if _, err := d.sockets(name, "", b.chain.GetTransportSocket(), a.chain.GetTransportSocket()); err != nil {
+			return err
+		}
+		if err := d.networkFilters(name, b.chain, a.chain); err != nil {
+			return err
+		}
+		d.changed(name, b.chain, a.chain)
+	}
+	for _, a := range is {
+		if !used[a.chain] {
+			d.add(Added, subject, "also takes connections %s", a.text)
+		}
+	}
+	return d.openings(subject, was, is)
+}
+
+// openings finds connections that must be made with TLS today, and need not be any more.
+func (d *diff) openings(subject string, was, is []chain) error {
+	var plain []chain
+	terminates := false
+	for _, c := range was {
+		open, err := c.takesPlain()
+		if err != nil {
+			return err
+		}
+		if open {
+			plain = append(plain, c)
+		}
+		terminates = terminates || c.chain.GetTransportSocket() != nil
+	}
+	if !terminates {
+		return nil
+	}
+	for _, c := range is {
+		open, err := c.takesPlain()
+		if err != nil {
+			return err
+		}
+		if open && !anyCovers(plain, c) {
+			d.add(TLSWeakened, subject, "takes plain text %s", c.text)
+		}
+	}
+	return nil
+}
+
+// takesPlain says that a connection without TLS may get into the chain. One that is passed on by its SNI is encrypted.
+func (c chain) takesPlain() (bool, error) {
+	protocol := c.match.GetTransportProtocol()
+	if protocol != "" && protocol != "raw_buffer" {
+		return false, nil
+	}
+	p, err := profileOf(c.chain.GetTransportSocket())
+	return !p.encrypted && p.other == "", err
+}

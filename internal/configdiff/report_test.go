@@ -1,0 +1,42 @@
+package configdiff
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReport(t *testing.T) {
+	gone := Finding{ClustersLost, "cluster a", "is gone"}
+	r := &Report{}
+	r.Add("x.demo", []Finding{gone, {ClustersLost, "cluster b", "is gone"}, {ClustersLost, "cluster c", "is gone"}, {Changed, "cluster d", "timeout"}})
+	r.Add("y.demo", []Finding{gone, {TLSWeakened, "cluster d", "TLS is gone"}, {Added, "cluster e", "is new"}})
+	want := `TLSWeakened: TLS is gone: cluster d, for y.demo
+ClustersLost: is gone: cluster a, cluster b and 1 more, for x.demo, y.demo
+Changed: timeout: cluster d, for x.demo
+Added: is new: cluster e, for y.demo
+`
+	if diff := cmp.Diff(want, r.String()); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"x.demo", "y.demo"}, r.Proxies(Harmful())); diff != "" {
+		t.Errorf("proxies (-want +got):\n%s", diff)
+	}
+	summary := "TLSWeakened: TLS is gone: cluster d, for y.demo; kinds of other differences: ClustersLost 1, Changed 1, Added 1"
+	if diff := cmp.Diff(summary, r.Summary([]Class{TLSWeakened})); diff != "" {
+		t.Errorf("summary (-want +got):\n%s", diff)
+	}
+	second := &Report{}
+	second.Add("y.demo", []Finding{gone})
+	r.Confirm(Harmful(), second)
+	want = `ClustersLost: is gone: cluster a, for y.demo
+Changed: timeout: cluster d, for x.demo
+Added: is new: cluster e, for y.demo
+`
+	if diff := cmp.Diff(want, r.String()); diff != "" {
+		t.Errorf("after a second look (-want +got):\n%s", diff)
+	}
+	if got := (&Report{}).Summary(Harmful()); got != "" {
+		t.Errorf("summary of nothing: %q", got)
+	}
+}
