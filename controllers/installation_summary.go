@@ -16,8 +16,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
-var errNotOurs = errors.New("exists already and was not made for this MeshInstallation; delete or rename it")
-
 // namesShown bounds how many members a message names.
 const namesShown = 5
 

@@ -1,12 +1,10 @@
 package controllers
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,116 +30,12 @@ func hubReconciler(t *testing.T, objects ...client.Object) *MeshInstallationReco
 	}
 }
 
-// certManager says of everything on the hub that it is ready, as cert-manager would.
-func certManager(t *testing.T, c client.Client) {
-	t.Helper()
-	certificates, issuers := &cmv1.CertificateList{}, &cmv1.IssuerList{}
-	for _, l := range []client.ObjectList{certificates, issuers} {
-		if err := c.List(t.Context(), l); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range certificates.Items {
-		certificates.Items[i].Status.Conditions = []cmv1.CertificateCondition{{Type: cmv1.CertificateConditionReady, Status: cmmeta.ConditionTrue}}
-		update(t, c, &certificates.Items[i])
-	}
-	for i := range issuers.Items {
-		issuers.Items[i].Status.Conditions = []cmv1.IssuerCondition{{Type: cmv1.IssuerConditionReady, Status: cmmeta.ConditionTrue}}
-		update(t, c, &issuers.Items[i])
-	}
-}
-
-func update(t *testing.T, c client.Client, o client.Object) {
-	t.Helper()
-	if err := c.Update(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// names of the cert-manager objects on the hub, issuers first.
-func certificateNames(t *testing.T, c client.Client) []string {
-	t.Helper()
-	certificates, issuers := &cmv1.CertificateList{}, &cmv1.IssuerList{}
-	for _, l := range []client.ObjectList{certificates, issuers} {
-		if err := c.List(t.Context(), l); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var out []string
-	for i := range issuers.Items {
-		out = append(out, "issuer "+issuers.Items[i].Name)
-	}
-	for i := range certificates.Items {
-		out = append(out, certificates.Items[i].Name)
-	}
-	return out
-}
-
-func TestCertificatesAreMadeInTheOrderInWhichTheyWork(t *testing.T) {
-	r := hubReconciler(t)
-	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
-	inst.CreationTimestamp = metav1.NewTime(now)
-	for _, step := range []struct {
-		wantKind phase.Kind
-		want     []string
-	}{
-		{phase.Wait, []string{"issuer shop-selfsigned", "shop-root"}},
-		{phase.Wait, []string{"issuer shop-root", "issuer shop-selfsigned", "shop-root"}},
-		{phase.Done, []string{"issuer shop-root", "issuer shop-selfsigned", "shop-east-ca", "shop-root", "shop-west-ca"}},
-	} {
-		got := r.certificates(t.Context(), inst)
-		if got.Kind != step.wantKind {
-			t.Errorf("kind is %v (%s), want %v", kinds[got.Kind], got.Text(), kinds[step.wantKind])
-		}
-		if diff := cmp.Diff(step.want, certificateNames(t, r.Client)); diff != "" {
-			t.Errorf("objects (-want +got):\n%s", diff)
-		}
-		certManager(t, r.Client)
-	}
-}
-
 func TestCertificatesThatTakeTooLongAreAFailure(t *testing.T) {
 	r := hubReconciler(t)
 	inst := testutil.Installation(testutil.With("east"))
 	inst.CreationTimestamp = metav1.NewTime(now.Add(-certificateDeadline))
 	if got := r.certificates(t.Context(), inst); got.Kind != phase.Retry || got.Reason != meshv1alpha1.ReasonDeadlineExceeded {
 		t.Errorf("result is %+v, want a deadline that is exceeded", got)
-	}
-}
-
-func TestCertificatesOfOthersAreLeftAlone(t *testing.T) {
-	theirs := &cmv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: "shop-root", Namespace: testutil.Namespace}, Spec: cmv1.CertificateSpec{SecretName: "theirs"}}
-	r := hubReconciler(t, theirs)
-	got := r.certificates(t.Context(), testutil.Installation(testutil.With("east")))
-	if got.Kind == phase.Done || !errors.Is(got.Err, errNotOurs) {
-		t.Errorf("result is %+v, want errNotOurs", got)
-	}
-	have := &cmv1.Certificate{}
-	if err := r.Client.Get(t.Context(), client.ObjectKeyFromObject(theirs), have); err != nil || have.Spec.SecretName != "theirs" {
-		t.Errorf("it was changed: %+v, %v", have.Spec, err)
-	}
-}
-
-func TestCertificatesOfMembersThatLeftGo(t *testing.T) {
-	issuer := func(inst *meshv1alpha1.MeshInstallation) {
-		inst.Spec.Trust.Root.IssuerRef = &meshv1alpha1.IssuerRef{Name: "vault"}
-	}
-	secret := func(name string) *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}}
-	}
-	r := hubReconciler(t, secret("shop-east-ca"), secret("shop-west-ca"))
-	if got := r.certificates(t.Context(), testutil.Installation(testutil.With("east"), testutil.With("west"), issuer)); got.Kind != phase.Done {
-		t.Fatalf("result is %+v", got)
-	}
-	if got := r.certificates(t.Context(), testutil.Installation(testutil.With("east"), issuer)); got.Kind != phase.Done {
-		t.Fatalf("result is %+v", got)
-	}
-	if diff := cmp.Diff([]string{"shop-east-ca"}, certificateNames(t, r.Client)); diff != "" {
-		t.Errorf("certificates (-want +got):\n%s", diff)
-	}
-	secrets := &corev1.SecretList{}
-	if err := r.Client.List(t.Context(), secrets); err != nil || len(secrets.Items) != 1 || secrets.Items[0].Name != "shop-east-ca" {
-		t.Errorf("Secrets are %v, %v, want that of east", secrets.Items, err)
 	}
 }
 

@@ -7,16 +7,15 @@ import (
 	"strings"
 	"time"
 
-	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/hub"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
@@ -100,38 +99,11 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 	return append(told, outcomes...)
 }
 
-// ensure creates or updates an object that the installation owns. An object of that name that somebody else made is
-// left alone and reported.
-func (r *MeshInstallationReconciler) ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, o client.Object, labels map[string]string, mutate func()) error {
-	op, err := controllerutil.CreateOrUpdate(ctx, r.Client, o, func() error {
-		if o.GetResourceVersion() != "" && !metav1.IsControlledBy(o, inst) {
-			return fmt.Errorf("%T %q: %w", o, o.GetName(), errNotOurs)
-		}
-		have := o.GetLabels()
-		if have == nil {
-			have = map[string]string{}
-		}
-		for k, v := range labels {
-			have[k] = v
-		}
-		o.SetLabels(have)
-		mutate()
-		return controllerutil.SetControllerReference(inst, o, r.Client.Scheme())
-	})
-	if op != controllerutil.OperationResultNone {
-		log.FromContext(ctx).Info("Wrote hub object", "object", fmt.Sprintf("%T %s", o, o.GetName()), "operation", op)
-	}
-	if err != nil {
-		return fmt.Errorf("write %T %q: %w", o, o.GetName(), err)
-	}
-	return nil
-}
-
 func (r *MeshInstallationReconciler) writeMembers(ctx context.Context, inst *meshv1alpha1.MeshInstallation, p plan.MembersPlan) error {
 	for i := range p.Desired {
 		want := &p.Desired[i]
 		have := &meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
-		if err := r.ensure(ctx, inst, have, want.Labels, func() {
+		if err := hub.Ensure(ctx, r.Client, inst, have, want.Labels, func() {
 			if have.ResourceVersion == "" {
 				have.Finalizers = []string{meshv1alpha1.Finalizer}
 			}
@@ -194,16 +166,8 @@ func (r *MeshInstallationReconciler) remove(ctx context.Context, inst *meshv1alp
 		return r.finish(ctx, before, inst, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonDeleting,
 			"uninstalling from "+list(names, len(members))+removalProblem(members), 0)}})
 	}
-	certificates := &cmv1.CertificateList{}
-	if err := r.Client.List(ctx, certificates, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
-		return ctrl.Result{}, fmt.Errorf("list certificates: %w", err)
-	}
-	for i := range certificates.Items {
-		if metav1.IsControlledBy(&certificates.Items[i], inst) {
-			if err := r.deleteCertificate(ctx, &certificates.Items[i]); err != nil {
-				return ctrl.Result{}, err
-			}
-		}
+	if err := r.trust().Remove(ctx, inst); err != nil {
+		return ctrl.Result{}, err
 	}
 	if controllerutil.RemoveFinalizer(inst, meshv1alpha1.Finalizer) {
 		return ctrl.Result{}, ignoreGone(r.Client.Update(ctx, inst))

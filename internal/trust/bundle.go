@@ -153,5 +153,5 @@ func encode(certs []*x509.Certificate) []byte {
 	return out.Bytes()
 }
 
-// ByExpiry orders certificates by the end of their lives.
-func ByExpiry(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }
+// byExpiry orders certificates by the end of their lives.
+func byExpiry(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }

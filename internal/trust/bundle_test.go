@@ -165,7 +165,7 @@ func TestFingerprints(t *testing.T) {
 
 func TestByExpiry(t *testing.T) {
 	long, short := issue(t, "long", ecdsaKey(t), nil), issue(t, "short", ecdsaKey(t), nil, lasting(0, time.Hour))
-	if ByExpiry(short.cert, long.cert) >= 0 || ByExpiry(long.cert, short.cert) <= 0 || ByExpiry(long.cert, long.cert) != 0 {
+	if byExpiry(short.cert, long.cert) >= 0 || byExpiry(long.cert, short.cert) <= 0 || byExpiry(long.cert, long.cert) != 0 {
 		t.Error("certificates are not ordered by their end")
 	}
 }
