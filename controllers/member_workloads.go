@@ -5,20 +5,59 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
 	"github.com/meshfleet/meshfleet/internal/dataplane"
+	"github.com/meshfleet/meshfleet/internal/gate"
 )
 
-// moveWorkloads restarts workloads in batches until every one has the proxy that its namespace's tag asks for.
+// moveWorkloads restarts workloads in batches until every one has the proxy that its namespace's tag asks for. Between
+// the namespaces that go first and the rest, the gates are asked.
 func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	if s.now.Sub(s.member.Status.Rollout.Since.Time) < tagsSettle {
+		return meshv1alpha1.StageProgressing, "the tags have just been moved", nil
+	}
+	request, err := moveRequest(s)
+	if err != nil {
+		return "", "", err
+	}
+	report, err := r.restartBatch(ctx, s, request)
+	if err != nil {
+		return "", "", err
+	}
+	if report.Check {
+		state, message, err := r.askGates(ctx, s, gate.Running())
+		if err != nil || state != meshv1alpha1.StageDone {
+			return state, "the workloads of the first namespaces have moved; " + message, err
+		}
+		request.Checked = true
+		if report, err = r.restartBatch(ctx, s, request); err != nil {
+			return "", "", err
+		}
+	}
+	state, message := progressOf(report)
+	return state, message, nil
+}
+
+func (r *MeshMemberReconciler) restartBatch(ctx context.Context, s *scope, request dataplane.Request) (dataplane.Report, error) {
+	report, err := dataplane.Move(ctx, s.remote, request)
+	if err == nil {
+		s.member.Status.Rollout.Workloads = meshv1alpha1.WorkloadCounts{
+			Total: int32(report.Total), Moved: int32(report.Moved), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
+		}
+	}
+	return report, err
+}
+
+// moveRequest says where the work order wants the workloads.
+func moveRequest(s *scope) (dataplane.Request, error) {
 	spec := &s.member.Spec
 	request := dataplane.Request{
 		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: spec.DefaultRevision},
-		Method: spec.Restart.Method, MaxUnavailable: spec.Restart.MaxUnavailable, Now: s.now, Back: spec.Rollout.Stage == meshv1alpha1.StageRollBack,
-	}
-	if s.now.Sub(s.member.Status.Rollout.Since.Time) < tagsSettle {
-		return meshv1alpha1.StageProgressing, "the tags have just been moved", nil
+		Method: spec.Restart.Method, MaxUnavailable: spec.Restart.MaxUnavailable, Now: s.now,
+		Back: spec.Rollout.Stage == meshv1alpha1.StageRollBack,
 	}
 	for _, t := range spec.Tags {
 		request.Tags[t.Name] = t.Revision
@@ -26,21 +65,25 @@ func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope) (mes
 	for _, rev := range spec.Revisions {
 		request.Revisions = append(request.Revisions, rev.Name)
 	}
-	report, err := dataplane.Move(ctx, s.remote, request)
-	if err != nil {
-		return "", "", err
+	if spec.Restart.FirstNamespaces != nil {
+		first, err := metav1.LabelSelectorAsSelector(spec.Restart.FirstNamespaces)
+		if err != nil {
+			return dataplane.Request{}, fmt.Errorf("spec.dataPlane.restart.firstNamespaces: %w", err)
+		}
+		request.First = first
 	}
-	s.member.Status.Rollout.Workloads = meshv1alpha1.WorkloadCounts{
-		Total: int32(report.Total), Moved: int32(report.Moved), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
-	}
+	return request, nil
+}
+
+func progressOf(report dataplane.Report) (meshv1alpha1.StageState, string) {
 	switch {
 	case report.Failed != "":
-		return meshv1alpha1.StageFailed, report.Failed, nil
+		return meshv1alpha1.StageFailed, report.Failed
 	case report.Done:
-		return meshv1alpha1.StageDone, fmt.Sprintf("%d of %d workloads moved", report.Moved, report.Total), nil
+		return meshv1alpha1.StageDone, fmt.Sprintf("%d of %d workloads moved", report.Moved, report.Total)
 	case len(report.Blocked) > 0 && len(report.Restarting) == 0:
-		return meshv1alpha1.StageInconclusive, "blocked: " + strings.Join(report.Blocked, "; "), nil
+		return meshv1alpha1.StageInconclusive, "blocked: " + strings.Join(report.Blocked, "; ")
 	}
 	return meshv1alpha1.StageProgressing, fmt.Sprintf("%d of %d workloads moved; restarting %s",
-		report.Moved, report.Total, strings.Join(report.Restarting, ", ")), nil
+		report.Moved, report.Total, strings.Join(report.Restarting, ", "))
 }

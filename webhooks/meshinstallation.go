@@ -111,7 +111,7 @@ func (v *validator) checkIdentity(inst *meshv1alpha1.MeshInstallation) field.Err
 	return errs
 }
 
-// checkMetadata checks labels and annotations that are copied to other objects.
+// checkMetadata checks labels and annotations that are copied to other objects, and selectors of labels.
 func checkMetadata(c *change) field.ErrorList {
 	var errs field.ErrorList
 	for i := range c.inst.Spec.Members {
@@ -124,6 +124,11 @@ func checkMetadata(c *change) field.ErrorList {
 	if c.old == nil || !equality.Semantic.DeepEqual(c.old.Spec.EastWestGateway.Service.Annotations, annotations) {
 		path := field.NewPath("spec", "eastWestGateway", "service", "annotations")
 		errs = append(errs, apivalidation.ValidateAnnotations(annotations, path)...)
+	}
+	first := c.inst.Spec.DataPlane.Restart.FirstNamespaces
+	if c.old == nil || !equality.Semantic.DeepEqual(c.old.Spec.DataPlane.Restart.FirstNamespaces, first) {
+		path := field.NewPath("spec", "dataPlane", "restart", "firstNamespaces")
+		errs = append(errs, metav1validation.ValidateLabelSelector(first, metav1validation.LabelSelectorValidationOptions{}, path)...)
 	}
 	return errs
 }

@@ -69,6 +69,12 @@ func in(namespace string) option {
 	return func(i *meshv1alpha1.MeshInstallation) { i.Namespace = namespace }
 }
 
+func firstNamespaces(operator metav1.LabelSelectorOperator) option {
+	return func(i *meshv1alpha1.MeshInstallation) {
+		i.Spec.DataPlane.Restart.FirstNamespaces = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "canary", Operator: operator}}}
+	}
+}
+
 func bySecret(secret string) meshv1alpha1.ClusterRef {
 	return meshv1alpha1.ClusterRef{KubeconfigSecret: &meshv1alpha1.SecretKeyRef{Name: secret, Key: "value"}}
 }
@@ -197,6 +203,8 @@ func TestValidateCreate(t *testing.T) {
 		"refuses a name not cleaned up yet": {inst: installation("a", member("b-c", bySecret("east"))), objects: []client.Object{meshMember("a-b", "c", bySecret("west"), "u")}, wantFields: []string{"spec.members[b-c].name"}, wantCure: `"a-b-c"`},
 		"tells names of namespaces":         {inst: installation("a", member("b-c", bySecret("east"))), objects: []client.Object{installation("a-b", in("elsewhere"), member("c", bySecret("west")))}},
 		"refuses a label that is none":      {inst: installation("shop", member("east", bySecret("east"), func(m *meshv1alpha1.Member) { m.Labels = map[string]string{"tier": "a b"} })), wantFields: []string{"spec.members[east].labels"}},
+		"refuses a bad selector":            {inst: installation("shop", east, firstNamespaces("Near")), wantFields: []string{"spec.dataPlane.restart.firstNamespaces.matchExpressions[0].operator"}},
+		"accepts a selector":                {inst: installation("shop", east, firstNamespaces("Exists"))},
 		"refuses a bad annotation":          {inst: installation("shop", east, annotation("a b")), wantFields: []string{"spec.eastWestGateway.service.annotations"}},
 		"refuses one Secret for two":        {inst: installation("shop", east, member("west", bySecret("east"))), wantFields: []string{"spec.members[west].clusterRef"}, wantCure: `member "east"`},
 		"refuses two that are the hub":      {inst: installation("shop", member("a", local), member("b", local)), wantFields: []string{"spec.members[b].clusterRef"}, wantCure: "the hub itself"},
@@ -244,6 +252,7 @@ func TestValidateUpdate(t *testing.T) {
 		"accepts an upgrade":                                {old: installation("shop", east, version("1.28.3"), running("1.28.3")), inst: installation("shop", east)},
 		"accepts the way back before the mesh has moved":    {old: installation("shop", east, running("1.28.3")), inst: installation("shop", east, version("1.28.3"))},
 		"refuses a downgrade":                               {old: installation("shop", east, running("1.29.1")), inst: installation("shop", east, version("1.28.3")), wantFields: []string{"spec.version"}},
+		"accepts another change beside an old bad selector": {old: installation("shop", east, firstNamespaces("Near")), inst: installation("shop", east, firstNamespaces("Near"), annotation("a"))},
 		"accepts metadata beside old problems":              {old: installation("shop", east, version("1.20.0"), badValues), inst: installation("shop", east, version("1.20.0"), badValues), objects: claimed},
 		"accepts another change beside old problems":        {old: installation("shop", east, version("1.20.0"), badValues), inst: installation("shop", east, version("1.20.0"), badValues, annotation("a")), objects: claimed},
 		"accepts a name that is taken already, to keep it":  {old: installation("a", member("b-c", bySecret("east"))), inst: installation("a", member("b-c", bySecret("east")), annotation("a")), objects: []client.Object{installation("a-b", member("c", bySecret("west")))}},

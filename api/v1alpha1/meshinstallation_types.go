@@ -372,6 +372,11 @@ type Restart struct {
 	// +optional
 	// +kubebuilder:default=RolloutRestart
 	Method RestartMethod `json:"method,omitempty"`
+	// firstNamespaces selects namespaces by their labels. Their workloads are restarted before all others of the member,
+	// and the rest follows only when they have rolled out and the gates that watch a revision with traffic pass. A member
+	// without such workloads does not wait. Default: none goes first.
+	// +optional
+	FirstNamespaces *metav1.LabelSelector `json:"firstNamespaces,omitempty"`
 	// maxUnavailable is how many workloads of a member may be restarting at the same time, as a number or as a
 	// percentage of the member's workloads (rounded down, at least one). Default: 10%.
 	// +optional

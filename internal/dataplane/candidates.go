@@ -26,6 +26,8 @@ type candidate struct {
 	workload Workload
 	// evicts says that its pods are evicted, not its template restarted.
 	evicts bool
+	// isFirst says that its namespace goes before others.
+	isFirst bool
 	// wanted revision, or why it is skipped.
 	selection
 }
@@ -53,6 +55,7 @@ func candidates(w World, r Request) []candidate {
 		if !c.isOurs() {
 			continue
 		}
+		c.isFirst = r.First != nil && !r.Back && r.First.Matches(labels.Set(w.Namespaces[ref.Namespace]))
 		c.evicts = r.Method == meshv1alpha1.RestartMethodEvict && (!r.Back || c.workload.Held != "")
 		slices.SortFunc(c.pods, func(a, b Pod) int { return cmp.Compare(a.Name, b.Name) })
 		injection := c.workload.Injection
@@ -64,7 +67,9 @@ func candidates(w World, r Request) []candidate {
 			out = append(out, c)
 		}
 	}
-	slices.SortFunc(out, func(a, b candidate) int { return order(a.ref, b.ref) })
+	slices.SortFunc(out, func(a, b candidate) int {
+		return cmp.Or(order01(b.isFirst, a.isFirst), order(a.ref, b.ref))
+	})
 	return out
 }
 

@@ -46,12 +46,17 @@ func (p *planner) evictMore() []Workload {
 	return batch
 }
 
-// rank puts workloads whose evictions have begun before the others.
+// rank puts workloads of the first namespaces before the others, and those whose evictions have begun before what has
+// not begun.
 func (c *candidate) rank() int {
-	if c.evicts && c.wasRestarted() {
-		return 0
+	rank := 0
+	if !c.isFirst {
+		rank += 2
 	}
-	return 1
+	if !c.evicts || !c.wasRestarted() {
+		rank++
+	}
+	return rank
 }
 
 // move is what to do with the workload now.

@@ -20,9 +20,11 @@ func Plan(w World, r Request) (Report, []Workload) {
 	p := planner{request: r, budgets: w.Budgets, taken: map[string]Reference{}}
 	var due []candidate
 	for _, c := range candidates(w, r) {
+		moved := p.Moved
 		if p.sort(&c) {
 			due = append(due, c)
 		}
+		p.note(&c, p.Moved > moved)
 	}
 	batch := append(p.evictMore(), p.batch(due)...)
 	for _, list := range [][]string{p.Restarting, p.Waiting, p.Blocked, p.Skipped, p.Fragile} {
@@ -40,6 +42,7 @@ type planner struct {
 	taken map[string]Reference
 	// busy counts the places that are taken.
 	busy int
+	first
 	// evicting are workloads of which more pods can be evicted.
 	evicting []candidate
 	// leaving counts workloads that were deleted and have pods with proxies of another revision still.
@@ -112,7 +115,6 @@ func (p *planner) occupy(c *candidate) {
 // batch chooses what to restart now.
 func (p *planner) batch(due []candidate) []Workload {
 	var batch []Workload
-	// What was begun comes first.
 	slices.SortStableFunc(due, func(a, b candidate) int { return a.rank() - b.rank() })
 	for i := range due {
 		c := &due[i]
@@ -123,7 +125,10 @@ func (p *planner) batch(due []candidate) []Workload {
 		if reason == "" && (!p.request.Back || c.evicts) {
 			reason, waits = p.forbidden(c)
 		}
+		held := p.held(c)
 		switch {
+		case held != "":
+			p.Waiting = append(p.Waiting, c.entry(held))
 		case reason != "" && !waits:
 			p.Blocked = append(p.Blocked, c.entry(reason))
 		case reason != "":

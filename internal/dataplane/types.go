@@ -24,6 +24,10 @@ type Request struct {
 	// MaxUnavailable is how many workloads may restart at the same time, as a number or as a percentage of those that
 	// can be moved, rounded down. At least one; nil is one.
 	MaxUnavailable *intstr.IntOrString
+	// First selects namespaces, by their labels, whose workloads are moved before all others. Nil selects none.
+	First labels.Selector
+	// Checked says that the workloads of these have moved and are found well, so that the rest may follow.
+	Checked bool
 	// Back says that workloads leave a revision that failed: one that is not available is restarted as well, and no
 	// PodDisruptionBudget holds any, because there is nothing left to protect. So none is evicted that can be restarted.
 	Back bool
@@ -47,6 +51,9 @@ type Report struct {
 	Skipped []string
 	// Fragile lose requests at any restart; each says why.
 	Fragile []string
+	// Check says that the workloads of the first namespaces have moved, and that the rest waits until somebody has looked
+	// at how they run.
+	Check bool
 	// Done says that every workload that can be moved has moved.
 	Done bool
 	// Failed names a restarted workload that does not come back, and says why. Nothing is restarted while it is set.
@@ -74,7 +81,7 @@ type Reference struct {
 
 func (r Reference) String() string { return r.Kind + " " + r.Namespace + "/" + r.Name }
 
-// order is the order of restarts. Namespaces that shall go first would be compared first.
+// order is the order of restarts, among namespaces that go first and among the others.
 func order(a, b Reference) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 }
