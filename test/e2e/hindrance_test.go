@@ -52,7 +52,7 @@ func (s *suite) upgradeValues(t *testing.T) {
 	if !h.killed || !h.blocked || !h.asked {
 		t.Errorf("the operator was killed: %v, the budget blocked: %v, the second wave asked: %v; want all", h.killed, h.blocked, h.asked)
 	}
-	if want := harness.RevisionOf(newVersion) + "-v"; !strings.HasPrefix(u.Spec.To.Revision, want) {
+	if want := harness.RevisionOf(u.Spec.To.Version) + "-v"; !strings.HasPrefix(u.Spec.To.Revision, want) {
 		t.Errorf("the revision is %q, want %s…", u.Spec.To.Revision, want)
 	}
 	s.requireUpgraded(t, u)
