@@ -67,7 +67,7 @@ func (r *MeshInstallationReconciler) drive(
 	}
 	decision := plan.Rollout(plan.RolloutInput{
 		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), IsSuperseded: isSuperseded,
-		State: cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun),
+		State: cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun), UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
 	})
 	for _, wave := range decision.Approvals {
 		if err := r.askApproval(ctx, u, wave); err != nil {

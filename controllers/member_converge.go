@@ -59,11 +59,15 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 		start := time.Now()
 		result := st.run(ctx, s)
 		results = append(results, result)
-		if st.name == "gateway" {
+		switch st.name {
+		case "verifyPeers":
+			s.peers = result
+		case "gateway":
 			s.gateway = result
 		}
 		metrics.ObservePhase("meshmember", st.name, time.Since(start))
 		if st.gate && result.Kind != phase.Done {
+			interrupted(s, st.name, result)
 			break
 		}
 	}

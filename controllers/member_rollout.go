@@ -41,7 +41,7 @@ func acknowledge(s *scope) {
 		Upgrade: order.Upgrade, Stage: order.Stage, State: meshv1alpha1.StageProgressing, Since: metav1.NewTime(s.now.Truncate(time.Second)),
 	}
 	if before := s.member.Status.Rollout; before != nil && before.Upgrade == order.Upgrade {
-		st.Workloads = before.Workloads
+		st.Workloads, st.Changes, st.Forecast = before.Workloads, before.Changes, before.Forecast
 	}
 	s.member.Status.Rollout = st
 }
@@ -66,13 +66,17 @@ func (r *MeshMemberReconciler) rollout(ctx context.Context, s *scope) phase.Resu
 	}
 	st.State, st.Message = state, message
 	result := phase.Complete(meshv1alpha1.ReasonReady, "")
-	result.After = gatePace
+	if result.After = gatePace; st.Stage == meshv1alpha1.StagePreflight {
+		result.After = preflightPace
+	}
 	return result
 }
 
 func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
 	order := s.member.Spec.Rollout
 	switch order.Stage {
+	case meshv1alpha1.StagePreflight:
+		return r.preflight(ctx, s)
 	case meshv1alpha1.StageInstall:
 		return r.askGates(ctx, s, gate.Preflight())
 	case meshv1alpha1.StageGateways:

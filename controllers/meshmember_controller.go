@@ -82,6 +82,7 @@ type memberState struct {
 	applier    *apply.Applier
 	verified   verification
 	watching   bool
+	surveyed   surveyed
 }
 
 // scope is one pass over one member.
@@ -91,8 +92,8 @@ type scope struct {
 	state  *memberState
 	remote client.Client
 	now    time.Time
-	// gateway is how the gateway phase of this pass ended.
-	gateway phase.Result
+	// peers and gateway are how these phases of this pass ended.
+	peers, gateway phase.Result
 }
 
 func (s *scope) namespace() string { return s.member.Spec.ControlPlaneNamespace }

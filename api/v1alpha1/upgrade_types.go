@@ -45,6 +45,20 @@ type Upgrade struct {
 	// +kubebuilder:default=Run
 	State UpgradeState `json:"state,omitempty"`
 
+	// unreachablePeers says what happens while a member cannot be reached: `Wait` lets no further member begin, because an
+	// istiod that starts now may not learn that member's endpoints; `Ignore` goes on without it. Members that have begun go
+	// on in any case. Default: `Wait`.
+	// +optional
+	// +kubebuilder:default=Wait
+	UnreachablePeers UnreachablePeers `json:"unreachablePeers,omitempty"`
+
+	// ignoreChecks are checks of the preflight that hold nothing up: what they find is reported only. An example is `Room`
+	// where nodes are added when pods need them. Default: none.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=8
+	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
+
 	// attempt is counted up to try a target again that has failed before: a failed target is not tried again by
 	// itself. Default: 0.
 	// +optional
@@ -58,6 +72,38 @@ type Upgrade struct {
 	// +kubebuilder:validation:Maximum=100
 	HistoryLimit int32 `json:"historyLimit,omitempty"`
 }
+
+// UnreachablePeers says what an upgrade does while a member cannot be reached.
+//
+// +kubebuilder:validation:Enum=Wait;Ignore
+type UnreachablePeers string
+
+const (
+	// UnreachablePeersWait lets no further member begin.
+	UnreachablePeersWait UnreachablePeers = "Wait"
+	// UnreachablePeersIgnore goes on without those that cannot be reached.
+	UnreachablePeersIgnore UnreachablePeers = "Ignore"
+)
+
+// PreflightCheck is a question about a member that is asked before anything changes there, and that people may overrule.
+//
+// +kubebuilder:validation:Enum=Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers
+type PreflightCheck string
+
+const (
+	// CheckPermissions: the credential may do what the new revision needs.
+	CheckPermissions PreflightCheck = "Permissions"
+	// CheckCustomResources: Istio's CustomResourceDefinitions can be brought to the new release.
+	CheckCustomResources PreflightCheck = "CustomResources"
+	// CheckGatewayAPI: the CustomResourceDefinitions of the Gateway API are new enough for the new release to read them.
+	CheckGatewayAPI PreflightCheck = "GatewayAPI"
+	// CheckWebhooks: nobody else's webhook adds sidecars in the mesh's namespaces.
+	CheckWebhooks PreflightCheck = "Webhooks"
+	// CheckRoom: nodes and quotas have room for the new control plane and gateway beside the old ones.
+	CheckRoom PreflightCheck = "Room"
+	// CheckPeers: istiod reads every peer.
+	CheckPeers PreflightCheck = "Peers"
+)
 
 // FailureAction says what happens when a member fails.
 //
@@ -153,10 +199,12 @@ const (
 
 // Stage is how far a member's upgrade is ordered to go. Each includes those before it.
 //
-// +kubebuilder:validation:Enum=Install;Gateways;Workloads;Soak;Retire;RollBack;Discard
+// +kubebuilder:validation:Enum=Preflight;Install;Gateways;Workloads;Soak;Retire;RollBack;Discard
 type Stage string
 
 const (
+	// StagePreflight looks for what would be in the way, and changes nothing.
+	StagePreflight Stage = "Preflight"
 	// StageInstall runs the new revision beside the old one and proves it with the gates.
 	StageInstall Stage = "Install"
 	// StageGateways replaces the east-west gateway by one of the new revision.
@@ -204,6 +252,9 @@ type MemberRollout struct {
 	// to is the revision that the member goes to.
 	// +required
 	To string `json:"to"`
+	// target is the revision that the member goes to, complete, as it was when the upgrade came to the member.
+	// +required
+	Target Revision `json:"target"`
 	// stage is how far to go.
 	// +required
 	Stage Stage `json:"stage"`
@@ -213,6 +264,10 @@ type MemberRollout struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Gates []Gate `json:"gates,omitempty"`
+	// ignoreChecks are checks of the preflight that hold nothing up.
+	// +optional
+	// +listType=set
+	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
 }
 
 // MemberRolloutStatus is what a member reports of an upgrade.
@@ -235,7 +290,7 @@ type MemberRolloutStatus struct {
 	// message says what is awaited, what failed, or what was done.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// gates are the last verdicts.
+	// gates are the last verdicts; in the stage Preflight those of its checks.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -243,6 +298,55 @@ type MemberRolloutStatus struct {
 	// workloads counts the workloads with proxies.
 	// +optional
 	Workloads WorkloadCounts `json:"workloads,omitzero"`
+	// changes are the objects that the upgrade changes in the member, as the preflight found them.
+	// +optional
+	Changes ObjectChanges `json:"changes,omitzero"`
+	// forecast is what the upgrade will do to workloads, as the last preflight found them.
+	// +optional
+	Forecast RolloutForecast `json:"forecast,omitzero"`
+}
+
+// ObjectChanges compares the operator's objects in a member before an upgrade with those after it.
+type ObjectChanges struct {
+	// hash of the objects after the upgrade and of the names of those that go.
+	// +optional
+	Hash string `json:"hash,omitempty"`
+	// added are made, such as the new istiod.
+	// +optional
+	Added Sample `json:"added,omitzero"`
+	// changed have the same name and another content, such as the tags.
+	// +optional
+	Changed Sample `json:"changed,omitzero"`
+	// removed go when the old revision retires.
+	// +optional
+	Removed Sample `json:"removed,omitzero"`
+}
+
+// RolloutForecast is what an upgrade will do to the workloads of a member.
+type RolloutForecast struct {
+	// restarts are the workloads that will be restarted.
+	// +optional
+	Restarts Sample `json:"restarts,omitzero"`
+	// pods is the number of their pods.
+	// +optional
+	Pods int32 `json:"pods,omitempty"`
+	// budgets are the PodDisruptionBudgets of those workloads that allow no disruption now. The upgrade waits for them.
+	// +optional
+	Budgets Sample `json:"budgets,omitzero"`
+	// fragile are those of the workloads that lose requests at any restart, each with the reason.
+	// +optional
+	Fragile Sample `json:"fragile,omitzero"`
+}
+
+// Sample counts things and names the first of them.
+type Sample struct {
+	// count of all.
+	// +optional
+	Count int32 `json:"count,omitempty"`
+	// names of the first ten, sorted.
+	// +optional
+	// +listType=atomic
+	Names []string `json:"names,omitempty"`
 }
 
 // WorkloadCounts counts the workloads with proxies of a member.

@@ -42,8 +42,9 @@ func operatorRules() []rbacv1.PolicyRule {
 		// With spec.dataPlane.restart.method Evict their pods are evicted instead, as PodDisruptionBudgets permit. Pods are
 		// never deleted otherwise.
 		rule("", []string{"create"}, "pods/eviction"),
-		// The operator checks its own permissions before it starts, so that a missing one is named.
-		rule("authorization.k8s.io", []string{"create"}, "selfsubjectaccessreviews"),
+		// The preflight of an upgrade: permissions, room on nodes and in quotas.
+		rule("authorization.k8s.io", []string{"create"}, "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
+		rule("", []string{"get", "list"}, "nodes", "resourcequotas"),
 	}
 }
 

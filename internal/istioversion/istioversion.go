@@ -21,11 +21,21 @@ type Release struct {
 	// live. Clients then refuse these pods' certificates. Source: https://github.com/istio/istio/issues/59474; from 1.29.2
 	// on the local trust domain is used instead.
 	MisreadsPeerTrustDomain bool
+	// GatewayAPI are the oldest bundles of the Gateway API, by the name of the CustomResourceDefinition, of which istiod of
+	// this release reads a kind. It ignores objects of a kind whose definition is older. Source: the release's list of
+	// minimum versions for its watches.
+	GatewayAPI map[string]string
+}
+
+// gatewayAPI128 holds for 1.28 and 1.29.
+var gatewayAPI128 = map[string]string{
+	"grpcroutes.gateway.networking.k8s.io":         "1.1.0",
+	"backendtlspolicies.gateway.networking.k8s.io": "1.4.0",
 }
 
 var releases = []Release{
-	{Version: "1.28.3", MinKubernetes: "1.30"},
-	{Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true},
+	{Version: "1.28.3", MinKubernetes: "1.30", GatewayAPI: gatewayAPI128},
+	{Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, GatewayAPI: gatewayAPI128},
 }
 
 // Lookup finds a release by its exact version.
@@ -75,6 +85,31 @@ func (r Release) CheckKubernetes(gitVersion string) error {
 	// Only the minor counts: vendors add suffixes that semantic versioning would read as pre-releases.
 	if v.Major() < least.Major() || v.Major() == least.Major() && v.Minor() < least.Minor() {
 		return fmt.Errorf("istio %s needs Kubernetes %s or newer, the cluster has %s", r.Version, r.MinKubernetes, gitVersion)
+	}
+	return nil
+}
+
+// CheckGatewayAPI says whether istiod of the release reads the kind of a CustomResourceDefinition of the Gateway API with
+// this bundle version, as its annotation says. Any definition that the release has no minimum for is fine.
+func (r Release) CheckGatewayAPI(name, bundle string) error {
+	least, ok := r.GatewayAPI[name]
+	if !ok {
+		return nil
+	}
+	if bundle == "" {
+		return fmt.Errorf("does not say its version, and istiod %s reads it from %s on", r.Version, least)
+	}
+	want, err := semver.NewVersion(least)
+	if err != nil {
+		return fmt.Errorf("read minimum bundle version %q: %w", least, err)
+	}
+	have, err := semver.NewVersion(bundle)
+	if err != nil {
+		return fmt.Errorf("read bundle version %q: %w", bundle, err)
+	}
+	// A pre-release counts as its release, as istiod sees it.
+	if core := semver.New(have.Major(), have.Minor(), have.Patch(), "", ""); core.LessThan(want) {
+		return fmt.Errorf("is of version %s, and istiod %s reads it from %s on", bundle, r.Version, least)
 	}
 	return nil
 }

@@ -90,3 +90,37 @@ func TestCheckKubernetes(t *testing.T) {
 		t.Error("a table with a bad minimum accepts everything")
 	}
 }
+
+func TestCheckGatewayAPI(t *testing.T) {
+	const policies = "backendtlspolicies.gateway.networking.k8s.io"
+	r := Release{Version: "1.29.1", GatewayAPI: map[string]string{policies: "1.4.0"}}
+	cases := map[string]struct {
+		name, bundle string
+		wantErr      bool
+	}{
+		"the oldest that is read":       {policies, "v1.4.0", false},
+		"newer":                         {policies, "v1.10.2", false},
+		"a pre-release of the minimum":  {policies, "v1.4.0-rc.1", false},
+		"older":                         {policies, "v1.3.9", true},
+		"no version is refused":         {policies, "", true},
+		"what is no version is refused": {policies, "main", true},
+		"a kind without a minimum":      {"httproutes.gateway.networking.k8s.io", "", false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if err := r.CheckGatewayAPI(c.name, c.bundle); (err != nil) != c.wantErr {
+				t.Errorf("error is %v, want one: %v", err, c.wantErr)
+			}
+		})
+	}
+	for _, known := range releases {
+		for name, least := range known.GatewayAPI {
+			if err := known.CheckGatewayAPI(name, "v"+least); err != nil {
+				t.Errorf("%s refuses its own minimum of %s: %v", known.Version, name, err)
+			}
+			if err := known.CheckGatewayAPI(name, "v0.8.0"); err == nil {
+				t.Errorf("%s accepts any bundle of %s", known.Version, name)
+			}
+		}
+	}
+}

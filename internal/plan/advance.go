@@ -13,6 +13,7 @@ import (
 func (r *rollout) advance() {
 	s := &r.out.Status
 	s.Phase = meshv1alpha1.UpgradeRunning
+	r.survey()
 	for i := range r.Upgrade.Spec.Waves {
 		w := &r.Upgrade.Spec.Waves[i]
 		s.Wave = w.Name
@@ -24,6 +25,7 @@ func (r *rollout) advance() {
 		r.move(w)
 		if waits := r.soak(w); waits != "" {
 			s.Message = fmt.Sprintf("wave %q: %s", w.Name, waits)
+			r.explain(w)
 			return
 		}
 		for _, p := range r.of[w.Name] {
@@ -67,7 +69,7 @@ func (r *rollout) isApproved(w *meshv1alpha1.PlannedWave) bool {
 }
 
 func (r *rollout) hasStarted(w *meshv1alpha1.PlannedWave) bool {
-	return slices.ContainsFunc(r.of[w.Name], func(p *progress) bool { return p.ordered != "" || p.isFailed })
+	return slices.ContainsFunc(r.of[w.Name], func(p *progress) bool { return p.hasBegun() || p.isFailed })
 }
 
 // isDue says whether it is the wave's turn: it is approved, and every member before it has left its soak.
@@ -99,10 +101,10 @@ func (r *rollout) startOf(wave int, member *progress) time.Time {
 	var first time.Time
 	hasStarted := r.hasStarted(member.wave)
 	for _, p := range r.of[member.wave.Name] {
-		if p.isReachable && (p.isUntouched() && !hasStarted || p.ordered != "" && p.report == nil) {
+		if p.isReachable && (p.isUntouched() && !hasStarted || p.hasBegun() && p.report == nil) {
 			return r.Now
 		}
-		if p.report != nil && (first.IsZero() || p.report.Since.Time.Before(first)) {
+		if p.hasBegun() && p.report != nil && (first.IsZero() || p.report.Since.Time.Before(first)) {
 			first = p.report.Since.Time
 		}
 	}
@@ -128,11 +130,14 @@ func (r *rollout) carryOn(w *meshv1alpha1.PlannedWave) (changing int) {
 // move takes members of the wave a step further, and starts as many as its budget allows.
 func (r *rollout) move(w *meshv1alpha1.PlannedWave) {
 	changing := r.carryOn(w)
+	if why, _ := r.obstacle(); why != "" {
+		return
+	}
 	for _, p := range r.of[w.Name] {
 		if changing >= int(w.MaxConcurrent) {
 			return
 		}
-		if p.isUntouched() && p.isReachable {
+		if p.isUntouched() && p.isReachable && p.reports(meshv1alpha1.StageDone) {
 			r.order(p, meshv1alpha1.StageInstall)
 			changing++
 		}

@@ -15,7 +15,7 @@ func Content(spec *meshv1alpha1.MeshMemberSpec, from, to meshv1alpha1.Revision, 
 		tags, gateway = to.Name, to.Name
 	case meshv1alpha1.StageRetire:
 		revisions, tags, gateway = []meshv1alpha1.Revision{to}, to.Name, to.Name
-	case meshv1alpha1.StageDiscard:
+	case meshv1alpha1.StagePreflight, meshv1alpha1.StageDiscard:
 		revisions = []meshv1alpha1.Revision{from}
 	}
 	spec.Revisions = make([]meshv1alpha1.Revision, len(revisions))

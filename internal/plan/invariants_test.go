@@ -25,7 +25,9 @@ func (w *world) checkDecision(in RolloutInput, d RolloutDecision) {
 		!equality.Semantic.DeepEqual(before.Upgrade, in.Upgrade) || !equality.Semantic.DeepEqual(before.Approvals, in.Approvals) {
 		w.violated("deciding changed its input (-before +after):\n%s", cmp.Diff(before, in))
 	}
-	fresh := RolloutInput{Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, Now: w.now, IsSuperseded: w.isSuperseded}
+	fresh := RolloutInput{
+		Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, UnreachablePeers: w.peers, Now: w.now, IsSuperseded: w.isSuperseded,
+	}
 	for _, m := range w.members {
 		fresh.Members = append(fresh.Members, *m)
 	}
@@ -66,17 +68,20 @@ func (w *world) checkTransition(m *meshv1alpha1.MeshMember, before, stage meshv1
 			w.violated("%s is released from %s while the upgrade is %s", name, before, phase)
 		}
 		return
-	case meshv1alpha1.StageInstall:
-		if before != "" || phase != meshv1alpha1.UpgradeRunning {
-			w.violated("%s starts after %q while the upgrade is %s", name, before, phase)
+	case meshv1alpha1.StagePreflight:
+		if before != "" {
+			w.violated("%s is looked at after %s", name, before)
 		}
+		return
+	case meshv1alpha1.StageInstall:
+		w.checkStart(m, before)
 		planned := w.waveOf(name)
 		if n := w.changing(planned, true); n >= int(planned.MaxConcurrent) {
 			w.violated("%s starts while %d members of its wave change", name, n)
 		}
 		return
 	case meshv1alpha1.StageRollBack:
-		if before == "" || before == meshv1alpha1.StageDiscard {
+		if slices.Contains([]meshv1alpha1.Stage{"", meshv1alpha1.StagePreflight, meshv1alpha1.StageDiscard}, before) {
 			w.violated("%s goes back after %q", name, before)
 		}
 		return
@@ -91,6 +96,30 @@ func (w *world) checkTransition(m *meshv1alpha1.MeshMember, before, stage meshv1
 		since := w.upgrade.Status.Waves[i].SoakingSince
 		if since == nil || w.now.Before(since.Add(planned.Soak.Duration)) {
 			w.violated("%s loses the old revision before its wave has soaked, which began %s", name, since)
+		}
+	}
+}
+
+// checkStart checks that a member begins only when its preflight has passed, that the first one begins when those of all
+// have, and that nobody begins while somebody who serves cannot be reached.
+func (w *world) checkStart(m *meshv1alpha1.MeshMember, before meshv1alpha1.Stage) {
+	w.t.Helper()
+	passed := func(m *meshv1alpha1.MeshMember) bool {
+		s := m.Status.Rollout
+		return s != nil && s.Stage == meshv1alpha1.StagePreflight && s.State == meshv1alpha1.StageDone
+	}
+	if phase := w.upgrade.Status.Phase; before != meshv1alpha1.StagePreflight || phase != meshv1alpha1.UpgradeRunning || !passed(m) {
+		w.violated("%s starts after %q, reported as %+v, while the upgrade is %s", m.Spec.Cluster, before, m.Status.Rollout, phase)
+	}
+	for _, o := range w.members {
+		isPlanned := slices.ContainsFunc(w.upgrade.Spec.Waves, func(p meshv1alpha1.PlannedWave) bool { return slices.Contains(p.Members, o.Spec.Cluster) })
+		isFailed := slices.Contains(w.upgrade.Status.Failed, o.Spec.Cluster)
+		isThere := len(o.Spec.Revisions) == 1 && o.Spec.Revisions[0].Name == newer.Name
+		if len(w.touched) == 0 && isPlanned && !isFailed && !isThere && isReachable(o) && !passed(o) {
+			w.violated("%s starts first, before the preflight of %s has passed: %+v", m.Spec.Cluster, o.Spec.Cluster, o.Status.Rollout)
+		}
+		if w.peers != meshv1alpha1.UnreachablePeersIgnore && !isReachable(o) && !isFailed {
+			w.violated("%s starts while %s cannot be reached", m.Spec.Cluster, o.Spec.Cluster)
 		}
 	}
 }
@@ -190,6 +219,7 @@ func TestContent(t *testing.T) {
 	}
 	o, n := older.Name, newer.Name
 	for stage, want := range map[meshv1alpha1.Stage]content{
+		meshv1alpha1.StagePreflight: {[]string{o}, o, o, o},
 		meshv1alpha1.StageInstall:   {[]string{o, n}, o, o, o},
 		meshv1alpha1.StageGateways:  {[]string{o, n}, o, n, o},
 		meshv1alpha1.StageWorkloads: {[]string{o, n}, n, n, n},

@@ -34,7 +34,7 @@ func (r *rollout) run() {
 	r.awaitDeadlines()
 	var unclear []string
 	for _, p := range r.members {
-		if !p.isOut() && p.reports(meshv1alpha1.StageInconclusive) {
+		if p.hasBegun() && !p.isOut() && p.reports(meshv1alpha1.StageInconclusive) {
 			unclear = append(unclear, fmt.Sprintf("member %q in stage %s", p.name, p.ordered)+
 				p.says(meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictError))
 		}
@@ -70,7 +70,7 @@ func (r *rollout) judge() (failures []*progress, tooMany string) {
 				before = append(before, p.name)
 				continue
 			}
-			if p.isLost || p.isUntouched() && (p.isReachable || r.isStopping() || !r.isDue(i)) {
+			if p.isLost || p.isUntouched() && !p.reports(meshv1alpha1.StageFailed) && (p.isReachable || r.isStopping() || !r.isDue(i)) {
 				continue
 			}
 			reason, at := p.failure(r.Now, r.startOf(i, p))

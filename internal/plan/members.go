@@ -122,6 +122,7 @@ func member(
 	if run != nil && present != nil {
 		if stage, ok := run.Orders[m.Name]; ok {
 			order(&out.Spec, present, run.Upgrade, values, stage)
+			out.Spec.Rollout.IgnoreChecks = ignoredChecks(&inst.Spec.Upgrade)
 		}
 	}
 	return out, nil
@@ -147,13 +148,14 @@ func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) str
 // order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that
 // changes later changes the next upgrade, not this one.
 func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, u *meshv1alpha1.MeshUpgrade, values *apiextensionsv1.JSON, stage meshv1alpha1.Stage) {
-	from := runningRevision(present)
+	from, to := runningRevision(present), meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values}
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
-		from = r.Former
+		from, to = r.Former, r.Target
 	}
-	to := revisionNamed(present, u.Spec.To.Revision, meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values})
 	Content(spec, from, to, stage)
-	spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, From: from.Name, Former: from, To: to.Name, Stage: stage, Gates: u.Spec.Gates}
+	spec.Rollout = &meshv1alpha1.MemberRollout{
+		Upgrade: u.Name, From: from.Name, Former: from, To: to.Name, Target: to, Stage: stage, Gates: u.Spec.Gates,
+	}
 }
 
 // runningRevision is the revision that a member's namespaces get.

@@ -56,8 +56,13 @@ func (p *progress) reports(state meshv1alpha1.StageState) bool {
 	return p.report != nil && p.report.State == state
 }
 
-// isUntouched says whether nothing has been ordered, and something is to be.
-func (p *progress) isUntouched() bool { return p.ordered == "" && !p.isThere && !p.isFailed }
+// hasBegun says whether anything has been ordered that changes the member. A preflight only looks.
+func (p *progress) hasBegun() bool {
+	return p.ordered != "" && p.ordered != meshv1alpha1.StagePreflight
+}
+
+// isUntouched says whether nothing has been changed, and something is to be.
+func (p *progress) isUntouched() bool { return !p.hasBegun() && !p.isThere && !p.isFailed }
 
 // isOut says whether the member has no part in the upgrade any more.
 func (p *progress) isOut() bool { return p.isFailed || p.isLost }
@@ -79,7 +84,7 @@ func (p *progress) isRetired() bool {
 
 // isBack says whether nothing of the target is left.
 func (p *progress) isBack() bool {
-	return p.ordered == "" || p.ordered == meshv1alpha1.StageDiscard && p.reports(meshv1alpha1.StageDone)
+	return !p.hasBegun() || p.ordered == meshv1alpha1.StageDiscard && p.reports(meshv1alpha1.StageDone)
 }
 
 // isChanging says whether the member counts against the wave's budget. One that goes back and cannot be reached does
@@ -94,8 +99,8 @@ func (p *progress) isChanging() bool {
 	return false
 }
 
-// next is the stage to order now: one step at most, and only from a stage that is done. Retire is not among them, it
-// waits for the whole wave.
+// next is the stage to order now: one step at most, and only from a stage that is done. Install is not among them, it
+// needs a place in the wave's budget; nor is Retire, it waits for the whole wave.
 func (p *progress) next() meshv1alpha1.Stage {
 	if !p.reports(meshv1alpha1.StageDone) {
 		return p.ordered
@@ -162,12 +167,12 @@ func (p *progress) failure(now, waveStart time.Time) (why string, at time.Time) 
 		return fmt.Sprintf("member %q failed in stage %s", p.name, p.ordered) + p.says(meshv1alpha1.VerdictFail), at
 	case p.ordered == meshv1alpha1.StageRetire || p.isThere:
 		return "", at
-	case p.reports(meshv1alpha1.StageProgressing) && isOverdue(p.progressing()):
+	case p.hasBegun() && p.reports(meshv1alpha1.StageProgressing) && isOverdue(p.progressing()):
 		return fmt.Sprintf("member %q was not done with stage %s within %s", p.name, p.ordered, deadline) +
 			p.says(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive), at
 	case !p.isReachable && isOverdue(p.unreachable(waveStart)):
 		when := "before its turn"
-		if p.ordered != "" {
+		if p.hasBegun() {
 			when = "in stage " + string(p.ordered)
 		}
 		return fmt.Sprintf("member %q could not be reached for %s %s", p.name, deadline, when), at

@@ -18,6 +18,8 @@ type RolloutInput struct {
 	Members   []meshv1alpha1.MeshMember
 	Approvals []meshv1alpha1.MeshApproval
 	State     meshv1alpha1.UpgradeState
+	// UnreachablePeers is the installation's policy. Empty: Wait.
+	UnreachablePeers meshv1alpha1.UnreachablePeers
 	// IsSuperseded says that the spec asks for another target by now.
 	IsSuperseded bool
 	Now          time.Time

@@ -27,6 +27,8 @@ func TestRolloutDecides(t *testing.T) {
 	install, retire := meshv1alpha1.StageInstall, meshv1alpha1.StageRetire
 	done, failed := meshv1alpha1.StageDone, meshv1alpha1.StageFailed
 	type orders = map[string]meshv1alpha1.Stage
+	preflight := meshv1alpha1.StagePreflight
+	all := orders{"east": preflight, "north": preflight, "west": preflight}
 	cases := map[string]struct {
 		waves      []meshv1alpha1.PlannedWave
 		set        func(*world)
@@ -36,7 +38,7 @@ func TestRolloutDecides(t *testing.T) {
 	}{
 		"a member that runs the target already needs nothing": {
 			set:       func(w *world) { Content(&w.member("east").Spec, older, newer, retire) },
-			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"north": install}},
+			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"north": preflight, "west": preflight}},
 		"and is not taken back": {
 			set: func(w *world) {
 				Content(&w.member("east").Spec, older, newer, retire)
@@ -48,13 +50,13 @@ func TestRolloutDecides(t *testing.T) {
 				w.at("east", meshv1alpha1.StageGateways, done)
 				w.member("east").Spec.Rollout.Upgrade = "another"
 			},
-			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"east": install}},
+			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: all},
 		"reports of another upgrade count for nothing": {
 			set: func(w *world) {
 				w.at("east", install, failed)
 				w.member("east").Status.Rollout.Upgrade = "another"
 			},
-			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"east": install}},
+			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"east": install, "north": preflight, "west": preflight}},
 		"answers about another upgrade count for nothing": {
 			waves: asking(0, canaryAndRest()),
 			set: func(w *world) {
@@ -62,7 +64,7 @@ func TestRolloutDecides(t *testing.T) {
 					Upgrade: "another", Wave: "canary", Decision: meshv1alpha1.DecisionApproved,
 				}}}
 			},
-			wantPhase: meshv1alpha1.UpgradeWaitingForApproval, wantOrders: orders{}},
+			wantPhase: meshv1alpha1.UpgradeWaitingForApproval, wantOrders: all},
 		"failures are recorded by name": {
 			waves: tolerant(3, []meshv1alpha1.PlannedWave{wave("all", "west", "north", "east")}),
 			set: func(w *world) {

@@ -77,13 +77,16 @@ func randomWorld(t *testing.T, random *rand.Rand) *world {
 		*w.behaviour[name] = randomBehaviour(random)
 	}
 	w.events = randomEvents(random, names, waves)
+	if random.IntN(3) == 0 {
+		ignorePeers(w)
+	}
 	return w
 }
 
 func randomBehaviour(random *rand.Rand) behaviour {
 	stages := []meshv1alpha1.Stage{
-		meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads, meshv1alpha1.StageSoak,
-		meshv1alpha1.StageRetire, meshv1alpha1.StageRollBack, meshv1alpha1.StageDiscard,
+		meshv1alpha1.StagePreflight, meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads,
+		meshv1alpha1.StageSoak, meshv1alpha1.StageRetire, meshv1alpha1.StageRollBack, meshv1alpha1.StageDiscard,
 	}
 	b := behaviour{ticks: map[meshv1alpha1.Stage]int{}, back: random.IntN(30)}
 	for _, s := range stages {

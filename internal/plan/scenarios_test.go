@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/testutil"
@@ -155,8 +156,8 @@ func scenarios() map[string]scenario {
 			set: both(behaves("north", behaviour{hang: install}), happens(at(19, "north leaves", func(w *world) { w.leave("north") })))},
 		"a member that cannot be reached before its turn is waited for": {
 			waves: canaryAndRest(), set: happens(reachable(3, "west", false), reachable(32, "west", true)), want: succeeded},
-		"a member that cannot be reached before its turn fails in the end, untouched": {
-			waves: tolerant(1, canaryAndRest()), set: happens(reachable(3, "west", false)), want: succeeded},
+		"a member that cannot be reached before its turn fails in the end, untouched, if its peers do not wait": {
+			waves: tolerant(1, canaryAndRest()), set: both(ignorePeers, happens(reachable(3, "west", false))), want: succeeded},
 		"an approval after hours does not fail who cannot be reached at once": {
 			waves: asking(1, canaryAndRest()), want: succeeded,
 			set: happens(reachable(3, "west", false), answers(200, "rest", meshv1alpha1.DecisionApproved), reachable(205, "west", true))},
@@ -173,7 +174,7 @@ func scenarios() map[string]scenario {
 			set: behaves("a3", behaviour{fails: workloads, puzzled: meshv1alpha1.StageRollBack, back: 8})},
 		"an approval after hours does not spare who cannot be reached for good": {
 			waves: tolerant(1, asking(1, canaryAndRest())), want: succeeded,
-			set: happens(reachable(3, "west", false), answers(200, "rest", meshv1alpha1.DecisionApproved))},
+			set: both(ignorePeers, happens(reachable(3, "west", false), answers(200, "rest", meshv1alpha1.DecisionApproved)))},
 		"a wave that has started needs no approval again": {
 			waves: asking(1, canaryAndRest()), want: succeeded,
 			set: happens(answers(20, "rest", meshv1alpha1.DecisionApproved), at(25, "the approval is deleted", func(w *world) { w.approvals = nil }))},
@@ -210,8 +211,7 @@ func scenarios() map[string]scenario {
 		cases[fmt.Sprintf("a member is cut off in stage %s for long, which is tolerated", stage)] = scenario{
 			waves: tolerant(1, canaryAndRest()), set: behaves("north", long), want: succeeded}
 	}
-	for name, s := range scopes() {
-		cases[name] = s
-	}
+	maps.Copy(cases, scopes())
+	maps.Copy(cases, preflightScenarios())
 	return cases
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-// behaviour is how a member plays its part. By default every stage takes two ticks and comes out well.
+// behaviour is how a member plays its part. By default every stage takes two ticks, but for the preflight, which is done at
+// once, and comes out well.
 type behaviour struct {
 	ticks                        map[meshv1alpha1.Stage]int
 	fails, puzzled, cutOff, hang meshv1alpha1.Stage
@@ -30,6 +31,7 @@ func (w *world) join(name string) {
 	w.members = append(w.members, testutil.Member(name, func(m *meshv1alpha1.MeshMember) {
 		m.Spec.Tags = []meshv1alpha1.Tag{{Name: "prod"}}
 		Content(&m.Spec, older, newer, meshv1alpha1.StageDiscard)
+		m.Status.Trust.RootFingerprints = []string{"root"}
 		setReachable(m, true, w.now)
 	}))
 	slices.SortFunc(w.members, func(a, b *meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
@@ -91,7 +93,9 @@ func (w *world) act(m *meshv1alpha1.MeshMember) {
 		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
 			Upgrade: order.Upgrade, Stage: order.Stage, State: meshv1alpha1.StageProgressing, Since: metav1.NewTime(w.now),
 		}
-		return
+		if s = m.Status.Rollout; s.Stage != meshv1alpha1.StagePreflight {
+			return
+		}
 	}
 	if isReachable(m) {
 		w.perform(b, s)
@@ -101,6 +105,9 @@ func (w *world) act(m *meshv1alpha1.MeshMember) {
 // perform decides how the stage of a member stands.
 func (w *world) perform(b *behaviour, s *meshv1alpha1.MemberRolloutStatus) {
 	need := 2
+	if s.Stage == meshv1alpha1.StagePreflight {
+		need = 0
+	}
 	if n, ok := b.ticks[s.Stage]; ok {
 		need = n
 	}

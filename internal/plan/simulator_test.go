@@ -40,6 +40,7 @@ type world struct {
 	members   []*meshv1alpha1.MeshMember
 	approvals []meshv1alpha1.MeshApproval
 	state     meshv1alpha1.UpgradeState
+	peers     meshv1alpha1.UnreachablePeers
 	// isSuperseded says that the spec asks for something else.
 	isSuperseded bool
 	behaviour    map[string]*behaviour
@@ -92,7 +93,9 @@ func wave(name string, members ...string) meshv1alpha1.PlannedWave {
 // stored are the objects as the API server gives them back, so that nothing is decided from what only the operator's
 // memory has. Copies are enough in random order.
 func (w *world) stored() RolloutInput {
-	in := RolloutInput{Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, Now: w.now, IsSuperseded: w.isSuperseded}
+	in := RolloutInput{
+		Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, UnreachablePeers: w.peers, Now: w.now, IsSuperseded: w.isSuperseded,
+	}
 	for _, m := range w.members {
 		in.Members = append(in.Members, *m.DeepCopy())
 	}
@@ -175,7 +178,9 @@ func (w *world) give(m *meshv1alpha1.MeshMember, before, stage meshv1alpha1.Stag
 		return
 	}
 	w.say("%s → %s", m.Spec.Cluster, stage)
-	w.touched[m.Spec.Cluster] = true
+	if stage != meshv1alpha1.StagePreflight {
+		w.touched[m.Spec.Cluster] = true
+	}
 	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older.Name, To: newer.Name, Stage: stage}
 	Content(&m.Spec, older, newer, stage)
 }

@@ -42,7 +42,7 @@ func (r *rollout) markLost() {
 			continue
 		}
 		for _, p := range r.of[w.Name] {
-			p.isLost = p.isLost || p.ordered != "" && !p.isFailed
+			p.isLost = p.isLost || p.hasBegun() && !p.isFailed
 		}
 	}
 }

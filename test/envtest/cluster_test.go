@@ -15,6 +15,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -132,9 +133,29 @@ func (c *cluster) admit(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.addNode(ctx); err != nil {
+		return err
+	}
 	var err error
 	c.token, err = c.tokenOf(ctx, namespace, account)
 	return err
+}
+
+// addNode makes the node that the played pods would be on: an upgrade looks for room.
+func (c *cluster) addNode(ctx context.Context) error {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: c.name + "-node"}}
+	if err := c.admin.Create(ctx, n); err != nil {
+		return fmt.Errorf("create node: %w", err)
+	}
+	n.Spec.Taints = nil
+	if err := c.admin.Update(ctx, n); err != nil {
+		return fmt.Errorf("let pods on the node: %w", err)
+	}
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	n.Status.Allocatable = corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("16"), corev1.ResourceMemory: resource.MustParse("32Gi"), corev1.ResourcePods: resource.MustParse("110"),
+	}
+	return c.admin.Status().Update(ctx, n)
 }
 
 func (c *cluster) createFile(ctx context.Context, path string) error {

@@ -1,0 +1,109 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// survey orders a preflight in every member that is to change, of all waves at once. It only looks: so people learn of
+// everything that is in the way before anything changes, and who approves a wave sees what it will do.
+func (r *rollout) survey() {
+	for _, p := range r.members {
+		if p.ordered == "" && p.isUntouched() && p.isReachable {
+			r.order(p, meshv1alpha1.StagePreflight)
+		}
+	}
+}
+
+// obstacle says why no member may begin now, empty if one may: a member cannot be reached, or nothing has begun and some
+// preflight has not passed. Once an upgrade is under way, a preflight holds only its own member. It is for others to
+// act when isStuck.
+func (r *rollout) obstacle() (why string, isStuck bool) {
+	if down := r.unreachable(); len(down) > 0 {
+		return "members that cannot be reached: " + capped(down), true
+	}
+	if slices.ContainsFunc(r.members, (*progress).hasBegun) {
+		return "", false
+	}
+	return preflights(r.members)
+}
+
+// unreachable are the members that have served, do not answer and have not been given up, if the upgrade waits for them.
+func (r *rollout) unreachable() []string {
+	if r.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
+		return nil
+	}
+	var down []string
+	for i := range r.Members {
+		m := &r.Members[i]
+		answers := meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
+		isGivenUp := slices.Contains(r.out.Status.Failed, m.Spec.Cluster)
+		if !answers && HasServed(m) && m.DeletionTimestamp.IsZero() && !isGivenUp {
+			down = append(down, m.Spec.Cluster)
+		}
+	}
+	return down
+}
+
+// preflights says which members' preflight has not passed, and why. Those that cannot be reached are not among them. It
+// is for others to act when one of them isBlocked.
+func preflights(members []*progress) (why string, isBlocked bool) {
+	const shown = 3
+	var said, open []string
+	for _, p := range members {
+		switch {
+		case !p.isUntouched() || !p.isReachable || p.reports(meshv1alpha1.StageDone):
+		case p.reports(meshv1alpha1.StageInconclusive):
+			said = append(said, fmt.Sprintf("member %q", p.name)+p.says(meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictError))
+		default:
+			open = append(open, p.name)
+		}
+	}
+	isBlocked = len(said) > 0
+	if more := len(said) - shown; more > 0 {
+		said = append(said[:shown], fmt.Sprintf("%d more", more))
+	}
+	if len(open) > 0 {
+		said = append(said, "not finished: "+capped(open))
+	}
+	if len(said) == 0 {
+		return "", false
+	}
+	return "preflight: " + strings.Join(said, "; "), isBlocked
+}
+
+// explain adds to the status what keeps members of the wave from beginning. The upgrade stands still, and says so, when
+// it is for others to act and nobody of the wave changes meanwhile.
+func (r *rollout) explain(w *meshv1alpha1.PlannedWave) {
+	members := r.of[w.Name]
+	if !slices.ContainsFunc(members, (*progress).isUntouched) {
+		return
+	}
+	why, isStuck := r.obstacle()
+	if why == "" {
+		why, isStuck = preflights(members)
+	}
+	if why == "" {
+		return
+	}
+	r.out.Status.Message += "; " + why
+	isBusy := func(p *progress) bool { return p.hasBegun() && !p.isFailed && !p.isMoved() }
+	if isStuck && !slices.ContainsFunc(members, isBusy) {
+		r.out.Status.Phase = meshv1alpha1.UpgradePaused
+	}
+}
+
+// ignoredChecks are the checks that hold nothing up, sorted. Who goes on without peers asks nobody's istiod for them.
+func ignoredChecks(u *meshv1alpha1.Upgrade) []meshv1alpha1.PreflightCheck {
+	checks := slices.Clone(u.IgnoreChecks)
+	if u.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
+		checks = append(checks, meshv1alpha1.CheckPeers)
+	}
+	slices.Sort(checks)
+	return slices.Compact(checks)
+}

@@ -1,0 +1,93 @@
+package preflight
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// named is how many names a sample has.
+const named = 10
+
+// Changes compares the objects before and after an upgrade. The hash is over everything that is there afterwards and the
+// names of what goes, so that it changes with nothing else.
+func Changes(before, after []*unstructured.Unstructured) (meshv1alpha1.ObjectChanges, error) {
+	old, err := contents(before)
+	if err != nil {
+		return meshv1alpha1.ObjectChanges{}, err
+	}
+	next, err := contents(after)
+	if err != nil {
+		return meshv1alpha1.ObjectChanges{}, err
+	}
+	var added, changed, removed []string
+	sum := sha256.New()
+	for _, id := range slices.SortedFunc(maps.Keys(next), identity.compare) {
+		fmt.Fprintf(sum, "%s\n%s\n", id, next[id])
+		switch content, found := old[id]; {
+		case !found:
+			added = append(added, id.String())
+		case !bytes.Equal(content, next[id]):
+			changed = append(changed, id.String())
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(old), identity.compare) {
+		if _, found := next[id]; !found {
+			fmt.Fprintf(sum, "-%s\n", id)
+			removed = append(removed, id.String())
+		}
+	}
+	return meshv1alpha1.ObjectChanges{
+		Hash:  hex.EncodeToString(sum.Sum(nil)),
+		Added: SampleOf(added), Changed: SampleOf(changed), Removed: SampleOf(removed),
+	}, nil
+}
+
+// SampleOf counts names and keeps the first.
+func SampleOf(names []string) meshv1alpha1.Sample {
+	names = slices.Sorted(slices.Values(names))
+	return meshv1alpha1.Sample{Count: int32(len(names)), Names: names[:min(len(names), named)]} //nolint:gosec // far fewer than 2^31
+}
+
+// identity names an object whatever version of its API is used.
+type identity struct {
+	schema.GroupKind
+	namespace, name string
+}
+
+func (i identity) String() string {
+	if i.namespace == "" {
+		return i.Kind + " " + i.name
+	}
+	return i.Kind + " " + i.namespace + "/" + i.name
+}
+
+func (i identity) compare(o identity) int {
+	return bytes.Compare([]byte(i.String()+" "+i.Group), []byte(o.String()+" "+o.Group))
+}
+
+func identityOf(o *unstructured.Unstructured) identity {
+	return identity{o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()}
+}
+
+// contents are the objects in one spelling: keys of maps are sorted.
+func contents(objects []*unstructured.Unstructured) (map[identity][]byte, error) {
+	out := map[identity][]byte{}
+	for _, o := range objects {
+		raw, err := json.Marshal(o.Object)
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", identityOf(o), err)
+		}
+		out[identityOf(o)] = raw
+	}
+	return out, nil
+}

@@ -1,0 +1,16 @@
+// Package preflight looks for what would be in the way of an upgrade of one member, before anything changes there. It only
+// reads.
+//
+// Every check is asked, so that people learn of everything at once, and every problem comes with its cure. Nothing that it
+// finds is a failure: a person can change it, and the upgrade waits. A check that cannot be asked is an error, never a pass.
+//
+//	Permissions      the credential may do what the new revision's objects need, and holds what their roles grant
+//	CustomResources  Istio's definitions are ours to bring to the release, or their owner has done so
+//	GatewayAPI       definitions of the Gateway API that are there are new enough for istiod to read them
+//	Webhooks         nobody else's webhook adds sidecars in the mesh's namespaces
+//	Room             nodes and quotas hold the new istiod and gateway beside the old ones
+//	Kubernetes       the API server is new enough
+//
+// Trade-off: room is computed from requests, selectors and taints of nodes. Affinity, volumes and topology are the
+// scheduler's business; what it refuses in the end shows as an istiod that does not become ready.
+package preflight

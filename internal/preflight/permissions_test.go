@@ -1,0 +1,129 @@
+package preflight
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
+)
+
+const readerRole = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: istio-reader}
+rules:
+- {apiGroups: [""], resources: [endpoints, pods/log], verbs: [get]}
+- {apiGroups: [""], resources: [configmaps], resourceNames: [istio], verbs: [get]}
+- {nonResourceURLs: [/metrics], verbs: [get]}
+`
+
+func rule(group, resource string, verbs ...string) authorizationv1.ResourceRule {
+	return authorizationv1.ResourceRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
+}
+
+func TestNeededPermissions(t *testing.T) {
+	m := member(t, allowed{})
+	m.Evicts = true
+	m.After = append(m.After, object(t, istiod), object(t, readerRole), object(t,
+		`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: x}}`))
+	needed, err := m.needed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range needed {
+		got = append(got, strings.TrimSpace(a.String()+" "+a.namespace))
+	}
+	want := []string{
+		"create clusterroles.rbac.authorization.k8s.io",
+		"create customresourcedefinitions.apiextensions.k8s.io",
+		"create deployments.apps istio-system",
+		"create pods/eviction",
+		"create pods/portforward istio-system",
+		"delete clusterroles.rbac.authorization.k8s.io",
+		"delete deployments.apps istio-system",
+		"get /metrics",
+		"get clusterroles.rbac.authorization.k8s.io",
+		"get configmaps istio",
+		"get customresourcedefinitions.apiextensions.k8s.io",
+		"get deployments.apps istio-system",
+		"get endpoints",
+		"get pods/log",
+		"patch clusterroles.rbac.authorization.k8s.io",
+		"patch customresourcedefinitions.apiextensions.k8s.io",
+		"patch daemonsets.apps",
+		"patch deployments.apps",
+		"patch deployments.apps istio-system",
+		"patch statefulsets.apps",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("needed (-want +got):\n%s", diff)
+	}
+}
+
+func TestPermissions(t *testing.T) {
+	everything := []authorizationv1.ResourceRule{rule("*", "*", "*")}
+	cases := map[string]struct {
+		allowed   allowed
+		wantAsked int
+		want      string
+	}{
+		"all in one answer": {allowed: allowed{rules: everything}},
+		"what the first answer lacks is asked for": {
+			allowed:   allowed{rules: []authorizationv1.ResourceRule{rule("apps", "*", "*")}, one: func(a *authorizationv1.ResourceAttributes) bool { return a.Subresource == "portforward" }},
+			wantAsked: 1},
+		"what is not allowed is named": {
+			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("apps", "deployments", "get", "create", "patch")}}, wantAsked: 3,
+			want: "the credential may not delete deployments.apps, patch daemonsets.apps, patch statefulsets.apps: "},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			c.allowed.asked = &asked
+			m := member(t, c.allowed)
+			m.After = append(m.After, object(t, istiod))
+			f, err := permissions(t.Context(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(f.Problems, "; "); !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
+				t.Errorf("problems %q, want %q", got, c.want)
+			}
+			if asked != c.wantAsked {
+				t.Errorf("asked %d times, want %d", asked, c.wantAsked)
+			}
+		})
+	}
+}
+
+func TestCovers(t *testing.T) {
+	named := rule("", "configmaps", "get")
+	named.ResourceNames = []string{"istio"}
+	rules := &authorizationv1.SubjectRulesReviewStatus{
+		ResourceRules:    []authorizationv1.ResourceRule{named, rule("apps", "deployments/status", "patch"), rule("apps", "deployments", "get")},
+		NonResourceRules: []authorizationv1.NonResourceRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics/*", "/version"}}},
+	}
+	cases := map[string]struct {
+		access access
+		want   bool
+	}{
+		"the same":                 {access{group: "apps", resource: "deployments", verb: "get"}, true},
+		"another verb":             {access{group: "apps", resource: "deployments", verb: "patch"}, false},
+		"another group":            {access{resource: "deployments", verb: "get"}, false},
+		"a subresource":            {access{group: "apps", resource: "deployments", subresource: "status", verb: "patch"}, true},
+		"the object that is named": {access{resource: "configmaps", name: "istio", verb: "get"}, true},
+		"another object":           {access{resource: "configmaps", name: "other", verb: "get"}, false},
+		"any object":               {access{resource: "configmaps", verb: "get"}, false},
+		"a URL":                    {access{url: "/version", verb: "get"}, true},
+		"a URL below":              {access{url: "/metrics/cadvisor", verb: "get"}, true},
+		"another URL":              {access{url: "/logs", verb: "get"}, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := covers(rules, c.access); got != c.want {
+				t.Errorf("got %t, want %t", got, c.want)
+			}
+		})
+	}
+}
