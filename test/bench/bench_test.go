@@ -85,16 +85,8 @@ func rounds(t *testing.T) int {
 // prepare brings up what both ways find ready: the clusters, the operator and its credentials on one side, admin
 // kubeconfigs on the other.
 func prepare(ctx context.Context, env *harness.Env) error {
-	if err := env.EnsureLab(ctx); err != nil {
+	if err := env.Stages(env.StartUp(ctx)...); err != nil {
 		return err
-	}
-	if err := env.InstallOperator(ctx); err != nil {
-		return err
-	}
-	for _, m := range env.Members() {
-		if err := env.JoinMember(ctx, m); err != nil {
-			return err
-		}
 	}
 	if err := env.DeleteMesh(ctx, readyDeadline); err != nil {
 		return err

@@ -1,15 +1,12 @@
 // Command demoupgrade shows a canary upgrade on real clusters: a mesh of three members at one release of Istio, requests
 // from each member to each, and a change of `spec.version`. It prints what happens in which member and what came of the
-// requests, and exits with status 0 only if the upgrade succeeds and none is lost. It leaves everything running.
+// requests, and exits with status 0 only if every member ends at the new release and no request is lost. It replaces the
+// mesh of an earlier demo and leaves everything running.
 package main
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,91 +18,67 @@ import (
 
 const (
 	oldVersion, newVersion = "1.28.3", "1.29.1"
-	// deadline is far above what a step takes, because a slow machine is not a broken mesh.
-	deadline = 10 * time.Minute
-	// perSecond is the rate from each member to each.
-	perSecond = 10
+	// The deadlines are far above what a step takes, because a slow machine is not a broken mesh. An upgrade restarts every
+	// workload of three members, one member after the other.
+	meshDeadline, upgradeDeadline = 10 * time.Minute, 30 * time.Minute
+	// perSecond is the rate from each member to each: nine loads share the machine with the clusters.
+	perSecond = 5
 )
 
 func main() {
-	if err := demo(); err != nil {
-		fmt.Fprintf(os.Stderr, "\ndemo failed: %v\n", err)
-		os.Exit(1)
-	}
-}
-
-func demo() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	env, err := harness.New(harness.Options{
+	harness.Tell("demo-upgrade", harness.Options{
 		Members: []string{"east", "west", "south"}, IstioVersions: []string{newVersion, oldVersion},
-	})
-	if err != nil {
-		return err
-	}
-	if err := run(ctx, env); err != nil {
-		env.Dump(ctx, "demo")
-		return err
-	}
-	return nil
+	}, run)
 }
 
 func run(ctx context.Context, env *harness.Env) error {
-	steps := []struct {
-		name string
-		run  func() error
-	}{
-		{"Bring up the clusters hub, east, west and south", func() error { return env.EnsureLab(ctx) }},
-		{"Install the operator on the hub", func() error { return env.InstallOperator(ctx) }},
-		{"Give the operator its credentials for the members", func() error { return joinMembers(ctx, env) }},
-		{"Remove the mesh of an earlier demo", func() error { return env.DeleteMesh(ctx, deadline) }},
-		{"Create a mesh of Istio " + oldVersion, func() error { return env.CreateMesh(ctx, inWaves(env)) }},
-		{"Wait for the mesh to be ready", func() error {
-			_, err := env.WaitReady(ctx, deadline)
-			return err
+	var ready harness.Readiness
+	waitReady := func() (err error) {
+		ready, err = env.WaitReady(ctx, meshDeadline)
+		return err
+	}
+	requests := harness.Stage{Name: "Send requests in and across the clusters", Run: func() error { return traffic.AcrossClusters(ctx, env) }}
+	stages := append(env.StartUp(ctx), []harness.Stage{
+		{Name: "Remove the mesh of an earlier demo", Run: func() error { return env.DeleteMesh(ctx, meshDeadline) }},
+		{Name: "Create a mesh of Istio " + oldVersion + ", with " + env.Members()[0] + " in a wave of its own", Run: func() error {
+			return env.CreateMesh(ctx, inWaves(env))
 		}},
-		{"Deploy the demo workloads, with STRICT mutual TLS", func() error { return env.DeployWorkloads(ctx) }},
-		{"Send requests in and across the clusters", func() error { return traffic.AcrossClusters(ctx, env) }},
-		{"Upgrade to Istio " + newVersion + ", with requests from each member to each", func() error { return upgrade(ctx, env) }},
-		{"Send requests in and across the clusters", func() error { return traffic.AcrossClusters(ctx, env) }},
+		{Name: "Wait for the mesh to be ready", Run: waitReady},
+		{Name: "Deploy the demo workloads, with STRICT mutual TLS", Run: func() error { return env.DeployWorkloads(ctx) }},
+		requests,
+		{Name: "Upgrade to Istio " + newVersion + ", with requests from each member to each", Run: func() error { return upgrade(ctx, env) }},
+		{Name: "Wait for the mesh to be ready", Run: waitReady},
+		requests,
+	}...)
+	if err := env.Stages(stages...); err != nil {
+		return err
 	}
-	for _, s := range steps {
-		if err := env.Step(s.name, s.run); err != nil {
-			return err
-		}
+	if err := env.PrintMembers(ctx, ready); err != nil {
+		return err
 	}
-	env.Printf(farewell, env.Path("bin", "lab"))
-	return nil
-}
-
-func joinMembers(ctx context.Context, env *harness.Env) error {
-	for _, m := range env.Members() {
-		if err := env.JoinMember(ctx, m); err != nil {
-			return err
-		}
-	}
+	env.PrintFarewell("mesh,meshmembers,meshupgrades", "")
 	return nil
 }
 
 // inWaves puts the first member in a wave of its own.
 func inWaves(env *harness.Env) func(*meshv1alpha1.MeshInstallation) {
+	canary := map[string]string{"wave": "canary"}
 	return func(m *meshv1alpha1.MeshInstallation) {
 		m.Spec.Version, m.Spec.Members = oldVersion, nil
 		for i, name := range env.Members() {
-			labels := map[string]string{}
-			if i == 0 {
-				labels["wave"] = "canary"
+			labels := canary
+			if i > 0 {
+				labels = nil
 			}
 			m.Spec.Members = append(m.Spec.Members, harness.MemberByKubeconfig(name, labels))
 		}
 		m.Spec.Upgrade.Waves = []meshv1alpha1.Wave{{
-			Name: "canary", Soak: &metav1.Duration{Duration: 10 * time.Second},
-			MemberSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"wave": "canary"}},
+			Name: "canary", MemberSelector: &metav1.LabelSelector{MatchLabels: canary}, Soak: &metav1.Duration{Duration: 10 * time.Second},
 		}, {Name: "rest"}}
 	}
 }
 
-// upgrade changes the version and follows what comes of it.
+// upgrade changes the version, follows what comes of it, and looks for what is left of the old release.
 func upgrade(ctx context.Context, env *harness.Env) error {
 	before, err := env.Upgrades(ctx)
 	if err != nil {
@@ -117,27 +90,27 @@ func upgrade(ctx context.Context, env *harness.Env) error {
 	}
 	phases := harness.NewPhases(load)
 	phases.Begin(ctx, "before the change")
-	err = env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Version = newVersion })
-	if err == nil {
-		_, err = env.AwaitUpgrade(ctx, before, deadline, []meshv1alpha1.UpgradePhase{meshv1alpha1.UpgradeSucceeded},
-			func(_ *meshv1alpha1.MeshUpgrade, step string) error {
-				phases.Begin(ctx, step)
-				return nil
-			})
-	}
+	done, err := change(ctx, env, before, phases)
 	report, loadErr := load.Stop(context.WithoutCancel(ctx))
 	phases.Print(env, report)
 	if err := errors.Join(err, loadErr); err != nil {
 		return err
 	}
+	for _, m := range env.Members() {
+		if err := env.RequireRevision(ctx, m, done.Spec.To.Revision); err != nil {
+			return err
+		}
+	}
 	return traffic.RequireNoFailure(report)
 }
 
-const farewell = `
-The clusters stay up. To look around:
-
-  export PATH="$(bin/labctl env):$PATH" KUBECONFIG=%s/hub.kubeconfig
-  kubectl -n meshfleet-system get mesh,meshmembers,meshupgrades
-
-Remove everything with: make demo-down
-`
+func change(ctx context.Context, env *harness.Env, before []meshv1alpha1.MeshUpgrade, phases *harness.Phases) (*meshv1alpha1.MeshUpgrade, error) {
+	if err := env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Version = newVersion }); err != nil {
+		return nil, err
+	}
+	return env.AwaitUpgrade(ctx, before, upgradeDeadline, []meshv1alpha1.UpgradePhase{meshv1alpha1.UpgradeSucceeded},
+		func(_ *meshv1alpha1.MeshUpgrade, step string) error {
+			phases.Begin(ctx, step)
+			return nil
+		})
+}

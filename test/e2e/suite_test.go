@@ -50,19 +50,17 @@ func (s *suite) step(t *testing.T, name string, run func() error) {
 	}
 }
 
+// startUp brings up what is not there yet.
+func (s *suite) startUp(t *testing.T) {
+	for _, stage := range s.env.StartUp(t.Context()) {
+		s.step(t, stage.Name, stage.Run)
+	}
+}
+
 // install is the demo's path.
 func (s *suite) install(t *testing.T) {
 	ctx := t.Context()
-	s.step(t, "bring up the clusters", func() error { return s.env.EnsureLab(ctx) })
-	s.step(t, "install the operator", func() error { return s.env.InstallOperator(ctx) })
-	s.step(t, "give it credentials for the members", func() error {
-		for _, m := range s.env.Members() {
-			if err := s.env.JoinMember(ctx, m); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	s.startUp(t)
 	s.step(t, "apply the sample", func() error { return s.env.ApplyMesh(ctx) })
 	s.step(t, "wait for the mesh", func() error { return s.waitReady(ctx) })
 	s.step(t, "deploy the workloads", func() error { return s.env.DeployWorkloads(ctx) })

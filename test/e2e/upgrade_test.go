@@ -28,7 +28,7 @@ const (
 // TestUpgrade takes a mesh of three members to another release under load.
 func TestUpgrade(t *testing.T) {
 	s := newSuite(t, harness.Options{Members: []string{"east", "west", third}, IstioVersions: []string{newVersion, oldVersion}})
-	if !t.Run("bring up", s.bringUp) {
+	if !t.Run("bring up", s.startUp) {
 		t.FailNow()
 	}
 	if !t.Run("install "+oldVersion, s.installOld) {
@@ -44,24 +44,6 @@ func TestUpgrade(t *testing.T) {
 	t.Run("peer that cannot be read", s.badPeer)
 	t.Run("mutual TLS dropped", s.badTLS)
 	t.Run("member that goes down", s.memberDown)
-}
-
-// bringUp brings up what is not there yet.
-func (s *suite) bringUp(t *testing.T) {
-	ctx := t.Context()
-	s.step(t, "bring up the clusters", func() error { return s.env.EnsureLab(ctx) })
-	if s.env.IsAttached() {
-		return
-	}
-	s.step(t, "install the operator", func() error { return s.env.InstallOperator(ctx) })
-	s.step(t, "give it credentials for the members", func() error {
-		for _, m := range s.env.Members() {
-			if err := s.env.JoinMember(ctx, m); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // installOld installs the old release with one member in the first wave and two in the second.

@@ -84,12 +84,7 @@ func (e *Env) AddMember(ctx context.Context, name string) error {
 	if err := e.JoinMember(ctx, name); err != nil {
 		return err
 	}
-	return e.addMember(ctx, meshv1alpha1.Member{
-		Name: name,
-		ClusterRef: meshv1alpha1.ClusterRef{
-			KubeconfigSecret: &meshv1alpha1.SecretKeyRef{Name: KubeconfigSecretName(name), Key: KubeconfigSecretKey},
-		},
-	})
+	return e.addMember(ctx, MemberByKubeconfig(name, nil))
 }
 
 // AddHub makes the hub itself a member, which needs no kubeconfig: the operator gets the permissions of a member's
