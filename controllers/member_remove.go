@@ -59,16 +59,13 @@ func (r *MeshMemberReconciler) remove(ctx context.Context, s *scope) phase.Resul
 // forgotten waits until no peer that stays reads this member any more: from then on no new request comes from them. It
 // does not wait for what is not going to happen.
 func (r *MeshMemberReconciler) forgotten(ctx context.Context, s *scope) phase.Result {
-	list := &meshv1alpha1.MeshMemberList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(s.member.Namespace)); err != nil {
+	siblings, err := r.siblingMembers(ctx, s)
+	if err != nil {
 		return failed(err)
 	}
 	var waiting []string
-	for i := range list.Items {
-		o := &list.Items[i]
-		if o.Spec.Installation != s.member.Spec.Installation || !o.DeletionTimestamp.IsZero() || o.UID == s.member.UID {
-			continue
-		}
+	for i := range siblings {
+		o := &siblings[i]
 		if slices.ContainsFunc(o.Spec.Peers, func(p meshv1alpha1.Peer) bool { return p.Name == s.member.Spec.Cluster }) {
 			// It will not forget: the member is wanted again, or only its MeshMember was deleted.
 			continue

@@ -1,7 +1,6 @@
 package envtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -75,15 +75,11 @@ func (s *stage) armInjection(ctx context.Context, revision string, root []byte) 
 	}
 	var errs []error
 	for i := range list.Items {
-		armed := true
-		for j := range list.Items[i].Webhooks {
-			w := &list.Items[i].Webhooks[j]
-			armed = armed && bytes.Equal(w.ClientConfig.CABundle, root)
-			w.ClientConfig.CABundle = root
-		}
-		if !armed {
-			errs = append(errs, s.cluster.admin.Update(ctx, &list.Items[i]))
-		}
+		errs = append(errs, s.arm(ctx, &list.Items[i], func() {
+			for j := range list.Items[i].Webhooks {
+				list.Items[i].Webhooks[j].ClientConfig.CABundle = root
+			}
+		}))
 	}
 	return errors.Join(errs...)
 }
@@ -96,17 +92,24 @@ func (s *stage) armValidation(ctx context.Context, revision string, root []byte)
 	}
 	var errs []error
 	for i := range list.Items {
-		armed := true
-		for j := range list.Items[i].Webhooks {
-			w := &list.Items[i].Webhooks[j]
-			armed = armed && bytes.Equal(w.ClientConfig.CABundle, root) && *w.FailurePolicy == admissionregistrationv1.Fail
-			w.ClientConfig.CABundle, w.FailurePolicy = root, new(admissionregistrationv1.Fail)
-		}
-		if !armed {
-			errs = append(errs, s.cluster.admin.Update(ctx, &list.Items[i]))
-		}
+		errs = append(errs, s.arm(ctx, &list.Items[i], func() {
+			for j := range list.Items[i].Webhooks {
+				w := &list.Items[i].Webhooks[j]
+				w.ClientConfig.CABundle, w.FailurePolicy = root, new(admissionregistrationv1.Fail)
+			}
+		}))
 	}
 	return errors.Join(errs...)
+}
+
+// arm writes a configuration if mutate has changed it.
+func (s *stage) arm(ctx context.Context, configuration client.Object, mutate func()) error {
+	before := configuration.DeepCopyObject()
+	mutate()
+	if equality.Semantic.DeepEqual(before, configuration) {
+		return nil
+	}
+	return s.cluster.admin.Update(ctx, configuration)
 }
 
 // istiod answers for an istiod of the member that a configuration leads to.

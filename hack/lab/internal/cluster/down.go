@@ -5,12 +5,10 @@ package cluster
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/meshfleet/meshfleet/hack/lab/internal/cluster/addr"
@@ -41,19 +39,14 @@ func (e *Engine) Down(ctx context.Context, clusters []string) error {
 			return err
 		}
 	}
-	errs := make([]error, len(clusters))
-	var wait sync.WaitGroup
-	for i, name := range clusters {
-		wait.Go(func() {
-			if err := e.remove(ctx, name); err != nil {
-				errs[i] = fmt.Errorf("remove cluster %q: %w", name, err)
-				return
-			}
-			e.progress("%s: removed", name)
-		})
-	}
-	wait.Wait()
-	if err := errors.Join(errs...); err != nil {
+	err = together(clusters, func(name string) error {
+		if err := e.remove(ctx, name); err != nil {
+			return fmt.Errorf("remove cluster %q: %w", name, err)
+		}
+		e.progress("%s: removed", name)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	left, err := e.traces()

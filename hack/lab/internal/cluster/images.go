@@ -134,19 +134,15 @@ func (e *Engine) LoadImage(ctx context.Context, clusters, archives []string) err
 			return err
 		}
 	}
-	errs := make([]error, len(clusters))
-	var wait sync.WaitGroup
-	for i, name := range clusters {
-		wait.Go(func() {
-			for _, archive := range archives {
-				if err := importFile(ctx, e.supervisor(name), archive); err != nil {
-					errs[i] = errors.Join(errs[i], fmt.Errorf("load image %s into cluster %q: %w", archive, name, err))
-					continue
-				}
-				e.progress("%s: loaded %s", name, archive)
+	return together(clusters, func(name string) error {
+		var errs []error
+		for _, archive := range archives {
+			if err := importFile(ctx, e.supervisor(name), archive); err != nil {
+				errs = append(errs, fmt.Errorf("load image %s into cluster %q: %w", archive, name, err))
+				continue
 			}
-		})
-	}
-	wait.Wait()
-	return errors.Join(errs...)
+			e.progress("%s: loaded %s", name, archive)
+		}
+		return errors.Join(errs...)
+	})
 }

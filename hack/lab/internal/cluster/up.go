@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/meshfleet/meshfleet/hack/lab/internal/cluster/addr"
@@ -67,17 +66,12 @@ func (e *Engine) Up(ctx context.Context, request UpRequest) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(request.Timeout, BootLimit))
 	defer cancel()
-	errs := make([]error, len(records))
-	var wait sync.WaitGroup
-	for i, record := range records {
-		wait.Go(func() {
-			if err := e.upOne(ctx, record, request); err != nil {
-				errs[i] = fmt.Errorf("cluster %q: %w; logs are in %s", record.Name, err, e.store.Dir(record.Name).Logs())
-			}
-		})
-	}
-	wait.Wait()
-	return errors.Join(errs...)
+	return together(records, func(record state.Record) error {
+		if err := e.upOne(ctx, record, request); err != nil {
+			return fmt.Errorf("cluster %q: %w; logs are in %s", record.Name, err, e.store.Dir(record.Name).Logs())
+		}
+		return nil
+	})
 }
 
 func (r UpRequest) check() error {
