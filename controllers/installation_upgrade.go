@@ -58,7 +58,7 @@ func (r *MeshInstallationReconciler) drive(
 	u *meshv1alpha1.MeshUpgrade, isSuperseded bool,
 ) (*plan.Run, []status.Outcome, error) {
 	if waiting := unprepared(members, u.Spec.To.Version); u.Status.StartedAt == nil && len(waiting) > 0 {
-		return &plan.Run{Upgrade: u}, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
+		return &plan.Run{Upgrade: u, Now: r.Now()}, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
 			": granting what istiod "+u.Spec.To.Version+" reads in "+list(waiting, len(waiting)), shortWait)}}, nil
 	}
 	approvals, err := r.approvals(ctx, u)
@@ -88,11 +88,12 @@ func (r *MeshInstallationReconciler) drive(
 	reason := map[meshv1alpha1.UpgradePhase]string{
 		meshv1alpha1.UpgradePaused:             meshv1alpha1.ReasonUpgradePaused,
 		meshv1alpha1.UpgradeWaitingForApproval: meshv1alpha1.ReasonWaitingForApproval,
+		meshv1alpha1.UpgradeWaitingForWindow:   meshv1alpha1.ReasonWaitingForWindow,
 		meshv1alpha1.UpgradeRollingBack:        meshv1alpha1.ReasonRollingBack,
 		meshv1alpha1.UpgradeStopping:           meshv1alpha1.ReasonUpgradeStopping,
 	}[u.Status.Phase]
 	waiting := phase.Waiting(cmp.Or(reason, meshv1alpha1.ReasonUpgrading), "MeshUpgrade "+u.Name+": "+u.Status.Message, decision.After)
-	return &plan.Run{Upgrade: u, Orders: decision.Orders}, []status.Outcome{{Result: waiting}}, nil
+	return &plan.Run{Upgrade: u, Orders: decision.Orders, Now: r.Now()}, []status.Outcome{{Result: waiting}}, nil
 }
 
 // unprepared lists the members that can be reached and have not yet granted what istiod of a version reads in its peers.

@@ -71,6 +71,8 @@ const (
 	ReasonUpgradePaused = "UpgradePaused"
 	// ReasonWaitingForApproval: the next wave of a MeshUpgrade needs an answer to its MeshApproval.
 	ReasonWaitingForApproval = "WaitingForApproval"
+	// ReasonWaitingForWindow: the next member of a MeshUpgrade starts when a maintenance window opens; the message says when.
+	ReasonWaitingForWindow = "WaitingForWindow"
 	// ReasonRollingBack: a MeshUpgrade failed or was aborted, and members go back.
 	ReasonRollingBack = "RollingBack"
 	// ReasonUpgradeStopping: a MeshUpgrade failed, a part of its members goes back, and the others finish what they have begun.

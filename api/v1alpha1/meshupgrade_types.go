@@ -105,9 +105,9 @@ type PlannedWave struct {
 	// name of the wave.
 	// +required
 	Name string `json:"name"`
-	// members of the wave, by name.
+	// members of the wave, in the order in which they go.
 	// +required
-	// +listType=set
+	// +listType=atomic
 	Members []string `json:"members"`
 	// maxConcurrent is how many change at the same time.
 	// +required
@@ -124,11 +124,14 @@ type PlannedWave struct {
 	// approval says whether a person must agree.
 	// +required
 	Approval ApprovalPolicy `json:"approval"`
+	// window is when members may start. Default: at any time.
+	// +optional
+	Window *MaintenanceWindow `json:"window,omitempty"`
 }
 
 // UpgradePhase sums an upgrade up.
 //
-// +kubebuilder:validation:Enum=Running;WaitingForApproval;Paused;RollingBack;RolledBack;Stopping;Stopped;Succeeded
+// +kubebuilder:validation:Enum=Running;WaitingForApproval;WaitingForWindow;Paused;RollingBack;RolledBack;Stopping;Stopped;Succeeded
 type UpgradePhase string
 
 const (
@@ -136,6 +139,8 @@ const (
 	UpgradeRunning UpgradePhase = "Running"
 	// UpgradeWaitingForApproval: the next wave needs a person's word.
 	UpgradeWaitingForApproval UpgradePhase = "WaitingForApproval"
+	// UpgradeWaitingForWindow: nobody changes, and the next member may start when its wave's maintenance window opens.
+	UpgradeWaitingForWindow UpgradePhase = "WaitingForWindow"
 	// UpgradePaused: a person asked for it, or must decide.
 	UpgradePaused UpgradePhase = "Paused"
 	// UpgradeRollingBack: members go back.
@@ -226,6 +231,15 @@ type WaveStatus struct {
 	// soakingSince is when the last member of the wave was moved.
 	// +optional
 	SoakingSince *metav1.Time `json:"soakingSince,omitempty"`
+	// startedAt is when it was the wave's turn: the waves before it had soaked, it was approved, and its window was open.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// finishedAt is when the last member of the wave had nothing more to do: it had retired the former revision, or was back.
+	// +optional
+	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+	// opensAt is when the maintenance window opens for which members of the wave wait.
+	// +optional
+	OpensAt *metav1.Time `json:"opensAt,omitempty"`
 }
 
 // MeshApproval asks people whether a wave may start. The operator makes it; people answer it. It is a kind of its own

@@ -183,6 +183,33 @@ type Wave struct {
 	// +optional
 	// +kubebuilder:default=NotRequired
 	Approval ApprovalPolicy `json:"approval,omitempty"`
+	// orderBy is the key of a label: members of the wave go in the order of its values, numbers first and by their size,
+	// and then of their names. Members without that label go last. Default: by name only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=317
+	OrderBy string `json:"orderBy,omitempty"`
+	// window is when members of the wave may start. A member that has started finishes, soaking goes on, and going back is
+	// always possible. Default: at any time.
+	// +optional
+	Window *MaintenanceWindow `json:"window,omitempty"`
+}
+
+// MaintenanceWindow is a time that comes again and again.
+type MaintenanceWindow struct {
+	// schedule is when the window opens, in five fields as cron has them: minute, hour, day of the month, month, day of the
+	// week. `0 22 * * 1-4` is at ten in the evening from Monday to Thursday.
+	// +required
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=100
+	Schedule string `json:"schedule"`
+	// duration is how long it stays open, from a minute to a week.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="spec.upgrade.waves[].window.duration: from 1m to 168h"
+	Duration metav1.Duration `json:"duration"`
+	// timeZone of the schedule, a name of the IANA database such as `Europe/Berlin`. Default: UTC.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
 }
 
 // ApprovalPolicy says whether a wave needs a person's word.
@@ -258,6 +285,9 @@ type MemberRollout struct {
 	// stage is how far to go.
 	// +required
 	Stage Stage `json:"stage"`
+	// orderedAt is when the stage was ordered. The wave's progressDeadline counts from it while the member reports nothing.
+	// +optional
+	OrderedAt metav1.Time `json:"orderedAt,omitzero"`
 	// gates are the upgrade's.
 	// +optional
 	// +listType=map

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -22,10 +21,18 @@ func (r *rollout) advance() {
 			r.out.Approvals = []string{w.Name}
 			return
 		}
-		r.move(w)
+		open := openingAt(w.Window, r.Now)
+		r.begin(w, open)
+		changing := r.move(w, open.isOpen)
 		if waits := r.soak(w); waits != "" {
 			s.Message = fmt.Sprintf("wave %q: %s", w.Name, waits)
 			r.explain(w)
+			if window := r.awaitWindow(w, open); window != "" {
+				s.Message += "; " + window
+				if changing == 0 && s.Phase == meshv1alpha1.UpgradeRunning {
+					s.Phase = meshv1alpha1.UpgradeWaitingForWindow
+				}
+			}
 			return
 		}
 		for _, p := range r.of[w.Name] {
@@ -60,60 +67,6 @@ func (r *rollout) retire(p *progress) {
 	}
 }
 
-// isApproved says whether the wave may start, or has started, or has nobody to start.
-func (r *rollout) isApproved(w *meshv1alpha1.PlannedWave) bool {
-	if w.Approval != meshv1alpha1.ApprovalRequired || r.decision(w.Name) == meshv1alpha1.DecisionApproved {
-		return true
-	}
-	return r.hasStarted(w) || !slices.ContainsFunc(r.of[w.Name], (*progress).isUntouched)
-}
-
-func (r *rollout) hasStarted(w *meshv1alpha1.PlannedWave) bool {
-	return slices.ContainsFunc(r.of[w.Name], func(p *progress) bool { return p.hasBegun() || p.isFailed })
-}
-
-// isDue says whether it is the wave's turn: it is approved, and every member before it has left its soak.
-func (r *rollout) isDue(wave int) bool {
-	for i := range r.Upgrade.Spec.Waves[:wave] {
-		for _, p := range r.of[r.Upgrade.Spec.Waves[i].Name] {
-			if !p.isOut() && !p.isThere && p.ordered != meshv1alpha1.StageRetire {
-				return false
-			}
-		}
-	}
-	return r.isApproved(&r.Upgrade.Spec.Waves[wave])
-}
-
-// startOf is the latest time at which the wave is known to have started, for a member that cannot be reached. When it
-// was ordered to start is stored nowhere; but not before the former wave had soaked, and for a member that waits for its
-// turn not before the others' first reports. While these have not come, the wave starts now.
-func (r *rollout) startOf(wave int, member *progress) time.Time {
-	start := r.out.Status.StartedAt.Time
-	for i := range r.Upgrade.Spec.Waves[:wave] {
-		w := &r.Upgrade.Spec.Waves[i]
-		if since := r.wave(w.Name).SoakingSince; since != nil && since.Add(w.Soak.Duration).After(start) {
-			start = since.Add(w.Soak.Duration)
-		}
-	}
-	if !member.isUntouched() {
-		return start
-	}
-	var first time.Time
-	hasStarted := r.hasStarted(member.wave)
-	for _, p := range r.of[member.wave.Name] {
-		if p.isReachable && (p.isUntouched() && !hasStarted || p.hasBegun() && p.report == nil) {
-			return r.Now
-		}
-		if p.hasBegun() && p.report != nil && (first.IsZero() || p.report.Since.Time.Before(first)) {
-			first = p.report.Since.Time
-		}
-	}
-	if first.After(start) {
-		return first
-	}
-	return start
-}
-
 // carryOn takes the members of the wave that have begun a step further, and counts those that change.
 func (r *rollout) carryOn(w *meshv1alpha1.PlannedWave) (changing int) {
 	for _, p := range r.of[w.Name] {
@@ -127,21 +80,22 @@ func (r *rollout) carryOn(w *meshv1alpha1.PlannedWave) (changing int) {
 	return changing
 }
 
-// move takes members of the wave a step further, and starts as many as its budget allows.
-func (r *rollout) move(w *meshv1alpha1.PlannedWave) {
-	changing := r.carryOn(w)
-	if why, _ := r.obstacle(); why != "" {
-		return
+// move takes members of the wave a step further, and starts as many as its budget allows, if its window is open.
+func (r *rollout) move(w *meshv1alpha1.PlannedWave, isOpen bool) (changing int) {
+	changing = r.carryOn(w)
+	if why, _ := r.obstacle(); why != "" || !isOpen {
+		return changing
 	}
 	for _, p := range r.of[w.Name] {
 		if changing >= int(w.MaxConcurrent) {
-			return
+			break
 		}
 		if p.isUntouched() && p.isReachable && p.reports(meshv1alpha1.StageDone) {
 			r.order(p, meshv1alpha1.StageInstall)
 			changing++
 		}
 	}
+	return changing
 }
 
 // soak says what the wave still waits for before it has soaked. Empty: it has. Once all of it was ordered to retire,
@@ -189,9 +143,12 @@ func (r *rollout) count() {
 	waves := make([]meshv1alpha1.WaveStatus, 0, len(r.Upgrade.Spec.Waves))
 	for i := range r.Upgrade.Spec.Waves {
 		w := &r.Upgrade.Spec.Waves[i]
-		out := meshv1alpha1.WaveStatus{Name: w.Name, SoakingSince: r.wave(w.Name).SoakingSince}
+		out := *r.wave(w.Name)
+		out.Total, out.Moved, out.Finished, out.Failed = 0, 0, 0, 0
+		isOver := out.StartedAt != nil
 		for _, p := range r.of[w.Name] {
 			out.Total++
+			isOver = isOver && r.isSettled(p)
 			switch {
 			case p.isFailed:
 				out.Failed++
@@ -201,6 +158,11 @@ func (r *rollout) count() {
 					out.Finished++
 				}
 			}
+		}
+		if !isOver {
+			out.FinishedAt = nil
+		} else if out.FinishedAt == nil {
+			out.FinishedAt = r.stamp()
 		}
 		waves = append(waves, out)
 	}

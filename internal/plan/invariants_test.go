@@ -79,6 +79,7 @@ func (w *world) checkTransition(m *meshv1alpha1.MeshMember, before, stage meshv1
 		if n := w.changing(planned, true); n >= int(planned.MaxConcurrent) {
 			w.violated("%s starts while %d members of its wave change", name, n)
 		}
+		w.checkWindow(planned, name)
 		return
 	case meshv1alpha1.StageRollBack:
 		if slices.Contains([]meshv1alpha1.Stage{"", meshv1alpha1.StagePreflight, meshv1alpha1.StageDiscard}, before) {

@@ -31,7 +31,7 @@ func (r *rollout) run() {
 	r.stopFor(meshv1alpha1.CauseRejected, r.rejected())
 	r.markLost()
 	r.returnOut()
-	r.awaitDeadlines()
+	defer r.awaitDeadlines()
 	var unclear []string
 	for _, p := range r.members {
 		if p.hasBegun() && !p.isOut() && p.reports(meshv1alpha1.StageInconclusive) {
@@ -50,15 +50,6 @@ func (r *rollout) run() {
 	r.advance()
 }
 
-// awaitDeadlines asks for another decision when time alone makes a member fail.
-func (r *rollout) awaitDeadlines() {
-	for _, p := range r.members {
-		if !p.isOut() {
-			r.wake(p.due)
-		}
-	}
-}
-
 // judge finds the members that have failed and are not recorded yet. Too many of a wave are a reason to go back.
 func (r *rollout) judge() (failures []*progress, tooMany string) {
 	var reasons []string
@@ -70,10 +61,10 @@ func (r *rollout) judge() (failures []*progress, tooMany string) {
 				before = append(before, p.name)
 				continue
 			}
-			if p.isLost || p.isUntouched() && !p.reports(meshv1alpha1.StageFailed) && (p.isReachable || r.isStopping() || !r.isDue(i)) {
+			if p.isLost || p.isUntouched() && !p.reports(meshv1alpha1.StageFailed) && (p.isReachable || r.isStopping() || !r.isDue(w)) {
 				continue
 			}
-			reason, at := p.failure(r.Now, r.startOf(i, p))
+			reason, at := p.failure(r.Now, r.dueSince(p))
 			if reason == "" {
 				p.due = at
 				continue

@@ -156,7 +156,7 @@ func (l *life) drive(u *meshv1alpha1.MeshUpgrade, isSuperseded bool) *Run {
 		l.changed = true
 		return nil
 	}
-	return &Run{Upgrade: u, Orders: d.Orders}
+	return &Run{Upgrade: u, Orders: d.Orders, Now: l.now}
 }
 
 // live moves the mesh on.

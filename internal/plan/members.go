@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +31,8 @@ type Run struct {
 	Upgrade *meshv1alpha1.MeshUpgrade
 	// Orders are the stages by member. A member without one stays as it is.
 	Orders map[string]meshv1alpha1.Stage
+	// Now is the time at which what is new in them was ordered.
+	Now time.Time
 }
 
 // Members plans the MeshMembers of an installation from its spec, the MeshMembers that exist and the upgrade under way,
@@ -121,7 +124,7 @@ func member(
 	slices.SortFunc(out.Spec.Peers, func(a, b meshv1alpha1.Peer) int { return cmp.Compare(a.Name, b.Name) })
 	if run != nil && present != nil {
 		if stage, ok := run.Orders[m.Name]; ok {
-			order(&out.Spec, present, run.Upgrade, values, stage)
+			order(&out.Spec, present, run, values, stage)
 			out.Spec.Rollout.IgnoreChecks = ignoredChecks(&inst.Spec.Upgrade)
 		}
 	}
@@ -147,14 +150,18 @@ func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) str
 
 // order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that
 // changes later changes the next upgrade, not this one.
-func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, u *meshv1alpha1.MeshUpgrade, values *apiextensionsv1.JSON, stage meshv1alpha1.Stage) {
+func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, run *Run, values *apiextensionsv1.JSON, stage meshv1alpha1.Stage) {
+	u, since := run.Upgrade, metav1.NewTime(run.Now.Truncate(time.Second))
 	from, to := runningRevision(present), meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values}
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
 		from, to = r.Former, r.Target
+		if r.Stage == stage {
+			since = r.OrderedAt
+		}
 	}
 	Content(spec, from, to, stage)
 	spec.Rollout = &meshv1alpha1.MemberRollout{
-		Upgrade: u.Name, From: from.Name, Former: from, To: to.Name, Target: to, Stage: stage, Gates: u.Spec.Gates,
+		Upgrade: u.Name, From: from.Name, Former: from, To: to.Name, Target: to, Stage: stage, OrderedAt: since, Gates: u.Spec.Gates,
 	}
 }
 

@@ -17,8 +17,12 @@ type progress struct {
 	wave *meshv1alpha1.PlannedWave
 	// ordered is the stage that this upgrade has ordered. Empty: the member is not touched.
 	ordered meshv1alpha1.Stage
+	// orderedAt is since when.
+	orderedAt time.Time
 	// report is what the member says of that very stage. Nil: nothing yet.
 	report *meshv1alpha1.MemberRolloutStatus
+	// spoke is when the member last reported that a stage began or was done.
+	spoke time.Time
 	// isThere says that the member runs the target alone without an order of this upgrade.
 	isThere bool
 	// isFailed says that the member is recorded as failed.
@@ -41,9 +45,12 @@ func observeProgress(m *meshv1alpha1.MeshMember, upgrade *meshv1alpha1.MeshUpgra
 		p.isReachable, p.changed = c.Status == "True", c.LastTransitionTime.Time
 	}
 	if o := m.Spec.Rollout; o != nil && o.Upgrade == upgrade.Name {
-		p.ordered = o.Stage
+		p.ordered, p.orderedAt = o.Stage, o.OrderedAt.Time
 		if s := m.Status.Rollout; s != nil && s.Upgrade == upgrade.Name && s.Stage == o.Stage {
-			p.report = s
+			p.report, p.spoke = s, s.Since.Time
+			if s.DoneAt != nil {
+				p.spoke = later(p.spoke, s.DoneAt.Time)
+			}
 		}
 		return p
 	}
@@ -147,10 +154,10 @@ func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 	return ": " + strings.Join(said, ", ")
 }
 
-// failure tells why the member has failed, empty if it has not, and when time alone would make it fail. The wave's
-// start counts for a member that could not be reached from the start. Retiring has no deadline: the old revision stays
-// while somebody uses it, however long, and the mesh runs well on the new one.
-func (p *progress) failure(now, waveStart time.Time) (why string, at time.Time) {
+// failure tells why the member has failed, empty if it has not, and when time alone would make it fail. It should have
+// done something since it was due. Retiring has no deadline: the old revision stays while somebody uses it, however
+// long, and the mesh runs well on the new one.
+func (p *progress) failure(now, due time.Time) (why string, at time.Time) {
 	deadline := p.wave.ProgressDeadline.Duration
 	isOverdue := func(since time.Time) bool {
 		end := since.Add(deadline)
@@ -170,7 +177,9 @@ func (p *progress) failure(now, waveStart time.Time) (why string, at time.Time) 
 	case p.hasBegun() && p.reports(meshv1alpha1.StageProgressing) && isOverdue(p.progressing()):
 		return fmt.Sprintf("member %q was not done with stage %s within %s", p.name, p.ordered, deadline) +
 			p.says(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive), at
-	case !p.isReachable && isOverdue(p.unreachable(waveStart)):
+	case p.hasBegun() && p.isReachable && p.report == nil && isOverdue(due):
+		return fmt.Sprintf("member %q has not said anything of stage %s for %s", p.name, p.ordered, deadline), at
+	case !p.isReachable && isOverdue(p.unreachable(due)):
 		when := "before its turn"
 		if p.hasBegun() {
 			when = "in stage " + string(p.ordered)
@@ -195,11 +204,7 @@ func (p *progress) progressing() time.Time {
 	return since
 }
 
-// unreachable is since when the member should have answered, but did not. When its stage was ordered is not known, so
-// that the latest time counts that is.
-func (p *progress) unreachable(waveStart time.Time) time.Time {
-	if p.changed.After(waveStart) {
-		return p.changed
-	}
-	return waveStart
+// unreachable is since when the member should have answered, but did not.
+func (p *progress) unreachable(due time.Time) time.Time {
+	return later(p.changed, due)
 }

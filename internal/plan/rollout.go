@@ -91,7 +91,8 @@ func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollou
 	}
 	for i := range in.Upgrade.Spec.Waves {
 		wave := &in.Upgrade.Spec.Waves[i]
-		for _, name := range slices.Sorted(slices.Values(wave.Members)) {
+		r.wave(wave.Name).OpensAt = nil
+		for _, name := range wave.Members {
 			if m := present[name]; m != nil {
 				p := observeProgress(m, in.Upgrade, wave)
 				r.members = append(r.members, p)

@@ -15,7 +15,7 @@ import (
 // at a stage, with a report of it.
 func (w *world) at(name string, stage meshv1alpha1.Stage, state meshv1alpha1.StageState) {
 	m := w.member(name)
-	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older.Name, To: newer.Name, Stage: stage}
+	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older.Name, To: newer.Name, Stage: stage, OrderedAt: metav1.NewTime(w.now)}
 	m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
 		Upgrade: w.upgrade.Name, Stage: stage, State: state, Since: metav1.NewTime(w.now),
 	}
@@ -45,6 +45,21 @@ func TestRolloutDecides(t *testing.T) {
 				w.at("north", install, failed)
 			},
 			wantPhase: meshv1alpha1.UpgradeRollingBack, wantOrders: orders{"north": meshv1alpha1.StageRollBack}, wantFailed: []string{"north"}},
+		"members start in the order of the plan": {
+			waves: []meshv1alpha1.PlannedWave{wave("all", "west", "east", "north")}, set: func(w *world) {
+				for _, name := range []string{"east", "north", "west"} {
+					w.at(name, preflight, done)
+				}
+			},
+			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"west": install, "east": preflight, "north": preflight}},
+		"an order of unknown time has no deadline": {
+			set: func(w *world) {
+				w.at("east", install, done)
+				w.member("east").Spec.Rollout.OrderedAt = metav1.Time{}
+				w.member("east").Status.Rollout = nil
+				w.now = w.now.Add(100 * tick)
+			},
+			wantPhase: meshv1alpha1.UpgradeRunning, wantOrders: orders{"east": install, "north": preflight, "west": preflight}},
 		"orders of another upgrade count for nothing": {
 			set: func(w *world) {
 				w.at("east", meshv1alpha1.StageGateways, done)

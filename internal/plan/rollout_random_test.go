@@ -25,6 +25,12 @@ func TestRolloutAtRandom(t *testing.T) {
 			w.upgrade.Spec.RollbackScope = []meshv1alpha1.RollbackScope{
 				meshv1alpha1.RollbackScopeWave, meshv1alpha1.RollbackScopeRun, meshv1alpha1.RollbackScopeMember,
 			}[seed%3]
+			if seed%4 == 0 {
+				// Members that are ready in between wait.
+				for i := range w.upgrade.Spec.Waves {
+					within(i, "*/20 * * * *", 7, w.upgrade.Spec.Waves)
+				}
+			}
 			w.run(400)
 			if !w.upgrade.Status.Phase.IsFinished() {
 				w.say("— everybody is well, a person aborts —")

@@ -213,5 +213,6 @@ func scenarios() map[string]scenario {
 	}
 	maps.Copy(cases, scopes())
 	maps.Copy(cases, preflightScenarios())
+	maps.Copy(cases, windows())
 	return cases
 }

@@ -15,9 +15,9 @@ import (
 // behaviour is how a member plays its part. By default every stage takes two ticks, but for the preflight, which is done at
 // once, and comes out well.
 type behaviour struct {
-	ticks                        map[meshv1alpha1.Stage]int
-	fails, puzzled, cutOff, hang meshv1alpha1.Stage
-	// back is after how many ticks a member that was cut off, puzzled or hanging is well again. Zero: never.
+	ticks                                map[meshv1alpha1.Stage]int
+	fails, puzzled, cutOff, hang, silent meshv1alpha1.Stage
+	// back is after how many ticks a member that was cut off, puzzled, hanging or silent is well again. Zero: never.
 	back int
 	// then is how many ticks more a member needs that was puzzled.
 	then int
@@ -88,6 +88,9 @@ func (w *world) act(m *meshv1alpha1.MeshMember) {
 		m.Status.Rollout = nil
 		return
 	}
+	if quiet := w.now.Sub(order.OrderedAt.Time); order.Stage == b.silent && (b.back == 0 || quiet < time.Duration(b.back)*tick) {
+		return
+	}
 	s := m.Status.Rollout
 	if s == nil || s.Upgrade != order.Upgrade || s.Stage != order.Stage {
 		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
@@ -124,6 +127,9 @@ func (w *world) perform(b *behaviour, s *meshv1alpha1.MemberRolloutStatus) {
 		state, gate.Verdict, gate.Message = meshv1alpha1.StageInconclusive, meshv1alpha1.VerdictInconclusive, "no proxy to compare"
 	case b.puzzled == s.Stage && took < b.back+b.then:
 		state, gate.Since = meshv1alpha1.StageProgressing, metav1.NewTime(s.Since.Add(time.Duration(b.back)*tick))
+	}
+	if state == meshv1alpha1.StageDone && s.State != state {
+		s.DoneAt = &metav1.Time{Time: w.now}
 	}
 	s.State, s.Gates = state, []meshv1alpha1.GateResult{gate}
 }

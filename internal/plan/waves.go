@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 	defaultConcurrency      = "25%"
 )
 
-// Waves puts every member in exactly one wave, members sorted by name. A wave whose selector selects nobody stays in
+// Waves puts every member in exactly one wave, members in the order in which they go. A wave whose selector selects nobody stays in
 // the plan, empty, so that people see it. Error: some members are in no wave or in several; it names them all.
 func Waves(inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.PlannedWave, error) {
 	members := slices.SortedFunc(slices.Values(inst.Spec.Members), func(a, b meshv1alpha1.Member) int {
@@ -31,6 +32,10 @@ func Waves(inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.PlannedWave, err
 	if len(inst.Spec.Upgrade.Waves) == 0 {
 		return defaultWaves(members), nil
 	}
+	labels := map[string]map[string]string{}
+	for i := range members {
+		labels[members[i].Name] = members[i].Labels
+	}
 	selected, err := selectMembers(inst.Spec.Upgrade.Waves, members)
 	if err != nil {
 		return nil, err
@@ -38,7 +43,9 @@ func Waves(inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.PlannedWave, err
 	var waves []meshv1alpha1.PlannedWave
 	var problems []error
 	for i := range inst.Spec.Upgrade.Waves {
-		planned, err := plannedWave(&inst.Spec.Upgrade.Waves[i], selected[i])
+		w := &inst.Spec.Upgrade.Waves[i]
+		orderBy(w.OrderBy, selected[i], labels)
+		planned, err := plannedWave(w, selected[i])
 		problems = append(problems, err)
 		waves = append(waves, planned)
 	}
@@ -120,16 +127,46 @@ func selectMembers(waves []meshv1alpha1.Wave, members []meshv1alpha1.Member) ([]
 	return selected, errors.Join(problems...)
 }
 
+// orderBy sorts members by the value of a label, numbers first, and leaves those that are alike as they are. Members
+// without the label go last.
+func orderBy(key string, members []string, labels map[string]map[string]string) {
+	if key == "" {
+		return
+	}
+	slices.SortStableFunc(members, func(a, b string) int {
+		x, hasX := labels[a][key]
+		y, hasY := labels[b][key]
+		switch {
+		case hasX != hasY:
+			return map[bool]int{true: -1, false: 1}[hasX]
+		case !hasX:
+			return 0
+		}
+		m, errM := strconv.ParseInt(x, 10, 64)
+		n, errN := strconv.ParseInt(y, 10, 64)
+		switch {
+		case errM == nil && errN == nil:
+			return cmp.Or(cmp.Compare(m, n), cmp.Compare(x, y))
+		case (errM == nil) != (errN == nil):
+			return map[bool]int{true: -1, false: 1}[errM == nil]
+		}
+		return cmp.Compare(x, y)
+	})
+}
+
 func plannedWave(w *meshv1alpha1.Wave, members []string) (meshv1alpha1.PlannedWave, error) {
 	limit, err := maxConcurrent(w.MaxConcurrent, len(members))
 	if err != nil {
 		return meshv1alpha1.PlannedWave{}, fmt.Errorf("wave %q: maxConcurrent: %w", w.Name, err)
 	}
+	if err := checkWindow(w.Window); err != nil {
+		return meshv1alpha1.PlannedWave{}, fmt.Errorf("wave %q: window: %w", w.Name, err)
+	}
 	out := meshv1alpha1.PlannedWave{
 		// A list that is not there is refused by the API server, an empty one is not.
 		Name: w.Name, Members: append([]string{}, members...), MaxConcurrent: limit, MaxFailures: w.MaxFailures,
 		ProgressDeadline: metav1.Duration{Duration: defaultProgressDeadline},
-		Approval:         cmp.Or(w.Approval, meshv1alpha1.ApprovalNotRequired),
+		Approval:         cmp.Or(w.Approval, meshv1alpha1.ApprovalNotRequired), Window: w.Window.DeepCopy(),
 	}
 	if w.Soak != nil {
 		out.Soak = *w.Soak

@@ -97,6 +97,28 @@ func TestWaves(t *testing.T) {
 	}
 }
 
+func TestWavesOrder(t *testing.T) {
+	labels := map[string]string{"a": "10", "b": "9", "c": "gold", "d": "9", "e": "silver", "g": "-1", "h": "010"}
+	inst := testutil.Installation()
+	for _, name := range []string{"h", "g", "f", "e", "d", "c", "b", "a"} {
+		testutil.With(name, func(m *meshv1alpha1.Member) {
+			if value, ok := labels[name]; ok {
+				m.Labels = map[string]string{"rank": value}
+			}
+		})(inst)
+	}
+	for key, want := range map[string]string{"": "a b c d e f g h", "rank": "g b d h a c e f", "other": "a b c d e f g h"} {
+		inst.Spec.Upgrade.Waves = []meshv1alpha1.Wave{{Name: "all", OrderBy: key}}
+		waves, err := Waves(inst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(waves[0].Members, " "); got != want {
+			t.Errorf("by %q members go in the order %s, want %s", key, got, want)
+		}
+	}
+}
+
 func TestWavesRefuse(t *testing.T) {
 	members := map[string]string{"west": "eu", "east": "canary", "north": "eu", "south": "us"}
 	eu, canary := meshv1alpha1.Wave{Name: "eu", MemberSelector: selecting("eu")}, meshv1alpha1.Wave{Name: "canary", MemberSelector: selecting("canary")}
@@ -106,12 +128,14 @@ func TestWavesRefuse(t *testing.T) {
 		waves []meshv1alpha1.Wave
 		names []string // that people need in order to mend it
 	}{
-		"members in no wave":      {waves: []meshv1alpha1.Wave{canary}, names: []string{"north", "south", "west"}},
-		"members in two waves":    {waves: []meshv1alpha1.Wave{eu, {Name: "all", MemberSelector: &metav1.LabelSelector{}}}, names: []string{"north (eu, all)", "west (eu, all)"}},
-		"both":                    {waves: []meshv1alpha1.Wave{eu, canary, {Name: "again", MemberSelector: selecting("eu")}}, names: []string{"south", "north (eu, again)"}},
-		"two waves take the rest": {waves: []meshv1alpha1.Wave{{Name: "one"}, eu, {Name: "two"}}, names: []string{`"one"`, `"two"`}},
-		"a selector that is none": {waves: []meshv1alpha1.Wave{{Name: "odd", MemberSelector: broken}}, names: []string{`"odd"`}},
-		"a limit that is none":    {waves: []meshv1alpha1.Wave{{Name: "odd", MaxConcurrent: &words}}, names: []string{`"odd"`}},
+		"members in no wave":        {waves: []meshv1alpha1.Wave{canary}, names: []string{"north", "south", "west"}},
+		"members in two waves":      {waves: []meshv1alpha1.Wave{eu, {Name: "all", MemberSelector: &metav1.LabelSelector{}}}, names: []string{"north (eu, all)", "west (eu, all)"}},
+		"both":                      {waves: []meshv1alpha1.Wave{eu, canary, {Name: "again", MemberSelector: selecting("eu")}}, names: []string{"south", "north (eu, again)"}},
+		"two waves take the rest":   {waves: []meshv1alpha1.Wave{{Name: "one"}, eu, {Name: "two"}}, names: []string{`"one"`, `"two"`}},
+		"a selector that is none":   {waves: []meshv1alpha1.Wave{{Name: "odd", MemberSelector: broken}}, names: []string{`"odd"`}},
+		"a window that never opens": {waves: []meshv1alpha1.Wave{{Name: "odd", Window: &meshv1alpha1.MaintenanceWindow{Schedule: "0 0 30 2 *"}}}, names: []string{`"odd"`, "0 0 30 2"}},
+		"a zone that is none":       {waves: []meshv1alpha1.Wave{{Name: "odd", Window: &meshv1alpha1.MaintenanceWindow{Schedule: "0 0 * * *", TimeZone: "Mars"}}}, names: []string{`"odd"`, "Mars"}},
+		"a limit that is none":      {waves: []meshv1alpha1.Wave{{Name: "odd", MaxConcurrent: &words}}, names: []string{`"odd"`}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

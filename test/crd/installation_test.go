@@ -115,6 +115,17 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {upgrade: {waves: [{name: a, soak: -1s}]}}`},
 	},
 	{
+		message: "spec.upgrade.waves[].window.duration: from 1m to 168h",
+		accepts: []string{
+			`spec: {upgrade: {waves: [{name: a, window: {schedule: 0 2 * * *, duration: 1m}}]}}`,
+			`spec: {upgrade: {waves: [{name: a, window: {schedule: 0 2 * * *, duration: 168h, timeZone: Europe/Berlin}}]}}`,
+		},
+		rejects: []string{
+			`spec: {upgrade: {waves: [{name: a, window: {schedule: 0 2 * * *, duration: 59s}}]}}`,
+			`spec: {upgrade: {waves: [{name: a, window: {schedule: 0 2 * * *, duration: 169h}}]}}`,
+		},
+	},
+	{
 		message: "spec.upgrade.waves[].progressDeadline: at least 10s",
 		accepts: []string{`spec: {upgrade: {waves: [{name: a, progressDeadline: 10s}]}}`},
 		rejects: []string{`spec: {upgrade: {waves: [{name: a, progressDeadline: 9s}]}}`},

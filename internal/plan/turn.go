@@ -1,0 +1,121 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// isApproved says whether the wave may start, or has started, or has nobody to start.
+func (r *rollout) isApproved(w *meshv1alpha1.PlannedWave) bool {
+	if w.Approval != meshv1alpha1.ApprovalRequired || r.decision(w.Name) == meshv1alpha1.DecisionApproved {
+		return true
+	}
+	return r.hasStarted(w) || !r.hasUntouched(w)
+}
+
+func (r *rollout) hasStarted(w *meshv1alpha1.PlannedWave) bool {
+	return slices.ContainsFunc(r.of[w.Name], func(p *progress) bool { return p.hasBegun() || p.isFailed })
+}
+
+func (r *rollout) hasUntouched(w *meshv1alpha1.PlannedWave) bool {
+	return slices.ContainsFunc(r.of[w.Name], (*progress).isUntouched)
+}
+
+// begin gives the wave its turn: its time counts from the moment when members of it may start.
+func (r *rollout) begin(w *meshv1alpha1.PlannedWave, o opening) {
+	why, _ := r.obstacle()
+	if s := r.wave(w.Name); s.StartedAt == nil && (o.isOpen && why == "" || !r.hasUntouched(w)) {
+		s.StartedAt = r.stamp()
+	}
+}
+
+// isDue says whether members of the wave could start now: it has its turn, its window is open, and its budget has room.
+func (r *rollout) isDue(w *meshv1alpha1.PlannedWave) bool {
+	changing := 0
+	for _, p := range r.of[w.Name] {
+		if p.isChanging() {
+			changing++
+		}
+	}
+	return r.wave(w.Name).StartedAt != nil && openingAt(w.Window, r.Now).isOpen && changing < int(w.MaxConcurrent)
+}
+
+// dueSince is the time from which a member should have done what it is to do next: the order's, or for one that waits,
+// its wave's turn and the last that happened in it since. A time that is not known is now.
+func (r *rollout) dueSince(p *progress) time.Time {
+	if !p.isUntouched() {
+		return cmp.Or(p.orderedAt, r.Now)
+	}
+	started := r.wave(p.wave.Name).StartedAt
+	if started == nil {
+		return r.Now
+	}
+	since := started.Time
+	// Each opening gives the time anew, but for those in which it could not run out.
+	if o := openingAt(p.wave.Window, r.Now); o.isOpen && o.end.Sub(o.start) > p.wave.ProgressDeadline.Duration {
+		since = later(since, o.start)
+	}
+	for _, other := range r.of[p.wave.Name] {
+		if other.hasBegun() {
+			since = later(since, later(other.orderedAt, other.spoke))
+		}
+	}
+	return since
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// awaitDeadlines asks for another decision when time alone makes a member fail.
+func (r *rollout) awaitDeadlines() {
+	for _, p := range r.members {
+		switch {
+		case p.isOut():
+		case !p.isUntouched():
+			r.wake(p.due)
+		case !p.isReachable && !r.isStopping() && r.isDue(p.wave):
+			r.wake(p.unreachable(r.dueSince(p)).Add(p.wave.ProgressDeadline.Duration))
+		}
+	}
+}
+
+// awaitWindow tells when the wave's window opens next, if members wait for it. While it is open, it asks for another
+// decision when it closes.
+func (r *rollout) awaitWindow(w *meshv1alpha1.PlannedWave, o opening) (waits string) {
+	if w.Window == nil || !r.hasUntouched(w) {
+		return ""
+	}
+	if o.isOpen {
+		r.wake(o.end)
+		return ""
+	}
+	if o.start.IsZero() {
+		return "its window never opens"
+	}
+	r.wake(o.start)
+	opens := metav1.NewTime(o.start.UTC())
+	r.wave(w.Name).OpensAt = &opens
+	return fmt.Sprintf("its window opens at %s", o.start.Format(time.RFC3339))
+}
+
+// isSettled says whether nothing more is to happen in a member.
+func (r *rollout) isSettled(p *progress) bool {
+	if p.isRetired() {
+		return true
+	}
+	switch r.out.Status.Phase {
+	case meshv1alpha1.UpgradeRollingBack, meshv1alpha1.UpgradeRolledBack, meshv1alpha1.UpgradeStopping, meshv1alpha1.UpgradeStopped:
+		return p.isBack()
+	}
+	return p.isOut() && p.isBack()
+}
