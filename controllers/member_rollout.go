@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,9 +114,13 @@ func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []g
 	return state, message, nil
 }
 
-// judge says what follows from the answers of the gates. From those of a dry run nothing does.
+// judge says what follows from the answers of the gates. From those of a dry run nothing does. A control plane that does not
+// serve yet puzzles nobody: that it takes too long is for the deadline to say.
 func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1.StageState, message string) {
 	state = meshv1alpha1.StageDone
+	starting := slices.ContainsFunc(answers, func(g meshv1alpha1.GateResult) bool {
+		return g.Name == gate.ControlPlaneReady && g.Verdict == meshv1alpha1.VerdictInconclusive && !g.DryRun
+	})
 	var messages []string
 	asked := 0
 	for _, g := range answers {
@@ -131,7 +136,7 @@ func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1
 		switch {
 		case g.Verdict == meshv1alpha1.VerdictFail && lasted >= failAfter:
 			return meshv1alpha1.StageFailed, messages[len(messages)-1]
-		case g.Verdict != meshv1alpha1.VerdictFail && lasted >= puzzledAfter:
+		case g.Verdict != meshv1alpha1.VerdictFail && lasted >= puzzledAfter && !starting:
 			state = meshv1alpha1.StageInconclusive
 		case state == meshv1alpha1.StageDone:
 			state = meshv1alpha1.StageProgressing

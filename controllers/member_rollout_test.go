@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/gate"
 )
 
 func TestJudge(t *testing.T) {
@@ -46,6 +47,10 @@ func TestJudge(t *testing.T) {
 		"a no counts more than a question that cannot be asked": {
 			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer("B", meshv1alpha1.VerdictFail, time.Hour)},
 			meshv1alpha1.StageFailed, "gate B: Fail: because",
+		},
+		"nobody can tell while istiod starts, and its deadline runs": {
+			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictInconclusive, time.Hour)},
+			meshv1alpha1.StageProgressing, "gate A: Error: because; gate ControlPlaneReady: Inconclusive: because",
 		},
 		"nothing follows from a dry run": {
 			[]meshv1alpha1.GateResult{

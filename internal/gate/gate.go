@@ -71,10 +71,13 @@ type Gate interface {
 	Ask(ctx context.Context, m Member) Answer
 }
 
+// ControlPlaneReady is the name of the gate that says whether istiod serves at all. Without that no other can tell.
+const ControlPlaneReady = "ControlPlaneReady"
+
 // Preflight are the gates of a revision that has no traffic yet.
 func Preflight() []Gate {
 	return []Gate{
-		question{"ControlPlaneReady", patience, controlPlaneReady},
+		question{ControlPlaneReady, patience, controlPlaneReady},
 		question{"PeersSynced", patience, peersSynced},
 		question{"EndpointsComplete", patience, endpointsComplete},
 		question{"ConfigAccepted", patience, configAccepted},
@@ -86,7 +89,7 @@ func Preflight() []Gate {
 // Running are the gates of a revision that workloads use.
 func Running() []Gate {
 	return []Gate{
-		question{"ControlPlaneReady", patience, controlPlaneReady},
+		question{ControlPlaneReady, patience, controlPlaneReady},
 		question{"ConfigAccepted", patience, configAccepted},
 		question{"ProxiesSynced", patience, proxiesSynced},
 		question{"EndpointsComplete", patience, endpointsComplete},

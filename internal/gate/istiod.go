@@ -17,6 +17,8 @@ const (
 	grace = time.Minute
 	// istiodGrace is longer, because istiod waits for peers that do not answer.
 	istiodGrace = 3 * time.Minute
+	// pullGrace is how long an image may be refused: a registry may be away for a moment.
+	pullGrace = 30 * time.Second
 	// creationGrace is how long a container may be created: its image may be large.
 	creationGrace = 5 * time.Minute
 )
@@ -106,6 +108,11 @@ func isReady(p *corev1.Pod) bool {
 	})
 }
 
+// refusals are why the kubelet does not even start a container. Time alone seldom cures them.
+var refusals = []string{
+	"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError",
+}
+
 // stuck says why a container of a pod does not get ready, when that is no longer a matter of time. Containers are
 // those that concerns accepts.
 func stuck(p *corev1.Pod, now time.Time, grace time.Duration, concerns func(container string) bool) string {
@@ -120,6 +127,8 @@ func stuck(p *corev1.Pod, now time.Time, grace time.Duration, concerns func(cont
 		case w != nil && w.Reason == "PodInitializing":
 			// It waits for another container, which is judged itself.
 		case w != nil && w.Reason == "ContainerCreating" && unready <= creationGrace:
+		case w != nil && slices.Contains(refusals, w.Reason) && unready > pullGrace:
+			return fmt.Sprintf("container %s does not start: %s", s.Name, w.Reason)
 		case unready > grace && w != nil:
 			return fmt.Sprintf("container %s does not start: %s", s.Name, w.Reason)
 		case unready > grace && s.State.Running != nil:
