@@ -34,9 +34,10 @@ func (s *suite) meshStatus(t *testing.T) {
 	notAfter := metav1.NewTime(certificates[0].NotAfter.Local())
 	want := meshv1alpha1.MeshInstallationStatus{
 		ObservedGeneration: inst.Generation, Conditions: inst.Status.Conditions, EffectiveVersion: version, Revision: revision,
-		Members: meshv1alpha1.MemberCounts{Total: 2, Ready: 2},
-		Trust:   meshv1alpha1.TrustStatus{RootFingerprints: fingerprints, NotAfter: &notAfter},
-		Hash:    inst.Status.Hash,
+		Revisions: []meshv1alpha1.RevisionMembers{{Name: revision, Version: version, Members: 2}},
+		Members:   meshv1alpha1.MemberCounts{Total: 2, Ready: 2},
+		Trust:     meshv1alpha1.TrustStatus{RootFingerprints: fingerprints, NotAfter: &notAfter},
+		Hash:      inst.Status.Hash,
 	}
 	if inst.Status.Hash == "" {
 		t.Error("nothing identifies what the mesh runs")
