@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
@@ -43,6 +44,10 @@ func acknowledge(s *scope) {
 	}
 	if before := s.member.Status.Rollout; before != nil && before.Upgrade == order.Upgrade {
 		st.Workloads, st.Changes, st.Forecast = before.Workloads, before.Changes, before.Forecast
+		if before.Stage == meshv1alpha1.StageWorkloads && st.Stage == meshv1alpha1.StageSoak {
+			// What was measured since the workloads were moved still counts.
+			st.Gates = slices.DeleteFunc(before.Gates, func(g meshv1alpha1.GateResult) bool { return g.Measurements == nil })
+		}
 	}
 	s.member.Status.Rollout = st
 }
@@ -86,6 +91,9 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 		}
 		return meshv1alpha1.StageDone, "the gateway of " + order.To + " serves", nil
 	case meshv1alpha1.StageWorkloads:
+		if state, message := r.compare(ctx, s); state != meshv1alpha1.StageDone {
+			return state, message, nil
+		}
 		if state, message, err := r.moveWorkloads(ctx, s); err != nil || state != meshv1alpha1.StageDone {
 			return state, message, err
 		}
@@ -108,10 +116,24 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 // askGates asks whether the new revision is good. One no is enough, if it lasts.
 func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) (meshv1alpha1.StageState, string, error) {
 	st := s.member.Status.Rollout
-	gates = gate.Configure(gates, s.member.Spec.Rollout.Gates)
+	gates = gate.Configure(gates, s.member.Spec.Rollout.Gates, st.Stage)
 	st.Gates = gate.Evaluate(ctx, gates, r.gateMember(s), st.Gates, s.now)
 	state, message := judge(st.Gates, s.now)
 	return state, message, nil
+}
+
+// compare asks the gates that hold the new revision against the old one, as long as both are at work: while some
+// workloads are moved and some are not. No more are moved before these gates have said yes.
+func (r *MeshMemberReconciler) compare(ctx context.Context, s *scope) (meshv1alpha1.StageState, string) {
+	st := s.member.Status.Rollout
+	gates := gate.Comparisons(s.member.Spec.Rollout.Gates)
+	if len(gates) == 0 || st.Workloads.Moved == 0 || st.Workloads.Moved >= st.Workloads.Total {
+		return meshv1alpha1.StageDone, ""
+	}
+	answers := gate.Evaluate(ctx, gates, r.gateMember(s), st.Gates, s.now)
+	st.Gates = gate.Remember(answers, st.Gates)
+	state, message := judge(answers, s.now)
+	return state, fmt.Sprintf("%d of %d workloads moved; %s", st.Workloads.Moved, st.Workloads.Total, message)
 }
 
 // judge says what follows from the answers of the gates. From those of a dry run nothing does. A control plane that does not
@@ -136,7 +158,7 @@ func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1
 		switch {
 		case g.Verdict == meshv1alpha1.VerdictFail && lasted >= failAfter:
 			return meshv1alpha1.StageFailed, messages[len(messages)-1]
-		case g.Verdict != meshv1alpha1.VerdictFail && lasted >= puzzledAfter && !starting:
+		case g.Verdict != meshv1alpha1.VerdictFail && g.Verdict != meshv1alpha1.VerdictPending && lasted >= puzzledAfter && !starting:
 			state = meshv1alpha1.StageInconclusive
 		case state == meshv1alpha1.StageDone:
 			state = meshv1alpha1.StageProgressing
@@ -153,6 +175,8 @@ func (r *MeshMemberReconciler) gateMember(s *scope) gate.Member {
 	m := gate.Member{
 		Config: s.state.connection.Config, Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Cluster: spec.Cluster,
 		From: order.From, To: order.To, Tags: []string{controlplane.DefaultTag},
+		Mesh:    types.NamespacedName{Namespace: s.member.Namespace, Name: spec.Installation},
+		Upgrade: order.Upgrade, Stage: order.Stage, Hub: r.Client,
 	}
 	for _, p := range spec.Peers {
 		m.Peers = append(m.Peers, p.Name)

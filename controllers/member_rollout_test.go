@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -52,6 +53,10 @@ func TestJudge(t *testing.T) {
 			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictInconclusive, time.Hour)},
 			meshv1alpha1.StageProgressing, "gate A: Error: because; gate ControlPlaneReady: Inconclusive: because",
 		},
+		"what takes time is awaited however long": {
+			[]meshv1alpha1.GateResult{answer("Slow", meshv1alpha1.VerdictPending, time.Hour), good},
+			meshv1alpha1.StageProgressing, "gate Slow: Pending: because",
+		},
 		"nothing follows from a dry run": {
 			[]meshv1alpha1.GateResult{
 				rehearsed(answer("A", meshv1alpha1.VerdictFail, time.Hour)), rehearsed(answer("B", meshv1alpha1.VerdictError, time.Hour)), good,
@@ -64,5 +69,27 @@ func TestJudge(t *testing.T) {
 				t.Errorf("judge = %s %q, want %s %q", state, message, test.want, test.says)
 			}
 		})
+	}
+}
+
+// TestAcknowledgeKeepsWhatWasMeasured wants failures of the workloads' stage to count while the member soaks.
+func TestAcknowledgeKeepsWhatWasMeasured(t *testing.T) {
+	measured := meshv1alpha1.GateResult{
+		Name: "slo", Verdict: meshv1alpha1.VerdictPass, Measurements: &meshv1alpha1.GateMeasurements{Taken: 3, Bad: 1},
+	}
+	for stage, want := range map[meshv1alpha1.Stage][]meshv1alpha1.GateResult{
+		meshv1alpha1.StageSoak: {measured}, meshv1alpha1.StageRollBack: nil,
+	} {
+		m := &meshv1alpha1.MeshMember{}
+		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "shop-1", Stage: stage}
+		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
+			Upgrade: "shop-1", Stage: meshv1alpha1.StageWorkloads, Workloads: meshv1alpha1.WorkloadCounts{Total: 2},
+			Gates: []meshv1alpha1.GateResult{{Name: "ProxiesSynced", Verdict: meshv1alpha1.VerdictPass}, measured},
+		}
+		acknowledge(&scope{member: m, now: time.Unix(0, 0)})
+		got := m.Status.Rollout
+		if diff := cmp.Diff(want, got.Gates); diff != "" || got.Workloads.Total != 2 {
+			t.Errorf("%s: %+v, gates (-want +got):\n%s", stage, got, diff)
+		}
 	}
 }

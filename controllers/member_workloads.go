@@ -32,6 +32,8 @@ func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope) (mes
 		if err != nil || state != meshv1alpha1.StageDone {
 			return state, "the workloads of the first namespaces have moved; " + message, err
 		}
+		rollout := s.member.Status.Rollout
+		rollout.Gates = gate.StartOver(rollout.Gates, s.member.Spec.Rollout.Gates, s.now)
 		request.Checked = true
 		if report, err = r.restartBatch(ctx, s, request); err != nil {
 			return "", "", err

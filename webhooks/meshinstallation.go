@@ -70,6 +70,7 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 	errs = append(errs, versionErrs...)
 	errs = append(errs, checkMetadata(c)...)
 	errs = append(errs, checkWaves(c)...)
+	errs = append(errs, checkGates(c)...)
 	if len(versionErrs) == 0 {
 		// Values can only be checked against the charts of a release that exists.
 		errs = append(errs, v.checkValues(c)...)

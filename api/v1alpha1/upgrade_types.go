@@ -21,7 +21,8 @@ type Upgrade struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name in ['ControlPlaneReady', 'PeersSynced', 'EndpointsComplete', 'ConfigAccepted', 'ConfigValid', 'Injection', 'ProxiesSynced'])",message="spec.upgrade.gates[].name: must be the name of a built-in gate"
+	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name in ['ControlPlaneReady', 'PeersSynced', 'EndpointsComplete', 'ConfigAccepted', 'ConfigValid', 'Injection', 'ProxiesSynced'] || g.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.upgrade.gates[].name: the name of a built-in gate, or for your own a DNS label that starts with a letter"
+	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name.matches('^[A-Z]') ? !has(g.prometheus) && !has(g.webhook) : has(g.prometheus) != has(g.webhook))",message="spec.upgrade.gates[]: a gate of your own has exactly one of prometheus and webhook; a built-in gate has none, and its name is taken"
 	Gates []Gate `json:"gates,omitempty"`
 
 	// onFailure says what happens when a member fails: `Rollback` takes every member that was touched back to the
@@ -395,7 +396,7 @@ type WorkloadCounts struct {
 
 // Verdict is the answer of a gate.
 //
-// +kubebuilder:validation:Enum=Pass;Fail;Inconclusive;Error
+// +kubebuilder:validation:Enum=Pass;Fail;Pending;Inconclusive;Error
 type Verdict string
 
 const (
@@ -403,6 +404,8 @@ const (
 	VerdictPass Verdict = "Pass"
 	// VerdictFail: no.
 	VerdictFail Verdict = "Fail"
+	// VerdictPending: not yet; a measurement goes on and is awaited. It never passes.
+	VerdictPending Verdict = "Pending"
 	// VerdictInconclusive: there is not enough to tell. It never passes.
 	VerdictInconclusive Verdict = "Inconclusive"
 	// VerdictError: the question could not be asked.
@@ -414,7 +417,8 @@ type GateResult struct {
 	// name of the gate.
 	// +required
 	Name string `json:"name"`
-	// verdict of the gate.
+	// verdict of the gate: `Pass`, `Fail`, `Pending` (time will tell), `Inconclusive` (there is not enough to tell) or
+	// `Error` (it could not be asked).
 	// +required
 	Verdict Verdict `json:"verdict"`
 	// message says what was measured and against what.
@@ -429,6 +433,12 @@ type GateResult struct {
 	// dryRun says that the verdict stops and fails nothing.
 	// +optional
 	DryRun bool `json:"dryRun,omitempty"`
+	// askedAt is when a gate of your own was last asked. Built-in gates are asked every few seconds.
+	// +optional
+	AskedAt *metav1.Time `json:"askedAt,omitempty"`
+	// measurements counts what a gate has measured that measures more than once.
+	// +optional
+	Measurements *GateMeasurements `json:"measurements,omitempty"`
 	// since is when the verdict last changed.
 	// +required
 	Since metav1.Time `json:"since"`

@@ -2,24 +2,45 @@ package gate
 
 import (
 	"context"
+	"slices"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
-// Configure applies what people have configured to the gates of a stage.
-func Configure(gates []Gate, specs []meshv1alpha1.Gate) []Gate {
-	dryRun := map[string]bool{}
-	for _, s := range specs {
-		dryRun[s.Name] = s.DryRun
-	}
-	out := make([]Gate, 0, len(gates))
-	for _, g := range gates {
-		if dryRun[g.Name()] {
-			g = rehearsal{g}
+// Configure applies what people have configured to the built-in gates of a stage, and adds their own gates to them:
+// webhooks at every stage with gates, measurements only where there is traffic to measure.
+func Configure(builtIn []Gate, specs []meshv1alpha1.Gate, stage meshv1alpha1.Stage) []Gate {
+	gates := slices.Clone(builtIn)
+	for i := range specs {
+		switch s := &specs[i]; {
+		case s.Webhook != nil:
+			gates = append(gates, newCallout(s.Name, s.Webhook))
+		case s.Prometheus != nil && stage != meshv1alpha1.StageInstall:
+			gates = append(gates, newMeasurement(s.Name, s.Prometheus))
 		}
-		out = append(out, g)
 	}
-	return out
+	return rehearsed(gates, specs)
+}
+
+// Comparisons are the gates that need both revisions at work, and so are asked while some workloads are moved and some
+// are not.
+func Comparisons(specs []meshv1alpha1.Gate) []Gate {
+	var gates []Gate
+	for i := range specs {
+		if p := specs[i].Prometheus; p != nil && p.Compare != "" {
+			gates = append(gates, newMeasurement(specs[i].Name, p))
+		}
+	}
+	return rehearsed(gates, specs)
+}
+
+func rehearsed(gates []Gate, specs []meshv1alpha1.Gate) []Gate {
+	for i, g := range gates {
+		if slices.ContainsFunc(specs, func(s meshv1alpha1.Gate) bool { return s.Name == g.Name() && s.DryRun }) {
+			gates[i] = rehearsal{g}
+		}
+	}
+	return gates
 }
 
 // rehearsal is a gate from whose answers nothing follows.

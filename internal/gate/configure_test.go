@@ -11,7 +11,7 @@ import (
 
 func TestConfigureDryRun(t *testing.T) {
 	gates := Configure([]Gate{says("Real", fail("no"), nil), says("Tried", fail("no").measured(2, "<= 0"), nil)},
-		[]meshv1alpha1.Gate{{Name: "Real"}, {Name: "Tried", DryRun: true}, {Name: "OfAnotherStage", DryRun: true}})
+		[]meshv1alpha1.Gate{{Name: "Real"}, {Name: "Tried", DryRun: true}, {Name: "OfAnotherStage", DryRun: true}}, meshv1alpha1.StageInstall)
 	got := Evaluate(t.Context(), gates, Member{}, nil, now)
 	at := metav1.NewTime(now)
 	want := []meshv1alpha1.GateResult{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,7 +51,15 @@ type Member struct {
 	// Tags are the names of the tags that will move, `default` among them.
 	Tags []string
 
-	now time.Time
+	// Mesh is the MeshInstallation, Upgrade the name of the MeshUpgrade, and Stage what the member was told.
+	Mesh    types.NamespacedName
+	Upgrade string
+	Stage   meshv1alpha1.Stage
+	// Hub reads Secrets of the hub.
+	Hub client.Reader
+
+	now      time.Time
+	previous []meshv1alpha1.GateResult
 }
 
 // Answer is what a gate says.
@@ -60,6 +69,9 @@ type Answer struct {
 	Message string
 	// Value was measured and held against Threshold. Both are empty where a gate does not measure.
 	Value, Threshold string
+	// AskedAt and Measurements are the memory of a gate that is asked at its own pace.
+	AskedAt      *metav1.Time
+	Measurements *meshv1alpha1.GateMeasurements
 	// DryRun says that nothing follows from the verdict.
 	DryRun bool
 }
@@ -98,7 +110,7 @@ func Running() []Gate {
 
 // Evaluate asks gates, a few at a time. A verdict that has not changed keeps its time.
 func Evaluate(ctx context.Context, gates []Gate, m Member, previous []meshv1alpha1.GateResult, now time.Time) []meshv1alpha1.GateResult {
-	m.now = now
+	m.now, m.previous = now, previous
 	answers := make([]Answer, len(gates))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
@@ -114,7 +126,7 @@ func Evaluate(ctx context.Context, gates []Gate, m Member, previous []meshv1alph
 	for _, a := range answers {
 		r := meshv1alpha1.GateResult{
 			Name: a.Name, Verdict: a.Verdict, Message: a.Message, Value: a.Value, Threshold: a.Threshold, DryRun: a.DryRun,
-			Since: metav1.NewTime(now.Truncate(time.Second)),
+			AskedAt: a.AskedAt, Measurements: a.Measurements, Since: metav1.NewTime(now.Truncate(time.Second)),
 		}
 		for _, p := range previous {
 			if p.Name == r.Name && p.Verdict == r.Verdict {
@@ -123,16 +135,17 @@ func Evaluate(ctx context.Context, gates []Gate, m Member, previous []meshv1alph
 		}
 		results = append(results, r)
 	}
-	slices.SortFunc(results, func(a, b meshv1alpha1.GateResult) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(results, byName)
 	return results
 }
 
 // severity orders verdicts.
 var severity = map[meshv1alpha1.Verdict]int{
-	meshv1alpha1.VerdictPass: 0, meshv1alpha1.VerdictInconclusive: 1, meshv1alpha1.VerdictError: 2, meshv1alpha1.VerdictFail: 3,
+	meshv1alpha1.VerdictPass: 0, meshv1alpha1.VerdictPending: 1, meshv1alpha1.VerdictInconclusive: 2, meshv1alpha1.VerdictError: 3,
+	meshv1alpha1.VerdictFail: 4,
 }
 
-// Worst is the worst verdict: Fail, then Error, Inconclusive and Pass. No result at all is Inconclusive.
+// Worst is the worst verdict: Fail, then Error, Inconclusive, Pending and Pass. No result at all is Inconclusive.
 func Worst(results []meshv1alpha1.GateResult) meshv1alpha1.Verdict {
 	if len(results) == 0 {
 		return meshv1alpha1.VerdictInconclusive
@@ -159,10 +172,13 @@ func (q question) Ask(ctx context.Context, m Member) Answer {
 	if err != nil {
 		a = Answer{Verdict: meshv1alpha1.VerdictError, Message: err.Error()}
 	}
-	a.Name = q.name
-	// Reasons of others may have several lines.
-	a.Message = shorten(strings.Join(strings.Fields(a.Message), " "), messageSize)
+	a.Name, a.Message = q.name, oneLine(a.Message)
 	return a
+}
+
+// oneLine fits a reason of others into a status.
+func oneLine(message string) string {
+	return shorten(strings.Join(strings.Fields(message), " "), messageSize)
 }
 
 func pass(format string, args ...any) Answer {
@@ -171,6 +187,10 @@ func pass(format string, args ...any) Answer {
 
 func fail(format string, args ...any) Answer {
 	return Answer{Verdict: meshv1alpha1.VerdictFail, Message: fmt.Sprintf(format, args...)}
+}
+
+func pending(format string, args ...any) Answer {
+	return Answer{Verdict: meshv1alpha1.VerdictPending, Message: fmt.Sprintf(format, args...)}
 }
 
 func inconclusive(format string, args ...any) Answer {
@@ -205,9 +225,11 @@ func shorten(text string, size int) string {
 
 // measured adds to an answer what was counted.
 func (a Answer) measured(value float64, threshold string) Answer {
-	a.Value, a.Threshold = strconv.FormatFloat(value, 'g', -1, 64), threshold
+	a.Value, a.Threshold = number(value), threshold
 	return a
 }
+
+func number(value float64) string { return strconv.FormatFloat(value, 'g', 6, 64) }
 
 func isPass(a Answer) bool { return a.Verdict == meshv1alpha1.VerdictPass }
 

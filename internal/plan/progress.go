@@ -176,7 +176,7 @@ func (p *progress) failure(now, due time.Time) (why string, at time.Time) {
 		return "", at
 	case p.hasBegun() && p.reports(meshv1alpha1.StageProgressing) && isOverdue(p.progressing()):
 		return fmt.Sprintf("member %q was not done with stage %s within %s", p.name, p.ordered, deadline) +
-			p.says(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive), at
+			p.says(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictPending), at
 	case p.hasBegun() && p.isReachable && p.report == nil && isOverdue(due):
 		return fmt.Sprintf("member %q has not said anything of stage %s for %s", p.name, p.ordered, deadline), at
 	case !p.isReachable && isOverdue(p.unreachable(due)):

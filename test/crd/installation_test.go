@@ -287,8 +287,24 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {dataPlane: {tags: [prod, default]}}`},
 	},
 	{
-		message: "spec.upgrade.gates[].name: must be the name of a built-in gate",
-		accepts: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete, dryRun: true}, {name: ProxiesSynced}]}}`},
-		rejects: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete}, {name: endpointscomplete}]}}`},
+		message: "spec.upgrade.gates[].name: the name of a built-in gate, or for your own a DNS label that starts with a letter",
+		accepts: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete, dryRun: true}, {name: slo-1, webhook: {url: "http://x"}}]}}`},
+		rejects: []string{
+			`spec: {upgrade: {gates: [{name: EndpointsComplete}, {name: 1-slo, webhook: {url: "http://x"}}]}}`,
+			`spec: {upgrade: {gates: [{name: Nonsense}]}}`,
+			`spec: {upgrade: {gates: [{name: slo., webhook: {url: "http://x"}}]}}`,
+		},
+	},
+	{
+		message: "spec.upgrade.gates[]: a gate of your own has exactly one of prometheus and webhook; a built-in gate has none, and its name is taken",
+		accepts: []string{
+			`spec: {upgrade: {gates: [{name: ConfigValid}, {name: a, webhook: {url: "http://x"}}, {name: b, prometheus: {url: "http://x", query: up, min: "1"}}]}}`,
+		},
+		rejects: []string{
+			`spec: {upgrade: {gates: [{name: endpointscomplete}]}}`,
+			`spec: {upgrade: {gates: [{name: a, webhook: {url: "http://x"}, prometheus: {url: "http://x", query: up, min: "1"}}]}}`,
+			`spec: {upgrade: {gates: [{name: ConfigValid, webhook: {url: "http://x"}}]}}`,
+			`spec: {upgrade: {gates: [{name: ConfigValid, prometheus: {url: "http://x", query: up, min: "1"}}]}}`,
+		},
 	},
 }

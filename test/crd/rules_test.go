@@ -34,8 +34,8 @@ func TestRules(t *testing.T) {
 		base  string
 		cases []ruleCases
 	}{
-		{installations, installationBase, installationCases},
-		{members, memberBase, memberCases},
+		{installations, installationBase, slices.Concat(installationCases, gateCases(`spec: {upgrade: {gates: [%s]}}`))},
+		{members, memberBase, slices.Concat(memberCases, gateCases(orderedGates))},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			base := parse(t, k.base)
@@ -88,7 +88,10 @@ func TestEveryRuleHasCases(t *testing.T) {
 	for _, k := range []struct {
 		*kind
 		cases []ruleCases
-	}{{installations, installationCases}, {members, memberCases}} {
+	}{
+		{installations, slices.Concat(installationCases, gateCases(`spec: {upgrade: {gates: [%s]}}`))},
+		{members, slices.Concat(memberCases, gateCases(orderedGates))},
+	} {
 		tested := map[string]ruleCases{}
 		for _, c := range k.cases {
 			if _, twice := tested[c.message]; twice {
@@ -145,7 +148,7 @@ func eachRule(s *schema.Structural, path string, visit func(path, rule, message 
 // TestAPIServerAcceptsTheDefinitions runs the API server's validation of CRDs, which also estimates what each rule
 // costs and refuses those that could cost too much.
 func TestAPIServerAcceptsTheDefinitions(t *testing.T) {
-	for _, k := range []*kind{installations, members} {
+	for _, k := range []*kind{installations, members, upgrades} {
 		if errs := apivalidation.ValidateCustomResourceDefinition(context.Background(), k.crd); len(errs) > 0 {
 			t.Errorf("%s: %v", k.name, errs)
 		}

@@ -23,6 +23,7 @@ import (
 var (
 	installations = load("mesh.meshfleet.io_meshinstallations.yaml")
 	members       = load("mesh.meshfleet.io_meshmembers.yaml")
+	upgrades      = load("mesh.meshfleet.io_meshupgrades.yaml")
 )
 
 // kind is one CRD, ready to validate objects the way the API server does.

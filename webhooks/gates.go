@@ -1,0 +1,43 @@
+package webhooks
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/meshfleet/meshfleet/internal/plan"
+)
+
+// checkGates refuses measurements that take longer than a wave gives a member for all of a stage: every upgrade would
+// fail for the deadline.
+func checkGates(c *change) field.ErrorList {
+	upgrade := &c.inst.Spec.Upgrade
+	if c.old != nil && equality.Semantic.DeepEqual(c.old.Spec.Upgrade, *upgrade) {
+		return nil
+	}
+	waves, err := plan.Waves(c.inst)
+	if err != nil {
+		// It is reported by a condition, and no upgrade starts: which members there are may yet change.
+		return nil
+	}
+	var errs field.ErrorList
+	for i := range upgrade.Gates {
+		g := &upgrade.Gates[i]
+		if g.Prometheus == nil || g.DryRun {
+			continue
+		}
+		count, interval := plan.Pace(g.Prometheus)
+		for _, w := range waves {
+			if lasts := time.Duration(count) * interval; lasts >= w.ProgressDeadline.Duration {
+				path := field.NewPath("spec", "upgrade", "gates").Key(g.Name).Child("prometheus", "count")
+				errs = append(errs, field.Invalid(path, count, fmt.Sprintf(
+					"%d measurements with an interval of %s take %s, and the progressDeadline of wave %q is %s: measure less often or give the wave more time",
+					count, interval, lasts, w.Name, w.ProgressDeadline.Duration)))
+				break
+			}
+		}
+	}
+	return errs
+}
