@@ -37,6 +37,8 @@ func (r *MeshInstallationReconciler) upgrade(
 			return nil, nil, err
 		}
 		return r.drive(ctx, inst, members, course.Start, false)
+	case course.Outdated != nil:
+		return nil, nil, r.dropPlan(ctx, inst, course.Outdated)
 	case course.Active != nil:
 		return r.drive(ctx, inst, members, course.Active, course.IsSuperseded)
 	}
@@ -57,8 +59,14 @@ func (r *MeshInstallationReconciler) drive(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 	u *meshv1alpha1.MeshUpgrade, isSuperseded bool,
 ) (*plan.Run, []status.Outcome, error) {
+	if u.Status.StartedAt == nil && !isSuperseded {
+		if run, told, err := r.prepare(ctx, inst, members, u); run != nil || err != nil {
+			return run, told, err
+		}
+	}
 	if waiting := unprepared(members, u.Spec.To.Version); u.Status.StartedAt == nil && len(waiting) > 0 {
-		return &plan.Run{Upgrade: u, Now: r.Now()}, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
+		run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}
+		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
 			": granting what istiod "+u.Spec.To.Version+" reads in "+list(waiting, len(waiting)), shortWait)}}, nil
 	}
 	approvals, err := r.approvals(ctx, u)
@@ -133,7 +141,11 @@ func (r *MeshInstallationReconciler) startUpgrade(ctx context.Context, inst *mes
 	if err := r.Client.Create(ctx, u); err != nil {
 		return fmt.Errorf("create MeshUpgrade %q: %w", u.Name, err)
 	}
-	r.Events.Eventf(inst, u, "Normal", "UpgradeStarted", "Upgrade", "Started MeshUpgrade %s from %s to %s", u.Name, u.Spec.From.Revision, u.Spec.To.Revision)
+	reason, text := "UpgradeStarted", "Started MeshUpgrade %s from %s to %s"
+	if mode := inst.Spec.Upgrade.Mode; mode == meshv1alpha1.UpgradeModePlan || mode == meshv1alpha1.UpgradeModeLocked {
+		reason, text = "UpgradePlanned", "Planned MeshUpgrade %s from %s to %s"
+	}
+	r.Events.Eventf(inst, u, "Normal", reason, "Upgrade", text, u.Name, u.Spec.From.Revision, u.Spec.To.Revision)
 	return nil
 }
 

@@ -67,6 +67,10 @@ const (
 	ReasonVersionUnsupported = "VersionUnsupported"
 	// ReasonUpgrading: a MeshUpgrade is under way.
 	ReasonUpgrading = "Upgrading"
+	// ReasonUpgradePlanned: what the spec asks for is planned and does not start, because spec.upgrade.mode is Plan.
+	ReasonUpgradePlanned = "UpgradePlanned"
+	// ReasonPlanRefused: the plan is not the one whose hash spec.upgrade.planHash quotes; the message has both.
+	ReasonPlanRefused = "PlanRefused"
 	// ReasonUpgradePaused: a MeshUpgrade stands still, because somebody asked for it or must decide; the message says why.
 	ReasonUpgradePaused = "UpgradePaused"
 	// ReasonWaitingForApproval: the next wave of a MeshUpgrade needs an answer to its MeshApproval.

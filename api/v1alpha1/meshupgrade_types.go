@@ -13,6 +13,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="To",type=string,JSONPath=`.spec.to.revision`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Wave",type=string,JSONPath=`.status.wave`
+// +kubebuilder:printcolumn:name="Plan",type=string,priority=1,JSONPath=`.status.plan.hash`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type MeshUpgrade struct {
@@ -131,10 +132,14 @@ type PlannedWave struct {
 
 // UpgradePhase sums an upgrade up.
 //
-// +kubebuilder:validation:Enum=Running;WaitingForApproval;WaitingForWindow;Paused;RollingBack;RolledBack;Stopping;Stopped;Succeeded
+// +kubebuilder:validation:Enum=Planning;Planned;Running;WaitingForApproval;WaitingForWindow;Paused;RollingBack;RolledBack;Stopping;Stopped;Succeeded
 type UpgradePhase string
 
 const (
+	// UpgradePlanning: members are asked what would change. Nothing is touched.
+	UpgradePlanning UpgradePhase = "Planning"
+	// UpgradePlanned: the plan is complete. Nothing is touched until somebody lets it run.
+	UpgradePlanned UpgradePhase = "Planned"
 	// UpgradeRunning: members change, or soak.
 	UpgradeRunning UpgradePhase = "Running"
 	// UpgradeWaitingForApproval: the next wave needs a person's word.
@@ -198,6 +203,9 @@ type MeshUpgradeStatus struct {
 	// +optional
 	// +listType=set
 	Failed []string `json:"failed,omitempty"`
+	// plan is what the upgrade would do, with the modes Plan and Locked.
+	// +optional
+	Plan *UpgradePlan `json:"plan,omitempty"`
 	// waves counts members.
 	// +optional
 	// +listType=map
@@ -209,6 +217,41 @@ type MeshUpgradeStatus struct {
 	// finishedAt is when it ended.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+}
+
+// UpgradePlan sums up what an upgrade would do. Detail per member is in MeshMember.status.rollout.
+type UpgradePlan struct {
+	// hash identifies the plan: the target, the waves with their members and settings, and the objects of each member
+	// after the upgrade. What may differ from minute to minute, such as numbers of pods, is not in it.
+	// +optional
+	Hash string `json:"hash,omitempty"`
+	// members is the number of members that are planned.
+	// +optional
+	Members int32 `json:"members"`
+	// blocked are the members with something in their way.
+	// +optional
+	Blocked Sample `json:"blocked,omitzero"`
+	// added, changed and removed count the operator's objects in all members.
+	// +optional
+	Added int32 `json:"added"`
+	// changed, see added.
+	// +optional
+	Changed int32 `json:"changed"`
+	// removed, see added.
+	// +optional
+	Removed int32 `json:"removed"`
+	// restarts is the number of workloads that will be restarted, pods that of their pods.
+	// +optional
+	Restarts int32 `json:"restarts"`
+	// pods, see restarts.
+	// +optional
+	Pods int32 `json:"pods"`
+	// budgets is the number of PodDisruptionBudgets that allow no disruption now.
+	// +optional
+	Budgets int32 `json:"budgets"`
+	// fragile is the number of workloads that lose requests at any restart.
+	// +optional
+	Fragile int32 `json:"fragile"`
 }
 
 // WaveStatus counts the members of a wave.

@@ -6,7 +6,22 @@ import (
 )
 
 // Upgrade says how a change of the version or of control plane values reaches the members.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.planHash) == (has(self.mode) && self.mode == 'Locked')",message="spec.upgrade.planHash: required with mode Locked, and not accepted without it"
 type Upgrade struct {
+	// mode is `Run`, `Plan` or `Locked`. `Plan` finds out what an upgrade would do and changes nothing; the plan and its hash
+	// are in the status of the MeshUpgrade. `Locked` runs only the plan whose hash is in planHash: one that has changed
+	// since is refused. An upgrade that has begun goes on whatever the mode. Default: `Run`.
+	// +optional
+	// +kubebuilder:default=Run
+	Mode UpgradeMode `json:"mode,omitempty"`
+
+	// planHash is the hash of the plan that may run with mode `Locked`, as status.plan.hash of the MeshUpgrade says it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	PlanHash string `json:"planHash,omitempty"`
+
 	// waves are sets of members that are upgraded together, in this order. Every member must be in exactly one of them.
 	// Default: one member first, then the others, a quarter at a time.
 	// +optional
@@ -73,6 +88,20 @@ type Upgrade struct {
 	// +kubebuilder:validation:Maximum=100
 	HistoryLimit int32 `json:"historyLimit,omitempty"`
 }
+
+// UpgradeMode says whether a change starts by itself.
+//
+// +kubebuilder:validation:Enum=Run;Plan;Locked
+type UpgradeMode string
+
+const (
+	// UpgradeModeRun starts.
+	UpgradeModeRun UpgradeMode = "Run"
+	// UpgradeModePlan only plans.
+	UpgradeModePlan UpgradeMode = "Plan"
+	// UpgradeModeLocked starts when the plan is the one that is quoted.
+	UpgradeModeLocked UpgradeMode = "Locked"
+)
 
 // UnreachablePeers says what an upgrade does while a member cannot be reached.
 //

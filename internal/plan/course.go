@@ -10,7 +10,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
-// Course says which upgrade there is to be now. At most one of Active, Start and Problem is set. With none of them the
+// Course says which upgrade there is to be now. At most one of Active, Outdated, Start and Problem is set. With none of them the
 // mesh runs what its spec asks for.
 type Course struct {
 	// Target is what the spec asks for.
@@ -18,6 +18,8 @@ type Course struct {
 	// Active is the record of the upgrade under way. IsSuperseded says that the spec asks for something else than that.
 	Active       *meshv1alpha1.MeshUpgrade
 	IsSuperseded bool
+	// Outdated is the record of a plan that never ran and that the spec, or the mesh, has left behind. It is deleted.
+	Outdated *meshv1alpha1.MeshUpgrade
 	// Start is the record to make, with which an upgrade begins.
 	Start *meshv1alpha1.MeshUpgrade
 	// Problem is why nothing starts although the spec asks for something else than what runs, Reason the same in a word.
@@ -33,6 +35,10 @@ func Steer(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMembe
 	}
 	c := Course{Target: to}
 	if n := len(history); n > 0 && !history[n-1].Status.Phase.IsFinished() {
+		if isOutdated(inst, members, history) {
+			c.Outdated = &history[n-1]
+			return c
+		}
 		c.Active = &history[n-1]
 		c.IsSuperseded = !isSameTarget(c.Active, to, inst)
 		return c

@@ -33,6 +33,8 @@ type Run struct {
 	Orders map[string]meshv1alpha1.Stage
 	// Now is the time at which what is new in them was ordered.
 	Now time.Time
+	// IsPlanOnly says that nothing may change in any member, not even what peers may read there.
+	IsPlanOnly bool
 }
 
 // Members plans the MeshMembers of an installation from its spec, the MeshMembers that exist and the upgrade under way,
@@ -135,7 +137,7 @@ func member(
 // an older one. While an upgrade is under way, or after one that stopped, peers run different releases.
 func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) string {
 	newest := own
-	if run != nil && istioversion.Compare(run.Upgrade.Spec.To.Version, newest) > 0 {
+	if run != nil && !run.IsPlanOnly && istioversion.Compare(run.Upgrade.Spec.To.Version, newest) > 0 {
 		newest = run.Upgrade.Spec.To.Version
 	}
 	for i := range existing {

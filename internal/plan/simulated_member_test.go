@@ -132,4 +132,8 @@ func (w *world) perform(b *behaviour, s *meshv1alpha1.MemberRolloutStatus) {
 		s.DoneAt = &metav1.Time{Time: w.now}
 	}
 	s.State, s.Gates = state, []meshv1alpha1.GateResult{gate}
+	if s.Stage == meshv1alpha1.StagePreflight && state != meshv1alpha1.StageFailed {
+		s.Changes = meshv1alpha1.ObjectChanges{Hash: "objects", Added: meshv1alpha1.Sample{Count: 3}, Removed: meshv1alpha1.Sample{Count: 2}}
+		s.Forecast = meshv1alpha1.RolloutForecast{Restarts: meshv1alpha1.Sample{Count: 4}, Pods: 9}
+	}
 }

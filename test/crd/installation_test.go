@@ -105,6 +105,16 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {upgrade: {waves: [{name: a, maxConcurrent: 0}]}}`},
 	},
 	{
+		message: "spec.upgrade.planHash: required with mode Locked, and not accepted without it",
+		accepts: []string{
+			`spec: {upgrade: {mode: Locked, planHash: 3fa2c1}}`, `spec: {upgrade: {mode: Plan}}`, `spec: {upgrade: {mode: Run}}`, `spec: {upgrade: {}}`,
+		},
+		rejects: []string{
+			`spec: {upgrade: {mode: Locked}}`, `spec: {upgrade: {mode: Plan, planHash: 3fa2c1}}`,
+			`spec: {upgrade: {mode: Run, planHash: 3fa2c1}}`, `spec: {upgrade: {planHash: 3fa2c1}}`,
+		},
+	},
+	{
 		message: "spec.upgrade.waves[].name: must be a DNS label",
 		accepts: []string{`spec: {upgrade: {waves: [{name: canary-1}]}}`},
 		rejects: []string{`spec: {upgrade: {waves: [{name: Canary}]}}`, `spec: {upgrade: {waves: [{name: a-}]}}`},

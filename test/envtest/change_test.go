@@ -10,11 +10,11 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
-// change asks for another version while one serves: it starts as a canary in one member and takes nothing from what
+// change asks for another version while one serves: it is planned, and then starts as a canary in one member and takes nothing from what
 // serves. Nobody plays an istiod that can be asked here, so no gate passes; the run is aborted and goes back.
 func (s *suite) change(t *testing.T) {
 	s.awaitCalm(t)
-	s.edit(t, func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.Version = newer })
+	s.plan(t)
 	await(t, "the canary is ordered to install the new revision", func(ctx context.Context) error {
 		m, err := s.member(ctx, "east")
 		if err != nil {
@@ -54,6 +54,7 @@ func (s *suite) change(t *testing.T) {
 	})
 	s.edit(t, func(inst *meshv1alpha1.MeshInstallation) {
 		inst.Spec.Version, inst.Spec.Upgrade.State = version, meshv1alpha1.UpgradeStateRun
+		inst.Spec.Upgrade.Mode, inst.Spec.Upgrade.PlanHash = meshv1alpha1.UpgradeModeRun, ""
 	})
 	s.awaitReady(t, both...)
 	await(t, "the new revision is gone from the canary", func(ctx context.Context) error {

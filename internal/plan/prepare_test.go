@@ -1,0 +1,204 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+// prepare plans for some ticks, with an operator that is killed before every other status that it writes.
+func (w *world) prepare(ticks int, quoted string) Preparation {
+	var p Preparation
+	for i := range ticks {
+		p = Prepare(w.stored(), quoted)
+		if again := Prepare(w.stored(), quoted); !cmp.Equal(p, again) {
+			w.violated("another preparation of the same world:\n%s", cmp.Diff(p, again))
+		}
+		if p.Status.StartedAt != nil {
+			w.violated("a plan has begun: %+v", p.Status)
+		}
+		if i%2 == 0 {
+			w.upgrade.Status = p.Status
+		}
+		for _, name := range slices.Sorted(maps.Keys(p.Orders)) {
+			m := w.member(name)
+			if p.Orders[name] != meshv1alpha1.StagePreflight {
+				w.violated("a plan orders %s of %s", p.Orders[name], name)
+			}
+			if m.Spec.Rollout == nil {
+				w.give(m, "", meshv1alpha1.StagePreflight)
+			}
+		}
+		for _, m := range w.members {
+			w.act(m)
+		}
+		w.now = w.now.Add(tick)
+	}
+	w.checkWorld()
+	return p
+}
+
+func TestPrepare(t *testing.T) {
+	preflight := meshv1alpha1.StagePreflight
+	cases := map[string]struct {
+		set         func(*world)
+		wantPhase   meshv1alpha1.UpgradePhase
+		wantMessage string
+		wantBlocked []string
+	}{
+		"a plan of all members": {wantPhase: meshv1alpha1.UpgradePlanned,
+			wantMessage: "3 members; 9 objects added, 0 changed, 6 removed; 12 workloads to restart"},
+		"a plan says what is in the way": {
+			set: behaves("north", behaviour{puzzled: preflight}), wantPhase: meshv1alpha1.UpgradePlanned, wantBlocked: []string{"north"},
+			wantMessage: `; preflight: member "north": gate ConfigDiff (no proxy to compare)`},
+		"a member that cannot be reached cannot be planned": {
+			set: func(w *world) { setReachable(w.member("west"), false, w.now) }, wantPhase: meshv1alpha1.UpgradePlanning,
+			wantMessage: "members that cannot be reached: west"},
+		"a plan waits for every member": {
+			set: behaves("east", behaviour{ticks: map[meshv1alpha1.Stage]int{preflight: 30}}), wantPhase: meshv1alpha1.UpgradePlanning,
+			wantMessage: "members that are looked at: east"},
+		"a target that cannot be rendered is no plan": {
+			set: behaves("east", behaviour{fails: preflight}), wantPhase: meshv1alpha1.UpgradePlanning,
+			wantMessage: `cannot be planned: member "east": gate ConfigDiff (2 listeners lost)`},
+		"a member that is there already needs nothing": {
+			set: func(w *world) {
+				Content(&w.member("east").Spec, older, newer, meshv1alpha1.StageRetire)
+				w.touched["east"] = true
+			},
+			wantPhase: meshv1alpha1.UpgradePlanned, wantMessage: "3 members; 6 objects added, 0 changed, 4 removed; 8 workloads to restart"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, canaryAndRest()...)
+			if c.set != nil {
+				c.set(w)
+			}
+			p := w.prepare(5, "")
+			if p.Status.Phase != c.wantPhase || !strings.Contains(p.Status.Message, c.wantMessage) {
+				t.Errorf("the plan is %s: %s\nwant %s: %s", p.Status.Phase, p.Status.Message, c.wantPhase, c.wantMessage)
+			}
+			if isPlanned := c.wantPhase == meshv1alpha1.UpgradePlanned; isPlanned != (p.Status.Plan != nil) {
+				t.Fatalf("plan: %+v", p.Status.Plan)
+			} else if isPlanned && !slices.Equal(p.Status.Plan.Blocked.Names, c.wantBlocked) {
+				t.Errorf("blocked: %v, want %v", p.Status.Plan.Blocked, c.wantBlocked)
+			}
+			if p.MayBegin || p.IsRefused {
+				t.Errorf("without a quoted hash it may begin: %t, is refused: %t", p.MayBegin, p.IsRefused)
+			}
+		})
+	}
+}
+
+// TestPlanHash changes one thing at a time.
+func TestPlanHash(t *testing.T) {
+	hash := func(t *testing.T, later func(*world)) string {
+		w := newWorld(t, canaryAndRest()...)
+		w.prepare(3, "")
+		later(w)
+		p := Prepare(w.stored(), "")
+		if p.Status.Plan == nil {
+			t.Fatalf("no plan: %s", p.Status.Message)
+		}
+		return p.Status.Plan.Hash
+	}
+	same := hash(t, func(*world) {})
+	cases := map[string]struct {
+		later   func(*world)
+		changes bool
+	}{
+		"time":                       {later: func(w *world) { w.now = w.now.Add(time.Hour) }},
+		"numbers of workloads":       {later: func(w *world) { w.member("east").Status.Rollout.Forecast.Restarts.Count = 99 }},
+		"something in the way":       {later: func(w *world) { w.member("east").Status.Rollout.State = meshv1alpha1.StageInconclusive }},
+		"a member that is cut off":   {later: func(w *world) { setReachable(w.member("east"), false, w.now) }},
+		"where the mesh comes from":  {later: func(w *world) { w.upgrade.Spec.From.Hash = "other" }},
+		"objects":                    {later: func(w *world) { w.member("east").Status.Rollout.Changes.Hash = "other" }, changes: true},
+		"the target":                 {later: func(w *world) { w.upgrade.Spec.To.Hash = "other" }, changes: true},
+		"a wave's soak":              {later: func(w *world) { w.upgrade.Spec.Waves[0].Soak = metav1.Duration{Duration: time.Hour} }, changes: true},
+		"what happens after failure": {later: pauseOnFailure, changes: true},
+		"a member that leaves":       {later: func(w *world) { w.leave("west") }, changes: true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := hash(t, c.later); (got != same) != c.changes {
+				t.Errorf("hash %s, before %s, want a change: %t", got, same, c.changes)
+			}
+		})
+	}
+}
+
+// TestLockedPlan runs only the plan that is quoted, from where its preparation has left the members.
+func TestLockedPlan(t *testing.T) {
+	w := newWorld(t, canaryAndRest()...)
+	hash := w.prepare(3, "").Status.Plan.Hash
+	if p := w.prepare(3, "0123456789abcdef"); p.MayBegin || !p.IsRefused {
+		t.Fatalf("another plan may begin: %t, is refused: %t", p.MayBegin, p.IsRefused)
+	}
+	p := w.prepare(3, hash)
+	if !p.MayBegin || p.IsRefused {
+		t.Fatalf("the plan may begin: %t, is refused: %t", p.MayBegin, p.IsRefused)
+	}
+	w.run(100)
+	if got := w.upgrade.Status; got.Phase != meshv1alpha1.UpgradeSucceeded || got.Plan == nil || got.Plan.Hash != hash {
+		t.Errorf("the upgrade is %s with plan %+v:\n%s", got.Phase, got.Plan, w.log.String())
+	}
+}
+
+// TestSteerDropsOutdatedPlans looks at what becomes of a plan that never ran when the spec changes.
+func TestSteerDropsOutdatedPlans(t *testing.T) {
+	cases := map[string]struct {
+		change       func(*meshv1alpha1.MeshInstallation, *meshv1alpha1.MeshUpgrade)
+		wantOutdated bool
+	}{
+		"nothing changed": {change: func(*meshv1alpha1.MeshInstallation, *meshv1alpha1.MeshUpgrade) {}},
+		"it may run now": {change: func(i *meshv1alpha1.MeshInstallation, _ *meshv1alpha1.MeshUpgrade) {
+			i.Spec.Upgrade.Mode = meshv1alpha1.UpgradeModeRun
+		}},
+		"it is not complete yet": {change: func(_ *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
+			u.Status.Phase = meshv1alpha1.UpgradePlanning
+		}},
+		"other values": {wantOutdated: true, change: func(i *meshv1alpha1.MeshInstallation, _ *meshv1alpha1.MeshUpgrade) {
+			i.Spec.ControlPlane.Values = testutil.JSON(map[string]any{"autoscaleMin": 3})
+		}},
+		"other waves": {wantOutdated: true, change: func(i *meshv1alpha1.MeshInstallation, _ *meshv1alpha1.MeshUpgrade) {
+			i.Spec.Upgrade.Waves = []meshv1alpha1.Wave{{Name: "all"}}
+		}},
+		"a member more":     {wantOutdated: true, change: func(i *meshv1alpha1.MeshInstallation, _ *meshv1alpha1.MeshUpgrade) { testutil.With("south")(i) }},
+		"back to what runs": {wantOutdated: true, change: func(i *meshv1alpha1.MeshInstallation, _ *meshv1alpha1.MeshUpgrade) { i.Spec.Version = older.Version }},
+		"a person wants it gone": {wantOutdated: true, change: func(i *meshv1alpha1.MeshInstallation, _ *meshv1alpha1.MeshUpgrade) {
+			i.Spec.Upgrade.State = meshv1alpha1.UpgradeStateAbort
+		}},
+		"one that has begun is no plan any more": {change: func(i *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
+			u.Status.Phase, u.Status.StartedAt = meshv1alpha1.UpgradeRunning, &metav1.Time{Time: epoch}
+			i.Spec.Upgrade.Waves = []meshv1alpha1.Wave{{Name: "all"}}
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
+			inst.Spec.Upgrade.Mode = meshv1alpha1.UpgradeModePlan
+			inst.Status.Revision, inst.Status.EffectiveVersion = older.Name, older.Version
+			w := newWorld(t, canaryAndRest()...)
+			members := w.stored().Members
+			first := Steer(inst, members, nil)
+			if first.Start == nil {
+				t.Fatalf("nothing to plan: %+v", first)
+			}
+			u := first.Start.DeepCopy()
+			reread(t, u)
+			u.Status.Phase = meshv1alpha1.UpgradePlanned
+			c.change(inst, u)
+			got := Steer(inst, members, []meshv1alpha1.MeshUpgrade{*u})
+			if (got.Outdated != nil) != c.wantOutdated || (got.Active != nil) == c.wantOutdated || got.IsSuperseded {
+				t.Errorf("outdated: %t, active: %t, superseded: %t; want outdated: %t", got.Outdated != nil, got.Active != nil, got.IsSuperseded, c.wantOutdated)
+			}
+		})
+	}
+}
