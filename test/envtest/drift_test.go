@@ -29,6 +29,9 @@ func (s *suite) drift(t *testing.T) {
 		// edit is nil for objects that are deleted.
 		edit func(*unstructured.Unstructured) error
 	}{
+		// The first case finds an operator that is at rest, so that nothing but the watch tells it.
+		{"no network of the control plane's namespace", object{"v1", "Namespace", "", controlPlaneNamespace}, dropLabel(networkLabel)},
+		{"network of the control plane's namespace", object{"v1", "Namespace", "", controlPlaneNamespace}, set("elsewhere", "metadata", "labels", networkLabel)},
 		{"target port of a Service", object{"v1", "Service", controlPlaneNamespace, gatewayName}, editPort("targetPort", int64(4711))},
 		{"port of a Service", object{"v1", "Service", controlPlaneNamespace, gatewayName}, editPort("port", int64(4711))},
 		{"rules of a ClusterRole", object{rbacAPI, "ClusterRole", "", "istiod-clusterrole-" + revision + "-" + controlPlaneNamespace}, set([]any{}, "rules")},
@@ -37,8 +40,6 @@ func (s *suite) drift(t *testing.T) {
 		{"installation's label of a ServiceAccount", object{"v1", "ServiceAccount", controlPlaneNamespace, "istiod-" + revision}, dropLabel(meshv1alpha1.LabelInstallation)},
 		{"all labels of a ConfigMap", object{"v1", "ConfigMap", controlPlaneNamespace, "istio-" + revision}, dropLabels},
 		{"all labels of an inventory", object{"v1", "ConfigMap", controlPlaneNamespace, "meshfleet-inventory-trust"}, dropLabels},
-		{"network of the control plane's namespace", object{"v1", "Namespace", "", controlPlaneNamespace}, set("elsewhere", "metadata", "labels", networkLabel)},
-		{"no network of the control plane's namespace", object{"v1", "Namespace", "", controlPlaneNamespace}, dropLabel(networkLabel)},
 		{"data of a ConfigMap", object{"v1", "ConfigMap", controlPlaneNamespace, "istio-" + revision}, set("nothing", "data", "mesh")},
 		{"spec of an Istio Gateway", object{"networking.istio.io/v1", "Gateway", controlPlaneNamespace, "cross-network-gateway"}, set("nobody", "spec", "selector", "istio")},
 		{"deleted injector", object{admissionAPI, "MutatingWebhookConfiguration", "", "istio-revision-tag-prod"}, nil},
