@@ -91,20 +91,14 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 		}
 		return meshv1alpha1.StageDone, "the gateway of " + order.To + " serves", nil
 	case meshv1alpha1.StageWorkloads:
-		if state, message := r.compare(ctx, s); state != meshv1alpha1.StageDone {
-			return state, message, nil
-		}
-		if state, message, err := r.moveWorkloads(ctx, s); err != nil || state != meshv1alpha1.StageDone {
-			return state, message, err
-		}
-		return r.askGates(ctx, s, gate.Running())
+		return r.workloads(ctx, s)
 	case meshv1alpha1.StageSoak:
 		return r.askGates(ctx, s, gate.Running())
 	case meshv1alpha1.StageRollBack:
 		if s.gateway.Kind != phase.Done {
 			return meshv1alpha1.StageProgressing, s.gateway.Text(), nil
 		}
-		return r.moveWorkloads(ctx, s)
+		return r.moveWorkloads(ctx, s, "")
 	case meshv1alpha1.StageRetire:
 		return r.retired(ctx, s, order.From)
 	case meshv1alpha1.StageDiscard:
@@ -122,18 +116,13 @@ func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []g
 	return state, message, nil
 }
 
-// compare asks the gates that hold the new revision against the old one, as long as both are at work: while some
-// workloads are moved and some are not. No more are moved before these gates have said yes.
-func (r *MeshMemberReconciler) compare(ctx context.Context, s *scope) (meshv1alpha1.StageState, string) {
+// askBetween asks the gates that can tell while some workloads are moved and some are not.
+func (r *MeshMemberReconciler) askBetween(ctx context.Context, s *scope) (meshv1alpha1.StageState, string) {
 	st := s.member.Status.Rollout
-	gates := gate.Comparisons(s.member.Spec.Rollout.Gates)
-	if len(gates) == 0 || st.Workloads.Moved == 0 || st.Workloads.Moved >= st.Workloads.Total {
-		return meshv1alpha1.StageDone, ""
-	}
-	answers := gate.Evaluate(ctx, gates, r.gateMember(s), st.Gates, s.now)
+	bothServe := st.Workloads.Moved > 0 && st.Workloads.Moved < st.Workloads.Total
+	answers := gate.Evaluate(ctx, gate.Between(s.member.Spec.Rollout.Gates, bothServe), r.gateMember(s), st.Gates, s.now)
 	st.Gates = gate.Remember(answers, st.Gates)
-	state, message := judge(answers, s.now)
-	return state, fmt.Sprintf("%d of %d workloads moved; %s", st.Workloads.Moved, st.Workloads.Total, message)
+	return judge(answers, s.now)
 }
 
 // judge says what follows from the answers of the gates. From those of a dry run nothing does. A control plane that does not

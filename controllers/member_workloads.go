@@ -13,9 +13,34 @@ import (
 	"github.com/meshfleet/meshfleet/internal/gate"
 )
 
+// workloads moves the workloads and asks the gates all the while, so that what is wrong with the new revision shows in the
+// first batch. No batch begins before all say yes.
+func (r *MeshMemberReconciler) workloads(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	verdict, said := r.askBetween(ctx, s)
+	if verdict == meshv1alpha1.StageFailed {
+		return verdict, said, nil
+	}
+	hold := ""
+	if verdict != meshv1alpha1.StageDone {
+		hold = "waits for the gates"
+	}
+	state, message, err := r.moveWorkloads(ctx, s, hold)
+	switch {
+	case err != nil || state == meshv1alpha1.StageFailed:
+		return state, message, err
+	case state == meshv1alpha1.StageDone:
+		return r.askGates(ctx, s, gate.Running())
+	case verdict == meshv1alpha1.StageDone:
+		return state, message, nil
+	case verdict == meshv1alpha1.StageInconclusive:
+		state = verdict
+	}
+	return state, message + "; " + said, nil
+}
+
 // moveWorkloads restarts workloads in batches until every one has the proxy that its namespace's tag asks for. Between
-// the namespaces that go first and the rest, the gates are asked.
-func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+// the namespaces that go first and the rest, the gates are asked. Nothing more is restarted while there is a reason to hold.
+func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope, hold string) (meshv1alpha1.StageState, string, error) {
 	if s.now.Sub(s.member.Status.Rollout.Since.Time) < tagsSettle {
 		return meshv1alpha1.StageProgressing, "the tags have just been moved", nil
 	}
@@ -23,6 +48,7 @@ func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope) (mes
 	if err != nil {
 		return "", "", err
 	}
+	request.Hold = hold
 	report, err := r.restartBatch(ctx, s, request)
 	if err != nil {
 		return "", "", err
@@ -86,6 +112,9 @@ func progressOf(report dataplane.Report) (meshv1alpha1.StageState, string) {
 	case len(report.Blocked) > 0 && len(report.Restarting) == 0:
 		return meshv1alpha1.StageInconclusive, "blocked: " + strings.Join(report.Blocked, "; ")
 	}
-	return meshv1alpha1.StageProgressing, fmt.Sprintf("%d of %d workloads moved; restarting %s",
-		report.Moved, report.Total, strings.Join(report.Restarting, ", "))
+	message := fmt.Sprintf("%d of %d workloads moved", report.Moved, report.Total)
+	if len(report.Restarting) > 0 {
+		message += "; restarting " + strings.Join(report.Restarting, ", ")
+	}
+	return meshv1alpha1.StageProgressing, message
 }

@@ -34,7 +34,7 @@ func (p *planner) sortEvicted(c *candidate) bool {
 // evictMore goes on with workloads that may lack more pods than they do.
 func (p *planner) evictMore() []Workload {
 	var batch []Workload
-	if p.Failed != "" {
+	if p.Failed != "" || p.request.Hold != "" {
 		return nil
 	}
 	for i := range p.evicting {

@@ -133,6 +133,8 @@ func (p *planner) batch(due []candidate) []Workload {
 			p.Blocked = append(p.Blocked, c.entry(reason))
 		case reason != "":
 			p.Waiting = append(p.Waiting, c.entry(reason))
+		case p.request.Hold != "":
+			p.Waiting = append(p.Waiting, c.entry(p.request.Hold))
 		case p.Failed != "" || p.busy >= p.places():
 			p.Waiting = append(p.Waiting, c.entry())
 		case c.evicts && len(c.victims(p.budgets, p.request.Back)) == 0:

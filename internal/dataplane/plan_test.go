@@ -67,6 +67,10 @@ func TestPlanBatches(t *testing.T) {
 			wantRestart: []string{"DaemonSet demo/a for 1-29-1", "Deployment demo/b for 1-29-1",
 				"Deployment demo/z for 1-29-1", "StatefulSet demo/a for 1-29-1"},
 		},
+		"restarts nothing while it is held": {
+			world: member(deployment("a", moved), deployment("b")), request: request(func(r *Request) { r.Hold = "waits for a gate" }),
+			wantReport: Report{Total: 2, Moved: 1, Waiting: []string{"Deployment demo/b: waits for a gate"}},
+		},
 		"restarts one at a time when nothing is said": {
 			world: member(deployment("a"), deployment("b")), request: request(),
 			wantReport:  Report{Total: 2, Restarting: []string{"Deployment demo/a"}, Waiting: []string{"Deployment demo/b"}},

@@ -28,6 +28,8 @@ type Request struct {
 	First labels.Selector
 	// Checked says that the workloads of these have moved and are found well, so that the rest may follow.
 	Checked bool
+	// Hold says why nothing more may be restarted for now. Empty: nothing holds.
+	Hold string
 	// Back says that workloads leave a revision that failed: one that is not available is restarted as well, and no
 	// PodDisruptionBudget holds any, because there is nothing left to protect. So none is evicted that can be restarted.
 	Back bool

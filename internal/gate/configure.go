@@ -22,16 +22,25 @@ func Configure(builtIn []Gate, specs []meshv1alpha1.Gate, stage meshv1alpha1.Sta
 	return rehearsed(gates, specs)
 }
 
-// Comparisons are the gates that need both revisions at work, and so are asked while some workloads are moved and some
-// are not.
-func Comparisons(specs []meshv1alpha1.Gate) []Gate {
+// Between are the gates that are asked between batches of workloads: those that are built in, and while workloads of both
+// revisions serve also those that compare the two.
+func Between(specs []meshv1alpha1.Gate, bothServe bool) []Gate {
+	gates := Running()
+	if bothServe {
+		gates = append(gates, comparisons(specs)...)
+	}
+	return rehearsed(gates, specs)
+}
+
+// comparisons are people's own gates that hold the new revision against the old one.
+func comparisons(specs []meshv1alpha1.Gate) []Gate {
 	var gates []Gate
 	for i := range specs {
 		if p := specs[i].Prometheus; p != nil && p.Compare != "" {
 			gates = append(gates, newMeasurement(specs[i].Name, p))
 		}
 	}
-	return rehearsed(gates, specs)
+	return gates
 }
 
 func rehearsed(gates []Gate, specs []meshv1alpha1.Gate) []Gate {

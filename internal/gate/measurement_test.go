@@ -224,7 +224,7 @@ func TestMeasurementIsKeptWhenThereIsNothingLeftToCompareWith(t *testing.T) {
 			Name: "own", Verdict: verdict, AskedAt: &metav1.Time{Time: now.Add(-time.Hour)},
 			Measurements: &meshv1alpha1.GateMeasurements{Taken: taken},
 		}}
-		gates := Comparisons([]meshv1alpha1.Gate{{Name: "own", Prometheus: spec}, {Name: "other", Prometheus: &meshv1alpha1.PrometheusGate{}}})
+		gates := comparisons([]meshv1alpha1.Gate{{Name: "own", Prometheus: spec}, {Name: "other", Prometheus: &meshv1alpha1.PrometheusGate{}}})
 		got := Evaluate(t.Context(), gates, *askingMember(), before, now)
 		if len(got) != 1 || got[0].Verdict != want || got[0].Measurements.Taken != taken || !got[0].AskedAt.Time.Equal(now) {
 			t.Errorf("after %d measurements: %+v, want %s", taken, got, want)
