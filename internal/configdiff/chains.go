@@ -18,6 +18,14 @@ type chain struct {
 	text string
 }
 
+// of names the chain of a listener.
+func (c chain) of(listener string) string {
+	if c.text == "" {
+		return listener
+	}
+	return listener + ", " + c.text
+}
+
 func chainsOf(l *listenerv3.Listener) []chain {
 	var out []chain
 	for _, c := range l.GetFilterChains() {

@@ -21,7 +21,7 @@ var elsewhere = map[protoreflect.FullName][]protoreflect.Name{
 	"envoy.config.route.v3.VirtualHost":                                                 {"name", "domains", "routes", "typed_per_filter_config"},
 	"envoy.config.route.v3.Route":                                                       {"name", "match", "typed_per_filter_config"},
 	"envoy.config.route.v3.RouteAction":                                                 {"cluster", "weighted_clusters", "request_mirror_policies"},
-	"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext":            {"match_typed_subject_alt_names"},
+	"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext":            {"match_typed_subject_alt_names", "match_subject_alt_names"},
 }
 
 // originKey is where istiod says which of the users' objects something was made from. Nothing but telemetry reads it.

@@ -11,6 +11,7 @@ import (
 	rbachttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -26,6 +27,19 @@ func inboundChain(c *config, i int) *listenerv3.FilterChain { return c.Listeners
 
 func plainChain(match *listenerv3.FilterChainMatch, like *listenerv3.FilterChain) *listenerv3.FilterChain {
 	return testutil.Chain(match, nil, like.GetFilters()...)
+}
+
+// untyped is how Istio writes which identity a peer must have: in a field that Envoy has deprecated.
+func untyped(name string) *corev3.TransportSocket {
+	socket, tls := testutil.Client(name), &tlsv3.UpstreamTlsContext{}
+	if err := socket.GetTypedConfig().UnmarshalTo(tls); err != nil {
+		panic(err)
+	}
+	context := tls.GetCommonTlsContext().GetCombinedValidationContext().GetDefaultValidationContext()
+	context.MatchSubjectAltNames = []*matcherv3.StringMatcher{context.GetMatchTypedSubjectAltNames()[0].GetMatcher()} //nolint:staticcheck // As Istio does.
+	context.MatchTypedSubjectAltNames = nil
+	socket.ConfigType = &corev3.TransportSocket_TypedConfig{TypedConfig: testutil.Any(tls)}
+	return socket
 }
 
 // regressions are what a proxy loses, by what the case is called.
@@ -48,6 +62,9 @@ var regressions = map[string]func(*config){
 	},
 	"a peer's identity is not accepted": func(c *config) {
 		c.Clusters[0].TransportSocketMatches[0].TransportSocket = testutil.Client("spiffe://cluster.local/ns/demo/sa/other")
+	},
+	"a peer's identity is not accepted, in Istio's way to write it": func(c *config) {
+		c.Clusters[0].TransportSocketMatches[0].TransportSocket = untyped("spiffe://cluster.local/ns/demo/sa/other")
 	},
 	"identities have no trust domain": func(c *config) {
 		c.Clusters[0].TransportSocketMatches[0].TransportSocket = testutil.Client("spiffe:///ns/demo/sa/web")
@@ -210,6 +227,9 @@ var benign = map[string]func(*config){
 	},
 	"an identity that no certificate can have": func(c *config) {
 		c.Clusters[0].TransportSocketMatches[0].TransportSocket = testutil.Client("spiffe:///ns/demo/sa/web", "spiffe://cluster.local/ns/demo/sa/web")
+	},
+	"the same identity in another field": func(c *config) {
+		c.Clusters[0].TransportSocketMatches[0].TransportSocket = untyped("spiffe://cluster.local/ns/demo/sa/web")
 	},
 	"the same version of TLS is spelled out": func(c *config) {
 		tls := &tlsv3.DownstreamTlsContext{}

@@ -63,16 +63,13 @@ func (d *diff) chains(subject string, before, after *listenerv3.Listener) error 
 	was, is := chainsOf(before), chainsOf(after)
 	used := map[*listenerv3.FilterChain]bool{}
 	for _, b := range was {
+		name := b.of(subject)
 		a := counterpart(b, is)
 		if a == nil {
-			d.add(ListenersLost, subject, "takes no connections any more %s", b.text)
+			d.add(ListenersLost, name, "takes no connections any more")
 			continue
 		}
 		used[a.chain] = true
-		name := subject + ", " + b.text
-		if b.text == "" {
-			name = subject
-		}
 		if _, err := d.sockets(name, "", b.chain.GetTransportSocket(), a.chain.GetTransportSocket()); err != nil {
 			return err
 		}
@@ -83,7 +80,7 @@ func (d *diff) chains(subject string, before, after *listenerv3.Listener) error 
 	}
 	for _, a := range is {
 		if !used[a.chain] {
-			d.add(Added, subject, "also takes connections %s", a.text)
+			d.add(Added, a.of(subject), "takes connections")
 		}
 	}
 	return d.openings(subject, was, is)
@@ -112,7 +109,7 @@ func (d *diff) openings(subject string, was, is []chain) error {
 			return err
 		}
 		if open && !anyCovers(plain, c) {
-			d.add(TLSWeakened, subject, "takes plain text %s", c.text)
+			d.add(TLSWeakened, c.of(subject), "takes plain text")
 		}
 	}
 	return nil

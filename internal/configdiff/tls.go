@@ -11,6 +11,7 @@ import (
 	quicv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/quic/v3"
 	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -76,6 +77,9 @@ func contextProfile(c *tlsv3.CommonTlsContext, requires bool) profile {
 		p.verifies = false
 	}
 	for _, m := range context.GetMatchTypedSubjectAltNames() {
+		p.names = append(p.names, nameText(m.GetMatcher()))
+	}
+	for _, m := range context.GetMatchSubjectAltNames() { //nolint:staticcheck // Istio still writes the deprecated field.
 		p.names = append(p.names, nameText(m))
 	}
 	slices.Sort(p.names)
@@ -83,17 +87,16 @@ func contextProfile(c *tlsv3.CommonTlsContext, requires bool) profile {
 	return p
 }
 
-func nameText(m *tlsv3.SubjectAltNameMatcher) string {
-	if exact := m.GetMatcher().GetExact(); exact != "" {
-		return exact
+func nameText(m *matcherv3.StringMatcher) string {
+	switch {
+	case m.GetExact() != "":
+		return m.GetExact()
+	case m.GetPrefix() != "":
+		return m.GetPrefix() + "*"
+	case m.GetSuffix() != "":
+		return "*" + m.GetSuffix()
 	}
-	if prefix := m.GetMatcher().GetPrefix(); prefix != "" {
-		return prefix + "*"
-	}
-	if suffix := m.GetMatcher().GetSuffix(); suffix != "" {
-		return "*" + suffix
-	}
-	return canonical(m.GetMatcher())
+	return canonical(m)
 }
 
 // sockets compares two ways to connect, or to be connected to. It says whether it has found something harmful.

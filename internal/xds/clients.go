@@ -13,6 +13,9 @@ const (
 	Router  = "router"
 )
 
+// instanceIPs is the metadata field with the addresses of a proxy, separated by commas.
+const instanceIPs = "INSTANCE_IPS"
+
 // Client is a proxy that is connected to an istiod pod, with all that istiod makes its configuration from.
 type Client struct {
 	// ID is `<pod>.<namespace>`.
@@ -72,10 +75,10 @@ func Clients(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]Cl
 		if i := strings.LastIndexByte(id, '-'); i >= 0 {
 			id = id[:i]
 		}
-		if typeOf[id] == "" || strings.HasPrefix(id, twinPrefix) {
-			continue
+		client := Client{ID: id, Type: typeOf[id], Labels: c.Labels, Metadata: c.Metadata, Locality: c.Locality}
+		if client.Type != "" && !isTwin(client) {
+			clients = append(clients, client)
 		}
-		clients = append(clients, Client{ID: id, Type: typeOf[id], Labels: c.Labels, Metadata: c.Metadata, Locality: c.Locality})
 	}
 	return clients, nil
 }

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	types = `[{"proxy":"web-7c-x.demo","proxy_type":"sidecar"},{"proxy":"meshfleet-configdiff-0.demo","proxy_type":"sidecar"},{"proxy":"gw-0.istio-system","proxy_type":"router"}]`
+	types = `[{"proxy":"web-7c-x.demo","proxy_type":"sidecar"},{"proxy":"web-7c-x.demo","proxy_type":"sidecar"},{"proxy":"gw-0.istio-system","proxy_type":"router"}]`
 	adsz  = `{"totalClients":4,"clients":[
 	  {"connectionId":"web-7c-x.demo-12","labels":{"app":"web"},"locality":{"region":"eu","zone":"a"},
 	   "metadata":{"NAMESPACE":"demo","SERVICE_ACCOUNT":"web","INSTANCE_IPS":"10.0.0.1,fd00::1","PROXY_CONFIG":{"concurrency":2}},
 	   "watches":{"type.googleapis.com/envoy.config.cluster.v3.Cluster":[]}},
-	  {"connectionId":"meshfleet-configdiff-0.demo-13","metadata":{"NAMESPACE":"demo"}},
+	  {"connectionId":"web-7c-x.demo-13","metadata":{"NAMESPACE":"demo","INSTANCE_IPS":"192.0.2.1,2001:db8::1"}},
 	  {"connectionId":"late-0.demo-14"},
 	  {"connectionId":"gw-0.istio-system-15","metadata":{"NAMESPACE":"istio-system"}}]}`
 )
@@ -48,7 +48,7 @@ func TestTwin(t *testing.T) {
 			"LABELS": map[string]any{"app": "web"}, "AUTO_REGISTER_GROUP": "vms", "WORKLOAD_ENTRY": "vm-1", "CLUSTER_ID": "east",
 			"POD_PORTS": `[{"containerPort":8080}]`,
 		}}
-	got, err := Twin(client, 3, "1-29-1", "1.29.1")
+	got, err := Twin(client, "1-29-1", "1.29.1")
 	if err != nil {
 		t.Fatalf("Twin: %v", err)
 	}
@@ -59,7 +59,7 @@ func TestTwin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &corev3.Node{Id: "sidecar~2001:db8::1~meshfleet-configdiff-3.demo~demo.svc.cluster.local", Cluster: "meshfleet-configdiff-demo",
+	want := &corev3.Node{Id: "sidecar~2001:db8::1~web-0.demo~demo.svc.cluster.local", Cluster: "meshfleet.demo",
 		Metadata: metadata, Locality: &corev3.Locality{Region: "eu"}}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("Twin (-want +got):\n%s", diff)
@@ -67,10 +67,10 @@ func TestTwin(t *testing.T) {
 	if client.Text("ISTIO_REVISION") != "1-28-3" || client.Labels["istio.io/rev"] != "1-28-3" {
 		t.Errorf("Twin has changed the client: %v", client)
 	}
-	if node, err := Twin(Client{ID: "web-0.demo", Metadata: map[string]any{"INSTANCE_IPS": "10.0.0.1"}}, 0, "a", "1"); err == nil {
+	if node, err := Twin(Client{ID: "web-0.demo", Metadata: map[string]any{"INSTANCE_IPS": "10.0.0.1"}}, "a", "1"); err == nil {
 		t.Errorf("Twin of a proxy without a namespace: %v", node)
 	}
-	lonely, err := Twin(Client{Type: Router, Metadata: map[string]any{"NAMESPACE": "demo"}}, 0, "a", "1")
+	lonely, err := Twin(Client{Type: Router, Metadata: map[string]any{"NAMESPACE": "demo"}}, "a", "1")
 	if err != nil || !strings.HasPrefix(lonely.GetId(), "router~192.0.2.1~") {
 		t.Errorf("Twin of a proxy without addresses: %v, %v; want one with an address all the same", lonely, err)
 	}

@@ -10,12 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-const (
-	// twinPrefix begins the IDs of nodes that are no pods.
-	twinPrefix = "meshfleet-configdiff-"
-	// revisionLabel is on pods of gateways, whose chart sets it.
-	revisionLabel = "istio.io/rev"
-)
+// revisionLabel is on pods of gateways, whose chart sets it.
+const revisionLabel = "istio.io/rev"
 
 // Addresses for documentation, which no pod has.
 var (
@@ -23,25 +19,24 @@ var (
 	nowhere6 = netip.MustParseAddr("2001:db8::1")
 )
 
-// Twin is a node that istiod configures like a proxy, and that is no pod: its name and its addresses are its own, so
-// that istiod neither takes it for the proxy nor tells it what the proxy should hear. Metadata by which istiod would
-// write a WorkloadEntry is left out. The twin belongs to the revision and the release that it is given.
+// Twin is a node that istiod configures like a proxy: as one of the given revision and release, in the same pod.
 //
-// number keeps twins apart that exist at the same time.
-func Twin(of Client, number int, revision, version string) (*corev3.Node, error) {
-	metadata := maps.Clone(of.Metadata)
-	if metadata == nil {
-		metadata = map[string]any{}
-	}
+// It has the proxy's name, because istiod finds the pod by it, and with the pod the services whose port it serves. When
+// a stream begins that is the only way: what a node says of its labels is used too late. The name is for people only; a
+// debug endpoint that is asked for the proxy may show the twin while its stream is open. The addresses are its own, so
+// that istiod keeps telling the proxy, and not the twin, that the pod has changed. Metadata by which istiod would write a
+// WorkloadEntry is left out.
+func Twin(of Client, revision, version string) (*corev3.Node, error) {
 	namespace := of.Text("NAMESPACE")
 	if namespace == "" {
 		return nil, fmt.Errorf("proxy %s has no namespace in its metadata", of.ID)
 	}
+	metadata := maps.Clone(of.Metadata)
 	for _, field := range []string{"AUTO_REGISTER_GROUP", "WORKLOAD_ENTRY"} {
 		delete(metadata, field)
 	}
-	addresses := unused(of.Text("INSTANCE_IPS"))
-	metadata["INSTANCE_IPS"] = strings.Join(addresses, ",")
+	addresses := unused(of.Text(instanceIPs))
+	metadata[instanceIPs] = strings.Join(addresses, ",")
 	metadata["ISTIO_VERSION"] = version
 	metadata["ISTIO_REVISION"] = revision
 	metadata["LABELS"] = labelsFor(of.Labels, revision)
@@ -50,15 +45,21 @@ func Twin(of Client, number int, revision, version string) (*corev3.Node, error)
 		return nil, fmt.Errorf("write the metadata of proxy %s: %w", of.ID, err)
 	}
 	node := &corev3.Node{
-		Id: fmt.Sprintf("%s~%s~%s%d.%s~%s.svc.cluster.local", of.Type, addresses[0], twinPrefix, number, namespace, namespace),
+		Id: fmt.Sprintf("%s~%s~%s~%s.svc.cluster.local", of.Type, addresses[0], of.ID, namespace),
 		// The name of Envoy's own cluster, which nothing depends on.
-		Cluster:  twinPrefix + namespace,
+		Cluster:  "meshfleet." + namespace,
 		Metadata: fields,
 	}
 	if l := of.Locality; l != nil {
 		node.Locality = &corev3.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.SubZone}
 	}
 	return node, nil
+}
+
+// isTwin tells a twin by its address.
+func isTwin(c Client) bool {
+	first, _, _ := strings.Cut(c.Text(instanceIPs), ",")
+	return first == nowhere4.String() || first == nowhere6.String()
 }
 
 // unused are addresses of the same families in the same order, because listeners depend on the families.

@@ -1,0 +1,204 @@
+package gate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/proto"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+const (
+	formerPod, newPod = "istiod-1-28-3-0", "istiod-1-29-1-0"
+	knownTypes        = `[{"proxy":"client-0.demo","proxy_type":"sidecar"},{"proxy":"gw-0.istio-system","proxy_type":"router"}]`
+	knownProxies      = `{"clients":[
+	  {"connectionId":"client-0.demo-1","labels":{"app":"client"},"metadata":{"NAMESPACE":"demo","CLUSTER_ID":"east","INSTANCE_IPS":"10.1.0.9"}},
+	  {"connectionId":"gw-0.istio-system-2","labels":{"istio":"gw"},"metadata":{"NAMESPACE":"istio-system","CLUSTER_ID":"east"}}]}`
+)
+
+type envoyConfig = testutil.EnvoyConfig
+
+// regressions are the two bad targets that no other gate sees for sure, and one of each kind of loss besides.
+var regressions = map[string]struct {
+	edit func(*envoyConfig)
+	want string
+}{
+	"the mesh configuration drops mutual TLS": {func(c *envoyConfig) {
+		for _, cluster := range c.Clusters {
+			cluster.TransportSocketMatches = nil
+		}
+	}, "TLSWeakened: to endpoints with tlsMode=istio: mutual TLS is gone: cluster outbound|5432||db.demo.svc.cluster.local, " +
+		"cluster outbound|80||api.demo.svc.cluster.local and 1 more, for client-0.demo"},
+	"a peer cannot be read": {func(c *envoyConfig) {
+		c.Clusters, c.Endpoints = c.Clusters[:1], []*testutil.Endpoints{testutil.Assignment(testutil.WebCluster, "10.1.0.1", "10.1.0.2")}
+	}, "ClustersLost: is gone: cluster PassthroughCluster, cluster inbound|8080|| and 2 more, for client-0.demo; " +
+		"EndpointsLost: no longer leads to 172.30.0.9:8080: cluster outbound|80||web.demo.svc.cluster.local, for client-0.demo"},
+	"a listener is lost": {func(c *envoyConfig) { c.Listeners = c.Listeners[1:] },
+		"ListenersLost: is gone: listener 0.0.0.0_80 (0.0.0.0:80), for client-0.demo"},
+	"routes are lost": {func(c *envoyConfig) { c.Routes[0].VirtualHosts = c.Routes[0].VirtualHosts[1:] },
+		"RoutesLost: is gone: routes 80, host web.demo.svc.cluster.local:80, for client-0.demo"},
+}
+
+// lab is a member with two istiods, that of the former and that of the new revision.
+type lab struct {
+	api         *testutil.Cluster
+	former, new *testutil.ADS
+	member      Member
+}
+
+// configure is what an istiod sends: to sidecars the configuration, to gateways nothing.
+func configure(config func() envoyConfig) *testutil.ADS {
+	return &testutil.ADS{Resources: func(node *corev3.Node) []proto.Message {
+		if strings.HasPrefix(node.GetId(), "sidecar~") {
+			return config().Messages()
+		}
+		return nil
+	}}
+}
+
+func newLab(t *testing.T, changed func() envoyConfig) *lab {
+	t.Helper()
+	l := &lab{api: testutil.NewCluster(t), former: configure(testutil.SidecarConfig), new: configure(changed), member: *testMember()}
+	l.api.Forward(formerPod, "15010", l.former.Serve(t))
+	l.api.Forward(newPod, "15010", l.new.Serve(t))
+	l.api.Listen(t, formerPod, "15014", map[string]string{"/debug/syncz": knownTypes, "/debug/adsz": knownProxies})
+	l.member.Config = l.api.Config()
+	l.has(istiodPod(formerPod, "1-28-3", time.Hour), istiodPod(newPod, "1-29-1", time.Hour))
+	return l
+}
+
+func (l *lab) has(objects ...client.Object) {
+	l.member.Client = fake.NewClientBuilder().WithObjects(objects...).Build()
+}
+
+func istiodPod(name, revision string, age time.Duration) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "istio-system", Labels: map[string]string{"app": "istiod", "istio.io/rev": revision}},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{
+			{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-age))}}},
+	}
+}
+
+func (l *lab) ask(t *testing.T) Answer {
+	t.Helper()
+	for _, g := range Preflight() {
+		if g.Name() == "ConfigDiff" {
+			return g.Ask(t.Context(), l.member)
+		}
+	}
+	t.Fatal("ConfigDiff is not asked before traffic")
+	return Answer{}
+}
+
+func TestConfigDiffFindsRegressions(t *testing.T) {
+	for name, test := range regressions {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func() envoyConfig {
+				c := testutil.SidecarConfig()
+				test.edit(&c)
+				return c
+			})
+			checkAnswer(t, l.ask(t), meshv1alpha1.VerdictFail, "2 of 2 kinds of proxies compared; "+test.want)
+		})
+	}
+}
+
+func TestConfigDiffPasses(t *testing.T) {
+	l := newLab(t, func() envoyConfig {
+		c := testutil.SidecarConfig()
+		slices.Reverse(c.Clusters)
+		c.Endpoints[0] = testutil.Assignment(testutil.WebCluster, "10.1.0.1", "10.1.0.2", "10.1.0.7", "172.30.0.9")
+		return c
+	})
+	got := l.ask(t)
+	checkAnswer(t, got, meshv1alpha1.VerdictPass, "2 of 2 kinds of proxies compared; kinds of other differences: Added 1")
+	// Each istiod has seen twins of its own revision, and no real proxy's name or address.
+	for _, ads := range []*testutil.ADS{l.former, l.new} {
+		said := strings.Join(ads.Said(), "\n")
+		for _, want := range []string{"sidecar~192.0.2.1~meshfleet-configdiff-", "router~192.0.2.1~meshfleet-configdiff-"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("istiod has not been asked by %s:\n%s", want, said)
+			}
+		}
+		if strings.Contains(said, "client-0") || strings.Contains(said, "10.1.0.9~") || strings.Contains(said, "nack") {
+			t.Errorf("istiod has been asked as a real proxy, or something was rejected:\n%s", said)
+		}
+	}
+	eventually(t, func() bool { return l.former.Open()+l.new.Open() == 0 && l.api.Open.Load() == 0 })
+}
+
+// eventually waits for what ends by itself a moment later.
+func eventually(t *testing.T, done func() bool) {
+	t.Helper()
+	for range 100 {
+		if done() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("a stream or a tunnel is still open")
+}
+
+func TestConfigDiffLooksTwice(t *testing.T) {
+	var asked atomic.Int64
+	l := newLab(t, func() envoyConfig {
+		c := testutil.SidecarConfig()
+		// An endpoint that has only just become known is asked for once in vain.
+		if asked.Add(1) <= 4 {
+			c.Endpoints[1].Endpoints = nil
+		}
+		return c
+	})
+	checkAnswer(t, l.ask(t), meshv1alpha1.VerdictPass, "2 of 2 kinds")
+	if asked.Load() <= 4 {
+		t.Errorf("asked %d times, which is one look", asked.Load())
+	}
+}
+
+func TestConfigDiffWithoutAnAnswer(t *testing.T) {
+	broken := func() envoyConfig {
+		c := testutil.SidecarConfig()
+		c.Clusters = c.Clusters[1:]
+		return c
+	}
+	injected := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "client-0", Namespace: "demo",
+		Labels: map[string]string{injectedLabel: "client"}, Annotations: map[string]string{revisionAnnotation: "1-28-3"}}}
+	former, fresh := istiodPod(formerPod, "1-28-3", time.Hour), istiodPod(newPod, "1-29-1", time.Hour)
+	nobody := map[string]string{"/debug/syncz": "[]", "/debug/adsz": "{}"}
+	tests := map[string]struct {
+		prepare func(*testing.T, *lab)
+		want    meshv1alpha1.Verdict
+		words   string
+	}{
+		"nothing to compare with":      {func(_ *testing.T, l *lab) { l.member.From = "" }, meshv1alpha1.VerdictPass, "no former revision"},
+		"the former istiod is not up":  {func(_ *testing.T, l *lab) { l.has(fresh) }, meshv1alpha1.VerdictInconclusive, "no istiod pod of revision 1-28-3"},
+		"the new istiod is not up":     {func(_ *testing.T, l *lab) { l.has(former) }, meshv1alpha1.VerdictInconclusive, "no istiod pod of revision 1-29-1"},
+		"the new istiod has just come": {func(_ *testing.T, l *lab) { l.has(former, istiodPod(newPod, "1-29-1", time.Second)) }, meshv1alpha1.VerdictInconclusive, "just started"},
+		"there are no proxies": {func(t *testing.T, l *lab) { l.api.Listen(t, formerPod, "15014", nobody) },
+			meshv1alpha1.VerdictPass, "revision 1-28-3 has no proxies"},
+		"no proxy is connected": {func(t *testing.T, l *lab) {
+			l.api.Listen(t, formerPod, "15014", nobody)
+			l.has(former, fresh, injected)
+		}, meshv1alpha1.VerdictInconclusive, "no proxy of revision 1-28-3 is connected to its istiod, but 1 pod has one"},
+		"istiod has no port for it": {func(_ *testing.T, l *lab) { l.api.Forward(newPod, "15010", "") },
+			meshv1alpha1.VerdictError, fmt.Sprintf("istiod pod %s: ask istiod on port 15010", newPod)},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, broken)
+			test.prepare(t, l)
+			checkAnswer(t, l.ask(t), test.want, test.words)
+		})
+	}
+}

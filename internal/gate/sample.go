@@ -1,0 +1,80 @@
+package gate
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/meshfleet/meshfleet/internal/xds"
+)
+
+// sampleSize is how many proxies stand for all.
+const sampleSize = 10
+
+// ofOnePod are labels that Kubernetes or istiod gives to a pod, and that no selector of users is about.
+var ofOnePod = []string{
+	"pod-template-hash", "pod-template-generation", "controller-revision-hash", "statefulset.kubernetes.io/pod-name",
+	"apps.kubernetes.io/pod-index", "job-name", "controller-uid", "batch.kubernetes.io/job-name", "batch.kubernetes.io/controller-uid",
+	"batch.kubernetes.io/job-completion-index", "istio.io/rev", "topology.istio.io/cluster", "kubernetes.io/hostname",
+}
+
+// kindOf is what istiod's configuration of a proxy depends on, the coarsest first: two proxies that have all of it in
+// common get the same configuration, but for what a Sidecar or an EnvoyFilter takes from other metadata.
+func kindOf(c xds.Client) []string {
+	labels := make([]string, 0, len(c.Labels))
+	for name, value := range c.Labels {
+		if !slices.Contains(ofOnePod, name) {
+			labels = append(labels, name+"="+value)
+		}
+	}
+	slices.Sort(labels)
+	kind := c.Type + " " + c.Text("CLUSTER_ID") + " " + c.Text("NETWORK") + " " + c.Text("INTERCEPTION_MODE")
+	namespace := kind + " " + c.Text("NAMESPACE")
+	account := namespace + " " + c.Text("SERVICE_ACCOUNT")
+	return []string{kind, namespace, account, account + " " + strings.Join(labels, ",")}
+}
+
+// choose takes proxies that are as different as can be, one of each kind, and says how many kinds there are. The next
+// one is always the one that shows most of what no chosen one shows: a type first, then a namespace, then a service
+// account, then labels. Proxies that are no Envoy, or no sidecar and no gateway, are not chosen.
+func choose(clients []xds.Client, size int) (sample []xds.Client, kinds int) {
+	candidates := map[string]xds.Client{}
+	for _, c := range clients {
+		if (c.Type != xds.Sidecar && c.Type != xds.Router) || c.Text("GENERATOR") != "" || c.Text("NAMESPACE") == "" {
+			continue
+		}
+		parts := kindOf(c)
+		key := parts[len(parts)-1]
+		if known, ok := candidates[key]; !ok || c.ID < known.ID {
+			candidates[key] = c
+		}
+	}
+	kinds = len(candidates)
+	seen := map[string]bool{}
+	for len(sample) < size && len(candidates) > 0 {
+		best := ""
+		for key := range candidates {
+			if best == "" || better(candidates[key], candidates[best], seen) {
+				best = key
+			}
+		}
+		for _, part := range kindOf(candidates[best]) {
+			seen[part] = true
+		}
+		sample = append(sample, candidates[best])
+		delete(candidates, best)
+	}
+	return sample, kinds
+}
+
+// better says that a shows something coarser than b that has not been seen. Names decide between equals.
+func better(a, b xds.Client, seen map[string]bool) bool {
+	x, y := firstUnseen(a, seen), firstUnseen(b, seen)
+	if x != y {
+		return x < y
+	}
+	return a.ID < b.ID
+}
+
+func firstUnseen(c xds.Client, seen map[string]bool) int {
+	return slices.IndexFunc(kindOf(c), func(part string) bool { return !seen[part] })
+}
