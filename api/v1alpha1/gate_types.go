@@ -10,7 +10,7 @@ const SecretTypeGate = "mesh.meshfleet.io/gate"
 // of your own by any other name and exactly one of prometheus and webhook.
 type Gate struct {
 	// name of the gate. Built in are `ControlPlaneReady`, `PeersSynced`, `EndpointsComplete`, `ConfigAccepted`,
-	// `ConfigValid`, `Injection` and `ProxiesSynced`; the name of your own is a DNS label that starts with a letter.
+	// `ConfigValid`, `Injection`, `ConfigDiff` and `ProxiesSynced`; the name of your own is a DNS label that starts with a letter.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=40
@@ -25,7 +25,31 @@ type Gate struct {
 	// webhook asks a server of yours: before traffic, after workloads have been moved, and while the member soaks.
 	// +optional
 	Webhook *WebhookGate `json:"webhook,omitempty"`
+	// configDiff configures the built-in gate `ConfigDiff`.
+	// +optional
+	ConfigDiff *ConfigDiffGate `json:"configDiff,omitempty"`
 }
+
+// ConfigDiffGate configures the comparison of what the old and the new istiod send to proxies.
+type ConfigDiffGate struct {
+	// failOn are the classes of differences that fail the gate. The others are only reported; with dryRun, all are.
+	// Default: all but `Changed` and `Added`.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=13
+	FailOn []ConfigDiffClass `json:"failOn,omitempty"`
+	// sample is how many proxies of a member stand for all, from 1 to 100: as different ones as there are. Default: 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Sample int32 `json:"sample,omitempty"`
+}
+
+// ConfigDiffClass says what a difference means for those who use a proxy. docs/upgrades.md explains each.
+//
+// +kubebuilder:validation:Enum=TLSWeakened;AuthorizationChanged;ListenersLost;FiltersLost;FiltersReordered;RoutesLost;RoutesReordered;RoutesChanged;ClustersLost;EndpointsLost;IdentitiesLost;Changed;Added
+type ConfigDiffClass string
 
 // GateServer is a server that a gate asks. The operator asks it, from the hub.
 //

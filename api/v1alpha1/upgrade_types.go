@@ -36,8 +36,9 @@ type Upgrade struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name in ['ControlPlaneReady', 'PeersSynced', 'EndpointsComplete', 'ConfigAccepted', 'ConfigValid', 'Injection', 'ProxiesSynced'] || g.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.upgrade.gates[].name: the name of a built-in gate, or for your own a DNS label that starts with a letter"
+	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name in ['ControlPlaneReady', 'PeersSynced', 'EndpointsComplete', 'ConfigAccepted', 'ConfigValid', 'Injection', 'ConfigDiff', 'ProxiesSynced'] || g.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.upgrade.gates[].name: the name of a built-in gate, or for your own a DNS label that starts with a letter"
 	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name.matches('^[A-Z]') ? !has(g.prometheus) && !has(g.webhook) : has(g.prometheus) != has(g.webhook))",message="spec.upgrade.gates[]: a gate of your own has exactly one of prometheus and webhook; a built-in gate has none, and its name is taken"
+	// +kubebuilder:validation:XValidation:rule="self.all(g, !has(g.configDiff) || g.name == 'ConfigDiff')",message="spec.upgrade.gates[].configDiff: only the gate ConfigDiff has it"
 	Gates []Gate `json:"gates,omitempty"`
 
 	// onFailure says what happens when a member fails: `Rollback` takes every member that was touched back to the
@@ -462,7 +463,7 @@ type GateResult struct {
 	// dryRun says that the verdict stops and fails nothing.
 	// +optional
 	DryRun bool `json:"dryRun,omitempty"`
-	// askedAt is when a gate of your own was last asked. Built-in gates are asked every few seconds.
+	// askedAt is when a gate was last asked that is asked at a pace of its own. The others are asked every few seconds.
 	// +optional
 	AskedAt *metav1.Time `json:"askedAt,omitempty"`
 	// measurements counts what a gate has measured that measures more than once.

@@ -5,21 +5,57 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/configdiff"
 	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
-// configDiff passes when the new revision configures proxies as the former one does, in all that matters. A few real
-// proxies stand for all: each istiod is asked for the configuration of their twins. Endpoints come and go, and users
-// change their objects, so only what is found in two looks counts.
-func configDiff(ctx context.Context, m *Member) (Answer, error) {
+// configDiffName is the gate's name in the API.
+const configDiffName = "ConfigDiff"
+
+// newConfigDiff makes the gate that passes when the new revision configures proxies as the former one does, in all that
+// matters. A few real proxies stand for all: each istiod is asked for the configuration of their twins.
+func newConfigDiff(spec *meshv1alpha1.ConfigDiffGate) Gate {
+	c := configDiff{size: sampleSize, classes: configdiff.Harmful()}
+	if spec != nil && spec.Sample > 0 {
+		c.size = int(spec.Sample)
+	}
+	if spec != nil && len(spec.FailOn) > 0 {
+		c.classes = nil
+		for _, class := range spec.FailOn {
+			c.classes = append(c.classes, configdiff.Class(class))
+		}
+	}
+	return paced{name: configDiffName, wait: configDiffPace, ask: c.ask}
+}
+
+// configDiffPace keeps istiod from working for us again and again while an upgrade waits for something.
+func configDiffPace(last meshv1alpha1.Verdict) time.Duration {
+	if last == meshv1alpha1.VerdictPass {
+		return time.Minute
+	}
+	return 5 * time.Second
+}
+
+type configDiff struct {
+	size    int
+	classes []configdiff.Class
+}
+
+func (c configDiff) ask(ctx context.Context, m *Member, _ *meshv1alpha1.GateResult) (Answer, error) {
 	if m.From == "" {
 		return pass("there is no former revision to compare with"), nil
 	}
-	pods := [2]string{}
+	var pods [2]string
 	for i, revision := range []string{m.From, m.To} {
 		names, err := m.readyIstiods(ctx, revision)
 		if err != nil {
@@ -28,42 +64,52 @@ func configDiff(ctx context.Context, m *Member) (Answer, error) {
 		if len(names) == 0 {
 			return noIstiod(revision), nil
 		}
+		// All pods of a revision read the same; whether each of them reads everything is for other gates.
 		pods[i] = names[0]
 	}
-	sample, kinds, err := m.sample(ctx)
+	sample, kinds, err := m.sample(ctx, c.size)
 	if err != nil {
 		return Answer{}, err
 	}
 	if len(sample) == 0 {
 		return m.judgeNoSample(ctx)
 	}
-	report, err := m.compareConfig(ctx, pods, sample)
+	report, err := c.look(ctx, m, pods, sample)
 	if err != nil {
 		return Answer{}, err
 	}
-	classes := configdiff.Harmful()
-	if suspects := report.Proxies(classes); len(suspects) > 0 {
-		if err := pause(ctx, time.Second); err != nil {
-			return Answer{}, err
-		}
-		again := slices.DeleteFunc(slices.Clone(sample), func(c xds.Client) bool { return !slices.Contains(suspects, c.ID) })
-		second, err := m.compareConfig(ctx, pods, again)
-		if err != nil {
-			return Answer{}, err
-		}
-		report.Confirm(classes, second)
-	}
 	newest, err := m.newestIstiod(ctx, m.To)
-	return judgeReport(report, classes, len(sample), kinds, m.now.Sub(newest) <= grace), err
+	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= grace), err
 }
 
-func judgeReport(report *configdiff.Report, classes []configdiff.Class, sample, kinds int, isFresh bool) Answer {
+// look compares, and looks again at what is bad: endpoints come and go, and users change their objects.
+func (c configDiff) look(ctx context.Context, m *Member, pods [2]string, sample []xds.Client) (*configdiff.Report, error) {
+	report, err := m.compareConfig(ctx, pods, sample)
+	if err != nil {
+		return nil, err
+	}
+	suspects := report.Proxies(c.classes)
+	if len(suspects) == 0 {
+		return report, nil
+	}
+	if err := pause(ctx, time.Second); err != nil {
+		return nil, err
+	}
+	second, err := m.compareConfig(ctx, pods, slices.DeleteFunc(slices.Clone(sample), func(p xds.Client) bool { return !slices.Contains(suspects, p.ID) }))
+	if err != nil {
+		return nil, err
+	}
+	report.Confirm(c.classes, second)
+	return report, nil
+}
+
+func (c configDiff) judge(report *configdiff.Report, sample, kinds int, isFresh bool) Answer {
 	compared := fmt.Sprintf("%d of %s of proxies compared", sample, count(kinds, "kind"))
-	if summary := report.Summary(classes); summary != "" {
+	if summary := report.Summary(c.classes); summary != "" {
 		compared += "; " + summary
 	}
 	switch {
-	case len(report.Proxies(classes)) == 0:
+	case len(report.Proxies(c.classes)) == 0:
 		return pass("%s", compared)
 	case isFresh:
 		// It may still be reading objects and peers.
@@ -72,7 +118,7 @@ func judgeReport(report *configdiff.Report, classes []configdiff.Class, sample, 
 	return fail("%s", compared)
 }
 
-// judgeNoSample says what it means that no proxy is connected to the former revision.
+// judgeNoSample says what it means that no proxy of the former revision can be compared.
 func (m *Member) judgeNoSample(ctx context.Context) (Answer, error) {
 	former := *m
 	former.To = m.From
@@ -93,8 +139,9 @@ func haveOne(pods int) string {
 	return fmt.Sprintf("%d pods have one", pods)
 }
 
-// sample chooses among the proxies that are connected to the former revision.
-func (m *Member) sample(ctx context.Context) (sample []xds.Client, kinds int, err error) {
+// sample chooses among the proxies that are connected to the former revision and whose pods are there: istiod has to
+// find them. Proxies outside of Kubernetes, and those of other clusters, are not compared.
+func (m *Member) sample(ctx context.Context, size int) (sample []xds.Client, kinds int, err error) {
 	answers, err := askAll(ctx, m, m.From, xds.Clients)
 	if err != nil {
 		return nil, 0, err
@@ -103,7 +150,24 @@ func (m *Member) sample(ctx context.Context) (sample []xds.Client, kinds int, er
 	for _, list := range answers {
 		clients = append(clients, list...)
 	}
-	sample, kinds = choose(clients, sampleSize)
+	chosen := choose(slices.DeleteFunc(clients, func(c xds.Client) bool { return c.Text("CLUSTER_ID") != m.Cluster }))
+	kinds = len(chosen)
+	for _, c := range chosen {
+		if len(sample) == size {
+			break
+		}
+		name, namespace, _ := strings.Cut(c.ID, ".")
+		pod := &metav1.PartialObjectMetadata{}
+		pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+		switch err := m.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, pod); {
+		case apierrors.IsNotFound(err):
+			kinds--
+		case err != nil:
+			return nil, 0, fmt.Errorf("get pod %s of namespace %s: %w", name, namespace, err)
+		default:
+			sample = append(sample, c)
+		}
+	}
 	return sample, kinds, nil
 }
 

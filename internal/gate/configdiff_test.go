@@ -78,8 +78,13 @@ func newLab(t *testing.T, changed func() envoyConfig) *lab {
 	return l
 }
 
+// has makes these the objects of the member, besides the pods of the proxies.
 func (l *lab) has(objects ...client.Object) {
-	l.member.Client = fake.NewClientBuilder().WithObjects(objects...).Build()
+	l.member.Client = fake.NewClientBuilder().WithObjects(append(objects, proxyPod("client-0", "demo"), proxyPod("gw-0", "istio-system"))...).Build()
+}
+
+func proxyPod(name, namespace string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
 }
 
 func istiodPod(name, revision string, age time.Duration) *corev1.Pod {
@@ -90,9 +95,9 @@ func istiodPod(name, revision string, age time.Duration) *corev1.Pod {
 	}
 }
 
-func (l *lab) ask(t *testing.T) Answer {
+func (l *lab) ask(t *testing.T, specs ...meshv1alpha1.Gate) Answer {
 	t.Helper()
-	for _, g := range Preflight() {
+	for _, g := range Configure(Preflight(), specs, meshv1alpha1.StageInstall) {
 		if g.Name() == "ConfigDiff" {
 			return g.Ask(t.Context(), l.member)
 		}
@@ -123,16 +128,16 @@ func TestConfigDiffPasses(t *testing.T) {
 	})
 	got := l.ask(t)
 	checkAnswer(t, got, meshv1alpha1.VerdictPass, "2 of 2 kinds of proxies compared; kinds of other differences: Added 1")
-	// Each istiod has seen twins of its own revision, and no real proxy's name or address.
+	// Each istiod has seen twins, whose address is no pod's, and nothing was rejected.
 	for _, ads := range []*testutil.ADS{l.former, l.new} {
 		said := strings.Join(ads.Said(), "\n")
-		for _, want := range []string{"sidecar~192.0.2.1~meshfleet-configdiff-", "router~192.0.2.1~meshfleet-configdiff-"} {
+		for _, want := range []string{"sidecar~192.0.2.1~client-0.demo~", "router~192.0.2.1~gw-0.istio-system~"} {
 			if !strings.Contains(said, want) {
 				t.Errorf("istiod has not been asked by %s:\n%s", want, said)
 			}
 		}
-		if strings.Contains(said, "client-0") || strings.Contains(said, "10.1.0.9~") || strings.Contains(said, "nack") {
-			t.Errorf("istiod has been asked as a real proxy, or something was rejected:\n%s", said)
+		if strings.Contains(said, "10.1.0.9~") || strings.Contains(said, "nack") {
+			t.Errorf("istiod has been asked from a real proxy's address, or something was rejected:\n%s", said)
 		}
 	}
 	eventually(t, func() bool { return l.former.Open()+l.new.Open() == 0 && l.api.Open.Load() == 0 })
@@ -148,6 +153,48 @@ func eventually(t *testing.T, done func() bool) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Error("a stream or a tunnel is still open")
+}
+
+func TestConfigDiffIsConfigured(t *testing.T) {
+	l := newLab(t, func() envoyConfig {
+		c := testutil.SidecarConfig()
+		c.Clusters = c.Clusters[1:]
+		return c
+	})
+	gate := func(c meshv1alpha1.ConfigDiffGate) meshv1alpha1.Gate {
+		return meshv1alpha1.Gate{Name: configDiffName, ConfigDiff: &c}
+	}
+	checkAnswer(t, l.ask(t, gate(meshv1alpha1.ConfigDiffGate{FailOn: []meshv1alpha1.ConfigDiffClass{"TLSWeakened"}})),
+		meshv1alpha1.VerdictPass, "2 of 2 kinds of proxies compared; kinds of other differences: ClustersLost 1")
+	checkAnswer(t, l.ask(t, gate(meshv1alpha1.ConfigDiffGate{FailOn: []meshv1alpha1.ConfigDiffClass{"ClustersLost"}, Sample: 1})),
+		meshv1alpha1.VerdictFail, "1 of 2 kinds of proxies compared; ClustersLost")
+}
+
+// An istiod that has answered well is left alone for a while, even if the upgrade waits for other gates.
+func TestConfigDiffHasAPaceOfItsOwn(t *testing.T) {
+	l := newLab(t, testutil.SidecarConfig)
+	var results []meshv1alpha1.GateResult
+	for i, test := range []struct {
+		after time.Duration
+		asked bool
+	}{{0, true}, {time.Second, false}, {59 * time.Second, false}, {61 * time.Second, true}} {
+		before := len(l.new.Said())
+		results = Evaluate(t.Context(), []Gate{newConfigDiff(nil)}, l.member, results, now.Add(test.after))
+		if asked := len(l.new.Said()) > before; asked != test.asked || results[0].Verdict != meshv1alpha1.VerdictPass {
+			t.Errorf("question %d: %s, istiod was asked: %v, want %v", i, results[0].Verdict, asked, test.asked)
+		}
+	}
+}
+
+// A proxy whose pod is gone, or that is of another cluster, is none that istiod can be asked about.
+func TestConfigDiffComparesPodsOnly(t *testing.T) {
+	l := newLab(t, testutil.SidecarConfig)
+	l.api.Listen(t, formerPod, "15014", map[string]string{
+		"/debug/syncz": `[{"proxy":"vm.demo","proxy_type":"sidecar"},{"proxy":"client-0.demo","proxy_type":"sidecar"},{"proxy":"gw-0.istio-system","proxy_type":"router"}]`,
+		"/debug/adsz": `{"clients":[{"connectionId":"vm.demo-1","metadata":{"NAMESPACE":"demo","CLUSTER_ID":"east"}},
+			{"connectionId":"client-0.demo-2","metadata":{"NAMESPACE":"demo","CLUSTER_ID":"west"}},
+			{"connectionId":"gw-0.istio-system-3","metadata":{"NAMESPACE":"istio-system","CLUSTER_ID":"east"}}]}`})
+	checkAnswer(t, l.ask(t), meshv1alpha1.VerdictPass, "1 of 1 kind of proxies compared")
 }
 
 func TestConfigDiffLooksTwice(t *testing.T) {
@@ -172,7 +219,7 @@ func TestConfigDiffWithoutAnAnswer(t *testing.T) {
 		c.Clusters = c.Clusters[1:]
 		return c
 	}
-	injected := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "client-0", Namespace: "demo",
+	injected := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "late-0", Namespace: "demo",
 		Labels: map[string]string{injectedLabel: "client"}, Annotations: map[string]string{revisionAnnotation: "1-28-3"}}}
 	former, fresh := istiodPod(formerPod, "1-28-3", time.Hour), istiodPod(newPod, "1-29-1", time.Hour)
 	nobody := map[string]string{"/debug/syncz": "[]", "/debug/adsz": "{}"}

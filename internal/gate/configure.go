@@ -17,6 +17,12 @@ func Configure(builtIn []Gate, specs []meshv1alpha1.Gate, stage meshv1alpha1.Sta
 			gates = append(gates, newCallout(s.Name, s.Webhook))
 		case s.Prometheus != nil && stage != meshv1alpha1.StageInstall:
 			gates = append(gates, newMeasurement(s.Name, s.Prometheus))
+		case s.ConfigDiff != nil:
+			for k, g := range gates {
+				if g.Name() == configDiffName {
+					gates[k] = newConfigDiff(s.ConfigDiff)
+				}
+			}
 		}
 	}
 	return rehearsed(gates, specs)

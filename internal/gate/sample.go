@@ -7,7 +7,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
-// sampleSize is how many proxies stand for all.
+// sampleSize is how many proxies stand for all unless the gate is configured.
 const sampleSize = 10
 
 // ofOnePod are labels that Kubernetes or istiod gives to a pod, and that no selector of users is about.
@@ -27,16 +27,16 @@ func kindOf(c xds.Client) []string {
 		}
 	}
 	slices.Sort(labels)
-	kind := c.Type + " " + c.Text("CLUSTER_ID") + " " + c.Text("NETWORK") + " " + c.Text("INTERCEPTION_MODE")
+	kind := c.Type + " " + c.Text("NETWORK") + " " + c.Text("INTERCEPTION_MODE")
 	namespace := kind + " " + c.Text("NAMESPACE")
 	account := namespace + " " + c.Text("SERVICE_ACCOUNT")
 	return []string{kind, namespace, account, account + " " + strings.Join(labels, ",")}
 }
 
-// choose takes proxies that are as different as can be, one of each kind, and says how many kinds there are. The next
-// one is always the one that shows most of what no chosen one shows: a type first, then a namespace, then a service
-// account, then labels. Proxies that are no Envoy, or no sidecar and no gateway, are not chosen.
-func choose(clients []xds.Client, size int) (sample []xds.Client, kinds int) {
+// choose puts proxies in the order in which they stand for others, one of each kind: the next one is always the one that
+// shows most of what no former one shows: a type first, then a namespace, then a service account, then labels. Proxies
+// that are no Envoy, or no sidecar and no gateway, are left out.
+func choose(clients []xds.Client) []xds.Client {
 	candidates := map[string]xds.Client{}
 	for _, c := range clients {
 		if (c.Type != xds.Sidecar && c.Type != xds.Router) || c.Text("GENERATOR") != "" || c.Text("NAMESPACE") == "" {
@@ -48,9 +48,9 @@ func choose(clients []xds.Client, size int) (sample []xds.Client, kinds int) {
 			candidates[key] = c
 		}
 	}
-	kinds = len(candidates)
+	var chosen []xds.Client
 	seen := map[string]bool{}
-	for len(sample) < size && len(candidates) > 0 {
+	for len(candidates) > 0 {
 		best := ""
 		for key := range candidates {
 			if best == "" || better(candidates[key], candidates[best], seen) {
@@ -60,10 +60,10 @@ func choose(clients []xds.Client, size int) (sample []xds.Client, kinds int) {
 		for _, part := range kindOf(candidates[best]) {
 			seen[part] = true
 		}
-		sample = append(sample, candidates[best])
+		chosen = append(chosen, candidates[best])
 		delete(candidates, best)
 	}
-	return sample, kinds
+	return chosen
 }
 
 // better says that a shows something coarser than b that has not been seen. Names decide between equals.

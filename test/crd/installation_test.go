@@ -306,6 +306,17 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
+		message: "spec.upgrade.gates[].configDiff: only the gate ConfigDiff has it",
+		accepts: []string{
+			`spec: {upgrade: {gates: [{name: ConfigDiff}, {name: ConfigValid}]}}`,
+			`spec: {upgrade: {gates: [{name: ConfigDiff, configDiff: {failOn: [TLSWeakened, Added], sample: 100}}]}}`,
+		},
+		rejects: []string{
+			`spec: {upgrade: {gates: [{name: ConfigValid, configDiff: {sample: 1}}]}}`,
+			`spec: {upgrade: {gates: [{name: own, webhook: {url: "http://x"}, configDiff: {sample: 1}}]}}`,
+		},
+	},
+	{
 		message: "spec.upgrade.gates[]: a gate of your own has exactly one of prometheus and webhook; a built-in gate has none, and its name is taken",
 		accepts: []string{
 			`spec: {upgrade: {gates: [{name: ConfigValid}, {name: a, webhook: {url: "http://x"}}, {name: b, prometheus: {url: "http://x", query: up, min: "1"}}]}}`,
