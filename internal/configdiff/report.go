@@ -77,6 +77,17 @@ func (r *Report) changes() []change {
 	return out
 }
 
+// Count is the number of changes of these classes.
+func (r *Report) Count(classes []Class) int {
+	n := 0
+	for _, c := range r.changes() {
+		if slices.Contains(classes, c.class) {
+			n++
+		}
+	}
+	return n
+}
+
 func (c change) String() string {
 	return fmt.Sprintf("%s: %s: %s, for %s", c.class, c.what, few(c.subjects), few(c.proxies))
 }

@@ -22,6 +22,9 @@ Added: is new: cluster e, for y.demo
 	if diff := cmp.Diff([]string{"x.demo", "y.demo"}, r.Proxies(Harmful())); diff != "" {
 		t.Errorf("proxies (-want +got):\n%s", diff)
 	}
+	if got := r.Count([]Class{ClustersLost, TLSWeakened}); got != 2 {
+		t.Errorf("%d changes, want 2", got)
+	}
 	summary := "TLSWeakened: TLS is gone: cluster d, for y.demo; kinds of other differences: ClustersLost 1, Changed 1, Added 1"
 	if diff := cmp.Diff(summary, r.Summary([]Class{TLSWeakened})); diff != "" {
 		t.Errorf("summary (-want +got):\n%s", diff)

@@ -38,10 +38,17 @@ func newConfigDiff(spec *meshv1alpha1.ConfigDiffGate) Gate {
 	return paced{name: configDiffName, wait: configDiffPace, ask: c.ask}
 }
 
+// settling is how long an istiod that is ready may still be reading what was slow to come, such as a peer.
+const settling = 30 * time.Second
+
 // configDiffPace keeps istiod from working for us again and again while an upgrade waits for something.
 func configDiffPace(last meshv1alpha1.Verdict) time.Duration {
-	if last == meshv1alpha1.VerdictPass {
+	switch last {
+	case meshv1alpha1.VerdictPass:
 		return time.Minute
+	case meshv1alpha1.VerdictInconclusive:
+		// There was nobody to ask, or about.
+		return 0
 	}
 	return 5 * time.Second
 }
@@ -79,7 +86,7 @@ func (c configDiff) ask(ctx context.Context, m *Member, _ *meshv1alpha1.GateResu
 		return Answer{}, err
 	}
 	newest, err := m.newestIstiod(ctx, m.To)
-	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= grace), err
+	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= settling), err
 }
 
 // look compares, and looks again at what is bad: endpoints come and go, and users change their objects.
@@ -108,15 +115,18 @@ func (c configDiff) judge(report *configdiff.Report, sample, kinds int, isFresh 
 	if summary := report.Summary(c.classes); summary != "" {
 		compared += "; " + summary
 	}
+	found := report.Count(c.classes)
 	switch {
-	case len(report.Proxies(c.classes)) == 0:
-		return pass("%s", compared)
+	case found == 0:
+		return pass("%s", compared).measured(0, noDifference)
 	case isFresh:
-		// It may still be reading objects and peers.
-		return inconclusive("istiod has just started; %s", compared)
+		return pending("istiod has just started; %s", compared).measured(float64(found), noDifference)
 	}
-	return fail("%s", compared)
+	return fail("%s", compared).measured(float64(found), noDifference)
 }
+
+// noDifference is the threshold of the number of changes that fail.
+const noDifference = "<= 0"
 
 // judgeNoSample says what it means that no proxy of the former revision can be compared.
 func (m *Member) judgeNoSample(ctx context.Context) (Answer, error) {

@@ -114,7 +114,11 @@ func TestConfigDiffFindsRegressions(t *testing.T) {
 				test.edit(&c)
 				return c
 			})
-			checkAnswer(t, l.ask(t), meshv1alpha1.VerdictFail, "2 of 2 kinds of proxies compared; "+test.want)
+			got := l.ask(t)
+			checkAnswer(t, got, meshv1alpha1.VerdictFail, "2 of 2 kinds of proxies compared; "+test.want)
+			if want := fmt.Sprint(strings.Count(test.want, "; ") + 1); got.Value != want || got.Threshold != "<= 0" {
+				t.Errorf("value %s, threshold %s; want %s, <= 0", got.Value, got.Threshold, want)
+			}
 		})
 	}
 }
@@ -231,7 +235,7 @@ func TestConfigDiffWithoutAnAnswer(t *testing.T) {
 		"nothing to compare with":      {func(_ *testing.T, l *lab) { l.member.From = "" }, meshv1alpha1.VerdictPass, "no former revision"},
 		"the former istiod is not up":  {func(_ *testing.T, l *lab) { l.has(fresh) }, meshv1alpha1.VerdictInconclusive, "no istiod pod of revision 1-28-3"},
 		"the new istiod is not up":     {func(_ *testing.T, l *lab) { l.has(former) }, meshv1alpha1.VerdictInconclusive, "no istiod pod of revision 1-29-1"},
-		"the new istiod has just come": {func(_ *testing.T, l *lab) { l.has(former, istiodPod(newPod, "1-29-1", time.Second)) }, meshv1alpha1.VerdictInconclusive, "just started"},
+		"the new istiod has just come": {func(_ *testing.T, l *lab) { l.has(former, istiodPod(newPod, "1-29-1", time.Second)) }, meshv1alpha1.VerdictPending, "just started"},
 		"there are no proxies": {func(t *testing.T, l *lab) { l.api.Listen(t, formerPod, "15014", nobody) },
 			meshv1alpha1.VerdictPass, "revision 1-28-3 has no proxies"},
 		"no proxy is connected": {func(t *testing.T, l *lab) {
