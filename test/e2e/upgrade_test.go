@@ -44,6 +44,7 @@ func TestUpgrade(t *testing.T) {
 	t.Run("peer that cannot be read", s.badPeer)
 	t.Run("mutual TLS dropped", s.badTLS)
 	t.Run("member that goes down", s.memberDown)
+	t.Run("gates of one's own", s.ownGates)
 }
 
 // installOld installs the old release with one member in the first wave and two in the second.

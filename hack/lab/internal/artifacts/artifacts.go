@@ -23,6 +23,7 @@ const (
 	ImagePause       Name = "image-pause"
 	ImageCoreDNS     Name = "image-coredns"
 	ImageCertManager Name = "image-cert-manager"
+	ImagePrometheus  Name = "image-prometheus"
 	ImageEcho        Name = "image-echo"
 	ImageLoad        Name = "image-load"
 )

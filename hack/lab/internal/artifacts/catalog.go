@@ -12,6 +12,7 @@ const (
 	containerdVersion  = "2.4.2"
 	coreDNSVersion     = "1.12.4"
 	certManagerVersion = "1.21.2"
+	prometheusVersion  = "0.315.0"
 )
 
 // istioRelease is an Istio release with the Envoy release that it was made for:
@@ -27,6 +28,7 @@ var istioReleases = []istioRelease{
 const (
 	coreDNSPrograms     Name = "coredns"
 	certManagerPrograms Name = "cert-manager"
+	prometheusPrograms  Name = "prometheus"
 	pauseProgram        Name = "pause"
 	echoProgram         Name = "echo"
 	loadProgram         Name = "load"
@@ -44,6 +46,7 @@ func newCatalog() map[Name]recipe {
 		Containerd:          containerdPrograms().recipe(),
 		coreDNSPrograms:     moduleProgram("coredns", "").recipe(),
 		certManagerPrograms: moduleProgram("cert-manager", "-X github.com/cert-manager/cert-manager/pkg/util.AppVersion=v"+certManagerVersion).recipe(),
+		prometheusPrograms:  prometheusProgram().recipe(),
 		pauseProgram:        workload("pause").recipe(),
 		echoProgram:         workload("echo").recipe(),
 		loadProgram:         workload("load").recipe(),
@@ -53,6 +56,7 @@ func newCatalog() map[Name]recipe {
 		ImageLoad:        staticImage("lab.local/load:1", loadProgram, "load", nobody),
 		ImageCoreDNS:     staticImage("lab.local/coredns:"+coreDNSVersion, coreDNSPrograms, "coredns", nobody),
 		ImageCertManager: staticImage("lab.local/cert-manager:v"+certManagerVersion, certManagerPrograms, "cert-manager", nobody),
+		ImagePrometheus:  staticImage("lab.local/prometheus:v"+prometheusVersion, prometheusPrograms, "prometheus", nobody),
 	}
 	for _, r := range istioReleases {
 		maps.Copy(recipes, map[Name]recipe{
@@ -121,6 +125,17 @@ func moduleProgram(name, ldflags string) goPrograms {
 	return goPrograms{
 		dir: "artifacts/" + name, sources: []string{"."},
 		programs: []goProgram{{name: name, pkg: ".", ldflags: ldflags}},
+	}
+}
+
+// prometheusProgram finds targets through Kubernetes alone: the libraries of
+// all clouds would take most of the build.
+func prometheusProgram() goPrograms {
+	return goPrograms{
+		dir: "artifacts/prometheus", sources: []string{"."},
+		programs: []goProgram{{
+			name: "prometheus", pkg: "github.com/prometheus/prometheus/cmd/prometheus", tags: "remove_all_sd,enable_kubernetes_sd",
+		}},
 	}
 }
 

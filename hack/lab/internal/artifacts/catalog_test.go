@@ -35,6 +35,7 @@ func TestImageRef(t *testing.T) {
 		ImagePause:           "lab.local/pause:1",
 		ImageCoreDNS:         "lab.local/coredns:1.12.4",
 		ImageCertManager:     "lab.local/cert-manager:v1.21.2",
+		ImagePrometheus:      "lab.local/prometheus:v0.315.0",
 		ImageEcho:            "lab.local/echo:1",
 		ImageLoad:            "lab.local/load:1",
 		ImagePilot("1.29.1"): "lab.local/istio/pilot:1.29.1",
@@ -55,6 +56,7 @@ func TestVersionsMatchModules(t *testing.T) {
 		"containerd":   {"containerd", "github.com/containerd/containerd/v2", "v" + containerdVersion},
 		"CoreDNS":      {"coredns", "github.com/coredns/coredns", "v" + coreDNSVersion},
 		"cert-manager": {"cert-manager", "github.com/cert-manager/cert-manager", "v" + certManagerVersion},
+		"Prometheus":   {"prometheus", "github.com/prometheus/prometheus", "v" + prometheusVersion},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -38,8 +38,10 @@ func (e *Engine) upOne(ctx context.Context, record state.Record, request UpReque
 	ctx, cancel := e.whileAlive(ctx, record)
 	defer cancel(nil)
 
-	withCertManager := slices.Contains(request.CertManagerOn, record.Name)
-	images := e.loadImages(ctx, record, request.Materials.images(withCertManager || record.CertManager))
+	with := extras{
+		certManager: slices.Contains(request.CertManagerOn, record.Name), prometheus: slices.Contains(request.PrometheusOn, record.Name),
+	}
+	images := e.loadImages(ctx, record, request.Materials.images(with))
 	if err := e.awaitAPI(ctx, record.Name); err != nil {
 		return err
 	}
@@ -50,7 +52,7 @@ func (e *Engine) upOne(ctx context.Context, record state.Record, request UpReque
 	if !wasReady {
 		e.progress("%s: API server ready at https://%s:%d", record.Name, plan.Node, nodeconfig.APIPort)
 	}
-	if err := e.installAddons(ctx, record, request.Materials, withCertManager, images); err != nil {
+	if err := e.installAddons(ctx, record, request.Materials, with, images); err != nil {
 		return err
 	}
 	loaded, err := images.all(ctx)
@@ -61,7 +63,8 @@ func (e *Engine) upOne(ctx context.Context, record state.Record, request UpReque
 		record.Images = map[string]string{}
 	}
 	maps.Copy(record.Images, loaded)
-	record.CertManager = record.CertManager || withCertManager
+	record.CertManager = record.CertManager || with.certManager
+	record.Prometheus = record.Prometheus || with.prometheus
 	record.Ready = true
 	if err := e.store.Save(record); err != nil {
 		return err
@@ -172,7 +175,7 @@ func (e *Engine) awaitAPI(ctx context.Context, name string) error {
 
 // installAddons waits with each pod until its image is there: a pull that failed first would delay it.
 func (e *Engine) installAddons(
-	ctx context.Context, record state.Record, materials Materials, withCertManager bool, images *imageLoad,
+	ctx context.Context, record state.Record, materials Materials, with extras, images *imageLoad,
 ) error {
 	config, err := e.restConfig(record.Name)
 	if err != nil {
@@ -198,7 +201,26 @@ func (e *Engine) installAddons(
 		}
 		e.progress("%s: node Ready", record.Name)
 	}
-	if withCertManager && !record.CertManager {
+	if err := e.installExtras(ctx, target, record, materials, with, images); err != nil {
+		return err
+	}
+	if record.Ready {
+		return nil
+	}
+	if err := target.WaitCoreDNS(ctx); err != nil {
+		return err
+	}
+	e.progress("%s: DNS ready", record.Name)
+	return nil
+}
+
+// extras are what only some clusters get.
+type extras struct{ certManager, prometheus bool }
+
+func (e *Engine) installExtras(
+	ctx context.Context, target *addons.Cluster, record state.Record, materials Materials, with extras, images *imageLoad,
+) error {
+	if with.certManager && !record.CertManager {
 		if err := images.await(ctx, materials.CertManager); err != nil {
 			return err
 		}
@@ -210,12 +232,17 @@ func (e *Engine) installAddons(
 		}
 		e.progress("%s: cert-manager ready", record.Name)
 	}
-	if record.Ready {
-		return nil
+	if with.prometheus && !record.Prometheus {
+		if err := images.await(ctx, materials.Prometheus); err != nil {
+			return err
+		}
+		if err := target.ApplyPrometheus(ctx, materials.Prometheus.Ref, record.Name); err != nil {
+			return err
+		}
+		if err := target.WaitPrometheus(ctx); err != nil {
+			return err
+		}
+		e.progress("%s: Prometheus ready", record.Name)
 	}
-	if err := target.WaitCoreDNS(ctx); err != nil {
-		return err
-	}
-	e.progress("%s: DNS ready", record.Name)
 	return nil
 }

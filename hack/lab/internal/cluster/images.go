@@ -16,10 +16,13 @@ import (
 )
 
 // images returns the archives of a cluster in the order they are needed.
-func (m Materials) images(certManager bool) []Image {
+func (m Materials) images(with extras) []Image {
 	images := []Image{m.Pause, m.CoreDNS}
-	if certManager {
+	if with.certManager {
 		images = append(images, m.CertManager)
+	}
+	if with.prometheus {
+		images = append(images, m.Prometheus)
 	}
 	return append(images, m.Others...)
 }

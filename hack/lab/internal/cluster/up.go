@@ -28,9 +28,10 @@ type Materials struct {
 	Binaries nodeconfig.Binaries
 	// Pause and CoreDNS are needed before any pod can start; they are loaded first.
 	Pause, CoreDNS Image
-	// CertManager is only needed where it is asked for.
+	// CertManager and Prometheus are only needed where they are asked for.
 	CertManager     Image
 	CertManagerCRDs []byte
+	Prometheus      Image
 	// Others are loaded into every cluster.
 	Others []Image
 }
@@ -39,6 +40,7 @@ type Materials struct {
 type UpRequest struct {
 	Clusters      []string
 	CertManagerOn []string
+	PrometheusOn  []string
 	// Out is where kubeconfigs go.
 	Out       string
 	Materials Materials
@@ -86,9 +88,11 @@ func (r UpRequest) check() error {
 			return fmt.Errorf("cluster %q is named twice", name)
 		}
 	}
-	for _, name := range r.CertManagerOn {
-		if !slices.Contains(r.Clusters, name) {
-			return fmt.Errorf("cert-manager is wanted on %q, which is not among the clusters", name)
+	for what, names := range map[string][]string{"cert-manager": r.CertManagerOn, "Prometheus": r.PrometheusOn} {
+		for _, name := range names {
+			if !slices.Contains(r.Clusters, name) {
+				return fmt.Errorf("%s is wanted on %q, which is not among the clusters", what, name)
+			}
 		}
 	}
 	return nil

@@ -14,6 +14,8 @@ var (
 	corednsYAML string
 	//go:embed cert-manager.yaml
 	certManagerYAML string
+	//go:embed prometheus.yaml
+	prometheusYAML string
 )
 
 // ApplyCoreDNS installs the cluster's name server at a fixed address; WaitCoreDNS waits for it.
@@ -48,6 +50,20 @@ func (c *Cluster) ApplyCertManager(ctx context.Context, image string, crds []byt
 // WaitCertManager see ApplyCertManager.
 func (c *Cluster) WaitCertManager(ctx context.Context) error {
 	return c.waitDeployment(ctx, "cert-manager", "cert-manager")
+}
+
+// ApplyPrometheus installs a Prometheus that scrapes the proxies of its cluster, which it calls by this name.
+func (c *Cluster) ApplyPrometheus(ctx context.Context, image, cluster string) error {
+	manifests, err := render(prometheusYAML, map[string]any{"Image": image, "Cluster": cluster})
+	if err != nil {
+		return err
+	}
+	return c.apply(ctx, manifests)
+}
+
+// WaitPrometheus see ApplyPrometheus.
+func (c *Cluster) WaitPrometheus(ctx context.Context) error {
+	return c.waitDeployment(ctx, "prometheus", "prometheus")
 }
 
 func render(text string, values map[string]any) ([]byte, error) {

@@ -30,6 +30,12 @@ func TestRenderedManifestsAreCompleteObjects(t *testing.T) {
 			wantKinds: "Namespace ServiceAccount ClusterRoleBinding Deployment",
 			wantText:  []string{"image: lab.local/cert-manager:1"},
 		},
+		"Prometheus": {
+			text:      prometheusYAML,
+			values:    map[string]any{"Image": "lab.local/prometheus:1", "Cluster": "east"},
+			wantKinds: "Namespace ServiceAccount ClusterRole ClusterRoleBinding ConfigMap Service Deployment",
+			wantText:  []string{"image: lab.local/prometheus:1", "replacement: east"},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -32,6 +32,7 @@ func newBuild() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&selected.istio, "istio", []string{defaultIstio}, "Istio versions to build images of")
 	cmd.Flags().BoolVar(&selected.certManager, "cert-manager", true, "build cert-manager's image")
+	cmd.Flags().BoolVar(&selected.prometheus, "prometheus", false, "build Prometheus's image")
 	return cmd
 }
 

@@ -38,7 +38,7 @@ func newUp() *cobra.Command {
 			if request.Out, err = filepath.Abs(request.Out); err != nil {
 				return err
 			}
-			selected.certManager = len(request.CertManagerOn) > 0
+			selected.certManager, selected.prometheus = len(request.CertManagerOn) > 0, len(request.PrometheusOn) > 0
 			if request.Materials, err = selected.build(cmd.Context(), builder); err != nil {
 				return err
 			}
@@ -48,6 +48,7 @@ func newUp() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&request.Clusters, "clusters", nil, "clusters to bring up")
 	flags.StringSliceVar(&request.CertManagerOn, "cert-manager-on", nil, "those of the clusters that get cert-manager")
+	flags.StringSliceVar(&request.PrometheusOn, "prometheus-on", nil, "those of the clusters that get a Prometheus, which scrapes the proxies there")
 	flags.StringSliceVar(&selected.istio, "istio", []string{defaultIstio}, "Istio versions whose images are loaded")
 	flags.StringVar(&request.Out, "out", "", "directory for kubeconfigs and links to audit logs (default bin/lab of the repository)")
 	flags.DurationVar(&request.Timeout, "timeout", cluster.BootLimit, "how long clusters may take to be complete, without what is built")

@@ -20,6 +20,7 @@ var hidden = []string{"/run/", "/var/lib/", "/var/log/"}
 type selection struct {
 	istio       []string
 	certManager bool
+	prometheus  bool
 }
 
 func (s selection) check() error {
@@ -48,6 +49,9 @@ func (s selection) names() []artifacts.Name {
 	}
 	if s.certManager {
 		names = append(names, artifacts.ImageCertManager)
+	}
+	if s.prometheus {
+		names = append(names, artifacts.ImagePrometheus)
 	}
 	return append(names, s.others()...)
 }
@@ -82,6 +86,9 @@ func (s selection) build(ctx context.Context, builder *artifacts.Builder) (clust
 		if materials.CertManagerCRDs, err = builder.CertManagerCRDs(ctx); err != nil {
 			return cluster.Materials{}, err
 		}
+	}
+	if s.prometheus {
+		materials.Prometheus = image(artifacts.ImagePrometheus)
 	}
 	return materials, checkVisible(materials.Binaries)
 }
