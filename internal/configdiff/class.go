@@ -44,3 +44,9 @@ func Harmful() []Class {
 	all := Classes()
 	return all[:len(all)-2]
 }
+
+// Losses are the classes of what is missing because an istiod does not know of it, or not yet: it may be gone again when
+// that istiod has read everything.
+func Losses() []Class {
+	return []Class{ListenersLost, RoutesLost, ClustersLost, EndpointsLost, IdentitiesLost}
+}

@@ -38,9 +38,6 @@ func newConfigDiff(spec *meshv1alpha1.ConfigDiffGate) Gate {
 	return paced{name: configDiffName, wait: configDiffPace, ask: c.ask}
 }
 
-// settling is how long an istiod that is ready may still be reading what was slow to come, such as a peer.
-const settling = 30 * time.Second
-
 // configDiffPace keeps istiod from working for us again and again while an upgrade waits for something.
 func configDiffPace(last meshv1alpha1.Verdict) time.Duration {
 	switch last {
@@ -86,7 +83,7 @@ func (c configDiff) ask(ctx context.Context, m *Member, _ *meshv1alpha1.GateResu
 		return Answer{}, err
 	}
 	newest, err := m.newestIstiod(ctx, m.To)
-	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= settling), err
+	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= grace), err
 }
 
 // look compares, and looks again at what is bad: endpoints come and go, and users change their objects.
@@ -119,10 +116,16 @@ func (c configDiff) judge(report *configdiff.Report, sample, kinds int, isFresh 
 	switch {
 	case found == 0:
 		return pass("%s", compared).measured(0, noDifference)
-	case isFresh:
+	case isFresh && report.Count(c.losses()) > 0:
+		// It may still be reading a peer, for as long as other gates allow it too. What is unsafe is so from the start.
 		return pending("istiod has just started; %s", compared).measured(float64(found), noDifference)
 	}
 	return fail("%s", compared).measured(float64(found), noDifference)
+}
+
+// losses are the classes that fail, of which there is less when istiod knows more.
+func (c configDiff) losses() []configdiff.Class {
+	return slices.DeleteFunc(configdiff.Losses(), func(class configdiff.Class) bool { return !slices.Contains(c.classes, class) })
 }
 
 // noDifference is the threshold of the number of changes that fail.

@@ -174,6 +174,17 @@ func TestConfigDiffIsConfigured(t *testing.T) {
 		meshv1alpha1.VerdictFail, "1 of 2 kinds of proxies compared; ClustersLost")
 }
 
+// What is unsafe does not get better with time.
+func TestConfigDiffDoesNotWaitForWhatIsUnsafe(t *testing.T) {
+	l := newLab(t, func() envoyConfig {
+		c := testutil.SidecarConfig()
+		c.Clusters[0].TransportSocketMatches = nil
+		return c
+	})
+	l.has(istiodPod(formerPod, "1-28-3", time.Hour), istiodPod(newPod, "1-29-1", time.Second))
+	checkAnswer(t, l.ask(t), meshv1alpha1.VerdictFail, "TLSWeakened")
+}
+
 // An istiod that has answered well is left alone for a while, even if the upgrade waits for other gates.
 func TestConfigDiffHasAPaceOfItsOwn(t *testing.T) {
 	l := newLab(t, testutil.SidecarConfig)
