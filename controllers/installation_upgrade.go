@@ -87,7 +87,7 @@ func (r *MeshInstallationReconciler) drive(
 	}
 	inst.Status.Upgrade = u.Name
 	if u.Status.Phase == meshv1alpha1.UpgradeSucceeded {
-		inst.Status.Revision, inst.Status.EffectiveVersion = u.Spec.To.Revision, u.Spec.To.Version
+		inst.Status.Revision, inst.Status.EffectiveVersion, inst.Status.Hash = u.Spec.To.Revision, u.Spec.To.Version, u.Spec.To.Hash
 	}
 	if u.Status.Phase.IsFinished() {
 		// The next pass, which the record's status causes, sees a mesh without a run.
@@ -144,6 +144,9 @@ func (r *MeshInstallationReconciler) startUpgrade(ctx context.Context, inst *mes
 	reason, text := "UpgradeStarted", "Started MeshUpgrade %s from %s to %s"
 	if mode := inst.Spec.Upgrade.Mode; mode == meshv1alpha1.UpgradeModePlan || mode == meshv1alpha1.UpgradeModeLocked {
 		reason, text = "UpgradePlanned", "Planned MeshUpgrade %s from %s to %s"
+	}
+	if u.Spec.Towards != "" {
+		text += ", a step towards " + u.Spec.Towards
 	}
 	r.Events.Eventf(inst, u, "Normal", reason, "Upgrade", text, u.Name, u.Spec.From.Revision, u.Spec.To.Revision)
 	return nil

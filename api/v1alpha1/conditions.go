@@ -83,6 +83,8 @@ const (
 	ReasonUpgradeStopping = "UpgradeStopping"
 	// ReasonUpgradeFailed: the target that the spec asks for has failed before; the mesh runs the former one.
 	ReasonUpgradeFailed = "UpgradeFailed"
+	// ReasonUpgradeBlocked: the members cannot go to what the spec asks for; the message names everything that is in the way.
+	ReasonUpgradeBlocked = "UpgradeBlocked"
 	// ReasonUpgradeAborted: spec.upgrade.state is Abort, so that the change that the spec asks for does not start.
 	ReasonUpgradeAborted = "UpgradeAborted"
 	// ReasonInvalidWaves: the waves do not hold every member exactly once.

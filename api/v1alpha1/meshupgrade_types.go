@@ -50,6 +50,10 @@ type MeshUpgradeSpec struct {
 	// to is what it shall run.
 	// +required
 	To RevisionTarget `json:"to"`
+	// towards is the release that the installation asks for, when this upgrade is only a step to it: upstream does not
+	// support leaving out more than one minor version.
+	// +optional
+	Towards string `json:"towards,omitempty"`
 	// waves with their members, as planned when the upgrade began.
 	// +required
 	// +listType=map

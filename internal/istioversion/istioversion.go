@@ -4,7 +4,6 @@ package istioversion
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/Masterminds/semver/v3"
 )
@@ -25,6 +24,13 @@ type Release struct {
 	// this release reads a kind. It ignores objects of a kind whose definition is older. Source: the release's list of
 	// minimum versions for its watches.
 	GatewayAPI map[string]string
+	// MaxJump is the number of minor versions by which a control plane may be older when a revision of this release is run
+	// beside it. Source: upstream's policy, which supports two by revision and has not tested more.
+	MaxJump uint64
+	// Compatibility are the values of compatibilityVersion that the charts have a profile for. Any other fails to render.
+	Compatibility []string
+	// Removed are values that the istiod chart does not take any more.
+	Removed []ValueRule
 }
 
 // gatewayAPI128 holds for 1.28 and 1.29.
@@ -34,17 +40,19 @@ var gatewayAPI128 = map[string]string{
 }
 
 var releases = []Release{
-	{Version: "1.28.3", MinKubernetes: "1.30", GatewayAPI: gatewayAPI128},
-	{Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, GatewayAPI: gatewayAPI128},
+	{
+		Version: "1.28.3", MinKubernetes: "1.30", GatewayAPI: gatewayAPI128, MaxJump: 2,
+		Compatibility: []string{"1.25", "1.26", "1.27"}, Removed: removed128,
+	},
+	{
+		Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, GatewayAPI: gatewayAPI128, MaxJump: 2,
+		Compatibility: []string{"1.25", "1.26", "1.27", "1.28"}, Removed: removed128,
+	},
 }
 
 // Lookup finds a release by its exact version.
 func Lookup(version string) (Release, bool) {
-	i := slices.IndexFunc(releases, func(r Release) bool { return r.Version == version })
-	if i < 0 {
-		return Release{}, false
-	}
-	return releases[i], true
+	return Known().Lookup(version)
 }
 
 // Supported lists the versions that can be installed, oldest first.

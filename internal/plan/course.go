@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
 )
 
 // Course says which upgrade there is to be now. At most one of Active, Outdated, Start and Problem is set. With none of them the
@@ -29,22 +30,37 @@ type Course struct {
 
 // Steer decides which upgrade there is to be from the spec, the members and the records, oldest first.
 func Steer(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade) Course {
+	return steer(istioversion.Known(), inst, members, history)
+}
+
+func steer(
+	table istioversion.Table, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
+) Course {
 	to, changed, err := Target(inst, members)
 	if err != nil {
 		return Course{Reason: meshv1alpha1.ReasonInvalidValues, Problem: err}
 	}
 	c := Course{Target: to}
 	if n := len(history); n > 0 && !history[n-1].Status.Phase.IsFinished() {
-		if isOutdated(inst, members, history) {
+		if isOutdated(table, inst, members, history) {
 			c.Outdated = &history[n-1]
 			return c
 		}
 		c.Active = &history[n-1]
-		c.IsSuperseded = !isSameTarget(c.Active, to, inst)
+		c.IsSuperseded = !isOnTheWay(c.Active, inst, members)
 		return c
 	}
 	if !changed {
 		return c
+	}
+	steps, problems := route(table, members, inst.Spec.Version)
+	if len(problems) > 0 {
+		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, blockers(table, inst, members, []string{inst.Spec.Version})...)))
+	}
+	if steps[0] != inst.Spec.Version {
+		if to, _, err = Target(wanting(inst, steps[0]), members); err != nil {
+			return c.stuck(meshv1alpha1.ReasonInvalidValues, err)
+		}
 	}
 	if past := failedBefore(inst, history, to); past != nil {
 		return c.stuck(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
@@ -55,11 +71,33 @@ func Steer(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMembe
 			"the mesh does not go to %s: spec.upgrade.state is Abort; write Run to start, or take the change back", to.Revision))
 	}
 	waves, err := Waves(inst)
-	if err != nil {
+	problems = blockers(table, inst, members, steps)
+	switch {
+	case len(problems) > 0 && err != nil:
+		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, err)))
+	case len(problems) > 0:
+		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(problems))
+	case err != nil:
 		return c.stuck(meshv1alpha1.ReasonInvalidWaves, err)
 	}
 	c.Start = record(inst, to, waves, history)
 	return c
+}
+
+// wanting is the installation as if it asked for another version.
+func wanting(inst *meshv1alpha1.MeshInstallation, version string) *meshv1alpha1.MeshInstallation {
+	step := inst.DeepCopy()
+	step.Spec.Version = version
+	return step
+}
+
+// isOnTheWay says whether an upgrade goes to what the spec asks for, or is a step to it.
+func isOnTheWay(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) bool {
+	if cmp.Or(u.Spec.Towards, u.Spec.To.Version) != inst.Spec.Version {
+		return false
+	}
+	to, _, err := Target(wanting(inst, u.Spec.To.Version), members)
+	return err == nil && isSameTarget(u, to, inst)
 }
 
 func (c Course) stuck(reason string, problem error) Course {
@@ -71,6 +109,10 @@ func (c Course) stuck(reason string, problem error) Course {
 func record(
 	inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarget, waves []meshv1alpha1.PlannedWave, history []meshv1alpha1.MeshUpgrade,
 ) *meshv1alpha1.MeshUpgrade {
+	towards := ""
+	if to.Version != inst.Spec.Version {
+		towards = inst.Spec.Version
+	}
 	return &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{
 		Name: UpgradeName(inst.Name, to, history), Namespace: inst.Namespace,
 		Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name},
@@ -80,7 +122,7 @@ func record(
 	}, Spec: meshv1alpha1.MeshUpgradeSpec{
 		Installation: inst.Name,
 		From:         meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash},
-		To:           to, Waves: waves,
+		To:           to, Towards: towards, Waves: waves,
 		OnFailure:     cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
 		RollbackScope: cmp.Or(inst.Spec.Upgrade.RollbackScope, meshv1alpha1.RollbackScopeRun),
 		Gates:         inst.Spec.Upgrade.Gates,

@@ -19,6 +19,7 @@ type life struct {
 	*world
 	inst    *meshv1alpha1.MeshInstallation
 	history []*meshv1alpha1.MeshUpgrade
+	table   istioversion.Table
 	edits   []edit
 	stuck   string
 	// gone is when a member that leaves is gone.
@@ -35,7 +36,8 @@ type edit struct {
 // newLife is a mesh that serves at the older version, with the members east and west.
 func newLife(t *testing.T, options ...meshOption) *life {
 	l := &life{
-		inst: mesh(append([]meshOption{version(older.Version), running(older.Version)}, options...)...), gone: map[string]time.Time{},
+		table: istioversion.Known(),
+		inst:  mesh(append([]meshOption{version(older.Version), running(older.Version)}, options...)...), gone: map[string]time.Time{},
 		world: &world{
 			t: t, now: epoch, behaviour: map[string]*behaviour{}, touched: map[string]bool{}, changed: true, crash: never, forget: never,
 		},
@@ -111,7 +113,7 @@ func (l *life) records() []meshv1alpha1.MeshUpgrade {
 func (l *life) look() bool {
 	l.changed, l.wake = false, time.Time{}
 	before := len(l.log.String())
-	c := Steer(l.inst.DeepCopy(), l.copies(), l.records())
+	c := steer(l.table, l.inst.DeepCopy(), l.copies(), l.records())
 	stuck := ""
 	if c.Problem != nil {
 		stuck = fmt.Sprintf("[%s] %s", c.Reason, c.Problem)
@@ -150,7 +152,7 @@ func (l *life) drive(u *meshv1alpha1.MeshUpgrade, isSuperseded bool) *Run {
 	l.tell()
 	l.ask(d.Approvals)
 	if u.Status.Phase == meshv1alpha1.UpgradeSucceeded {
-		l.inst.Status.Revision, l.inst.Status.EffectiveVersion = u.Spec.To.Revision, u.Spec.To.Version
+		l.inst.Status.Revision, l.inst.Status.EffectiveVersion, l.inst.Status.Hash = u.Spec.To.Revision, u.Spec.To.Version, u.Spec.To.Hash
 	}
 	if u.Status.Phase.IsFinished() {
 		l.changed = true

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -55,6 +56,9 @@ func plays(name string, b behaviour) func(*life) {
 	return func(l *life) { *l.behaviour[name] = b }
 }
 
+// onlyTable forgets the releases that the operator has.
+func onlyTable(l *life) { l.table = nil }
+
 func lives() map[string]lifeCase {
 	more, own := sharedValues(values{"autoscaleMin": 3}), values{"autoscaleMin": 5}
 	install := meshv1alpha1.StageInstall
@@ -62,7 +66,53 @@ func lives() map[string]lifeCase {
 		inst.Spec.Upgrade.RollbackScope = meshv1alpha1.RollbackScopeWave
 	}
 	mended := func(name string) func(*life) { return func(l *life) { *l.behaviour[name] = behaviour{} } }
+	long := func(l *life) {
+		for _, v := range []string{"1.27.5", "1.28.3", "1.29.0", "1.29.1", "1.31.0"} {
+			l.table = append(l.table, istioversion.Release{Version: v, MinKubernetes: "1.30", MaxJump: 2})
+		}
+	}
+	since := func(v string) meshOption {
+		return func(inst *meshv1alpha1.MeshInstallation) { version(v)(inst); running(v)(inst) }
+	}
+	kubernetes := func(name, v string) func(*life) {
+		return func(l *life) { l.member(name).Status.KubernetesVersion = v }
+	}
+	several := func(all ...func(*life)) func(*life) {
+		return func(l *life) {
+			for _, do := range all {
+				do(l)
+			}
+		}
+	}
 	return map[string]lifeCase{
+		"a jump that is too far goes by steps": {
+			options: []meshOption{since("1.26.1")}, set: several(onlyTable, long), edits: []edit{wantsVersion(0, "1.31.0")},
+			want: "1.28.3 Succeeded, 1.29.1 Succeeded, 1.31.0 Succeeded"},
+		"a step that fails leaves the mesh at the step before": {
+			options: []meshOption{since("1.27.5")}, set: several(onlyTable, long),
+			edits: []edit{wantsVersion(0, "1.31.0"), {at: 35, what: "west is broken", do: plays("west", behaviour{fails: install})}},
+			want:  "1.29.1 Succeeded, 1.31.0 RolledBack Failed"},
+		"another version that is wanted during a step ends it": {
+			options: []meshOption{since("1.27.5")}, set: several(onlyTable, long),
+			edits: []edit{wantsVersion(0, "1.31.0"), wantsVersion(5, "1.29.0")},
+			want:  "1.29.1 RolledBack Superseded, 1.29.0 Succeeded"},
+		"nothing starts without a release for a step": {
+			options: []meshOption{since("1.26.1")}, set: several(onlyTable, long, func(l *life) { l.table = l.table[2:] }),
+			edits: []edit{wantsVersion(0, "1.31.0")}},
+		"nothing starts while anything is in the way, and all of it is named": {
+			options: []meshOption{since("1.27.5"), testutil.With("north", ownValues(values{"compatibilityVersion": "1.24"}))},
+			set: several(onlyTable, long, kubernetes("east", "v1.29.9"), kubernetes("west", "v1.29.9"), func(l *life) {
+				l.table[4].MinKubernetes, l.table[4].Compatibility = "1.32", []string{"1.30"}
+				l.table[3].Removed = []istioversion.ValueRule{{Path: "env.OLD", Cure: "use NEW"}}
+			}),
+			edits: []edit{
+				wantsVersion(0, "1.31.0", sharedValues(values{"pilot": values{"env": values{"OLD": "1"}}})),
+				{at: 30, what: "clusters are upgraded", do: several(kubernetes("east", "v1.32.1"), kubernetes("west", "v1.33.0"))},
+				edits(60, "values are mended", sharedValues(nil), memberValues(2, values{"compatibilityVersion": "1.30"})),
+				edits(90, "values are mended again", memberValues(2, nil))},
+			want: "1.29.1 Succeeded, 1.31.0 Succeeded"},
+		"values that the present release does not take stop a change of values, too": {
+			set: func(l *life) {}, edits: []edit{edits(0, "a bad value", sharedValues(values{"global": values{"pilotCertProvider": "kubernetes"}}))}},
 		"an upgrade that stopped half way goes on with another attempt, and who joins meanwhile joins at the former version": {
 			options: []meshOption{stop}, set: plays("west", behaviour{fails: install}),
 			edits: []edit{

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istioversion"
 )
 
 const (
@@ -117,12 +118,14 @@ func planHash(spec meshv1alpha1.MeshUpgradeSpec, objects map[string]string) stri
 }
 
 // isOutdated says whether the newest record is a plan that never ran and that is not what would be planned now.
-func isOutdated(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade) bool {
+func isOutdated(
+	table istioversion.Table, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
+) bool {
 	last := &history[len(history)-1]
 	if last.Status.StartedAt != nil || last.Status.Phase != meshv1alpha1.UpgradePlanning && last.Status.Phase != meshv1alpha1.UpgradePlanned {
 		return false
 	}
-	now := Steer(inst, members, history[:len(history)-1])
+	now := steer(table, inst, members, history[:len(history)-1])
 	return now.Start == nil || !equality.Semantic.DeepEqual(now.Start.Spec, last.Spec)
 }
 
