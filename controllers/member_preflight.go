@@ -65,7 +65,7 @@ func (r *MeshMemberReconciler) preflight(ctx context.Context, s *scope) (meshv1a
 	findings := append(preflight.Run(ctx, m), peersFinding(s))
 	st.Gates = preflight.Results(findings, order.IgnoreChecks, st.Gates, s.now)
 	if st.Forecast, err = r.foresee(ctx, s); err != nil {
-		return "", "", err
+		return meshv1alpha1.StageProgressing, err.Error(), nil
 	}
 	s.state.surveyed = surveyed{order: asked, at: s.now}
 	state, message := preflightState(st, s.now)

@@ -67,7 +67,7 @@ const (
 	ReasonVersionUnsupported = "VersionUnsupported"
 	// ReasonUpgrading: a MeshUpgrade is under way.
 	ReasonUpgrading = "Upgrading"
-	// ReasonUpgradePlanned: what the spec asks for is planned and does not start, because spec.upgrade.mode is Plan.
+	// ReasonUpgradePlanned: what the spec asks for is planned, or is being planned, and spec.upgrade.mode does not let it start.
 	ReasonUpgradePlanned = "UpgradePlanned"
 	// ReasonPlanRefused: the plan is not the one whose hash spec.upgrade.planHash quotes; the message has both.
 	ReasonPlanRefused = "PlanRefused"

@@ -122,7 +122,13 @@ func isOutdated(
 	table istioversion.Table, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
 ) bool {
 	last := &history[len(history)-1]
-	if last.Status.StartedAt != nil || last.Status.Phase != meshv1alpha1.UpgradePlanning && last.Status.Phase != meshv1alpha1.UpgradePlanned {
+	switch phase, mode := last.Status.Phase, inst.Spec.Upgrade.Mode; {
+	case last.Status.StartedAt != nil:
+		return false
+	case phase == meshv1alpha1.UpgradePlanning, phase == meshv1alpha1.UpgradePlanned:
+	case phase == "" && (mode == meshv1alpha1.UpgradeModePlan || mode == meshv1alpha1.UpgradeModeLocked):
+		// It has just been made.
+	default:
 		return false
 	}
 	now := steer(table, inst, members, history[:len(history)-1])

@@ -164,6 +164,9 @@ func TestSteerDropsOutdatedPlans(t *testing.T) {
 		"it is not complete yet": {change: func(_ *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
 			u.Status.Phase = meshv1alpha1.UpgradePlanning
 		}},
+		"its status was never written": {wantOutdated: true, change: func(i *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
+			u.Status.Phase, i.Spec.Upgrade.Waves = "", []meshv1alpha1.Wave{{Name: "all"}}
+		}},
 		"other values": {wantOutdated: true, change: func(i *meshv1alpha1.MeshInstallation, _ *meshv1alpha1.MeshUpgrade) {
 			i.Spec.ControlPlane.Values = testutil.JSON(map[string]any{"autoscaleMin": 3})
 		}},
