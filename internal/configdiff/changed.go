@@ -110,11 +110,16 @@ func (w *walker) field(path string, field protoreflect.FieldDescriptor, a, b pro
 	}
 }
 
-// list ignores the order: where it means something, lists are compared elsewhere.
+// firstWins is a list of which the first element counts that fits.
+const firstWins = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication.rules"
+
+// list ignores the order: where it means something, lists are compared elsewhere, but for one.
 func (w *walker) list(path string, field protoreflect.FieldDescriptor, a, b protoreflect.List) {
 	keysA, keysB := elements(field, a), elements(field, b)
 	gone, fresh := missing(keysA, keysB), missing(keysB, keysA)
 	switch {
+	case len(gone)+len(fresh) == 0 && field.FullName() == firstWins && isReordered(keysA, keysB):
+		w.add(path, "come in another order")
 	case len(gone)+len(fresh) == 0:
 	case field.Message() != nil && len(gone) == 1 && len(fresh) == 1:
 		w.message(path, a.Get(slices.Index(keysA, gone[0])).Message(), b.Get(slices.Index(keysB, fresh[0])).Message())

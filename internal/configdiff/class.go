@@ -7,7 +7,7 @@ type Class string
 const (
 	// TLSWeakened: a connection is no longer encrypted, or a peer is verified less strictly than before.
 	TLSWeakened Class = "TLSWeakened"
-	// AuthorizationChanged: other rules say who may do what, or how a token is checked.
+	// AuthorizationChanged: other rules say who may do what, how a token is checked, or whom a request counts as coming from.
 	AuthorizationChanged Class = "AuthorizationChanged"
 	// ListenersLost: a listener is gone, or it takes fewer connections.
 	ListenersLost Class = "ListenersLost"

@@ -2,12 +2,15 @@ package configdiff
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	authzhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
 	rbachttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/ext_authz/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -144,9 +147,23 @@ func (d *diff) httpManager(subject string, before, after *hcmv3.HttpConnectionMa
 		}
 		d.filterConfig(subject, pair, was, is)
 	}
-	d.changed(subject, before, after)
+	for _, path := range differences(before, after) {
+		class := Changed
+		if startsWith(path, originFields) {
+			class = AuthorizationChanged
+		}
+		d.add(class, subject, "%s", path)
+	}
 	d.routeConfigs(subject, d.before.routesOf(before), d.after.routesOf(after))
 	return nil
+}
+
+// originFields say whom a request counts as coming from, which rules and applications rely on.
+var originFields = []string{"forward_client_cert_details", "set_current_client_cert_details", "use_remote_address",
+	"xff_num_trusted_hops", "original_ip_detection_extensions"}
+
+func startsWith(path string, fields []string) bool {
+	return slices.ContainsFunc(fields, func(field string) bool { return strings.HasPrefix(path, field) })
 }
 
 func httpFilters(m *hcmv3.HttpConnectionManager) []filter {
@@ -188,7 +205,8 @@ func (d *diff) filterConfig(subject string, pair [2]filter, before, after proto.
 // isAuthorization tells filters that decide who may do what.
 func isAuthorization(m proto.Message) bool {
 	switch m.(type) {
-	case *rbachttpv3.RBAC, *rbacv3.RBAC, *jwtv3.JwtAuthentication:
+	case *rbachttpv3.RBAC, *rbachttpv3.RBACPerRoute, *rbacv3.RBAC, *jwtv3.JwtAuthentication, *jwtv3.PerRouteConfig,
+		*authzhttpv3.ExtAuthz, *authzhttpv3.ExtAuthzPerRoute, *authzv3.ExtAuthz:
 		return true
 	}
 	return false

@@ -70,6 +70,9 @@ func byDomain(c *routev3.RouteConfiguration) map[string]*routev3.VirtualHost {
 func (d *diff) virtualHosts(subject string, before, after *routev3.VirtualHost) {
 	d.perFilter(subject, before.GetTypedPerFilterConfig(), after.GetTypedPerFilterConfig())
 	d.changed(subject, before, after)
+	if before.GetRequireTls() > after.GetRequireTls() {
+		d.add(TLSWeakened, subject, "fewer requests must come with TLS")
+	}
 	was, is := matches(before), matches(after)
 	gone, fresh := missing(was, is), missing(is, was)
 	if isReordered(was, is) {

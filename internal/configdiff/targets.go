@@ -2,7 +2,6 @@ package configdiff
 
 import (
 	"fmt"
-	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -29,7 +28,7 @@ func (d *diff) route(subject string, before, after *routev3.Route) {
 		d.destinations(subject, "copies", mirrors(was), mirrors(is))
 	}
 	for _, path := range differences(before, after) {
-		if leadsElsewhere(path) {
+		if startsWith(path, elsewhereFields) {
 			d.add(RoutesChanged, subject, "%s", path)
 		} else {
 			d.add(Changed, subject, "%s", path)
@@ -37,16 +36,9 @@ func (d *diff) route(subject string, before, after *routev3.Route) {
 	}
 }
 
-// leadsElsewhere tells fields by which a request arrives at another place, or as another one.
-func leadsElsewhere(path string) bool {
-	for _, field := range []string{"redirect", "direct_response", "route.prefix_rewrite", "route.regex_rewrite", "route.path_rewrite",
-		"route.host_rewrite", "route.auto_host_rewrite", "route.cluster_header"} {
-		if strings.HasPrefix(path, field) {
-			return true
-		}
-	}
-	return false
-}
+// elsewhereFields are those by which a request arrives at another place, or as another one.
+var elsewhereFields = []string{"redirect", "direct_response", "route.prefix_rewrite", "route.regex_rewrite", "route.path_rewrite",
+	"route.host_rewrite", "route.auto_host_rewrite", "route.cluster_header"}
 
 func (d *diff) destinations(subject, what string, before, after targets) {
 	var gone, moved []string
