@@ -34,7 +34,8 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 	if err := r.apply(ctx, s, gateway.ListenerObjects(s.namespace())); err != nil {
 		return failed(err)
 	}
-	st, err := gateway.Observe(ctx, s.remote, s.namespace(), spec.GatewayRevision)
+	name := plan.GatewayName(plan.GatewayKey(spec, spec.GatewayRevision))
+	st, err := gateway.Observe(ctx, s.remote, s.namespace(), name)
 	if err != nil {
 		return failed(err)
 	}
@@ -46,24 +47,21 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 	if err := r.apply(ctx, s, component); err != nil {
 		return failed(err)
 	}
-	g := &s.member.Status.Gateway
-	switch {
-	case !announce && g.Revision != "" && g.Revision != spec.GatewayRevision:
-		// Until the new gateway serves, the former one is the member's gateway.
-	case announce && (g.Announced == nil || g.Revision != spec.GatewayRevision):
-		*g = meshv1alpha1.GatewayStatus{Revision: spec.GatewayRevision, Address: st.Address, Announced: &metav1.Time{Time: s.now.Truncate(time.Second)}}
-	case announce:
-		g.Address = st.Address
-	default:
-		*g = meshv1alpha1.GatewayStatus{Revision: spec.GatewayRevision, Address: st.Address}
+	reportGateway(s, name, st, announce)
+	since := st.ServiceCreated
+	if ordered := s.member.Status.Rollout; ordered != nil && ordered.Since.After(since) {
+		since = ordered.Since.Time
 	}
 	overdue := func(p phase.Result) phase.Result {
-		return p.Overdue(st.ServiceCreated, s.now, gatewayDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+		return p.Overdue(since, s.now, gatewayDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
 	switch {
 	case st.Address == "":
-		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForAddress, "Service "+plan.GatewayName(spec.GatewayRevision)+
+		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForAddress, "Service "+name+
 			" has no load balancer address yet; "+st.Message, shortWait))
+	case st.Revision != spec.GatewayRevision:
+		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "the pods of "+name+" are to be replaced by those of "+
+			spec.GatewayRevision, shortWait))
 	case !st.Complete:
 		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, st.Message, shortWait))
 	}
@@ -73,44 +71,70 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+st.Address)
 }
 
-// gatewayRevisions lists the revisions that have a gateway in the member.
-func (r *MeshMemberReconciler) gatewayRevisions(ctx context.Context, s *scope) ([]string, error) {
+// reportGateway says where the member's gateway is. Until a new one serves, the former one is.
+func reportGateway(s *scope, name string, st gateway.State, announce bool) {
+	revision, g := s.member.Spec.GatewayRevision, &s.member.Status.Gateway
+	isAnother := g.Revision != "" && g.Name != name
+	if g.Name == "" {
+		// It was reported before names were.
+		isAnother = g.Revision != "" && plan.GatewayName(g.Revision) != name
+	}
+	switch {
+	case !announce && isAnother:
+	case announce && (g.Announced == nil || isAnother):
+		*g = meshv1alpha1.GatewayStatus{
+			Name: name, Revision: revision, Address: st.Address, Announced: &metav1.Time{Time: s.now.Truncate(time.Second)},
+		}
+	case announce:
+		g.Name, g.Address = name, st.Address
+		if st.Revision == revision && st.Complete {
+			g.Revision = revision
+		}
+	default:
+		*g = meshv1alpha1.GatewayStatus{Name: name, Revision: revision, Address: st.Address}
+	}
+}
+
+// gateways lists the keys of the gateways that the member has.
+func (r *MeshMemberReconciler) gateways(ctx context.Context, s *scope) ([]string, error) {
 	components, err := s.state.applier.Components(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var revisions []string
+	var keys []string
 	for _, c := range components {
-		if revision, ok := strings.CutPrefix(c, gateway.Prefix); ok {
-			revisions = append(revisions, revision)
+		if key, ok := strings.CutPrefix(c, gateway.Prefix); ok {
+			keys = append(keys, key)
 		}
 	}
-	return revisions, nil
+	return keys, nil
 }
 
-// replaceGateways removes the gateways of other revisions, in the order that loses no request: every peer knows the
+// replaceGateways removes all other gateways, in the order that loses no request: every peer knows the
 // new one, then the old one is withdrawn, every peer has dropped it, it drains, and only then goes.
 func (r *MeshMemberReconciler) replaceGateways(ctx context.Context, s *scope) phase.Result {
-	revisions, err := r.gatewayRevisions(ctx, s)
+	keys, err := r.gateways(ctx, s)
 	if err != nil {
 		return failed(err)
 	}
-	for _, revision := range revisions {
-		if revision == s.member.Spec.GatewayRevision {
+	wanted := plan.GatewayKey(&s.member.Spec, s.member.Spec.GatewayRevision)
+	for _, key := range keys {
+		if key == wanted {
 			continue
 		}
-		if result := r.replaceGateway(ctx, s, revision); result.Kind != phase.Done {
+		if result := r.replaceGateway(ctx, s, key); result.Kind != phase.Done {
 			return result
 		}
 	}
 	return phase.Result{}
 }
 
-func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, revision string) phase.Result {
+func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, oldKey string) phase.Result {
+	name := plan.GatewayName(oldKey)
 	waiting := func(format string, args ...any) phase.Result {
-		return phase.Waiting(meshv1alpha1.ReasonProgressing, "replacing gateway "+plan.GatewayName(revision)+": "+fmt.Sprintf(format, args...), shortWait)
+		return phase.Waiting(meshv1alpha1.ReasonProgressing, "replacing gateway "+name+": "+fmt.Sprintf(format, args...), shortWait)
 	}
-	old, err := gateway.Observe(ctx, s.remote, s.namespace(), revision)
+	old, err := gateway.Observe(ctx, s.remote, s.namespace(), name)
 	if err != nil {
 		return failed(err)
 	}
@@ -127,7 +151,7 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, rev
 			return waiting("peers that do not know the new one yet: %s", list(behind, len(behind)))
 		}
 	}
-	key := client.ObjectKey{Namespace: s.namespace(), Name: plan.GatewayName(revision)}
+	key := client.ObjectKey{Namespace: s.namespace(), Name: name}
 	at, err := gateway.Withdraw(ctx, s.remote, key, s.owner(), s.now)
 	if err != nil {
 		return failed(err)
@@ -136,11 +160,12 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, rev
 		if left := drain - s.now.Sub(at); left > 0 {
 			return waiting("it drains")
 		}
-		if still := knowing(siblings, s.member, old.Address, true); len(still) > 0 && s.now.Sub(at) < forgetDeadline {
+		isMoved := old.Address != s.member.Status.Gateway.Address
+		if still := knowing(siblings, s.member, old.Address, true); isMoved && len(still) > 0 && s.now.Sub(at) < forgetDeadline {
 			return waiting("peers that still know it: %s", list(still, len(still)))
 		}
 	}
-	gone, err := s.state.applier.Delete(ctx, gateway.Prefix+revision)
+	gone, err := s.state.applier.Delete(ctx, gateway.Prefix+oldKey)
 	if err != nil {
 		return failed(err)
 	}

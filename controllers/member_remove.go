@@ -82,12 +82,12 @@ func (r *MeshMemberReconciler) forgotten(ctx context.Context, s *scope) phase.Re
 
 // withdraw takes the network label off every gateway and lets them drain, if anybody was told of them.
 func (r *MeshMemberReconciler) withdraw(ctx context.Context, s *scope) phase.Result {
-	revisions, err := r.gatewayRevisions(ctx, s)
+	gateways, err := r.gateways(ctx, s)
 	if err != nil {
 		return failed(err)
 	}
-	for _, revision := range revisions {
-		key := client.ObjectKey{Namespace: s.namespace(), Name: plan.GatewayName(revision)}
+	for _, g := range gateways {
+		key := client.ObjectKey{Namespace: s.namespace(), Name: plan.GatewayName(g)}
 		at, err := gateway.Withdraw(ctx, s.remote, key, s.owner(), s.now)
 		if err != nil {
 			return failed(err)

@@ -308,6 +308,14 @@ type EastWestGateway struct {
 	// replicas bounds the gateway's autoscaler. Default: 1 to 5.
 	// +optional
 	Replicas ReplicaRange `json:"replicas,omitzero"`
+	// replacement says how an upgrade brings the gateway to another revision. `Surge` starts a second gateway with an
+	// address of its own, tells the peers of it, and takes the first one away when they have dropped it: nothing is lost.
+	// `InPlace` keeps one Service, `istio-eastwestgateway`, and replaces the pods behind it: for addresses that are pinned.
+	// Connections that are still in use when an old pod has drained for five minutes are cut. Changing this field starts the
+	// other kind of gateway beside the present one and replaces that without a gap, so both need an address for a moment.
+	// Default: Surge.
+	// +optional
+	Replacement GatewayReplacement `json:"replacement,omitempty"`
 	// service configures the gateway's Service.
 	// +optional
 	Service GatewayService `json:"service,omitzero"`
@@ -317,6 +325,18 @@ type EastWestGateway struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
 }
+
+// GatewayReplacement says how a gateway gets to another revision.
+//
+// +kubebuilder:validation:Enum=Surge;InPlace
+type GatewayReplacement string
+
+const (
+	// GatewayReplacementSurge runs a gateway for each revision.
+	GatewayReplacementSurge GatewayReplacement = "Surge"
+	// GatewayReplacementInPlace runs one gateway whose pods are replaced.
+	GatewayReplacementInPlace GatewayReplacement = "InPlace"
+)
 
 // ReplicaRange bounds a number of replicas.
 //

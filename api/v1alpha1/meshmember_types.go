@@ -194,6 +194,9 @@ type RevisionStatus struct {
 
 // GatewayStatus is the state of the east-west gateway.
 type GatewayStatus struct {
+	// name of the gateway's Deployment and Service.
+	// +optional
+	Name string `json:"name,omitempty"`
 	// revision of the gateway.
 	// +optional
 	Revision string `json:"revision,omitempty"`

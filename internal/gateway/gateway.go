@@ -23,7 +23,7 @@ import (
 const (
 	// Listener is the name of the component of the listener, which all gateways of a member share.
 	Listener = "gateway-listener"
-	// Prefix and a revision's name make the name of a gateway's component.
+	// Prefix and a gateway's key make the name of its component.
 	Prefix = "eastwest-"
 )
 
@@ -36,7 +36,8 @@ const passthroughPort = 15443
 // Objects are the objects of the gateway of a revision. With announce its Service carries the network label, which
 // tells istiod of every peer to send traffic there.
 func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, revision string, announce bool) (apply.Component, error) {
-	c := apply.Component{Name: Prefix + revision}
+	key := plan.GatewayKey(m, revision)
+	c := apply.Component{Name: Prefix + key}
 	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == revision })
 	if i < 0 {
 		return c, fmt.Errorf("revision %q of the gateway is not among the member's revisions", revision)
@@ -46,7 +47,7 @@ func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, revision
 		return c, err
 	}
 	objects, err := lib.Render(charts.Request{
-		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: plan.GatewayName(revision),
+		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: plan.GatewayName(key),
 		Namespace: m.ControlPlaneNamespace, Values: values,
 	})
 	if err != nil {
@@ -97,9 +98,9 @@ type State struct {
 	ServiceCreated time.Time
 }
 
-// Observe reads the state of the gateway of a revision.
-func Observe(ctx context.Context, c client.Reader, namespace, revision string) (State, error) {
-	key := client.ObjectKey{Namespace: namespace, Name: plan.GatewayName(revision)}
+// Observe reads the state of the gateway of a name.
+func Observe(ctx context.Context, c client.Reader, namespace, name string) (State, error) {
+	key := client.ObjectKey{Namespace: namespace, Name: name}
 	rollout, err := observe.Deployment(ctx, c, key)
 	if err != nil {
 		return State{}, err

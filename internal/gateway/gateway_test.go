@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,6 +77,42 @@ func TestObjects(t *testing.T) {
 			}
 			checkListener(t, find(ListenerObjects(testutil.ControlPlane).Objects, "Gateway"), find(c.Objects, "Deployment"))
 		}
+	}
+}
+
+func TestObjectsInPlace(t *testing.T) {
+	lib := library(t)
+	m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
+		m.Spec.Gateway.Replacement = meshv1alpha1.GatewayReplacementInPlace
+		m.Spec.Revisions = []meshv1alpha1.Revision{{Name: "1-28-3", Version: "1.28.3"}, {Name: "1-29-1", Version: "1.29.1"}}
+	})
+	var selectors []map[string]string
+	for _, r := range m.Spec.Revisions {
+		c, err := Objects(lib, &m.Spec, r.Name, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Name != Prefix+plan.PinnedGateway {
+			t.Errorf("component %s, want one for all revisions", c.Name)
+		}
+		deployment := find(c.Objects, "Deployment")
+		for _, o := range []*unstructured.Unstructured{deployment, find(c.Objects, "Service")} {
+			if o.GetName() != "istio-eastwestgateway" {
+				t.Errorf("%s %s, want the pinned name", o.GetKind(), o.GetName())
+			}
+		}
+		selector, _, _ := unstructured.NestedStringMap(deployment.Object, "spec", "selector", "matchLabels")
+		selectors = append(selectors, selector)
+		pods, _, _ := unstructured.NestedStringMap(deployment.Object, "spec", "template", "metadata", "labels")
+		unavailable, _, _ := unstructured.NestedFieldNoCopy(deployment.Object, "spec", "strategy", "rollingUpdate", "maxUnavailable")
+		grace, _, _ := unstructured.NestedFieldNoCopy(deployment.Object, "spec", "template", "spec", "terminationGracePeriodSeconds")
+		if pods["istio.io/rev"] != r.Name || fmt.Sprint(unavailable) != "0" || fmt.Sprint(grace) != "300" {
+			t.Errorf("revision %s, maxUnavailable %v, grace period %v, want %s, 0 and 300", pods["istio.io/rev"], unavailable, grace, r.Name)
+		}
+	}
+	// A Deployment's selector cannot be changed.
+	if diff := cmp.Diff(selectors[0], selectors[1]); diff != "" {
+		t.Errorf("selectors of two revisions (-first +second):\n%s", diff)
 	}
 }
 
@@ -174,7 +211,7 @@ func TestObserve(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := Observe(t.Context(), fake.NewClientBuilder().WithObjects(c.objects...).Build(), testutil.ControlPlane, revision)
+			got, err := Observe(t.Context(), fake.NewClientBuilder().WithObjects(c.objects...).Build(), testutil.ControlPlane, plan.GatewayName(revision))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,7 +253,7 @@ func TestWithdraw(t *testing.T) {
 			if err != nil || !again.Equal(first) {
 				t.Errorf("asked again it was withdrawn at %v (%v), want still %v", again, err, first)
 			}
-			if st, err := Observe(t.Context(), member, testutil.ControlPlane, revision); err != nil || !first.IsZero() && st.Announced {
+			if st, err := Observe(t.Context(), member, testutil.ControlPlane, plan.GatewayName(revision)); err != nil || !first.IsZero() && st.Announced {
 				t.Errorf("it is still announced: %+v, %v", st, err)
 			}
 		})

@@ -25,6 +25,8 @@ type Rollout struct {
 	ReadyReplicas int32
 	// Created is when the Deployment was made.
 	Created time.Time
+	// Revision is the label istio.io/rev of its pods.
+	Revision string
 	// Message says how far it is, and what keeps pods from running.
 	Message string
 }
@@ -43,7 +45,8 @@ func Deployment(ctx context.Context, c client.Reader, key client.ObjectKey) (Rol
 	if d.Spec.Replicas != nil {
 		want = *d.Spec.Replicas
 	}
-	r := Rollout{Exists: true, ReadyReplicas: s.ReadyReplicas, Created: d.CreationTimestamp.Time}
+	r := Rollout{Exists: true, ReadyReplicas: s.ReadyReplicas, Created: d.CreationTimestamp.Time,
+		Revision: d.Spec.Template.Labels["istio.io/rev"]}
 	r.Complete = s.ObservedGeneration >= d.Generation && want > 0 &&
 		s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
 	r.Message = fmt.Sprintf("Deployment %s: %d of %d replicas available", key.Name, s.AvailableReplicas, want)

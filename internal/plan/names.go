@@ -30,9 +30,28 @@ func SelfSignedIssuerName(installation string) string { return installation + "-
 // RevisionName is the name of the first revision of a version: dots are not allowed in it.
 func RevisionName(version string) string { return strings.ReplaceAll(version, ".", "-") }
 
-// GatewayName is the name of the Deployment and Service of the east-west gateway of a revision. Gateways of two revisions
-// live side by side while one replaces the other, so that peers can be told of the new one before the old one goes.
-func GatewayName(revision string) string { return "istio-eastwestgateway-" + revision }
+// PinnedGateway is the key of a gateway that is replaced in place. No revision has that name: theirs begin with a digit.
+const PinnedGateway = "pinned"
+
+// GatewayKey tells the gateways of a member apart: by the revision, or the one key of a gateway that is replaced in
+// place. A change of the replacement gives another key, and so another gateway, which replaces the former as that of
+// another revision would.
+func GatewayKey(m *meshv1alpha1.MeshMemberSpec, revision string) string {
+	if m.Gateway.Replacement == meshv1alpha1.GatewayReplacementInPlace {
+		return PinnedGateway
+	}
+	return revision
+}
+
+// GatewayName is the name of the Deployment and Service of the east-west gateway of a key. Gateways of two revisions live
+// side by side while one replaces the other, so that peers can be told of the new one before the old one goes. The name
+// of the pinned one is that of Istio's own guides.
+func GatewayName(key string) string {
+	if key == PinnedGateway {
+		return "istio-eastwestgateway"
+	}
+	return "istio-eastwestgateway-" + key
+}
 
 // GatewayLabel is the value of the label `istio` on the pods of every east-west gateway, by which the listener finds
 // them. It is the one of Istio's own guides.

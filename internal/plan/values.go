@@ -127,9 +127,9 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 			delete(probe, "httpGet")
 		}
 	}
-	defaults := map[string]any{"readinessProbe": probe}
+	defaults := Merge(map[string]any{"readinessProbe": probe}, inPlaceValues(m))
 	return Merge(Merge(defaults, user), map[string]any{
-		"name":           GatewayName(revision),
+		"name":           GatewayName(GatewayKey(m, revision)),
 		"revision":       revision,
 		"labels":         map[string]any{"istio": GatewayLabel},
 		"networkGateway": m.Network,
@@ -143,4 +143,22 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 			"annotations": annotations,
 		},
 	}), nil
+}
+
+// inPlaceValues let a new pod serve before an old one goes, which then stays as long as a peer has a connection to it,
+// up to five minutes. Peers keep connections open for the next request, and nothing tells them to close these: the
+// address stays. So most of what is still in use after seconds is in use for good, and waiting longer saves little.
+func inPlaceValues(m *meshv1alpha1.MeshMemberSpec) map[string]any {
+	if m.Gateway.Replacement != meshv1alpha1.GatewayReplacementInPlace {
+		return nil
+	}
+	return map[string]any{
+		"strategy":                      map[string]any{"rollingUpdate": map[string]any{"maxUnavailable": 0, "maxSurge": "100%"}},
+		"terminationGracePeriodSeconds": 300,
+		"env": map[string]any{
+			"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true",
+			// Connections that have just been made count, too.
+			"MINIMUM_DRAIN_DURATION": "10s",
+		},
+	}
 }

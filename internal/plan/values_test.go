@@ -144,6 +144,11 @@ func TestGatewayValues(t *testing.T) {
 		"a probe of another kind replaces ours": {
 			Values: testutil.JSON(values{"readinessProbe": values{"tcpSocket": values{"port": 15443}}}),
 		},
+		"replaced in place": {Replacement: meshv1alpha1.GatewayReplacementInPlace},
+		"replaced in place, drained as the user says": {
+			Replacement: meshv1alpha1.GatewayReplacementInPlace,
+			Values:      testutil.JSON(values{"terminationGracePeriodSeconds": 900, "env": values{"MINIMUM_DRAIN_DURATION": "60s"}}),
+		},
 		"more replicas at least than at most": {Replicas: meshv1alpha1.ReplicaRange{Min: 8, Max: 5}},
 	}
 	for name, g := range cases {

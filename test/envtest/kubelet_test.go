@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,7 +17,15 @@ import (
 // addresses is what to hold so that LoadBalancer Services get no address.
 const addresses = "addresses"
 
-// addressOf is the address that every LoadBalancer Service of a cluster gets.
+// addressOfService is the address that a LoadBalancer Service of a cluster gets: one of its own for the pinned gateway.
+func addressOfService(cluster, service string) string {
+	if service == pinnedName {
+		return "198.51.100" + strings.TrimPrefix(addressOf(cluster), "203.0.113")
+	}
+	return addressOf(cluster)
+}
+
+// addressOf is the address that every other LoadBalancer Service of a cluster gets.
 func addressOf(cluster string) string {
 	return map[string]string{hubName: "203.0.113.1", "east": "203.0.113.2", "west": "203.0.113.3", "north": "203.0.113.4"}[cluster]
 }
@@ -100,7 +109,7 @@ func (s *stage) balancers(ctx context.Context) error {
 		if service.Spec.Type != corev1.ServiceTypeLoadBalancer || len(service.Status.LoadBalancer.Ingress) > 0 || s.isHeld(addresses) {
 			continue
 		}
-		service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: addressOf(s.cluster.name)}}
+		service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: addressOfService(s.cluster.name, service.Name)}}
 		errs = append(errs, s.cluster.admin.Status().Update(ctx, service))
 	}
 	return errors.Join(errs...)

@@ -65,6 +65,7 @@ func TestMesh(t *testing.T) {
 		{"steady state", s.steadyState},
 		{"drift", s.drift},
 		{"drift on the hub", s.hubDrift},
+		{"pinned gateways", s.pin},
 		{"change of a serving mesh", s.change},
 		{"kubeconfigs that do not work", s.kubeconfigs},
 		{"one cluster twice", s.twin},
