@@ -20,8 +20,8 @@ import (
 
 const (
 	gatewayDeadline = 5 * time.Minute
-	// settle is how long a new gateway is announced before the old one is withdrawn: istiod of peers knows it at once,
-	// their proxies a moment later.
+	// settle is how long a new gateway is announced at least before the old one is withdrawn. Peers that cannot be reached
+	// from the hub do not say how far they are.
 	settle = 5 * time.Second
 )
 
@@ -110,8 +110,9 @@ func (r *MeshMemberReconciler) gateways(ctx context.Context, s *scope) ([]string
 	return keys, nil
 }
 
-// replaceGateways removes all other gateways, in the order that loses no request: every peer knows the
-// new one, then the old one is withdrawn, every peer has dropped it, it drains, and only then goes.
+// replaceGateways removes all other gateways, in the order that loses no request: every peer's istiod knows the new one
+// and their proxies have acknowledged it, then the old one is withdrawn, drains until all of these have dropped it, and
+// only then goes.
 func (r *MeshMemberReconciler) replaceGateways(ctx context.Context, s *scope) phase.Result {
 	keys, err := r.gateways(ctx, s)
 	if err != nil {
@@ -147,8 +148,8 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 		if announced == nil || s.now.Sub(announced.Time) < settle {
 			return waiting("the new one has just been announced")
 		}
-		if behind := knowing(siblings, s.member, s.member.Status.Gateway.Address, false); len(behind) > 0 {
-			return waiting("peers that do not know the new one yet: %s", list(behind, len(behind)))
+		if behind := withoutNews(siblings, s.member, s.member.Status.Gateway.Address); len(behind) > 0 {
+			return waiting("peers whose istiod or proxies do not know the new one yet: %s", list(behind, len(behind)))
 		}
 	}
 	key := client.ObjectKey{Namespace: s.namespace(), Name: name}
@@ -161,8 +162,8 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 			return waiting("it drains")
 		}
 		isMoved := old.Address != s.member.Status.Gateway.Address
-		if still := knowing(siblings, s.member, old.Address, true); isMoved && len(still) > 0 && s.now.Sub(at) < forgetDeadline {
-			return waiting("peers that still know it: %s", list(still, len(still)))
+		if still := stillUsing(siblings, s.member, old.Address); isMoved && len(still) > 0 && s.now.Sub(at) < forgetDeadline {
+			return waiting("peers whose istiod or proxies still use it: %s", list(still, len(still)))
 		}
 	}
 	gone, err := s.state.applier.Delete(ctx, gateway.Prefix+oldKey)
@@ -183,15 +184,27 @@ func (r *MeshMemberReconciler) reachableSiblings(ctx context.Context, s *scope) 
 	}), err
 }
 
-// knowing lists the siblings whose istiod knows an address of the member's gateway, or with want false those whose does
-// not. A host name cannot be compared, because istiod resolves it: it counts as known, and as dropped.
-func knowing(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, address string, want bool) []string {
+// withoutNews lists the siblings in which not every istiod knows an address of the member's gateway, or not every proxy
+// has acknowledged it. A host name cannot be compared, because istiod resolves it: it counts as known.
+func withoutNews(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, address string) []string {
+	return where(siblings, m, address, func(isKnown, isAcknowledged bool) bool { return !isKnown || !isAcknowledged })
+}
+
+// stillUsing lists the siblings whose istiod knows an address of the member's gateway, or whose proxies have not all
+// acknowledged that it is gone. A host name counts as dropped.
+func stillUsing(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, address string) []string {
+	return where(siblings, m, address, func(isKnown, isAcknowledged bool) bool { return isKnown || isAcknowledged })
+}
+
+func where(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, address string, match func(isKnown, isAcknowledged bool) bool) []string {
 	if _, err := netip.ParseAddr(address); err != nil {
 		return nil
 	}
 	var out []string
+	gateway := m.Spec.Network + "/" + address
 	for i := range siblings {
-		if slices.Contains(siblings[i].Status.Discovery.Gateways, m.Spec.Network+"/"+address) == want {
+		d := &siblings[i].Status.Discovery
+		if match(slices.Contains(d.Gateways, gateway), slices.Contains(d.AcknowledgedGateways, gateway)) {
 			out = append(out, siblings[i].Spec.Cluster)
 		}
 	}

@@ -33,6 +33,8 @@ type expectedPeers struct {
 	serving map[string]bool
 	// gateways are the announced gateways by peer, as `<network>/<address>`.
 	gateways map[string]string
+	// announced is when the latest of these was announced.
+	announced time.Time
 }
 
 // addresses are the gateways that istiod must know, sorted.
@@ -55,6 +57,9 @@ func (r *MeshMemberReconciler) expectedPeers(ctx context.Context, s *scope) (exp
 		g := m.Status.Gateway
 		if _, err := netip.ParseAddr(g.Address); g.Announced != nil && err == nil {
 			out.gateways[m.Spec.Cluster] = m.Spec.Network + "/" + g.Address
+			if g.Announced.After(out.announced) {
+				out.announced = g.Announced.Time
+			}
 		}
 	}
 	return out, nil
@@ -81,6 +86,8 @@ type verification struct {
 	at       time.Time
 	peers    []meshv1alpha1.PeerStatus
 	gateways []string
+	// agree says that no istiod pod knows a gateway that another does not.
+	agree bool
 }
 
 // verifyPeers proves from every istiod pod of the member that it reads every peer.
@@ -107,13 +114,22 @@ func (r *MeshMemberReconciler) verifyPeers(ctx context.Context, s *scope) phase.
 	if v.inputs != inputs {
 		*v = verification{inputs: inputs, since: s.now}
 	}
-	if s.now.Sub(v.at) >= reverify || !allSynced(v.peers) || !slices.Equal(v.gateways, expected.addresses()) {
-		if v.peers, v.gateways, err = r.askIstiod(ctx, s, pods, expected); err != nil {
+	if s.now.Sub(v.at) >= reverify || !allSynced(v.peers) || isChanging(s, v, expected) {
+		if err := r.askIstiod(ctx, s, pods, expected, v); err != nil {
+			return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
+		}
+		if err := r.acknowledged(ctx, s, pods, v, expected); err != nil {
 			return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
 		}
 		v.at = s.now
 	}
 	return r.reportPeers(s, v, expected)
+}
+
+// isChanging says that a peer replaces its gateway: it waits for this member to say when the new one is acknowledged, and
+// when the old one is forgotten.
+func isChanging(s *scope, v *verification, expected expectedPeers) bool {
+	return !slices.Equal(v.gateways, expected.addresses()) || !slices.Equal(v.gateways, s.member.Status.Discovery.AcknowledgedGateways)
 }
 
 // reportPeers says how far the peers are. Only those that have served hold the member up: a newcomer that cannot start is
@@ -143,8 +159,7 @@ func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification, expected e
 		result.Message += "; not waited for before they have served: " + strings.Join(joining, ", ")
 		result.After = recheck
 	}
-	if !slices.Equal(v.gateways, expected.addresses()) {
-		// A peer replaces its gateway: it waits for this member to say when the old one is forgotten.
+	if isChanging(s, v, expected) {
 		result.After = shortWait
 	}
 	return result
@@ -164,23 +179,23 @@ func allSynced(peers []meshv1alpha1.PeerStatus) bool {
 
 // askIstiod asks every istiod pod for its clusters and network gateways. A peer is as far as the pod that is least far;
 // a gateway is known when every pod knows it.
-func (r *MeshMemberReconciler) askIstiod(
-	ctx context.Context, s *scope, pods []corev1.Pod, expected expectedPeers,
-) ([]meshv1alpha1.PeerStatus, []string, error) {
+func (r *MeshMemberReconciler) askIstiod(ctx context.Context, s *scope, pods []corev1.Pod, expected expectedPeers, v *verification) error {
 	var clusters [][]xds.RemoteCluster
 	var known []string
+	agree := true
 	for i := range pods {
 		c, g, err := r.askPod(ctx, s, &pods[i])
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		clusters = append(clusters, c)
 		if i == 0 {
-			known = g
+			known = slices.Clone(g)
 		}
+		agree = agree && slices.Equal(known, g)
 		known = slices.DeleteFunc(known, func(k string) bool { return !slices.Contains(g, k) })
 	}
-	var peers []meshv1alpha1.PeerStatus
+	v.gateways, v.agree, v.peers = known, agree, nil
 	for _, p := range s.member.Spec.Peers {
 		state := synced
 		if gateway, ok := expected.gateways[p.Name]; ok && !slices.Contains(known, gateway) {
@@ -191,9 +206,9 @@ func (r *MeshMemberReconciler) askIstiod(
 				state = st
 			}
 		}
-		peers = append(peers, meshv1alpha1.PeerStatus{Name: p.Name, State: state})
+		v.peers = append(v.peers, meshv1alpha1.PeerStatus{Name: p.Name, State: state})
 	}
-	return peers, known, nil
+	return nil
 }
 
 // askPod asks one istiod pod. Its own cluster's gateways are left out.
@@ -229,13 +244,13 @@ func peerState(clusters []xds.RemoteCluster, name, secret string) string {
 	return clusters[i].SyncStatus
 }
 
-// istiodPods are the ready pods of the revisions in use.
+// istiodPods are the ready pods of the revisions that are asked.
 func (r *MeshMemberReconciler) istiodPods(ctx context.Context, s *scope) ([]corev1.Pod, error) {
 	list := &corev1.PodList{}
 	if err := s.remote.List(ctx, list, client.InNamespace(s.namespace()), client.MatchingLabels{"app": "istiod"}); err != nil {
 		return nil, fmt.Errorf("list istiod pods: %w", err)
 	}
-	used := inUse(&s.member.Spec)
+	used := asked(&s.member.Spec)
 	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
 		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue

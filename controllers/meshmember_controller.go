@@ -53,6 +53,8 @@ type Istiod interface {
 	Clusters(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.RemoteCluster, error)
 	// Gateways of networks that it knows.
 	Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error)
+	// Proxies that are connected to it.
+	Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.Proxy, error)
 }
 
 // MeshMemberReconciler makes one member look like its work order.
@@ -81,6 +83,7 @@ type memberState struct {
 	connection *fleet.Member
 	applier    *apply.Applier
 	verified   verification
+	told       telling
 	watching   bool
 	surveyed   surveyed
 }
@@ -94,6 +97,8 @@ type scope struct {
 	now    time.Time
 	// peers and gateway are how these phases of this pass ended.
 	peers, gateway phase.Result
+	// users are the answers of usersOf in this pass.
+	users map[string]users
 }
 
 func (s *scope) namespace() string { return s.member.Spec.ControlPlaneNamespace }

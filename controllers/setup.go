@@ -238,6 +238,7 @@ func tellsSiblings() predicate.Predicate {
 			return plan.HasServed(before) != plan.HasServed(after) ||
 				!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) ||
 				!slices.Equal(before.Status.Discovery.Gateways, after.Status.Discovery.Gateways) ||
+				!slices.Equal(before.Status.Discovery.AcknowledgedGateways, after.Status.Discovery.AcknowledgedGateways) ||
 				!slices.Equal(before.Status.Discovery.Peers, after.Status.Discovery.Peers) ||
 				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero()
 		},

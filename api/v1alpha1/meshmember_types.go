@@ -232,6 +232,12 @@ type DiscoveryStatus struct {
 	// +optional
 	// +listType=set
 	Gateways []string `json:"gateways,omitempty"`
+	// acknowledgedGateways are those gateways as they were when every proxy of this member had last acknowledged what istiod
+	// said of them, as `<network>/<address>`. A gateway that is not among them gets no more requests from this member, and
+	// one that is new among them is known to every proxy. A proxy that acknowledges nothing for two minutes does not count.
+	// +optional
+	// +listType=set
+	AcknowledgedGateways []string `json:"acknowledgedGateways,omitempty"`
 	// peers is the state of each peer as this member's istiod reports it.
 	// +optional
 	// +listType=map

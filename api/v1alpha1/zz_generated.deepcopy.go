@@ -109,6 +109,11 @@ func (in *DiscoveryStatus) DeepCopyInto(out *DiscoveryStatus) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.AcknowledgedGateways != nil {
+		in, out := &in.AcknowledgedGateways, &out.AcknowledgedGateways
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Peers != nil {
 		in, out := &in.Peers, &out.Peers
 		*out = make([]PeerStatus, len(*in))

@@ -72,7 +72,7 @@ func TestProxies(t *testing.T) {
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	want := []Proxy{
-		{ID: "web-0.demo", Resources: map[string]Resource{
+		{ID: "web-0.demo", Cluster: "east", Resources: map[string]Resource{
 			"type.googleapis.com/envoy.config.cluster.v3.Cluster":   {Sent: "a", Acked: "a", SentAt: at.Add(500 * time.Millisecond)},
 			"type.googleapis.com/envoy.config.listener.v3.Listener": {Sent: "c", Acked: "b", SentAt: at, Error: "no such filter"},
 		}},

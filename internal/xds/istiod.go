@@ -18,3 +18,8 @@ func (Istiod) Clusters(ctx context.Context, cfg *rest.Config, namespace, pod str
 func (Istiod) Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]NetworkGateway, error) {
 	return Gateways(ctx, cfg, namespace, pod)
 }
+
+// Proxies is the function of that name.
+func (Istiod) Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]Proxy, error) {
+	return Proxies(ctx, cfg, namespace, pod)
+}

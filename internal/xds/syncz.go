@@ -11,6 +11,8 @@ import (
 type Proxy struct {
 	// ID is `<pod>.<namespace>`.
 	ID string `json:"proxy"`
+	// Cluster is the cluster ID of the proxy.
+	Cluster string `json:"cluster_id"`
 	// Resources are what the proxy watches, by type URL.
 	Resources map[string]Resource `json:"resources"`
 }

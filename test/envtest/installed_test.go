@@ -70,6 +70,8 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 		}
 		if want := []string{networkOf(peer) + "/" + addressOf(peer)}; !slices.Equal(m.Status.Discovery.Gateways, want) {
 			return fmt.Errorf("gateways %v, want %v", m.Status.Discovery.Gateways, want)
+		} else if acknowledged := m.Status.Discovery.AcknowledgedGateways; !slices.Equal(acknowledged, want) {
+			return fmt.Errorf("acknowledged gateways %v, want %v", acknowledged, want)
 		}
 		return nil
 	})
@@ -94,11 +96,11 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 		t.Error("no Kubernetes version")
 	}
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires = nil, nil, nil
-	got.Discovery.Gateways = nil // checked above
+	got.Discovery.Gateways, got.Discovery.AcknowledgedGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
 		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, ReadyReplicas: 1}},
-		Gateway:   meshv1alpha1.GatewayStatus{Revision: revision, Address: addressOf(name)},
+		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Address: addressOf(name)},
 		Trust:     meshv1alpha1.MemberTrustStatus{RootFingerprints: inst.Status.Trust.RootFingerprints},
 		Discovery: meshv1alpha1.DiscoveryStatus{
 			Synced: "1/1", Peers: []meshv1alpha1.PeerStatus{{Name: s.peersOf(name, both)[0], State: "synced"}},

@@ -125,6 +125,11 @@ func (s istiod) memberAt(config *rest.Config) (*cluster, error) {
 	return nil, fmt.Errorf("no member at %s", config.Host)
 }
 
+// Proxies are none: nobody plays one.
+func (istiod) Proxies(context.Context, *rest.Config, string, string) ([]xds.Proxy, error) {
+	return nil, nil
+}
+
 // Gateways are the announced gateways of every member whose remote secret is there.
 func (s istiod) Gateways(ctx context.Context, config *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error) {
 	clusters, err := s.Clusters(ctx, config, namespace, pod)

@@ -1,0 +1,206 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+	"github.com/meshfleet/meshfleet/internal/xds"
+)
+
+const (
+	oldGateway = "net-west/203.0.113.1"
+	newGateway = "net-west/203.0.113.2"
+)
+
+// proxy is connected, and was last sent endpoints so long ago.
+func proxy(id string, ago time.Duration, change ...func(*xds.Resource)) xds.Proxy {
+	r := xds.Resource{Sent: "a", Acked: "a", SentAt: now.Add(-ago)}
+	for _, c := range change {
+		c(&r)
+	}
+	return xds.Proxy{ID: id, Cluster: "east", Resources: map[string]xds.Resource{endpointType: r}}
+}
+
+func unacknowledged(r *xds.Resource) { r.Acked = "before" }
+
+func TestTelling(t *testing.T) {
+	listeners := map[string]xds.Resource{"type.googleapis.com/envoy.config.listener.v3.Listener": {Sent: "b", Acked: "a"}}
+	tests := map[string]struct {
+		since   time.Duration // the change was seen so long ago, a second after it was not seen
+		answers [][]xds.Proxy
+		want    []string
+	}{
+		"nobody is connected": {},
+		"a proxy has acknowledged what was sent since": {
+			since: 5 * time.Second, answers: [][]xds.Proxy{{proxy("a.demo", 3*time.Second)}},
+		},
+		"a proxy has not acknowledged it": {
+			since: 5 * time.Second, answers: [][]xds.Proxy{{proxy("a.demo", 3*time.Second, unacknowledged), proxy("b.demo", 3*time.Second)}},
+			want: []string{"a.demo"},
+		},
+		"what was acknowledged was sent before": {
+			since: 5 * time.Second, answers: [][]xds.Proxy{{proxy("a.demo", time.Minute)}}, want: []string{"a.demo"},
+		},
+		"istiod has sent nothing since, and had nothing to send": {
+			since: nothingToSend, answers: [][]xds.Proxy{{proxy("a.demo", time.Hour)}},
+		},
+		"the change may still be gathered with others": {
+			since: time.Second, answers: [][]xds.Proxy{{proxy("a.demo", 0)}}, want: []string{"a.demo"},
+		},
+		"a proxy that has just connected will get what is so now": {
+			since: time.Second, answers: [][]xds.Proxy{{{ID: "a.demo"}}},
+		},
+		"other types do not matter": {
+			since: time.Second, answers: [][]xds.Proxy{{{ID: "a.demo", Resources: listeners}}},
+		},
+		"a proxy that is connected twice is as far as the better connection": {
+			since:   5 * time.Second,
+			answers: [][]xds.Proxy{{proxy("a.demo", time.Minute, unacknowledged)}, {proxy("a.demo", 3*time.Second)}},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var told telling
+			told.look([]string{oldGateway}, time.Time{}, now.Add(-tt.since-time.Second))
+			told.look([]string{newGateway}, time.Time{}, now.Add(-tt.since))
+			told.look([]string{newGateway}, time.Time{}, now)
+			if diff := cmp.Diff(tt.want, told.behind(tt.answers, now)); diff != "" {
+				t.Errorf("behind (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTellingKnowsWhenAGatewayWasAnnounced(t *testing.T) {
+	var told telling
+	told.look([]string{oldGateway}, now.Add(-time.Hour), now.Add(-5*time.Minute))
+	told.look([]string{oldGateway, newGateway}, now.Add(-8*time.Second), now.Add(-6*time.Second))
+	if len(told.behind([][]xds.Proxy{{proxy("a.demo", time.Minute)}}, now)) != 1 {
+		t.Error("what was sent since the last look, but before the announcement, counts")
+	}
+	if behind := told.behind([][]xds.Proxy{{proxy("a.demo", 7*time.Second)}}, now); len(behind) != 0 {
+		t.Errorf("%v are behind, though they were told after the announcement", behind)
+	}
+}
+
+// playedIstiod answers for its proxies.
+type playedIstiod struct {
+	Istiod
+	proxies []xds.Proxy
+	err     error
+	asked   int
+}
+
+func (p *playedIstiod) Proxies(context.Context, *rest.Config, string, string) ([]xds.Proxy, error) {
+	p.asked++
+	return p.proxies, p.err
+}
+
+func TestAcknowledged(t *testing.T) {
+	before := []string{oldGateway}
+	tests := map[string]struct {
+		known    []string
+		disagree bool
+		since    time.Duration
+		istiod   playedIstiod
+		want     []string
+		asked    int
+	}{
+		"nothing has changed, nobody is asked": {known: before, istiod: playedIstiod{err: errors.New("not to be asked")}, want: before},
+		"all have acknowledged": {
+			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: []string{newGateway},
+			istiod: playedIstiod{proxies: []xds.Proxy{proxy("a.demo", time.Second)}},
+		},
+		"one has not": {
+			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: before,
+			istiod: playedIstiod{proxies: []xds.Proxy{proxy("a.demo", time.Second, unacknowledged)}},
+		},
+		"one that never does is not waited for": {
+			known: []string{newGateway}, since: tellDeadline, asked: 1, want: []string{newGateway},
+			istiod: playedIstiod{proxies: []xds.Proxy{proxy("a.demo", time.Second, unacknowledged)}},
+		},
+		"a client that debugs is no proxy": {
+			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: []string{newGateway},
+			istiod: playedIstiod{proxies: []xds.Proxy{{ID: "me", Resources: map[string]xds.Resource{"istio.io/debug": {Sent: "a"}}}}},
+		},
+		"istiod pods that do not agree are not believed": {known: []string{newGateway}, disagree: true, since: 5 * time.Second, want: before},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := pass()
+			s.state = &memberState{connection: &fleet.Member{}}
+			s.member.Status.Discovery.AcknowledgedGateways = before
+			s.state.told.look(before, time.Time{}, now.Add(-tt.since-time.Second))
+			s.state.told.look(tt.known, time.Time{}, now.Add(-tt.since))
+			r := &MeshMemberReconciler{Istiod: &tt.istiod}
+			v := &verification{gateways: tt.known, agree: !tt.disagree}
+			if err := r.acknowledged(t.Context(), s, make([]corev1.Pod, 1), v, expectedPeers{}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, s.member.Status.Discovery.AcknowledgedGateways); diff != "" {
+				t.Errorf("acknowledged (-want +got):\n%s", diff)
+			}
+			if tt.istiod.asked != tt.asked {
+				t.Errorf("proxies were asked for %d times, want %d", tt.istiod.asked, tt.asked)
+			}
+		})
+	}
+}
+
+func TestAcknowledgedNeedsAnAnswer(t *testing.T) {
+	s := pass()
+	s.state = &memberState{connection: &fleet.Member{}}
+	silent := &playedIstiod{err: errors.New("connection refused")}
+	err := (&MeshMemberReconciler{Istiod: silent}).acknowledged(t.Context(), s, make([]corev1.Pod, 1),
+		&verification{gateways: []string{newGateway}, agree: true}, expectedPeers{})
+	if !errors.Is(err, silent.err) || len(s.member.Status.Discovery.AcknowledgedGateways) != 0 {
+		t.Errorf("error %v, acknowledged %v, want the error and nothing", err, s.member.Status.Discovery.AcknowledgedGateways)
+	}
+}
+
+func TestNewsOfAGateway(t *testing.T) {
+	sibling := func(name string, known, acknowledged []string) meshv1alpha1.MeshMember {
+		return *testutil.Member(name, func(m *meshv1alpha1.MeshMember) {
+			m.Status.Discovery = meshv1alpha1.DiscoveryStatus{Gateways: known, AcknowledgedGateways: acknowledged}
+		})
+	}
+	gateway := []string{newGateway}
+	siblings := []meshv1alpha1.MeshMember{
+		sibling("told", gateway, gateway), sibling("known", gateway, nil), sibling("never", nil, nil), sibling("leaving", nil, gateway),
+	}
+	west := testutil.Member("west")
+	if diff := cmp.Diff([]string{"known", "never", "leaving"}, withoutNews(siblings, west, "203.0.113.2")); diff != "" {
+		t.Errorf("without news (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"told", "known", "leaving"}, stillUsing(siblings, west, "203.0.113.2")); diff != "" {
+		t.Errorf("still using (-want +got):\n%s", diff)
+	}
+	if got := append(withoutNews(siblings, west, "lb.example"), stillUsing(siblings, west, "lb.example")...); len(got) > 0 {
+		t.Errorf("%v are waited for because of a host name, which nobody can compare", got)
+	}
+}
+
+func TestAskedRevisions(t *testing.T) {
+	tests := map[meshv1alpha1.Stage]map[string]bool{
+		meshv1alpha1.StageInstall:   {"new": true},
+		meshv1alpha1.StageWorkloads: {"new": true, "old": true},
+		meshv1alpha1.StageSoak:      {"new": true, "old": true},
+		meshv1alpha1.StageRetire:    {"new": true},
+	}
+	for stage, want := range tests {
+		spec := meshv1alpha1.MeshMemberSpec{DefaultRevision: "new", GatewayRevision: "new",
+			Rollout: &meshv1alpha1.MemberRollout{From: "old", To: "new", Stage: stage}}
+		if diff := cmp.Diff(want, asked(&spec)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", stage, diff)
+		}
+	}
+}
