@@ -89,7 +89,7 @@ func (r *Report) Count(classes []Class) int {
 }
 
 func (c change) String() string {
-	return fmt.Sprintf("%s: %s: %s, for %s", c.class, c.what, few(c.subjects), few(c.proxies))
+	return fmt.Sprintf("%s: %s: %s, seen by %s", c.class, c.what, few(c.subjects), few(c.proxies))
 }
 
 // String is all of it, a line for each change.

@@ -11,10 +11,10 @@ func TestReport(t *testing.T) {
 	r := &Report{}
 	r.Add("x.demo", []Finding{gone, {ClustersLost, "cluster b", "is gone"}, {ClustersLost, "cluster c", "is gone"}, {Changed, "cluster d", "timeout"}})
 	r.Add("y.demo", []Finding{gone, {TLSWeakened, "cluster d", "TLS is gone"}, {Added, "cluster e", "is new"}})
-	want := `TLSWeakened: TLS is gone: cluster d, for y.demo
-ClustersLost: is gone: cluster a, cluster b and 1 more, for x.demo, y.demo
-Changed: timeout: cluster d, for x.demo
-Added: is new: cluster e, for y.demo
+	want := `TLSWeakened: TLS is gone: cluster d, seen by y.demo
+ClustersLost: is gone: cluster a, cluster b and 1 more, seen by x.demo, y.demo
+Changed: timeout: cluster d, seen by x.demo
+Added: is new: cluster e, seen by y.demo
 `
 	if diff := cmp.Diff(want, r.String()); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
@@ -25,16 +25,16 @@ Added: is new: cluster e, for y.demo
 	if got := r.Count([]Class{ClustersLost, TLSWeakened}); got != 2 {
 		t.Errorf("%d changes, want 2", got)
 	}
-	summary := "TLSWeakened: TLS is gone: cluster d, for y.demo; kinds of other differences: ClustersLost 1, Changed 1, Added 1"
+	summary := "TLSWeakened: TLS is gone: cluster d, seen by y.demo; kinds of other differences: ClustersLost 1, Changed 1, Added 1"
 	if diff := cmp.Diff(summary, r.Summary([]Class{TLSWeakened})); diff != "" {
 		t.Errorf("summary (-want +got):\n%s", diff)
 	}
 	second := &Report{}
 	second.Add("y.demo", []Finding{gone})
 	r.Confirm(Harmful(), second)
-	want = `ClustersLost: is gone: cluster a, for y.demo
-Changed: timeout: cluster d, for x.demo
-Added: is new: cluster e, for y.demo
+	want = `ClustersLost: is gone: cluster a, seen by y.demo
+Changed: timeout: cluster d, seen by x.demo
+Added: is new: cluster e, seen by y.demo
 `
 	if diff := cmp.Diff(want, r.String()); diff != "" {
 		t.Errorf("after a second look (-want +got):\n%s", diff)

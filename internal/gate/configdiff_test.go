@@ -39,15 +39,15 @@ var regressions = map[string]struct {
 			cluster.TransportSocketMatches = nil
 		}
 	}, "TLSWeakened: to endpoints with tlsMode=istio: mutual TLS is gone: cluster outbound|5432||db.demo.svc.cluster.local, " +
-		"cluster outbound|80||api.demo.svc.cluster.local and 1 more, for client-0.demo"},
+		"cluster outbound|80||api.demo.svc.cluster.local and 1 more, seen by client-0.demo"},
 	"a peer cannot be read": {func(c *envoyConfig) {
 		c.Clusters, c.Endpoints = c.Clusters[:1], []*testutil.Endpoints{testutil.Assignment(testutil.WebCluster, "10.1.0.1", "10.1.0.2")}
-	}, "ClustersLost: is gone: cluster PassthroughCluster, cluster inbound|8080|| and 2 more, for client-0.demo; " +
-		"EndpointsLost: no longer leads to 172.30.0.9:8080: cluster outbound|80||web.demo.svc.cluster.local, for client-0.demo"},
+	}, "ClustersLost: is gone: cluster PassthroughCluster, cluster inbound|8080|| and 2 more, seen by client-0.demo; " +
+		"EndpointsLost: no longer leads to 172.30.0.9:8080: cluster outbound|80||web.demo.svc.cluster.local, seen by client-0.demo"},
 	"a listener is lost": {func(c *envoyConfig) { c.Listeners = c.Listeners[1:] },
-		"ListenersLost: is gone: listener 0.0.0.0_80 (0.0.0.0:80), for client-0.demo"},
+		"ListenersLost: is gone: listener 0.0.0.0_80 (0.0.0.0:80), seen by client-0.demo"},
 	"routes are lost": {func(c *envoyConfig) { c.Routes[0].VirtualHosts = c.Routes[0].VirtualHosts[1:] },
-		"RoutesLost: is gone: routes 80, host web.demo.svc.cluster.local:80, for client-0.demo"},
+		"RoutesLost: is gone: routes 80, host web.demo.svc.cluster.local:80, seen by client-0.demo"},
 }
 
 // lab is a member with two istiods, that of the former and that of the new revision.
