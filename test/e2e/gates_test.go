@@ -15,7 +15,7 @@ import (
 // errorRate is the part of the requests to proxies of the new revision that were answered with 5xx. Only east is scraped,
 // so that every member asks for the same: it is a query of the whole fleet.
 const errorRate = `(sum(rate(envoy_cluster_upstream_rq{cluster="east",revision="$(to)",cluster_name=~"inbound.*",response_code=~"5.."}[10s])) or vector(0))
- / sum(rate(envoy_cluster_upstream_rq{cluster="east",revision="$(to)",cluster_name=~"inbound.*"}[10s]))`
+ / sum(rate(envoy_cluster_upstream_rq{cluster="east",revision="$(to)",cluster_name=~"inbound.*",response_code!=""}[10s]))`
 
 // ownGates lets a real Prometheus decide: it lets one change of values pass and sends another one back.
 func (s *suite) ownGates(t *testing.T) {
@@ -28,12 +28,16 @@ func (s *suite) ownGates(t *testing.T) {
 	t.Run("says no", func(t *testing.T) { s.gateRefuses(t, address) })
 }
 
-// measuring sets the only gate of one's own. Both bounds are set: a rate outside of them is a no.
+// measuring sets the only gate of one's own. Both bounds are set: a rate outside of them is a no. Measuring takes time, which
+// counts against the deadline of the workloads' stage.
 func measuring(m *meshv1alpha1.MeshInstallation, name, address string, lowest, highest meshv1alpha1.Number) {
 	m.Spec.Upgrade.Gates = []meshv1alpha1.Gate{{Name: name, Prometheus: &meshv1alpha1.PrometheusGate{
 		GateServer: meshv1alpha1.GateServer{URL: address}, Query: errorRate, Min: lowest, Max: highest,
 		Count: 2, Interval: &metav1.Duration{Duration: 10 * time.Second},
 	}}}
+	for i := range m.Spec.Upgrade.Waves {
+		m.Spec.Upgrade.Waves[i].ProgressDeadline = &metav1.Duration{Duration: 4 * time.Minute}
+	}
 }
 
 // gatePasses changes what proxies count, which is what the gate then measures, and wants it to have measured.
