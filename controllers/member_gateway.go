@@ -23,7 +23,36 @@ const (
 	// settle is how long a new gateway is announced at least before the old one is withdrawn. Peers that cannot be reached
 	// from the hub do not say how far they are.
 	settle = 5 * time.Second
+	// connect is how long a gateway must have served before it may take over from another one: load balancers and
+	// kube-proxy learn of its pods a moment after they are ready, and refuse connections until then.
+	connect = 3 * time.Second
 )
+
+// serveClock remembers since when a gateway has been seen to serve. Losing it means to wait once more.
+type serveClock struct {
+	name string
+	at   time.Time
+}
+
+// since notes what is seen now, and says for how long the gateway has served.
+func (v *serveClock) since(name string, serves bool, now time.Time) time.Duration {
+	switch {
+	case !serves:
+		*v = serveClock{}
+		return 0
+	case v.name != name:
+		*v = serveClock{name: name, at: now}
+	}
+	return now.Sub(v.at)
+}
+
+// warmUp is how long a gateway must serve before peers are told of it. The first one takes nothing over.
+func warmUp(s *scope, name string) time.Duration {
+	if g := &s.member.Status.Gateway; g.Announced == nil || g.Name == name {
+		return 0
+	}
+	return connect
+}
 
 // gateway runs the east-west gateway of the ordered revision and announces it once it has an address and its pods
 // serve; then it replaces those of other revisions. Precondition: serve and rootInForce, because its pods get their
@@ -39,7 +68,7 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 	if err != nil {
 		return failed(err)
 	}
-	announce := st.CanAnnounce()
+	announce := st.CanAnnounce(s.state.serving.since(name, st.IsServing(), s.now), warmUp(s, name))
 	component, err := gateway.Objects(r.Charts, spec, spec.GatewayRevision, announce)
 	if err != nil {
 		return renderFailed(err)
@@ -64,6 +93,8 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 			spec.GatewayRevision, shortWait))
 	case !st.Complete:
 		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, st.Message, shortWait))
+	case !announce:
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "the pods of "+name+" have just begun to serve", shortWait)
 	}
 	if result := r.replaceGateways(ctx, s); result.Kind != phase.Done {
 		return result

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -111,18 +112,27 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) (meshv1alpha1.StageState, string, error) {
 	st := s.member.Status.Rollout
 	gates = gate.Configure(gates, s.member.Spec.Rollout.Gates, st.Stage)
-	st.Gates = gate.Evaluate(ctx, gates, r.gateMember(s), st.Gates, s.now)
+	m, err := r.gateMember(ctx, s)
+	if err != nil {
+		return "", "", err
+	}
+	st.Gates = gate.Evaluate(ctx, gates, m, st.Gates, s.now)
 	state, message := judge(st.Gates, s.now)
 	return state, message, nil
 }
 
 // askBetween asks the gates that can tell while some workloads are moved and some are not.
-func (r *MeshMemberReconciler) askBetween(ctx context.Context, s *scope) (meshv1alpha1.StageState, string) {
+func (r *MeshMemberReconciler) askBetween(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
 	st := s.member.Status.Rollout
 	bothServe := st.Workloads.Moved > 0 && st.Workloads.Moved < st.Workloads.Total
-	answers := gate.Evaluate(ctx, gate.Between(s.member.Spec.Rollout.Gates, bothServe), r.gateMember(s), st.Gates, s.now)
+	m, err := r.gateMember(ctx, s)
+	if err != nil {
+		return "", "", err
+	}
+	answers := gate.Evaluate(ctx, gate.Between(s.member.Spec.Rollout.Gates, bothServe), m, st.Gates, s.now)
 	st.Gates = gate.Remember(answers, st.Gates)
-	return judge(answers, s.now)
+	state, message := judge(answers, s.now)
+	return state, message, nil
 }
 
 // judge says what follows from the answers of the gates. From those of a dry run nothing does. A control plane that does not
@@ -159,10 +169,15 @@ func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1
 	return state, strings.Join(messages, "; ")
 }
 
-func (r *MeshMemberReconciler) gateMember(s *scope) gate.Member {
+func (r *MeshMemberReconciler) gateMember(ctx context.Context, s *scope) (gate.Member, error) {
 	spec, order := &s.member.Spec, s.member.Spec.Rollout
+	siblings, err := r.siblingMembers(ctx, s)
+	if err != nil {
+		return gate.Member{}, err
+	}
 	m := gate.Member{
-		Config: s.state.connection.Config, Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Cluster: spec.Cluster,
+		IgnoreDown: slices.Contains(order.IgnoreChecks, meshv1alpha1.CheckPeers),
+		Config:     s.state.connection.Config, Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Cluster: spec.Cluster,
 		From: order.From, To: order.To, Tags: []string{controlplane.DefaultTag},
 		Mesh:    types.NamespacedName{Namespace: s.member.Namespace, Name: spec.Installation},
 		Upgrade: order.Upgrade, Stage: order.Stage, Hub: r.Client,
@@ -181,5 +196,10 @@ func (r *MeshMemberReconciler) gateMember(s *scope) gate.Member {
 			m.ToVersion = rev.Version
 		}
 	}
-	return m
+	for i := range siblings {
+		if !meta.IsStatusConditionTrue(siblings[i].Status.Conditions, meshv1alpha1.ConditionReachable) {
+			m.Down = append(m.Down, siblings[i].Spec.Cluster)
+		}
+	}
+	return m, nil
 }

@@ -16,9 +16,9 @@ import (
 // workloads moves the workloads and asks the gates all the while, so that what is wrong with the new revision shows in the
 // first batch. No batch begins before all say yes.
 func (r *MeshMemberReconciler) workloads(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
-	verdict, said := r.askBetween(ctx, s)
-	if verdict == meshv1alpha1.StageFailed {
-		return verdict, said, nil
+	verdict, said, err := r.askBetween(ctx, s)
+	if err != nil || verdict == meshv1alpha1.StageFailed {
+		return verdict, said, err
 	}
 	hold := ""
 	if verdict != meshv1alpha1.StageDone {

@@ -84,6 +84,7 @@ type memberState struct {
 	applier    *apply.Applier
 	verified   verification
 	told       telling
+	serving    serveClock
 	watching   bool
 	surveyed   surveyed
 }

@@ -83,7 +83,7 @@ func (c configDiff) ask(ctx context.Context, m *Member, _ *meshv1alpha1.GateResu
 		return Answer{}, err
 	}
 	newest, err := m.newestIstiod(ctx, m.To)
-	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= grace), err
+	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= grace, m.Down), err
 }
 
 // look compares, and looks again at what is bad: endpoints come and go, and users change their objects.
@@ -107,7 +107,7 @@ func (c configDiff) look(ctx context.Context, m *Member, pods [2]string, sample 
 	return report, nil
 }
 
-func (c configDiff) judge(report *configdiff.Report, sample, kinds int, isFresh bool) Answer {
+func (c configDiff) judge(report *configdiff.Report, sample, kinds int, isFresh bool, down []string) Answer {
 	compared := fmt.Sprintf("%d of %s of proxies compared", sample, count(kinds, "kind"))
 	if summary := report.Summary(c.classes); summary != "" {
 		compared += "; " + summary
@@ -119,6 +119,9 @@ func (c configDiff) judge(report *configdiff.Report, sample, kinds int, isFresh 
 	case isFresh && report.Count(c.losses()) > 0:
 		// It may still be reading a peer, for as long as other gates allow it too. What is unsafe is so from the start.
 		return pending("istiod has just started; %s", compared).measured(float64(found), noDifference)
+	}
+	if len(down) > 0 && report.Count(c.losses()) == found {
+		return inconclusive("%s cannot be reached, which may be why; %s", some(down), compared).measured(float64(found), noDifference)
 	}
 	return fail("%s", compared).measured(float64(found), noDifference)
 }

@@ -114,13 +114,20 @@ func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
 	if m.From != "" && c.formerPods == 0 {
 		return inconclusive("there is nothing to compare with: no istiod pod of revision %s is ready", m.From)
 	}
-	lacking := map[string]int{}
+	lacking, down := map[string]int{}, map[string]int{}
 	total := 0
 	for e := range c.missing {
-		if before[e] {
+		switch {
+		case !before[e]:
+		case slices.Contains(m.Down, e.cluster):
+			down[e.cluster]++
+		default:
 			lacking[fmt.Sprintf("%s in %s (%s)", e.host, e.cluster, e.pod)]++
 			total++
 		}
+	}
+	if len(down) > 0 && total == 0 && !m.IgnoreDown {
+		return inconclusive("endpoints are missing of %s, which cannot be reached", some(keys(down)))
 	}
 	if total > 0 && c.isFresh {
 		return inconclusive("still missing %s: %s", count(total, "endpoint"), some(keys(lacking)))
@@ -130,7 +137,7 @@ func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
 	}
 	var unknown, seen []string
 	for _, cluster := range append([]string{m.Cluster}, m.Peers...) {
-		if c.known[cluster] == 0 {
+		if c.known[cluster] == 0 && !(m.IgnoreDown && slices.Contains(m.Down, cluster)) {
 			unknown = append(unknown, cluster)
 		}
 		seen = append(seen, fmt.Sprintf("%s %d", cluster, c.known[cluster]))

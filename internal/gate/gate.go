@@ -48,6 +48,10 @@ type Member struct {
 	FromVersion, ToVersion string
 	// Peers are the cluster IDs of the peers.
 	Peers []string
+	// Down are the peers that cannot be reached now. A new istiod cannot read them, and that is no fault of its own: gates
+	// cannot tell, or with IgnoreDown leave these peers out.
+	Down       []string
+	IgnoreDown bool
 	// Tags are the names of the tags that will move, `default` among them.
 	Tags []string
 

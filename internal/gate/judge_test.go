@@ -66,6 +66,21 @@ func TestPeersSynced(t *testing.T) {
 	checkAnswer(t, judgePeers(testMember(), timeout, nil, now.Add(-20*time.Second)), meshv1alpha1.VerdictInconclusive, "a: west is timeout")
 }
 
+// TestPeersThatAreDown judges nobody for what a peer that is down takes away, and leaves it out where people want that.
+func TestPeersThatAreDown(t *testing.T) {
+	timeout := decode[[]xds.RemoteCluster](t, `{"a":[{"id":"west","syncStatus":"timeout"}]}`)
+	synced := decode[[]xds.RemoteCluster](t, `{"old":[{"id":"west","syncStatus":"synced"}]}`)
+	missing := compare(decode[map[string]xds.Shards](t, `{"old":{"web.demo":{"east":["10.0.0.1"],"west":["10.9.0.1"]}}}`),
+		decode[map[string]xds.Shards](t, `{"a":{"web.demo":{"east":["10.0.0.1"]}}}`))
+	m := testMember()
+	m.Down = []string{"west"}
+	checkAnswer(t, judgePeers(m, timeout, synced, now.Add(-time.Hour)), meshv1alpha1.VerdictInconclusive, "cannot be reached")
+	checkAnswer(t, judgeEndpoints(m, missing, missing.missing), meshv1alpha1.VerdictInconclusive, "missing of west, which cannot be reached")
+	m.IgnoreDown = true
+	checkAnswer(t, judgePeers(m, timeout, synced, now.Add(-time.Hour)), meshv1alpha1.VerdictPass, "")
+	checkAnswer(t, judgeEndpoints(m, missing, missing.missing), meshv1alpha1.VerdictPass, "")
+}
+
 func TestConfigAccepted(t *testing.T) {
 	const alive = `"istio_build":[{"Labels":{"component":"pilot"},"Value":1}]`
 	tests := map[string]struct {

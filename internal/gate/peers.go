@@ -41,8 +41,11 @@ func judgePeers(m *Member, answers, former map[string][]xds.RemoteCluster, newes
 	for pod, clusters := range answers {
 		for _, peer := range m.Peers {
 			state := m.peerState(clusters, peer)
+			isDown := slices.Contains(m.Down, peer)
 			switch {
-			case state == stateSynced:
+			case state == stateSynced, isDown && m.IgnoreDown:
+			case isDown:
+				pending = append(pending, fmt.Sprintf("%s: %s is %s, and cannot be reached", pod, peer, state))
 			case state == "syncing", m.now.Sub(newestIstiod) <= grace:
 				pending = append(pending, fmt.Sprintf("%s: %s is %s", pod, peer, state))
 			case slices.ContainsFunc(keys(former), func(pod string) bool { return m.peerState(former[pod], peer) != stateSynced }):

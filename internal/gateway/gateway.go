@@ -128,11 +128,15 @@ func Observe(ctx context.Context, c client.Reader, namespace, name string) (Stat
 	return s, nil
 }
 
-// CanAnnounce says whether peers may be told: the gateway has an address and pods that serve. Once told, they are not
-// untold because a pod restarts: that would cut off what works.
-func (s State) CanAnnounce() bool {
-	return s.Announced || s.Address != "" && s.ReadyReplicas > 0
+// CanAnnounce says whether peers may be told: the gateway has an address and pods that serve, and what leads from the one to
+// the other, which learns of ready pods a moment later, had the time to. Once told, they are not untold because a pod
+// restarts: that would cut off what works.
+func (s State) CanAnnounce(served, least time.Duration) bool {
+	return s.Announced || s.IsServing() && served >= least
 }
+
+// IsServing says whether the gateway has an address and pods that are ready.
+func (s State) IsServing() bool { return s.Address != "" && s.ReadyReplicas > 0 }
 
 // withdrawnAnnotation keeps when peers were told that a gateway goes, so that a restart of the operator does not start
 // the drain again.

@@ -149,19 +149,21 @@ func TestObjectsRefusesARevisionThatIsNotThere(t *testing.T) {
 
 func TestCanAnnounce(t *testing.T) {
 	cases := map[string]struct {
-		state State
-		want  bool
+		state  State
+		served time.Duration
+		want   bool
 	}{
-		"nothing yet":                           {State{}, false},
-		"an address, but no pod serves":         {State{Address: "203.0.113.7"}, false},
-		"pods serve, but have no address":       {State{Rollout: observe.Rollout{ReadyReplicas: 1}}, false},
-		"an address and one pod of several":     {State{Address: "203.0.113.7", Rollout: observe.Rollout{ReadyReplicas: 1}}, true},
-		"announced stays so without pods":       {State{Address: "203.0.113.7", Announced: true}, true},
-		"announced stays so without an address": {State{Announced: true}, true},
+		"nothing yet":                           {State{}, time.Minute, false},
+		"an address, but no pod serves":         {State{Address: "203.0.113.7"}, time.Minute, false},
+		"pods serve, but have no address":       {State{Rollout: observe.Rollout{ReadyReplicas: 1}}, time.Minute, false},
+		"an address and one pod of several":     {State{Address: "203.0.113.7", Rollout: observe.Rollout{ReadyReplicas: 1}}, time.Second, true},
+		"a pod that has just begun to serve":    {State{Address: "203.0.113.7", Rollout: observe.Rollout{ReadyReplicas: 1}}, time.Second - 1, false},
+		"announced stays so without pods":       {State{Address: "203.0.113.7", Announced: true}, 0, true},
+		"announced stays so without an address": {State{Announced: true}, 0, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := c.state.CanAnnounce(); got != c.want {
+			if got := c.state.CanAnnounce(c.served, time.Second); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
