@@ -30,6 +30,11 @@ var benign = map[string]func(*config){
 		slices.Reverse(c.Routes[0].VirtualHosts[0].Domains)
 		slices.Reverse(c.Routes[0].VirtualHosts)
 	},
+	"services of other clusters have their address in another one": func(c *config) {
+		c.Listeners[1].Name = "10.9.0.5_5432"
+		c.Listeners[1].Address.GetSocketAddress().Address = "10.9.0.5"
+		c.Routes[0].VirtualHosts[0].Domains[2] = "10.9.0.1"
+	},
 	"filter chains come in another order": func(c *config) { slices.Reverse(c.Listeners[2].FilterChains) },
 	"listeners, chains and routes have other names": func(c *config) {
 		for _, l := range c.Listeners {

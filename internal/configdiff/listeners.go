@@ -2,9 +2,12 @@ package configdiff
 
 import (
 	"fmt"
+	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 )
 
 // whereabouts identify a listener: where it listens, because releases name listeners as they like.
@@ -19,6 +22,7 @@ func whereabouts(l *listenerv3.Listener) string {
 }
 
 func (d *diff) listeners() error {
+	moved := map[*listenerv3.Listener]bool{}
 	for _, key := range sortedKeys(d.before.listeners) {
 		before := d.before.listeners[key]
 		subject := "listener " + key
@@ -27,8 +31,15 @@ func (d *diff) listeners() error {
 		}
 		after, ok := d.after.listeners[key]
 		if !ok {
-			d.add(ListenersLost, subject, "is gone")
-			continue
+			var err error
+			if after, err = d.readdressed(before); err != nil {
+				return fmt.Errorf("%s: %w", subject, err)
+			}
+			if after == nil {
+				d.add(ListenersLost, subject, "is gone")
+				continue
+			}
+			moved[after] = true
 		}
 		for _, pair := range d.lists(subject, "listener filter", listenerFilters(before), listenerFilters(after)) {
 			was, is, err := unpackBoth(pair)
@@ -43,11 +54,56 @@ func (d *diff) listeners() error {
 		d.changed(subject, before, after)
 	}
 	for _, key := range sortedKeys(d.after.listeners) {
-		if _, ok := d.before.listeners[key]; !ok {
+		if _, ok := d.before.listeners[key]; !ok && !moved[d.after.listeners[key]] {
 			d.add(Added, "listener "+key, "is new")
 		}
 	}
 	return nil
+}
+
+// readdressed finds the listener that leads to the same destinations at another address. A service that the proxy's own
+// cluster does not have has an address in each of the others; istiod listens at that of the one which it has read first,
+// and so another istiod at another one.
+func (d *diff) readdressed(before *listenerv3.Listener) (*listenerv3.Listener, error) {
+	want, err := destinationsOf(before)
+	if err != nil || len(want) == 0 {
+		return nil, err
+	}
+	port := before.GetAddress().GetSocketAddress().GetPortValue()
+	for _, key := range sortedKeys(d.after.listeners) {
+		after := d.after.listeners[key]
+		if _, known := d.before.listeners[key]; known || after.GetAddress().GetSocketAddress().GetPortValue() != port {
+			continue
+		}
+		got, err := destinationsOf(after)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Equal(want, got) {
+			return after, nil
+		}
+	}
+	return nil, nil
+}
+
+// destinationsOf are the clusters and the routes to which a listener leads, sorted.
+func destinationsOf(l *listenerv3.Listener) ([]string, error) {
+	var out []string
+	for _, c := range chainsOf(l) {
+		for _, f := range networkFilters(c.chain) {
+			config, err := unpack(f.config)
+			if err != nil {
+				return nil, err
+			}
+			switch config := config.(type) {
+			case *tcpv3.TcpProxy:
+				out = append(out, sortedKeys(tcpTargets(config))...)
+			case *hcmv3.HttpConnectionManager:
+				out = append(out, "routes "+config.GetRds().GetRouteConfigName())
+			}
+		}
+	}
+	return slices.Compact(sorted(out)), nil
 }
 
 func listenerFilters(l *listenerv3.Listener) []filter {

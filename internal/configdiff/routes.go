@@ -2,6 +2,8 @@ package configdiff
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -33,6 +35,9 @@ func (d *diff) routeConfigs(listener string, before, after *routev3.RouteConfigu
 		for _, domain := range host.GetDomains() {
 			target := hosts[strings.ToLower(domain)]
 			if target == nil {
+				target = readdressed(domain, host, after)
+			}
+			if target == nil {
 				gone = append(gone, domain)
 				continue
 			}
@@ -54,6 +59,29 @@ func (d *diff) routeConfigs(listener string, before, after *routev3.RouteConfigu
 			d.add(Added, subject+", host "+host.GetName(), "is new")
 		}
 	}
+}
+
+// readdressed finds the host of the same name if a domain is one of its addresses: like that of a listener, the address of a
+// service which the proxy's own cluster does not have depends on which other cluster istiod has read first.
+func readdressed(domain string, before *routev3.VirtualHost, after *routev3.RouteConfiguration) *routev3.VirtualHost {
+	if !isAddress(domain) {
+		return nil
+	}
+	for _, host := range after.GetVirtualHosts() {
+		if host.GetName() == before.GetName() && slices.ContainsFunc(host.GetDomains(), isAddress) {
+			return host
+		}
+	}
+	return nil
+}
+
+// isAddress says whether a domain is an IP address, with a port or without.
+func isAddress(domain string) bool {
+	if host, _, err := net.SplitHostPort(domain); err == nil {
+		domain = host
+	}
+	_, err := netip.ParseAddr(strings.Trim(domain, "[]"))
+	return err == nil
 }
 
 func byDomain(c *routev3.RouteConfiguration) map[string]*routev3.VirtualHost {
