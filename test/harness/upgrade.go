@@ -41,7 +41,8 @@ func MemberByKubeconfig(name string, labels map[string]string) meshv1alpha1.Memb
 	}}
 }
 
-// SetValue sets one value of the control planes' charts. An empty value takes it away.
+// SetValue sets one value of the control planes' charts. An empty value takes it away, with the maps that become empty by
+// that: values that are written differently are another target.
 func SetValue(m *meshv1alpha1.MeshInstallation, value any, path ...string) error {
 	values := map[string]any{}
 	if v := m.Spec.ControlPlane.Values; v != nil {
@@ -49,26 +50,32 @@ func SetValue(m *meshv1alpha1.MeshInstallation, value any, path ...string) error
 			return fmt.Errorf("read the values: %w", err)
 		}
 	}
-	at := values
-	for _, key := range path[:len(path)-1] {
-		next, ok := at[key].(map[string]any)
-		if !ok {
-			next = map[string]any{}
-			at[key] = next
-		}
-		at = next
-	}
-	if last := path[len(path)-1]; value == "" {
-		delete(at, last)
-	} else {
-		at[last] = value
-	}
+	setValue(values, value, path)
 	raw, err := json.Marshal(values)
 	if err != nil {
 		return fmt.Errorf("write the values: %w", err)
 	}
 	m.Spec.ControlPlane.Values = &apiextensionsv1.JSON{Raw: raw}
 	return nil
+}
+
+func setValue(values map[string]any, value any, path []string) {
+	key := path[0]
+	if len(path) > 1 {
+		inner, ok := values[key].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+		}
+		setValue(inner, value, path[1:])
+		if value = inner; len(inner) == 0 {
+			value = ""
+		}
+	}
+	if value == "" {
+		delete(values, key)
+		return
+	}
+	values[key] = value
 }
 
 // Upgrades reads the records of upgrades, oldest first.
