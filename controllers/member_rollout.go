@@ -87,10 +87,7 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 	case meshv1alpha1.StageInstall:
 		return r.askGates(ctx, s, gate.Preflight())
 	case meshv1alpha1.StageGateways:
-		if s.gateway.Kind != phase.Done {
-			return meshv1alpha1.StageProgressing, s.gateway.Text(), nil
-		}
-		return meshv1alpha1.StageDone, "the gateway of " + order.To + " serves", nil
+		return r.moveGateway(ctx, s)
 	case meshv1alpha1.StageWorkloads:
 		return r.workloads(ctx, s)
 	case meshv1alpha1.StageSoak:
@@ -108,15 +105,41 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 	return "", "", fmt.Errorf("stage %q is not known", order.Stage)
 }
 
-// askGates asks whether the new revision is good. One no is enough, if it lasts.
-func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) (meshv1alpha1.StageState, string, error) {
-	st := s.member.Status.Rollout
-	gates = gate.Configure(gates, s.member.Spec.Rollout.Gates, st.Stage)
-	m, err := r.gateMember(ctx, s)
+// moveGateway waits until the gateway of the new revision has taken over. It has the first proxies of that revision, so
+// that the gates are asked of them all the while. Proxies that are starting puzzle nobody: that they take too long is for
+// the deadline to say.
+func (r *MeshMemberReconciler) moveGateway(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	answers, err := r.evaluate(ctx, s, gate.OfGateway(s.member.Spec.Rollout.Gates))
 	if err != nil {
 		return "", "", err
 	}
-	st.Gates = gate.Evaluate(ctx, gates, m, st.Gates, s.now)
+	s.member.Status.Rollout.Gates = answers
+	state, said := judge(answers, s.now)
+	state, message := gatewayState(s.gateway, state, said)
+	return state, message, nil
+}
+
+// gatewayState sums up how far the gateway is and what the gates say of it.
+func gatewayState(gateway phase.Result, gates meshv1alpha1.StageState, said string) (state meshv1alpha1.StageState, message string) {
+	switch {
+	case gates == meshv1alpha1.StageFailed:
+		return gates, said
+	case gateway.Kind != phase.Done && gates == meshv1alpha1.StageDone:
+		return meshv1alpha1.StageProgressing, gateway.Text()
+	case gateway.Kind != phase.Done:
+		return meshv1alpha1.StageProgressing, gateway.Text() + "; " + said
+	}
+	return gates, gateway.Text() + "; " + said
+}
+
+// askGates asks whether the new revision is good. One no is enough, if it lasts.
+func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) (meshv1alpha1.StageState, string, error) {
+	st := s.member.Status.Rollout
+	answers, err := r.evaluate(ctx, s, gate.Configure(gates, s.member.Spec.Rollout.Gates, st.Stage))
+	if err != nil {
+		return "", "", err
+	}
+	st.Gates = answers
 	state, message := judge(st.Gates, s.now)
 	return state, message, nil
 }
@@ -125,14 +148,24 @@ func (r *MeshMemberReconciler) askGates(ctx context.Context, s *scope, gates []g
 func (r *MeshMemberReconciler) askBetween(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
 	st := s.member.Status.Rollout
 	bothServe := st.Workloads.Moved > 0 && st.Workloads.Moved < st.Workloads.Total
-	m, err := r.gateMember(ctx, s)
+	answers, err := r.evaluate(ctx, s, gate.Between(s.member.Spec.Rollout.Gates, bothServe))
 	if err != nil {
 		return "", "", err
 	}
-	answers := gate.Evaluate(ctx, gate.Between(s.member.Spec.Rollout.Gates, bothServe), m, st.Gates, s.now)
 	st.Gates = gate.Remember(answers, st.Gates)
 	state, message := judge(answers, s.now)
 	return state, message, nil
+}
+
+// evaluate asks gates, each once in a pass.
+func (r *MeshMemberReconciler) evaluate(ctx context.Context, s *scope, gates []gate.Gate) ([]meshv1alpha1.GateResult, error) {
+	m, err := r.gateMember(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	answers := gate.EvaluateOnce(ctx, gates, m, s.answers, s.member.Status.Rollout.Gates, s.now)
+	s.answers = answers
+	return answers, nil
 }
 
 // judge says what follows from the answers of the gates. From those of a dry run nothing does. A control plane that does not

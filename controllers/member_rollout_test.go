@@ -9,6 +9,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/phase"
 )
 
 func TestJudge(t *testing.T) {
@@ -67,6 +68,46 @@ func TestJudge(t *testing.T) {
 			state, message := judge(test.answers, at)
 			if state != test.want || message != test.says {
 				t.Errorf("judge = %s %q, want %s %q", state, message, test.want, test.says)
+			}
+		})
+	}
+}
+
+func TestGatewayState(t *testing.T) {
+	serves := phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at 192.0.2.1")
+	starts := phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "0 of 1 replicas are ready", time.Second)
+	for name, test := range map[string]struct {
+		gateway phase.Result
+		gates   meshv1alpha1.StageState
+		want    meshv1alpha1.StageState
+		says    string
+	}{
+		"a gate that says no fails a gateway that does not come up": {
+			starts, meshv1alpha1.StageFailed, meshv1alpha1.StageFailed, "gates",
+		},
+		"a gate that says no fails a gateway that serves": {
+			serves, meshv1alpha1.StageFailed, meshv1alpha1.StageFailed, "gates",
+		},
+		"a gateway that starts is told of alone": {
+			starts, meshv1alpha1.StageDone, meshv1alpha1.StageProgressing, "0 of 1 replicas are ready",
+		},
+		"gates that cannot tell are nobody's yet while the gateway starts": {
+			starts, meshv1alpha1.StageInconclusive, meshv1alpha1.StageProgressing, "0 of 1 replicas are ready; gates",
+		},
+		"a gateway that serves waits for the gates": {
+			serves, meshv1alpha1.StageProgressing, meshv1alpha1.StageProgressing, "the gateway serves at 192.0.2.1; gates",
+		},
+		"gates that cannot tell of a gateway that serves are a person's": {
+			serves, meshv1alpha1.StageInconclusive, meshv1alpha1.StageInconclusive, "the gateway serves at 192.0.2.1; gates",
+		},
+		"done when both are": {
+			serves, meshv1alpha1.StageDone, meshv1alpha1.StageDone, "the gateway serves at 192.0.2.1; gates",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state, message := gatewayState(test.gateway, test.gates, "gates")
+			if state != test.want || message != test.says {
+				t.Errorf("gatewayState = %s %q, want %s %q", state, message, test.want, test.says)
 			}
 		})
 	}

@@ -60,6 +60,7 @@ func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope, hold
 		}
 		rollout := s.member.Status.Rollout
 		rollout.Gates = gate.StartOver(rollout.Gates, s.member.Spec.Rollout.Gates, s.now)
+		s.answers = nil
 		request.Checked = true
 		if report, err = r.restartBatch(ctx, s, request); err != nil {
 			return "", "", err

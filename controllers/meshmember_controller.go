@@ -98,8 +98,9 @@ type scope struct {
 	now    time.Time
 	// peers and gateway are how these phases of this pass ended.
 	peers, gateway phase.Result
-	// users are the answers of usersOf in this pass.
-	users map[string]users
+	// users are the answers of usersOf in this pass, answers those of the gates.
+	users   map[string]users
+	answers []meshv1alpha1.GateResult
 }
 
 func (s *scope) namespace() string { return s.member.Spec.ControlPlaneNamespace }

@@ -28,6 +28,15 @@ func Configure(builtIn []Gate, specs []meshv1alpha1.Gate, stage meshv1alpha1.Sta
 	return rehearsed(gates, specs)
 }
 
+// OfGateway are the gates that are asked while the east-west gateway is replaced: those that are built in, of proxies.
+func OfGateway(specs []meshv1alpha1.Gate) []Gate {
+	return rehearsed([]Gate{
+		question{ControlPlaneReady, patience, controlPlaneReady},
+		question{"ConfigAccepted", patience, configAccepted},
+		question{"ProxiesSynced", patience, proxiesSynced},
+	}, specs)
+}
+
 // Between are the gates that are asked between batches of workloads: those that are built in, and while workloads of both
 // revisions serve also those that compare the two.
 func Between(specs []meshv1alpha1.Gate, bothServe bool) []Gate {

@@ -113,6 +113,25 @@ func Running() []Gate {
 	}
 }
 
+// EvaluateOnce is Evaluate without asking gates again that have answered already in the same pass.
+func EvaluateOnce(
+	ctx context.Context, gates []Gate, m Member, answered, previous []meshv1alpha1.GateResult, now time.Time,
+) []meshv1alpha1.GateResult {
+	var open []Gate
+	var results []meshv1alpha1.GateResult
+	for _, g := range gates {
+		i := slices.IndexFunc(answered, func(r meshv1alpha1.GateResult) bool { return r.Name == g.Name() })
+		if i < 0 {
+			open = append(open, g)
+		} else {
+			results = append(results, answered[i])
+		}
+	}
+	results = append(results, Evaluate(ctx, open, m, previous, now)...)
+	slices.SortFunc(results, byName)
+	return results
+}
+
 // Evaluate asks gates, a few at a time. A verdict that has not changed keeps its time.
 func Evaluate(ctx context.Context, gates []Gate, m Member, previous []meshv1alpha1.GateResult, now time.Time) []meshv1alpha1.GateResult {
 	m.now, m.previous = now, previous

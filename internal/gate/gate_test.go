@@ -41,6 +41,18 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+func TestEvaluateOnceAsksOnlyWhatIsOpen(t *testing.T) {
+	at := metav1.NewTime(now)
+	answered := []meshv1alpha1.GateResult{
+		{Name: "Known", Verdict: meshv1alpha1.VerdictFail, Message: "a moment ago", Since: at}, {Name: "Unasked", Verdict: meshv1alpha1.VerdictFail, Since: at},
+	}
+	got := EvaluateOnce(t.Context(), []Gate{says("Known", pass("again"), nil), says("Open", pass("now"), nil)}, Member{}, answered, nil, now)
+	want := []meshv1alpha1.GateResult{answered[0], {Name: "Open", Verdict: meshv1alpha1.VerdictPass, Message: "now", Since: at}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("EvaluateOnce (-want +got):\n%s", diff)
+	}
+}
+
 func TestEvaluateAsksAFewAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	running, most := 0, 0

@@ -31,7 +31,7 @@ func (s *suite) badImage(t *testing.T) {
 // badProxy names an image that is no proxy: istiod is well, but what it injects does not stay up. The gateway is the
 // first to be given it.
 func (s *suite) badProxy(t *testing.T) {
-	s.goesBack(t, "east", value("lab.local/echo:1", "global", "proxy", "image"), value("", "global", "proxy", "image"), nil)
+	s.goesBack(t, "ProxiesSynced", value("lab.local/echo:1", "global", "proxy", "image"), value("", "global", "proxy", "image"), nil)
 }
 
 // filter adds a cluster that Envoy rejects, for proxies of one revision. Validation cannot see it.
