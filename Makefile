@@ -66,7 +66,7 @@ e2e: labctl charts image ## Run the end-to-end tests in the lab (Linux, root)
 
 .PHONY: e2e-upgrades
 e2e-upgrades: labctl charts image ## Run the upgrade test with a change of values and targets that must be refused
-	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 60m $(GOTESTFLAGS)
+	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 100m $(GOTESTFLAGS)
 
 .PHONY: bench
 bench: labctl charts image ## Measure the time to a ready mesh against a scripted install (Linux, root)

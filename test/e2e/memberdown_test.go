@@ -34,7 +34,7 @@ func (s *suite) memberDown(t *testing.T) {
 	})
 	u := s.upgradeUnderLoad(t, []string{"east", third}, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
 		rest := &m.Spec.Upgrade.Waves[1]
-		rest.MaxFailures, rest.Approval = 1, meshv1alpha1.ApprovalNotRequired
+		rest.MaxFailures = 1
 		rest.ProgressDeadline = &metav1.Duration{Duration: time.Minute}
 		return harness.SetValue(m, "70", "env", "PILOT_PUSH_THROTTLE")
 	}, func(u *meshv1alpha1.MeshUpgrade) error {

@@ -79,12 +79,19 @@ func (a AuditEvent) isLeaderElection() bool {
 		ref.Resource == "events" && strings.HasPrefix(ref.Name, leaderElectionID+".")
 }
 
+// isDoneBy tells whether an identity has changed something with the call, leader election and events apart.
+func (a AuditEvent) isDoneBy(identity string) bool {
+	return a.User.Username == identity && a.isWrite() && !a.IsDryRun() && !a.isLeaderElection() && a.ObjectRef.Resource != "events"
+}
+
+// auditLog is where a cluster's API server tells of its calls.
+func (e *Env) auditLog(cluster string) string { return e.Path("bin", "lab", cluster+"-audit.log") }
+
 // Writes returns the writing calls of one identity to a cluster's API server in a period, without those of leader
 // election, and how many calls of anybody the log holds in that period. Without the second number a log that is
 // not written would pass for silence.
 func (e *Env) Writes(cluster, identity string, from, to time.Time) (writes []AuditEvent, total int, err error) {
-	path := e.Path("bin", "lab", cluster+"-audit.log")
-	f, err := os.Open(path)
+	f, err := os.Open(e.auditLog(cluster))
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the audit log of cluster %q: %w", cluster, err)
 	}

@@ -4,14 +4,21 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -71,16 +78,55 @@ func (e *Env) RestartOperator(ctx context.Context) error {
 	return e.awaitOperator(ctx)
 }
 
-// KillOperator deletes the operator's pods without giving them time to end. It does not wait for new ones.
+// KillOperator ends the operator's processes at once, as a power failure would, and makes room for a new one: the pods are
+// deleted, because kubelet would wait longer each time before it starts them again, and so is the lease that the dead
+// cannot give back. It does not wait for the new process.
 func (e *Env) KillOperator(ctx context.Context) error {
+	if e.IsAttached() {
+		return errors.New("kill the operator: its processes are on another machine")
+	}
 	d, err := e.operatorDeployment(ctx)
 	if err != nil {
 		return err
 	}
-	err = e.Hub.Client.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(OperatorNamespace),
-		client.MatchingLabels(d.Spec.Selector.MatchLabels), client.GracePeriodSeconds(0))
+	pods, err := e.Hub.podsOf(ctx, d)
 	if err != nil {
-		return fmt.Errorf("kill the operator: %w", err)
+		return err
+	}
+	for i := range pods {
+		if err := killProcesses("pod" + string(pods[i].UID)); err != nil {
+			return err
+		}
+		if err := e.Hub.Client.Delete(ctx, &pods[i], client.GracePeriodSeconds(0)); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete the pod of the killed operator: %w", err)
+		}
+	}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: OperatorNamespace, Name: leaderElectionID}}
+	if err := e.Hub.Client.Delete(ctx, lease); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the lease of the killed operator: %w", err)
+	}
+	return nil
+}
+
+// killProcesses kills what runs in control groups whose path has a part of the name. A lab's nodes are processes of this
+// machine, and so are their pods.
+func killProcesses(group string) error {
+	paths, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		return fmt.Errorf("look for processes: %w", err)
+	}
+	for _, path := range paths {
+		groups, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(groups), "/"+group+"/") {
+			continue // it has ended, or is another's
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill process %d: %w", pid, err)
+		}
 	}
 	return nil
 }

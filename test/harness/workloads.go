@@ -142,6 +142,11 @@ func (c *Cluster) podsOf(ctx context.Context, d *appsv1.Deployment) ([]corev1.Po
 	return pods.Items, nil
 }
 
+// AwaitInjected waits for every Deployment of a namespace to be rolled out with proxies.
+func (c *Cluster) AwaitInjected(ctx context.Context, namespace string) error {
+	return c.awaitWorkloads(ctx, namespace, true)
+}
+
 // awaitWorkloads waits for every Deployment of a namespace to be rolled out, and checks that its pods have a proxy
 // or have none.
 func (c *Cluster) awaitWorkloads(ctx context.Context, namespace string, wantProxy bool) error {

@@ -1,0 +1,21 @@
+//go:build e2e && upgrades
+
+package e2e
+
+// moreUpgrades are the parts that take long.
+func (s *suite) moreUpgrades() []part {
+	return []part{
+		{"values only, with hindrances", s.upgradeValues},
+		{"operator killed after every kind of write", s.upgradeKilled},
+		{"image that cannot start", s.badImage},
+		{"proxies that crash", s.badProxy},
+		{"peer that cannot be read", s.badPeer},
+		{"member that goes down", s.memberDown},
+		{"no room", s.noRoom},
+		{"eviction, first namespaces first", s.evicted},
+		{"gateway in place", s.inPlace},
+		{"a wave alone goes back", s.waveGoesBack},
+		{"a member alone goes back", s.memberGoesBack},
+		{"gates of one's own", s.ownGates},
+	}
+}
