@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -12,19 +11,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/meshfleet/meshfleet/internal/charts"
 	"github.com/meshfleet/meshfleet/internal/istioversion"
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 // TestCredentialInstallsIstio asks a real API server, because only it knows all rules against escalation: with the
 // role, and nothing else, a credential can apply everything that the charts contain.
 func TestCredentialInstallsIstio(t *testing.T) {
-	_, member := startAPIServer(t)
+	_, member := testutil.StartMember(t, filepath.Join("..", ".."))
 	ctx := context.Background()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}}
 	if err := member.Create(ctx, namespace); err != nil {
@@ -51,7 +48,7 @@ func TestCredentialInstallsIstio(t *testing.T) {
 
 // TestCredentialIsLimited shows what a stolen credential cannot do directly.
 func TestCredentialIsLimited(t *testing.T) {
-	admin, member := startAPIServer(t)
+	admin, member := testutil.StartMember(t, filepath.Join("..", ".."))
 	ctx := context.Background()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "default"}}
 	if err := admin.Create(ctx, account); err != nil {
@@ -100,62 +97,6 @@ func TestCredentialIsLimited(t *testing.T) {
 			}
 		})
 	}
-}
-
-// startAPIServer starts an API server and returns a client of its administrator and one with the member's credential.
-func startAPIServer(t *testing.T) (admin, member client.Client) {
-	t.Helper()
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("KUBEBUILDER_ASSETS is not set; `make test` sets it")
-	}
-	env := &envtest.Environment{}
-	config, err := env.Start()
-	if err != nil {
-		t.Fatalf("start the API server: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := env.Stop(); err != nil {
-			t.Errorf("stop the API server: %v", err)
-		}
-	})
-	admin = newClient(t, config)
-	credential := rest.AnonymousClientConfig(config)
-	credential.BearerToken = memberToken(t, admin)
-	return admin, newClient(t, credential)
-}
-
-func newClient(t *testing.T, config *rest.Config) client.Client {
-	t.Helper()
-	c, err := client.New(config, client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// memberToken applies config/member-rbac and returns a token of its ServiceAccount.
-func memberToken(t *testing.T, admin client.Client) string {
-	t.Helper()
-	ctx := context.Background()
-	for _, file := range []string{"namespace.yaml", "service_account.yaml", "role.yaml", "role_binding.yaml"} {
-		content, err := os.ReadFile(filepath.Join("..", "..", "config", "member-rbac", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(content, &o.Object); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if err := admin.Create(ctx, o); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "meshfleet-member", Namespace: "meshfleet-member"}}
-	token := &authenticationv1.TokenRequest{}
-	if err := admin.SubResource("token").Create(ctx, account, token); err != nil {
-		t.Fatalf("request a token: %v", err)
-	}
-	return token.Status.Token
 }
 
 // chartObjects renders everything that the operator applies in a member.

@@ -3,29 +3,25 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/yaml"
+
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 // TestEvictAtAnAPIServer moves one workload of each kind with the permissions of a member's credential. The API server
 // and its eviction are real, the controllers are played.
 func TestEvictAtAnAPIServer(t *testing.T) {
-	admin, member := startAPIServer(t)
+	admin, member := testutil.StartMember(t, filepath.Join("..", ".."))
 	for _, w := range []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}} {
 		name := strings.ToLower(fmt.Sprintf("%T", w)[len("*v1."):])
 		t.Run(name, func(t *testing.T) {
@@ -254,55 +250,4 @@ func (m *moved) must(err error) {
 	if err != nil {
 		m.Fatal(err)
 	}
-}
-
-// startAPIServer starts an API server and returns a client of its administrator and one with a member's credential.
-func startAPIServer(t *testing.T) (admin, member client.Client) {
-	t.Helper()
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("KUBEBUILDER_ASSETS is not set; `make test` sets it")
-	}
-	env := &envtest.Environment{}
-	config, err := env.Start()
-	if err != nil {
-		t.Fatalf("start the API server: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := env.Stop(); err != nil {
-			t.Errorf("stop the API server: %v", err)
-		}
-	})
-	if admin, err = client.New(config, client.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	credential := rest.AnonymousClientConfig(config)
-	credential.BearerToken = memberToken(t, admin)
-	if member, err = client.New(credential, client.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	return admin, member
-}
-
-// memberToken applies config/member-rbac and returns a token of its ServiceAccount.
-func memberToken(t *testing.T, admin client.Client) string {
-	t.Helper()
-	for _, file := range []string{"namespace.yaml", "service_account.yaml", "role.yaml", "role_binding.yaml"} {
-		content, err := os.ReadFile(filepath.Join("..", "..", "config", "member-rbac", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(content, &o.Object); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if err := admin.Create(t.Context(), o); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "meshfleet-member", Namespace: "meshfleet-member"}}
-	token := &authenticationv1.TokenRequest{}
-	if err := admin.SubResource("token").Create(t.Context(), account, token); err != nil {
-		t.Fatalf("request a token: %v", err)
-	}
-	return token.Status.Token
 }

@@ -59,16 +59,14 @@ func (s *suite) patience(t *testing.T, deadline time.Duration) {
 		}
 	})
 	t.Cleanup(func() {
-		if err := s.env.EditMesh(context.WithoutCancel(t.Context()), func(m *meshv1alpha1.MeshInstallation) { m.Spec.Upgrade.Waves = former }); err != nil {
-			t.Error(err)
-		}
+		s.edit(t, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Upgrade.Waves = former })
 	})
 }
 
-// edit changes what does not start an upgrade.
+// edit changes what does not start an upgrade, also when the test is over.
 func (s *suite) edit(t *testing.T, change func(*meshv1alpha1.MeshInstallation)) {
 	t.Helper()
-	if err := s.env.EditMesh(t.Context(), change); err != nil {
-		t.Fatal(err)
+	if err := s.env.EditMesh(context.WithoutCancel(t.Context()), change); err != nil {
+		t.Error(err)
 	}
 }

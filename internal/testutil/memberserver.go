@@ -1,0 +1,68 @@
+package testutil
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+)
+
+// StartMember starts the API server of a member for a test, and returns a client of its administrator and one with the
+// credential that config/member-rbac makes. root is the way from the test's package to the root of the repository.
+func StartMember(t *testing.T, root string) (admin, member client.Client) {
+	t.Helper()
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("KUBEBUILDER_ASSETS is not set; `make test` sets it")
+	}
+	env := &envtest.Environment{}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatalf("start the API server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Errorf("stop the API server: %v", err)
+		}
+	})
+	if admin, err = client.New(config, client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	credential := rest.AnonymousClientConfig(config)
+	credential.BearerToken = memberToken(t, admin, filepath.Join(root, "config", "member-rbac"))
+	if member, err = client.New(credential, client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return admin, member
+}
+
+// memberToken applies the manifests in a directory and returns a token of their ServiceAccount.
+func memberToken(t *testing.T, admin client.Client, dir string) string {
+	t.Helper()
+	for _, file := range []string{"namespace.yaml", "service_account.yaml", "role.yaml", "role_binding.yaml"} {
+		content, err := os.ReadFile(filepath.Join(dir, file)) //nolint:gosec // a file of the repository
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(content, &o.Object); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if err := admin.Create(t.Context(), o); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "meshfleet-member", Namespace: "meshfleet-member"}}
+	token := &authenticationv1.TokenRequest{}
+	if err := admin.SubResource("token").Create(t.Context(), account, token); err != nil {
+		t.Fatalf("request a token: %v", err)
+	}
+	return token.Status.Token
+}
