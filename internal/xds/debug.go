@@ -59,6 +59,20 @@ func Endpoints(ctx context.Context, cfg *rest.Config, namespace, pod string) (ma
 	return answer.byHost(), nil
 }
 
+// ClusterEndpoints asks an istiod pod for the addresses that Kubernetes has in one cluster, by host name of the service. A
+// service that the pod knows and that has none there is in the result, without addresses. What the cluster's ServiceEntries
+// add is left out: no other cluster reads them.
+func ClusterEndpoints(ctx context.Context, cfg *rest.Config, namespace, pod, cluster string) (map[string][]string, error) {
+	var answer shardz
+	if err := ask(ctx, cfg, namespace, pod, "/debug/endpointShardz", &answer); err != nil {
+		return nil, err
+	}
+	return answer.of(kubernetesRegistry + "/" + cluster), nil
+}
+
+// kubernetesRegistry is istiod's name for the registry of a cluster's Services.
+const kubernetesRegistry = "Kubernetes"
+
 // shardz is istiod's format: host name, namespace, and `<registry>/<cluster>`.
 type shardz map[string]map[string]struct {
 	Shards map[string][]struct {
@@ -84,6 +98,22 @@ func (s shardz) byHost() map[string]Shards {
 			}
 		}
 		hosts[host] = merged
+	}
+	return hosts
+}
+
+// of picks one shard of every host.
+func (s shardz) of(key string) map[string][]string {
+	hosts := make(map[string][]string, len(s))
+	for host, namespaces := range s {
+		var addresses []string
+		for _, service := range namespaces {
+			for _, e := range service.Shards[key] {
+				addresses = append(addresses, e.Addresses...)
+			}
+		}
+		slices.Sort(addresses)
+		hosts[host] = slices.Compact(addresses)
 	}
 	return hosts
 }

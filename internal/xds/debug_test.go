@@ -92,6 +92,23 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+func TestClusterEndpoints(t *testing.T) {
+	c := testutil.NewCluster(t)
+	c.Listen(t, "istiod-0", "15014", map[string]string{"/debug/endpointShardz": endpointShardz})
+	for cluster, want := range map[string]map[string][]string{
+		"east": {"web.demo.svc.cluster.local": {"10.1.0.3", "10.1.0.7", "fd00::3"}, "api.example": nil},
+		"west": {"web.demo.svc.cluster.local": nil, "api.example": nil},
+	} {
+		got, err := ClusterEndpoints(t.Context(), c.Config(), "istio-system", "istiod-0", cluster)
+		if err != nil {
+			t.Fatalf("ClusterEndpoints: %v", err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("ClusterEndpoints of %s (-want +got):\n%s", cluster, diff)
+		}
+	}
+}
+
 func TestClustersSaysWhatIsWrong(t *testing.T) {
 	tests := map[string]struct {
 		prepare func(*testing.T, *testutil.Cluster)

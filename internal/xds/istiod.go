@@ -23,3 +23,8 @@ func (Istiod) Gateways(ctx context.Context, cfg *rest.Config, namespace, pod str
 func (Istiod) Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]Proxy, error) {
 	return Proxies(ctx, cfg, namespace, pod)
 }
+
+// ClusterEndpoints is the function of that name.
+func (Istiod) ClusterEndpoints(ctx context.Context, cfg *rest.Config, namespace, pod, cluster string) (map[string][]string, error) {
+	return ClusterEndpoints(ctx, cfg, namespace, pod, cluster)
+}
