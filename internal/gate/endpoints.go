@@ -2,51 +2,70 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"sync"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/census"
 	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
-// endpointsComplete passes when every istiod pod knows, for each service and each cluster, every address that the
-// former revision knows. Endpoints come and go and reach every istiod at its own pace, so only what is missing in two
-// looks counts.
+const (
+	// recent is how old the word of a peer may be that is believed while nothing speaks against it.
+	recent = 10 * time.Second
+	// hearing bounds how long peers are waited for.
+	hearing = 5 * time.Second
+)
+
+// CountFunc says what a peer itself has, as of so long ago at most. With an age of zero, it is counted after the call.
+type CountFunc func(ctx context.Context, peer string, age time.Duration) (census.Hosts, error)
+
+// endpointsComplete passes when every istiod pod knows, for each service, exactly the addresses that each peer itself has,
+// and every address of any cluster that the former revision knows. Endpoints come and go and reach every istiod at its own
+// pace, so only what differs in every one of several looks counts.
 func endpointsComplete(ctx context.Context, m *Member) (Answer, error) {
-	first, err := m.compareEndpoints(ctx)
+	pods, err := m.readyIstiods(ctx, m.To)
 	if err != nil {
 		return Answer{}, err
 	}
-	if len(first.missing) == 0 {
-		return judgeEndpoints(m, first, nil), nil
+	if len(pods) == 0 {
+		// Peers need not count for nobody.
+		return noIstiod(m.To), nil
 	}
-	if err := pause(ctx, time.Second); err != nil {
-		return Answer{}, err
-	}
-	second, err := m.compareEndpoints(ctx)
+	c, err := settle(ctx, m.Witnesses, func(peers []string, age time.Duration) (comparison, error) {
+		return m.lookAtEndpoints(ctx, peers, age)
+	})
 	if err != nil {
 		return Answer{}, err
 	}
-	return judgeEndpoints(m, second, first.missing), nil
+	return judgeEndpoints(m, c), nil
 }
 
-// endpoint is an address of a service in a cluster that an istiod pod lacks.
-type endpoint struct {
-	pod, host, cluster, address string
+// settle looks until no difference is left that every look has shown, or often enough. After the first look only those
+// peers are heard again that are concerned, and what they say is newer than the look before.
+func settle(ctx context.Context, peers []string, look func(peers []string, age time.Duration) (comparison, error)) (comparison, error) {
+	c, err := look(peers, recent)
+	if err != nil {
+		return comparison{}, err
+	}
+	for n := 1; n < looks && len(c.differences) > 0; n++ {
+		if err := pause(ctx, time.Second); err != nil {
+			return comparison{}, err
+		}
+		next, err := look(c.concerned(), 0)
+		if err != nil {
+			return comparison{}, err
+		}
+		c = c.confirmed(next)
+	}
+	return c, nil
 }
 
-// comparison is one look at the endpoints of both revisions.
-type comparison struct {
-	pods, formerPods int
-	// isFresh says that an istiod pod of the new revision has just started, and may still be reading peers.
-	isFresh bool
-	// known is the number of addresses by cluster: of the former revision, or of what all pods know if there is none.
-	known   map[string]int
-	missing map[endpoint]bool
-}
-
-func (m *Member) compareEndpoints(ctx context.Context) (comparison, error) {
+// lookAtEndpoints hears peers, and then asks the istiods of both revisions: what they lack now of what a peer had before
+// is late at least.
+func (m *Member) lookAtEndpoints(ctx context.Context, peers []string, age time.Duration) (comparison, error) {
+	said, silent := m.hear(ctx, peers, age)
 	var former map[string]map[string]xds.Shards
 	var err error
 	if m.From != "" {
@@ -58,103 +77,35 @@ func (m *Member) compareEndpoints(ctx context.Context) (comparison, error) {
 	if err != nil {
 		return comparison{}, err
 	}
-	c := compare(former, answers)
 	newest, err := m.newestIstiod(ctx, m.To)
-	c.isFresh = m.now.Sub(newest) <= grace
-	return c, err
+	if err != nil {
+		return comparison{}, err
+	}
+	c := compare(former, answers, said)
+	c.silent, c.isFresh = silent, m.now.Sub(newest) <= grace
+	return c, nil
 }
 
-// compare looks for each address that any pod of the former revision knows in every pod of the new one.
-func compare(former, answers map[string]map[string]xds.Shards) comparison {
-	c := comparison{pods: len(answers), formerPods: len(former), known: map[string]int{}, missing: map[endpoint]bool{}}
-	if len(former) == 0 {
-		// Without a former revision the pods are held against each other.
-		former = answers
+// hear lets peers say what they have, all at the same time. For those that do not it returns why.
+func (m *Member) hear(ctx context.Context, peers []string, age time.Duration) (said map[string]census.Hosts, silent map[string]string) {
+	ctx, cancel := context.WithTimeout(ctx, hearing)
+	defer cancel()
+	answers, errs := make([]census.Hosts, len(peers)), make([]error, len(peers))
+	var wg sync.WaitGroup
+	for i, peer := range peers {
+		wg.Go(func() { answers[i], errs[i] = m.Count(ctx, peer, age) })
 	}
-	for host, shards := range union(former) {
-		for cluster, addresses := range shards {
-			c.known[cluster] += len(addresses)
-			for pod, hosts := range answers {
-				for address := range addresses {
-					if _, ok := slices.BinarySearch(hosts[host][cluster], address); !ok {
-						c.missing[endpoint{pod, host, cluster, address}] = true
-					}
-				}
-			}
-		}
-	}
-	return c
-}
-
-func union(answers map[string]map[string]xds.Shards) map[string]map[string]map[string]bool {
-	all := map[string]map[string]map[string]bool{}
-	for _, hosts := range answers {
-		for host, shards := range hosts {
-			for cluster, addresses := range shards {
-				for _, address := range addresses {
-					if all[host] == nil {
-						all[host] = map[string]map[string]bool{}
-					}
-					if all[host][cluster] == nil {
-						all[host][cluster] = map[string]bool{}
-					}
-					all[host][cluster][address] = true
-				}
-			}
-		}
-	}
-	return all
-}
-
-// judgeEndpoints counts what is missing now and was missing before.
-func judgeEndpoints(m *Member, c comparison, before map[endpoint]bool) Answer {
-	if c.pods == 0 {
-		return noIstiod(m.To)
-	}
-	if m.From != "" && c.formerPods == 0 {
-		return inconclusive("there is nothing to compare with: no istiod pod of revision %s is ready", m.From)
-	}
-	lacking, down := map[string]int{}, map[string]int{}
-	total := 0
-	for e := range c.missing {
+	wg.Wait()
+	said, silent = map[string]census.Hosts{}, map[string]string{}
+	for i, peer := range peers {
 		switch {
-		case !before[e]:
-		case slices.Contains(m.Down, e.cluster):
-			down[e.cluster]++
+		case errors.Is(errs[i], context.DeadlineExceeded):
+			silent[peer] = fmt.Sprintf("no answer in %s", hearing)
+		case errs[i] != nil:
+			silent[peer] = shorten(oneLine(errs[i].Error()), 200)
 		default:
-			lacking[fmt.Sprintf("%s in %s (%s)", e.host, e.cluster, e.pod)]++
-			total++
+			said[peer] = answers[i]
 		}
 	}
-	if len(down) > 0 && total == 0 && !m.IgnoreDown {
-		return inconclusive("endpoints are missing of %s, which cannot be reached", some(keys(down)))
-	}
-	if total > 0 && c.isFresh {
-		return inconclusive("still missing %s: %s", count(total, "endpoint"), some(keys(lacking)))
-	}
-	if total > 0 {
-		return fail("missing %s: %s", count(total, "endpoint"), some(keys(lacking))).measured(float64(total), "<= 0")
-	}
-	var unknown, seen []string
-	for _, cluster := range append([]string{m.Cluster}, m.Peers...) {
-		if c.known[cluster] == 0 && !(m.IgnoreDown && slices.Contains(m.Down, cluster)) {
-			unknown = append(unknown, cluster)
-		}
-		seen = append(seen, fmt.Sprintf("%s %d", cluster, c.known[cluster]))
-	}
-	if len(unknown) > 0 {
-		// Every cluster has at least the endpoint of its API server.
-		return inconclusive("no endpoint is known of %s", some(unknown))
-	}
-	slices.Sort(seen[1:])
-	return pass("no address is missing in %s; addresses by cluster: %s", count(c.pods, "istiod pod"), shorten(strings.Join(seen, ", "), 200)).
-		measured(0, "<= 0")
-}
-
-func keys[T any](m map[string]T) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	return out
+	return said, silent
 }

@@ -20,7 +20,7 @@ import (
 const (
 	// patience bounds one gate.
 	patience = 10 * time.Second
-	// longPatience bounds a gate that asks about every object of users.
+	// longPatience bounds a gate that asks about every object of users, or that has to hear peers more than once.
 	longPatience = 30 * time.Second
 	// atOnce bounds how many gates are asked at the same time.
 	atOnce = 4
@@ -52,6 +52,10 @@ type Member struct {
 	// cannot tell, or with IgnoreDown leave these peers out.
 	Down       []string
 	IgnoreDown bool
+	// Witnesses are the peers that say themselves what they have, through Count: those that have served and can be reached.
+	// What is known of the others is held against the former revision alone.
+	Witnesses []string
+	Count     CountFunc
 	// Tags are the names of the tags that will move, `default` among them.
 	Tags []string
 
@@ -95,7 +99,7 @@ func Preflight() []Gate {
 	return []Gate{
 		question{ControlPlaneReady, patience, controlPlaneReady},
 		question{"PeersSynced", patience, peersSynced},
-		question{"EndpointsComplete", patience, endpointsComplete},
+		question{"EndpointsComplete", longPatience, endpointsComplete},
 		question{"ConfigAccepted", patience, configAccepted},
 		question{"ConfigValid", longPatience, configValid},
 		question{"Injection", patience, injection},
@@ -109,7 +113,7 @@ func Running() []Gate {
 		question{ControlPlaneReady, patience, controlPlaneReady},
 		question{"ConfigAccepted", patience, configAccepted},
 		question{"ProxiesSynced", patience, proxiesSynced},
-		question{"EndpointsComplete", patience, endpointsComplete},
+		question{"EndpointsComplete", longPatience, endpointsComplete},
 	}
 }
 

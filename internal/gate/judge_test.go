@@ -70,15 +70,11 @@ func TestPeersSynced(t *testing.T) {
 func TestPeersThatAreDown(t *testing.T) {
 	timeout := decode[[]xds.RemoteCluster](t, `{"a":[{"id":"west","syncStatus":"timeout"}]}`)
 	synced := decode[[]xds.RemoteCluster](t, `{"old":[{"id":"west","syncStatus":"synced"}]}`)
-	missing := compare(decode[map[string]xds.Shards](t, `{"old":{"web.demo":{"east":["10.0.0.1"],"west":["10.9.0.1"]}}}`),
-		decode[map[string]xds.Shards](t, `{"a":{"web.demo":{"east":["10.0.0.1"]}}}`))
 	m := testMember()
 	m.Down = []string{"west"}
 	checkAnswer(t, judgePeers(m, timeout, synced, now.Add(-time.Hour)), meshv1alpha1.VerdictInconclusive, "cannot be reached")
-	checkAnswer(t, judgeEndpoints(m, missing, missing.missing), meshv1alpha1.VerdictInconclusive, "missing of west, which cannot be reached")
 	m.IgnoreDown = true
 	checkAnswer(t, judgePeers(m, timeout, synced, now.Add(-time.Hour)), meshv1alpha1.VerdictPass, "")
-	checkAnswer(t, judgeEndpoints(m, missing, missing.missing), meshv1alpha1.VerdictPass, "")
 }
 
 func TestConfigAccepted(t *testing.T) {
@@ -106,63 +102,4 @@ func TestConfigAccepted(t *testing.T) {
 			checkAnswer(t, judgeMetrics(testMember(), decode[map[string][]xds.Sample](t, test.answers)), test.want, test.words)
 		})
 	}
-}
-
-func TestEndpointsComplete(t *testing.T) {
-	const whole = `{"web.demo":{"east":["10.0.0.1","10.0.0.2"],"west":["10.9.0.1"]},"gone.demo":{"west":null}}`
-	tests := map[string]struct {
-		from, first, second string
-		noFormer            bool
-		want                meshv1alpha1.Verdict
-		words               string
-	}{
-		"both know the same":     {from: whole, first: whole, want: meshv1alpha1.VerdictPass, words: "east 2, west 1"},
-		"the new one knows more": {from: whole, first: `{"web.demo":{"east":["10.0.0.1","10.0.0.2","10.0.0.3"],"west":["10.9.0.1"]}}`, want: meshv1alpha1.VerdictPass},
-		"the new one lacks a cluster, twice": {from: whole, first: `{"web.demo":{"east":["10.0.0.1","10.0.0.2"]}}`, second: `{"web.demo":{"east":["10.0.0.1","10.0.0.2"]}}`,
-			want: meshv1alpha1.VerdictFail, words: "missing 1 endpoint: web.demo in west (new)"},
-		"the new one lacks a service, twice": {from: whole, first: `{}`, second: `{}`, want: meshv1alpha1.VerdictFail, words: "missing 3 endpoints: web.demo in east (new), web.demo in west (new)"},
-		"what was missing comes":             {from: whole, first: `{}`, second: whole, want: meshv1alpha1.VerdictPass},
-		"something else is missing in each look": {from: whole, first: `{"web.demo":{"east":["10.0.0.1"],"west":["10.9.0.1"]}}`,
-			second: `{"web.demo":{"east":["10.0.0.2"],"west":["10.9.0.1"]}}`, want: meshv1alpha1.VerdictPass},
-		"no pod of the former revision": {first: whole, want: meshv1alpha1.VerdictInconclusive, words: "nothing to compare with"},
-		"no pod of the new revision":    {from: whole, want: meshv1alpha1.VerdictInconclusive, words: "no istiod pod of revision 1-29-1"},
-		"neither knows the peer": {from: `{"web.demo":{"east":["10.0.0.1"]}}`, first: `{"web.demo":{"east":["10.0.0.1"]}}`,
-			want: meshv1alpha1.VerdictInconclusive, words: "no endpoint is known of west"},
-		"a first revision that knows every cluster": {noFormer: true, first: whole, want: meshv1alpha1.VerdictPass},
-		"a first revision that knows no peer": {noFormer: true, first: `{"web.demo":{"east":["10.0.0.1"]}}`,
-			want: meshv1alpha1.VerdictInconclusive, words: "west"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			answers := func(pod, text string) map[string]map[string]xds.Shards {
-				if text == "" {
-					return nil
-				}
-				return decode[map[string]xds.Shards](t, `{"`+pod+`":`+text+`}`)
-			}
-			m := testMember()
-			if test.noFormer {
-				m.From = ""
-			}
-			c := compare(answers("old", test.from), answers("new", test.first))
-			before := c.missing
-			if test.second != "" {
-				c = compare(answers("old", test.from), answers("new", test.second))
-			}
-			checkAnswer(t, judgeEndpoints(m, c, before), test.want, test.words)
-		})
-	}
-}
-
-func TestEndpointsWaitsForANewIstiod(t *testing.T) {
-	c := compare(decode[map[string]xds.Shards](t, `{"old":{"web.demo":{"west":["10.9.0.1"]}}}`), decode[map[string]xds.Shards](t, `{"new":{}}`))
-	c.isFresh = true
-	checkAnswer(t, judgeEndpoints(testMember(), c, c.missing), meshv1alpha1.VerdictInconclusive, "still missing 1 endpoint: web.demo in west (new)")
-}
-
-func TestEndpointsHoldsPodsAgainstEachOther(t *testing.T) {
-	m := testMember()
-	m.From = ""
-	c := compare(nil, decode[map[string]xds.Shards](t, `{"a":{"web.demo":{"east":["10.0.0.1"],"west":["10.9.0.1"]}},"b":{"web.demo":{"east":["10.0.0.1"]}}}`))
-	checkAnswer(t, judgeEndpoints(m, c, c.missing), meshv1alpha1.VerdictFail, "web.demo in west (b)")
 }
