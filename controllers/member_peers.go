@@ -92,7 +92,7 @@ type verification struct {
 
 // verifyPeers proves from every istiod pod of the member that it reads every peer.
 func (r *MeshMemberReconciler) verifyPeers(ctx context.Context, s *scope) phase.Result {
-	pods, err := r.istiodPods(ctx, s)
+	pods, err := servingIstiods(ctx, s.remote, &s.member.Spec)
 	if err != nil {
 		return failed(err)
 	}
@@ -244,13 +244,13 @@ func peerState(clusters []xds.RemoteCluster, name, secret string) string {
 	return clusters[i].SyncStatus
 }
 
-// istiodPods are the ready pods of the revisions that are asked.
-func (r *MeshMemberReconciler) istiodPods(ctx context.Context, s *scope) ([]corev1.Pod, error) {
+// servingIstiods are the ready pods of the revisions that are asked, by name.
+func servingIstiods(ctx context.Context, remote client.Reader, spec *meshv1alpha1.MeshMemberSpec) ([]corev1.Pod, error) {
 	list := &corev1.PodList{}
-	if err := s.remote.List(ctx, list, client.InNamespace(s.namespace()), client.MatchingLabels{"app": "istiod"}); err != nil {
+	if err := remote.List(ctx, list, client.InNamespace(spec.ControlPlaneNamespace), client.MatchingLabels{"app": "istiod"}); err != nil {
 		return nil, fmt.Errorf("list istiod pods: %w", err)
 	}
-	used := asked(&s.member.Spec)
+	used := asked(spec)
 	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
 		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -229,10 +228,6 @@ func (r *MeshMemberReconciler) gateMember(ctx context.Context, s *scope) (gate.M
 			m.ToVersion = rev.Version
 		}
 	}
-	for i := range siblings {
-		if !meta.IsStatusConditionTrue(siblings[i].Status.Conditions, meshv1alpha1.ConditionReachable) {
-			m.Down = append(m.Down, siblings[i].Spec.Cluster)
-		}
-	}
+	r.hearPeers(&m, siblings)
 	return m, nil
 }

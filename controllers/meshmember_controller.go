@@ -22,6 +22,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/census"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/metrics"
@@ -55,6 +56,8 @@ type Istiod interface {
 	Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error)
 	// Proxies that are connected to it.
 	Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.Proxy, error)
+	// ClusterEndpoints that it knows of one cluster.
+	ClusterEndpoints(ctx context.Context, cfg *rest.Config, namespace, pod, cluster string) (map[string][]string, error)
 }
 
 // MeshMemberReconciler makes one member look like its work order.
@@ -76,6 +79,7 @@ type MeshMemberReconciler struct {
 
 	members sync.Map     // types.NamespacedName → *memberState
 	enqueue atomic.Value // func(types.NamespacedName)
+	census  census.Census
 }
 
 // memberState is what the reconciler keeps in memory for a member. Losing it costs reads, nothing else.
@@ -268,6 +272,7 @@ func (r *MeshMemberReconciler) stateFor(s *scope, connection *fleet.Member) *mem
 func (r *MeshMemberReconciler) forget(key types.NamespacedName) {
 	r.Fleet.Remove(key)
 	r.members.Delete(key)
+	r.census.Forget(key)
 	metrics.Forget(key)
 }
 

@@ -130,6 +130,11 @@ func (istiod) Proxies(context.Context, *rest.Config, string, string) ([]xds.Prox
 	return nil, nil
 }
 
+// ClusterEndpoints are none: no gate gets as far as to ask for them.
+func (istiod) ClusterEndpoints(context.Context, *rest.Config, string, string, string) (map[string][]string, error) {
+	return nil, nil
+}
+
 // Gateways are the announced gateways of every member whose remote secret is there.
 func (s istiod) Gateways(ctx context.Context, config *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error) {
 	clusters, err := s.Clusters(ctx, config, namespace, pod)
