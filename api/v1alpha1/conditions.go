@@ -85,7 +85,8 @@ const (
 	ReasonUpgradeFailed = "UpgradeFailed"
 	// ReasonUpgradeBlocked: the members cannot go to what the spec asks for; the message names everything that is in the way.
 	ReasonUpgradeBlocked = "UpgradeBlocked"
-	// ReasonUpgradeAborted: spec.upgrade.state is Abort, so that the change that the spec asks for does not start.
+	// ReasonUpgradeAborted: spec.upgrade.state is Abort, or the annotation of a MeshUpgrade that was aborted still says so; the
+	// change that the spec asks for does not start.
 	ReasonUpgradeAborted = "UpgradeAborted"
 	// ReasonInvalidWaves: the waves do not hold every member exactly once.
 	ReasonInvalidWaves = "InvalidWaves"

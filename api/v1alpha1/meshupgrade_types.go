@@ -3,7 +3,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // MeshUpgrade is one attempt to bring a mesh to another version or to other control plane values. The operator
-// makes it and keeps it as a record.
+// makes it and keeps it as a record. People steer it by its annotation `mesh.meshfleet.io/order`: `Pause` or `Abort` while
+// it is not over, `Retry` when it is.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -71,6 +72,9 @@ type MeshUpgradeSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Gates []Gate `json:"gates,omitempty"`
+	// retry says which upgrade this one tries again, because a person asked for that. Empty: none.
+	// +optional
+	Retry *UpgradeRetry `json:"retry,omitempty"`
 }
 
 // RevisionTarget is one revision of the whole mesh.
@@ -88,6 +92,9 @@ type RevisionTarget struct {
 	// and the attempt.
 	// +optional
 	SharedHash string `json:"sharedHash,omitempty"`
+	// attempt is the installation's at that time.
+	// +optional
+	Attempt int32 `json:"attempt,omitempty"`
 	// ownValues are the hashes of the values of those members that have values of their own.
 	// +optional
 	// +listType=map
@@ -180,7 +187,8 @@ const (
 	CauseFailed UpgradeCause = "Failed"
 	// CauseRejected: a person rejected a wave. The target is not tried again by itself.
 	CauseRejected UpgradeCause = "Rejected"
-	// CauseAborted: a person set spec.upgrade.state to Abort. The target starts again once that says Run.
+	// CauseAborted: a person said Abort, in spec.upgrade.state or by annotation. The target starts again once nothing says so
+	// any more.
 	CauseAborted UpgradeCause = "Aborted"
 	// CauseSuperseded: the spec asks for another target. This one starts again when the spec asks for it again.
 	CauseSuperseded UpgradeCause = "Superseded"
@@ -215,6 +223,11 @@ type MeshUpgradeStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Waves []WaveStatus `json:"waves,omitempty"`
+	// interventions are what people did to the upgrade, oldest first: the newest 20. Each is recorded when it takes effect.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Interventions []Intervention `json:"interventions,omitempty"`
 	// startedAt is when it began.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
@@ -284,6 +297,9 @@ type WaveStatus struct {
 	// finishedAt is when the last member of the wave had nothing more to do: it had retired the former revision, or was back.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+	// approvedAt is when a person's approval let the wave go on. Empty: none was needed, or none has been given.
+	// +optional
+	ApprovedAt *metav1.Time `json:"approvedAt,omitempty"`
 	// opensAt is when the maintenance window opens for which members of the wave wait.
 	// +optional
 	OpensAt *metav1.Time `json:"opensAt,omitempty"`
@@ -320,7 +336,7 @@ type MeshApprovalList struct {
 // MeshApprovalSpec is a question and its answer.
 //
 // +kubebuilder:validation:XValidation:rule="self.upgrade == oldSelf.upgrade && self.wave == oldSelf.wave",message="spec.upgrade and spec.wave are immutable: only the decision is yours"
-// +kubebuilder:validation:XValidation:rule="oldSelf.decision == 'Pending' || self.decision == oldSelf.decision",message="spec.decision: a decision stands; change spec.upgrade.state of the MeshInstallation to Pause or Abort instead"
+// +kubebuilder:validation:XValidation:rule="oldSelf.decision == 'Pending' || self.decision == oldSelf.decision",message="spec.decision: a decision stands; order Pause or Abort by the annotation mesh.meshfleet.io/order of the MeshUpgrade instead"
 type MeshApprovalSpec struct {
 	// upgrade is the name of the MeshUpgrade.
 	// +required

@@ -57,7 +57,8 @@ type Upgrade struct {
 	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
 
 	// state is `Run`, `Pause` (no member goes on) or `Abort` (every member goes back, and no upgrade starts until you write
-	// `Run`). Default: `Run`.
+	// `Run`). The annotation `mesh.meshfleet.io/order` of a MeshUpgrade says the same of that one; the stricter of the two
+	// counts. Default: `Run`.
 	// +optional
 	// +kubebuilder:default=Run
 	State UpgradeState `json:"state,omitempty"`
@@ -77,7 +78,7 @@ type Upgrade struct {
 	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
 
 	// attempt is counted up to try a target again that has failed before: a failed target is not tried again by
-	// itself. Default: 0.
+	// itself. The annotation `mesh.meshfleet.io/order: Retry` of the MeshUpgrade that failed does the same. Default: 0.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Attempt int32 `json:"attempt,omitempty"`
