@@ -21,6 +21,7 @@ func (r *rollout) advance() {
 			r.out.Approvals = []string{w.Name}
 			return
 		}
+		r.noteApproval(w)
 		open := openingAt(w.Window, r.Now)
 		r.begin(w, open)
 		changing := r.move(w, open.isOpen)

@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -62,13 +61,14 @@ func steer(
 			return c.stuck(meshv1alpha1.ReasonInvalidValues, err)
 		}
 	}
-	if past := failedBefore(inst, history, to); past != nil {
+	past := lastRun(inst, history, to)
+	if past != nil && hasFailed(past) && orderOf(past) != meshv1alpha1.OrderRetry {
 		return c.stuck(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
-			"MeshUpgrade %s failed: %s; change the spec, or count spec.upgrade.attempt up to try the same again", past.Name, cmp.Or(past.Status.CauseDetail, past.Status.Message)))
+			"MeshUpgrade %s failed: %s; change the spec, or to try the same again annotate it with %s=%s, or count spec.upgrade.attempt up",
+			past.Name, cmp.Or(past.Status.CauseDetail, past.Status.Message), meshv1alpha1.AnnotationOrder, meshv1alpha1.OrderRetry))
 	}
-	if inst.Spec.Upgrade.State == meshv1alpha1.UpgradeStateAbort {
-		return c.stuck(meshv1alpha1.ReasonUpgradeAborted, fmt.Errorf(
-			"the mesh does not go to %s: spec.upgrade.state is Abort; write Run to start, or take the change back", to.Revision))
+	if aborted := abortedBy(inst, past); aborted != "" {
+		return c.stuck(meshv1alpha1.ReasonUpgradeAborted, fmt.Errorf("the mesh does not go to %s: %s, or take the change back", to.Revision, aborted))
 	}
 	waves, err := Waves(inst)
 	problems = blockers(table, inst, members, steps)
@@ -81,6 +81,7 @@ func steer(
 		return c.stuck(meshv1alpha1.ReasonInvalidWaves, err)
 	}
 	c.Start = record(inst, to, waves, history)
+	c.Start.Spec.Retry = retryOf(wanting(inst, to.Version), members, history)
 	return c
 }
 
@@ -127,33 +128,6 @@ func record(
 		RollbackScope: cmp.Or(inst.Spec.Upgrade.RollbackScope, meshv1alpha1.RollbackScopeRun),
 		Gates:         inst.Spec.Upgrade.Gates,
 	}}
-}
-
-// failedBefore finds a run for the same target that failed by itself or was rejected: a tool that applies the same spec
-// again must not start the same failure again. What a person aborted, or a change of the spec ended, has not failed.
-func failedBefore(
-	inst *meshv1alpha1.MeshInstallation, history []meshv1alpha1.MeshUpgrade, to meshv1alpha1.RevisionTarget,
-) *meshv1alpha1.MeshUpgrade {
-	for i := range slices.Backward(history) {
-		u := &history[i]
-		if !isSameTarget(u, to, inst) {
-			continue
-		}
-		if hasFailed(u) {
-			return u
-		}
-		return nil
-	}
-	return nil
-}
-
-func hasFailed(u *meshv1alpha1.MeshUpgrade) bool {
-	switch u.Status.Cause {
-	case meshv1alpha1.CauseAborted, meshv1alpha1.CauseSuperseded:
-		return false
-	}
-	// One that went on without some members has failed for those.
-	return u.Status.Phase != meshv1alpha1.UpgradeSucceeded || len(u.Status.Failed) > 0
 }
 
 // isSameTarget says whether an upgrade goes to what the spec asks for. Members that have joined or left since it was

@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -45,6 +48,49 @@ func (w *world) checkDecision(in RolloutInput, d RolloutDecision) {
 	}
 	if d.After < 0 || d.Status.Phase == "" || d.Status.Message == "" || d.Reason == "" {
 		w.violated("incomplete decision: %+v", d)
+	}
+}
+
+// checkRecord checks that what people did is written down once, in order, and never changed; and writes down what is new.
+func (w *world) checkRecord(before, after []meshv1alpha1.Intervention) {
+	w.t.Helper()
+	kept := min(len(before), len(after))
+	for kept > 0 && !equality.Semantic.DeepEqual(before[len(before)-kept:], after[:kept]) {
+		kept--
+	}
+	if isDropped := kept < len(before); len(after) > keptInterventions || isDropped && len(after) < keptInterventions {
+		w.violated("the record of interventions was changed (-before +after):\n%s", cmp.Diff(before, after))
+	}
+	for i, what := range after[kept:] {
+		w.say("recorded: %s", strings.TrimSpace(fmt.Sprintf("%s by %s %s", what.Action, what.By, what.Wave)))
+		if !what.At.Time.Equal(w.now.Truncate(time.Second)) {
+			w.violated("at %s an intervention is recorded as of %s", w.now, what.At)
+		}
+		w.checkIntervention(after[:kept+i], what)
+	}
+}
+
+// checkIntervention checks that what is recorded can follow what was recorded before.
+func (w *world) checkIntervention(before []meshv1alpha1.Intervention, what meshv1alpha1.Intervention) {
+	w.t.Helper()
+	last := meshv1alpha1.Intervention{}
+	for _, i := range before {
+		switch i.Action {
+		case meshv1alpha1.ActionPause, meshv1alpha1.ActionResume, meshv1alpha1.ActionAbort:
+			last = i
+		}
+		isOnce := what.Action != meshv1alpha1.ActionPause && what.Action != meshv1alpha1.ActionResume
+		if isOnce && i.Action == what.Action && i.Wave == what.Wave {
+			w.violated("%s of wave %q is recorded twice: %+v", what.Action, what.Wave, before)
+		}
+	}
+	switch {
+	case what.By == "", what.By == "MeshApproval ":
+		w.violated("%s is recorded by nobody", what.Action)
+	case what.Action == meshv1alpha1.ActionResume && (last.Action != meshv1alpha1.ActionPause || last.By != what.By):
+		w.violated("%s resumes what %s by %s has ended", what.By, last.Action, last.By)
+	case what.Action == meshv1alpha1.ActionPause && last.Action == meshv1alpha1.ActionPause && last.By == what.By:
+		w.violated("a pause by %s is recorded twice", what.By)
 	}
 }
 

@@ -19,6 +19,7 @@ type life struct {
 	*world
 	inst    *meshv1alpha1.MeshInstallation
 	history []*meshv1alpha1.MeshUpgrade
+	pruned  []*meshv1alpha1.MeshUpgrade
 	table   istioversion.Table
 	edits   []edit
 	stuck   string
@@ -148,8 +149,7 @@ func (l *life) drive(u *meshv1alpha1.MeshUpgrade, isSuperseded bool) *Run {
 	if d.After > 0 {
 		l.wake = l.now.Add(d.After)
 	}
-	u.Status = d.Status
-	l.tell()
+	l.store(d.Status)
 	l.ask(d.Approvals)
 	if u.Status.Phase == meshv1alpha1.UpgradeSucceeded {
 		l.inst.Status.Revision, l.inst.Status.EffectiveVersion, l.inst.Status.Hash = u.Spec.To.Revision, u.Spec.To.Version, u.Spec.To.Hash
@@ -227,7 +227,7 @@ func (l *life) checkFollowed() {
 // outcomes are the upgrades that there were, as `<revision> <phase> <cause>`.
 func (l *life) outcomes() string {
 	var out []string
-	for _, u := range l.history {
+	for _, u := range slices.Concat(l.pruned, l.history) {
 		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s %s", u.Spec.To.Version, u.Status.Phase, u.Status.Cause)))
 	}
 	return strings.Join(out, ", ")

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istioversion"
@@ -52,6 +53,18 @@ func ownValues(v any) func(*meshv1alpha1.Member) {
 	return func(m *meshv1alpha1.Member) { m.Values = testutil.JSON(v) }
 }
 
+// annotates writes the order of the n-th upgrade that there has been.
+func annotates(at, n int, order meshv1alpha1.UpgradeOrder) edit {
+	return edit{at: at, what: fmt.Sprintf("annotation of upgrade %d: %s", n, orNone(order)), do: func(l *life) { annotate(l.history[n-1], order) }}
+}
+
+// prunes drops the oldest record, as the limit of the history does. It stays among the outcomes.
+func prunes(at int) edit {
+	return edit{at: at, what: "the oldest record is pruned", do: func(l *life) {
+		l.pruned, l.history = append(l.pruned, l.history[0]), l.history[1:]
+	}}
+}
+
 func plays(name string, b behaviour) func(*life) {
 	return func(l *life) { *l.behaviour[name] = b }
 }
@@ -84,7 +97,7 @@ func lives() map[string]lifeCase {
 			}
 		}
 	}
-	return map[string]lifeCase{
+	cases := map[string]lifeCase{
 		"a jump that is too far goes by steps": {
 			options: []meshOption{since("1.26.1")}, set: several(onlyTable, long), edits: []edit{wantsVersion(0, "1.31.0")},
 			want: "1.28.3 Succeeded, 1.29.1 Succeeded, 1.31.0 Succeeded"},
@@ -182,4 +195,6 @@ func lives() map[string]lifeCase {
 			edits: []edit{wantsVersion(0, "1.29.1"), edits(5, "west gets values of its own", memberValues(1, own))},
 			want:  "1.29.1 RolledBack Superseded, 1.29.1 Succeeded"},
 	}
+	maps.Copy(cases, steeredLives())
+	return cases
 }

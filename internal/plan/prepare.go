@@ -106,8 +106,8 @@ func (r *rollout) plan() *meshv1alpha1.UpgradePlan {
 }
 
 func planHash(spec meshv1alpha1.MeshUpgradeSpec, objects map[string]string) string {
-	// Where the mesh comes from is in the objects that go.
-	spec.From = meshv1alpha1.RevisionTarget{}
+	// Where the mesh comes from is in the objects that go. Who asked for another try changes nothing of what it does.
+	spec.From, spec.Retry = meshv1alpha1.RevisionTarget{}, nil
 	// Strings, numbers, lists and maps of these always marshal, with sorted keys.
 	raw, err := json.Marshal(map[string]any{"spec": spec, "objects": objects})
 	if err != nil {
@@ -123,7 +123,8 @@ func isOutdated(
 ) bool {
 	last := &history[len(history)-1]
 	switch phase, mode := last.Status.Phase, inst.Spec.Upgrade.Mode; {
-	case last.Status.StartedAt != nil:
+	case last.Status.StartedAt != nil, orderOf(last) == meshv1alpha1.OrderAbort:
+		// A record that a person has aborted keeps that word.
 		return false
 	case phase == meshv1alpha1.UpgradePlanning, phase == meshv1alpha1.UpgradePlanned:
 	case phase == "" && (mode == meshv1alpha1.UpgradeModePlan || mode == meshv1alpha1.UpgradeModeLocked):
@@ -131,8 +132,15 @@ func isOutdated(
 	default:
 		return false
 	}
-	now := steer(table, inst, members, history[:len(history)-1])
-	return now.Start == nil || !equality.Semantic.DeepEqual(now.Start.Spec, last.Spec)
+	now := steer(table, inst, members, asOf(last, history[:len(history)-1]))
+	return now.Start == nil || !isSamePlan(&now.Start.Spec, &last.Spec)
+}
+
+// isSamePlan compares what two plans would do.
+func isSamePlan(a, b *meshv1alpha1.MeshUpgradeSpec) bool {
+	a, b = a.DeepCopy(), b.DeepCopy()
+	a.Retry, b.Retry = nil, nil
+	return equality.Semantic.DeepEqual(a, b)
 }
 
 // StandingOrders are the stages that an upgrade has ordered, as the work orders say.

@@ -114,11 +114,14 @@ func TestPlanHash(t *testing.T) {
 		later   func(*world)
 		changes bool
 	}{
-		"time":                       {later: func(w *world) { w.now = w.now.Add(time.Hour) }},
-		"numbers of workloads":       {later: func(w *world) { w.member("east").Status.Rollout.Forecast.Restarts.Count = 99 }},
-		"something in the way":       {later: func(w *world) { w.member("east").Status.Rollout.State = meshv1alpha1.StageInconclusive }},
-		"a member that is cut off":   {later: func(w *world) { setReachable(w.member("east"), false, w.now) }},
-		"where the mesh comes from":  {later: func(w *world) { w.upgrade.Spec.From.Hash = "other" }},
+		"time":                      {later: func(w *world) { w.now = w.now.Add(time.Hour) }},
+		"numbers of workloads":      {later: func(w *world) { w.member("east").Status.Rollout.Forecast.Restarts.Count = 99 }},
+		"something in the way":      {later: func(w *world) { w.member("east").Status.Rollout.State = meshv1alpha1.StageInconclusive }},
+		"a member that is cut off":  {later: func(w *world) { setReachable(w.member("east"), false, w.now) }},
+		"where the mesh comes from": {later: func(w *world) { w.upgrade.Spec.From.Hash = "other" }},
+		"who asked for another try": {later: func(w *world) {
+			w.upgrade.Spec.Retry = &meshv1alpha1.UpgradeRetry{Of: "shop-0", By: meshv1alpha1.ByAnnotation}
+		}},
 		"objects":                    {later: func(w *world) { w.member("east").Status.Rollout.Changes.Hash = "other" }, changes: true},
 		"the target":                 {later: func(w *world) { w.upgrade.Spec.To.Hash = "other" }, changes: true},
 		"a wave's soak":              {later: func(w *world) { w.upgrade.Spec.Waves[0].Soak = metav1.Duration{Duration: time.Hour} }, changes: true},
@@ -151,6 +154,21 @@ func TestLockedPlan(t *testing.T) {
 	}
 }
 
+// TestARetryIsRecordedWithItsPlan looks at the plan for long, lets it run, and wants one record of who asked for it.
+func TestARetryIsRecordedWithItsPlan(t *testing.T) {
+	w := newWorld(t, canaryAndRest()...)
+	w.upgrade.Spec.Retry = &meshv1alpha1.UpgradeRetry{Of: "shop-0", By: meshv1alpha1.ByAttempt}
+	w.prepare(9, "")
+	want := []string{"Retry by spec.upgrade.attempt "}
+	if diff := cmp.Diff(want, deeds(w)); diff != "" {
+		t.Errorf("recorded of a plan (-want +got):\n%s", diff)
+	}
+	w.run(100)
+	if diff := cmp.Diff(want, deeds(w)); diff != "" {
+		t.Errorf("recorded in the end (-want +got):\n%s", diff)
+	}
+}
+
 // TestSteerDropsOutdatedPlans looks at what becomes of a plan that never ran when the spec changes.
 func TestSteerDropsOutdatedPlans(t *testing.T) {
 	cases := map[string]struct {
@@ -178,6 +196,16 @@ func TestSteerDropsOutdatedPlans(t *testing.T) {
 		"a person wants it gone": {wantOutdated: true, change: func(i *meshv1alpha1.MeshInstallation, _ *meshv1alpha1.MeshUpgrade) {
 			i.Spec.Upgrade.State = meshv1alpha1.UpgradeStateAbort
 		}},
+		"a person has aborted it": {change: func(_ *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
+			annotate(u, meshv1alpha1.OrderAbort)
+		}},
+		"a person has aborted it, here and in the spec": {change: func(i *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
+			annotate(u, meshv1alpha1.OrderAbort)
+			i.Spec.Upgrade.State = meshv1alpha1.UpgradeStateAbort
+		}},
+		"a person wants it to wait": {change: func(_ *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
+			annotate(u, meshv1alpha1.OrderPause)
+		}},
 		"one that has begun is no plan any more": {change: func(i *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
 			u.Status.Phase, u.Status.StartedAt = meshv1alpha1.UpgradeRunning, &metav1.Time{Time: epoch}
 			i.Spec.Upgrade.Waves = []meshv1alpha1.Wave{{Name: "all"}}
@@ -201,6 +229,101 @@ func TestSteerDropsOutdatedPlans(t *testing.T) {
 			got := Steer(inst, members, []meshv1alpha1.MeshUpgrade{*u})
 			if (got.Outdated != nil) != c.wantOutdated || (got.Active != nil) == c.wantOutdated || got.IsSuperseded {
 				t.Errorf("outdated: %t, active: %t, superseded: %t; want outdated: %t", got.Outdated != nil, got.Active != nil, got.IsSuperseded, c.wantOutdated)
+			}
+		})
+	}
+}
+
+// TestSteerKeepsThePlanOfARetry plans another try of what failed, and then takes away what it was asked for with.
+func TestSteerKeepsThePlanOfARetry(t *testing.T) {
+	inst := mesh(version(newer.Version), running(older.Version))
+	inst.Spec.Upgrade.Mode = meshv1alpha1.UpgradeModePlan
+	members := newWorld(t, canaryAndRest()...).stored().Members
+	failed := Steer(inst, members, nil).Start
+	failed.Status = meshv1alpha1.MeshUpgradeStatus{
+		Phase: meshv1alpha1.UpgradeRolledBack, Cause: meshv1alpha1.CauseFailed, CauseDetail: "it broke", StartedAt: &metav1.Time{Time: epoch},
+	}
+	if got := Steer(inst, members, []meshv1alpha1.MeshUpgrade{*failed}); got.Reason != meshv1alpha1.ReasonUpgradeFailed {
+		t.Fatalf("after a failure: %+v", got)
+	}
+	retried := *failed.DeepCopy()
+	annotate(&retried, meshv1alpha1.OrderRetry)
+	again := Steer(inst, members, []meshv1alpha1.MeshUpgrade{retried}).Start
+	if again == nil || again.Name == failed.Name || !cmp.Equal(again.Spec.To, failed.Spec.To) {
+		t.Fatalf("the retry is %+v", again)
+	}
+	if want := (&meshv1alpha1.UpgradeRetry{Of: failed.Name, By: meshv1alpha1.ByAnnotation}); !cmp.Equal(again.Spec.Retry, want) {
+		t.Errorf("the retry says %+v, want %+v", again.Spec.Retry, want)
+	}
+	if a, b := planHash(again.Spec, nil), planHash(failed.Spec, nil); a != b {
+		t.Errorf("the plan's hash was %s and is %s", b, a)
+	}
+	again.Status.Phase = meshv1alpha1.UpgradePlanned
+	cases := map[string]struct {
+		history      []meshv1alpha1.MeshUpgrade
+		change       meshOption
+		wantOutdated bool
+	}{
+		"nothing changed":           {history: []meshv1alpha1.MeshUpgrade{retried, *again}},
+		"the annotation is gone":    {history: []meshv1alpha1.MeshUpgrade{*failed, *again}},
+		"the old record is pruned":  {history: []meshv1alpha1.MeshUpgrade{*again}},
+		"the spec asks for another": {history: []meshv1alpha1.MeshUpgrade{*failed, *again}, change: attempt(1), wantOutdated: true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			now := inst.DeepCopy()
+			if c.change != nil {
+				c.change(now)
+			}
+			got := Steer(now, members, c.history)
+			if (got.Outdated != nil) != c.wantOutdated || (got.Active != nil) == c.wantOutdated {
+				t.Errorf("outdated: %t, active: %t; want outdated: %t", got.Outdated != nil, got.Active != nil, c.wantOutdated)
+			}
+		})
+	}
+}
+
+// TestRetryOf looks at what counts as another try because a person asked for that.
+func TestRetryOf(t *testing.T) {
+	inst := mesh(version(newer.Version), running(older.Version), attempt(2))
+	members := newWorld(t, canaryAndRest()...).stored().Members
+	record := func(name string, n int32, order meshv1alpha1.UpgradeOrder, phase meshv1alpha1.UpgradePhase, cause meshv1alpha1.UpgradeCause) meshv1alpha1.MeshUpgrade {
+		then := inst.DeepCopy()
+		attempt(n)(then)
+		u := Steer(then, members, nil).Start
+		u.Name, u.Status.Phase, u.Status.Cause = name, phase, cause
+		annotate(u, order)
+		return *u
+	}
+	another := record("another", 1, "", rolledBack, meshv1alpha1.CauseFailed)
+	another.Spec.To.SharedHash = "another"
+	retry := meshv1alpha1.OrderRetry
+	cases := map[string]struct {
+		history []meshv1alpha1.MeshUpgrade
+		want    string
+	}{
+		"no record":                       {},
+		"another target failed":           {history: []meshv1alpha1.MeshUpgrade{another}},
+		"a former attempt failed":         {history: []meshv1alpha1.MeshUpgrade{record("a", 0, "", rolledBack, meshv1alpha1.CauseFailed)}, want: "a by spec.upgrade.attempt"},
+		"a former attempt was rejected":   {history: []meshv1alpha1.MeshUpgrade{record("a", 1, "", rolledBack, meshv1alpha1.CauseRejected), another}, want: "a by spec.upgrade.attempt"},
+		"a former attempt was aborted":    {history: []meshv1alpha1.MeshUpgrade{record("a", 1, "", rolledBack, meshv1alpha1.CauseAborted)}, want: "a by spec.upgrade.attempt"},
+		"a former attempt stopped":        {history: []meshv1alpha1.MeshUpgrade{record("a", 1, "", stopped, meshv1alpha1.CauseFailed)}, want: "a by spec.upgrade.attempt"},
+		"a former attempt was superseded": {history: []meshv1alpha1.MeshUpgrade{record("a", 1, "", rolledBack, meshv1alpha1.CauseSuperseded)}},
+		"a former attempt succeeded":      {history: []meshv1alpha1.MeshUpgrade{record("a", 1, "", succeeded, "")}},
+		"the newest counts": {history: []meshv1alpha1.MeshUpgrade{
+			record("a", 1, "", rolledBack, meshv1alpha1.CauseFailed), record("b", 2, "", rolledBack, meshv1alpha1.CauseAborted)}},
+		"the same attempt failed and is ordered again":      {history: []meshv1alpha1.MeshUpgrade{record("a", 2, retry, rolledBack, meshv1alpha1.CauseFailed)}, want: "a by annotation"},
+		"the same attempt was aborted and is ordered again": {history: []meshv1alpha1.MeshUpgrade{record("a", 2, retry, rolledBack, meshv1alpha1.CauseAborted)}, want: "a by annotation"},
+		"an order for what was superseded is none":          {history: []meshv1alpha1.MeshUpgrade{record("a", 2, retry, rolledBack, meshv1alpha1.CauseSuperseded)}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			if r := retryOf(inst, members, c.history); r != nil {
+				got = r.Of + " by " + r.By
+			}
+			if got != c.want {
+				t.Errorf("it tries %q again, want %q", got, c.want)
 			}
 		})
 	}

@@ -17,7 +17,8 @@ type RolloutInput struct {
 	Upgrade   *meshv1alpha1.MeshUpgrade
 	Members   []meshv1alpha1.MeshMember
 	Approvals []meshv1alpha1.MeshApproval
-	State     meshv1alpha1.UpgradeState
+	// State is the installation's. The annotation of the upgrade may say more.
+	State meshv1alpha1.UpgradeState
 	// UnreachablePeers is the installation's policy. Empty: Wait.
 	UnreachablePeers meshv1alpha1.UnreachablePeers
 	// IsSuperseded says that the spec asks for another target by now.
@@ -43,7 +44,8 @@ type RolloutDecision struct {
 // rollout is one decision in the making.
 type rollout struct {
 	RolloutInput
-	out RolloutDecision
+	out  RolloutDecision
+	wish wish
 	// members are those of the waves that are still there, in the waves' order, and by wave.
 	members []*progress
 	of      map[string][]*progress
@@ -61,10 +63,12 @@ func Rollout(in RolloutInput) RolloutDecision {
 	switch cause, why := r.isGoingBack(); {
 	case why != "":
 		r.goBack(cause, why)
-	case in.State == meshv1alpha1.UpgradeStatePause:
+	case r.wish.state == meshv1alpha1.UpgradeStatePause:
+		r.notePause()
 		r.returnOut()
-		r.hold("paused by spec.upgrade.state of the MeshInstallation")
+		r.hold(r.wish.says("paused"))
 	default:
+		r.noteResume()
 		r.run()
 	}
 	r.count()
@@ -76,11 +80,12 @@ func Rollout(in RolloutInput) RolloutDecision {
 
 func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollout {
 	r := &rollout{
-		RolloutInput: in, of: map[string][]*progress{},
+		RolloutInput: in, of: map[string][]*progress{}, wish: wishOf(in.Upgrade, in.State),
 		out: RolloutDecision{Orders: map[string]meshv1alpha1.Stage{}, Status: *status},
 	}
 	if r.out.Status.StartedAt == nil {
 		r.out.Status.StartedAt = r.stamp()
+		r.noteRetry()
 	}
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range in.Members {
@@ -146,8 +151,8 @@ func (r *rollout) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
 		return r.out.Status.Cause, cmp.Or(r.out.Status.CauseDetail, r.out.Status.Message)
 	case r.IsSuperseded:
 		return meshv1alpha1.CauseSuperseded, "the spec of the MeshInstallation asks for something else"
-	case r.State == meshv1alpha1.UpgradeStateAbort:
-		return meshv1alpha1.CauseAborted, "aborted by spec.upgrade.state of the MeshInstallation"
+	case r.wish.state == meshv1alpha1.UpgradeStateAbort:
+		return meshv1alpha1.CauseAborted, r.wish.says("aborted")
 	}
 	if rejected := r.rejected(); rejected != "" && r.scope() == meshv1alpha1.RollbackScopeRun {
 		return meshv1alpha1.CauseRejected, rejected
@@ -157,26 +162,45 @@ func (r *rollout) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
 
 // rejected says which wave a person has rejected. Empty: none.
 func (r *rollout) rejected() string {
-	for i := range r.Upgrade.Spec.Waves {
-		if name := r.Upgrade.Spec.Waves[i].Name; r.decision(name) == meshv1alpha1.DecisionRejected {
-			return fmt.Sprintf("wave %q was rejected", name)
-		}
+	if a := r.rejection(); a != nil {
+		return fmt.Sprintf("wave %q was rejected", a.Spec.Wave)
 	}
 	return ""
 }
 
-func (r *rollout) decision(wave string) meshv1alpha1.Decision {
-	for i := range r.Approvals {
-		if a := &r.Approvals[i].Spec; a.Upgrade == r.Upgrade.Name && a.Wave == wave {
-			return a.Decision
+// rejection is the answer by which a person has rejected the first wave that was. Nil: none.
+func (r *rollout) rejection() *meshv1alpha1.MeshApproval {
+	for i := range r.Upgrade.Spec.Waves {
+		if a := r.answer(r.Upgrade.Spec.Waves[i].Name); a != nil && a.Spec.Decision == meshv1alpha1.DecisionRejected {
+			return a
 		}
 	}
+	return nil
+}
+
+func (r *rollout) decision(wave string) meshv1alpha1.Decision {
+	if a := r.answer(wave); a != nil {
+		return a.Spec.Decision
+	}
 	return meshv1alpha1.DecisionPending
+}
+
+// answer is the MeshApproval of a wave. Nil: there is none.
+func (r *rollout) answer(wave string) *meshv1alpha1.MeshApproval {
+	for i := range r.Approvals {
+		if a := &r.Approvals[i]; a.Spec.Upgrade == r.Upgrade.Name && a.Spec.Wave == wave {
+			return a
+		}
+	}
+	return nil
 }
 
 // goBack takes every touched member back, all at once: the sooner, the better.
 func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
 	s := &r.out.Status
+	if s.Phase != meshv1alpha1.UpgradeRollingBack {
+		r.noteEnd(cause)
+	}
 	s.Phase, s.Cause, s.CauseDetail, s.Message = meshv1alpha1.UpgradeRollingBack, cause, why, why
 	r.out.After = 0
 	var waiting []string

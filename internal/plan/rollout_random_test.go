@@ -31,6 +31,9 @@ func TestRolloutAtRandom(t *testing.T) {
 					within(i, "*/20 * * * *", 7, w.upgrade.Spec.Waves)
 				}
 			}
+			if seed%5 == 0 {
+				w.events = append(w.events, randomOrders(random)...)
+			}
 			w.run(400)
 			if !w.upgrade.Status.Phase.IsFinished() {
 				w.say("— everybody is well, a person aborts —")
@@ -40,7 +43,11 @@ func TestRolloutAtRandom(t *testing.T) {
 						setReachable(m, true, w.now)
 					}
 				}
-				w.state, w.changed = meshv1alpha1.UpgradeStateAbort, true
+				if w.changed = true; seed%2 == 0 {
+					w.state = meshv1alpha1.UpgradeStateAbort
+				} else {
+					annotate(w.upgrade, meshv1alpha1.OrderAbort)
+				}
 				w.run(100)
 			}
 			if phase := w.upgrade.Status.Phase; !phase.IsFinished() {
@@ -139,4 +146,14 @@ func randomEvents(random *rand.Rand, names []string, waves []meshv1alpha1.Planne
 		}
 	}
 	return events
+}
+
+// randomOrders are what people write into the annotation, and think better of.
+func randomOrders(random *rand.Rand) []event {
+	var events []event
+	words := []meshv1alpha1.UpgradeOrder{"", "", meshv1alpha1.OrderPause, meshv1alpha1.OrderPause, meshv1alpha1.OrderRetry, "Stop", meshv1alpha1.OrderAbort}
+	for when := random.IntN(20); when < 200; when += 1 + random.IntN(20) {
+		events = append(events, orders(when, words[random.IntN(len(words)-random.IntN(2))]))
+	}
+	return append(events, orders(200, ""))
 }

@@ -137,6 +137,9 @@ func scenarios() map[string]scenario {
 			waves: canaryAndRest(), set: both(pauseOnFailure, behaves("east", behaviour{hang: install, back: 15})), want: succeeded},
 		"a pause stops every next step until it ends": {
 			waves: canaryAndRest(), set: happens(wants(2, meshv1alpha1.UpgradeStatePause), wants(60, meshv1alpha1.UpgradeStateRun)), want: succeeded},
+		"going back cannot be paused": {
+			waves: canaryAndRest(), want: rolledBack,
+			set: both(behaves("west", behaviour{fails: workloads}), happens(orders(34, meshv1alpha1.OrderPause), wants(35, meshv1alpha1.UpgradeStatePause)))},
 		"a person takes everything back in the first wave": {
 			waves: canaryAndRest(), set: happens(wants(5, meshv1alpha1.UpgradeStateAbort)), want: rolledBack},
 		"a person takes everything back while the first wave retires, and thinks better of it too late": {
@@ -214,5 +217,6 @@ func scenarios() map[string]scenario {
 	maps.Copy(cases, scopes())
 	maps.Copy(cases, preflightScenarios())
 	maps.Copy(cases, windows())
+	maps.Copy(cases, steered())
 	return cases
 }

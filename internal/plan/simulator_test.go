@@ -131,8 +131,7 @@ func (w *world) pass() bool {
 	}
 	before := w.upgrade.Status
 	wrote := !equality.Semantic.DeepEqual(before, d.Status)
-	w.upgrade.Status = d.Status
-	w.tell()
+	w.store(d.Status)
 	wrote = w.ask(d.Approvals) || wrote
 	for _, m := range w.members {
 		stage := d.Orders[m.Spec.Cluster]
@@ -162,9 +161,10 @@ func (w *world) ask(waves []string) (isNew bool) {
 	for _, name := range waves {
 		if !slices.ContainsFunc(w.approvals, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Wave == name }) {
 			isNew = true
-			w.approvals = append(w.approvals, meshv1alpha1.MeshApproval{Spec: meshv1alpha1.MeshApprovalSpec{
-				Upgrade: w.upgrade.Name, Wave: name, Decision: meshv1alpha1.DecisionPending,
-			}})
+			w.approvals = append(w.approvals, meshv1alpha1.MeshApproval{
+				ObjectMeta: metav1.ObjectMeta{Name: w.upgrade.Name + "-" + name},
+				Spec:       meshv1alpha1.MeshApprovalSpec{Upgrade: w.upgrade.Name, Wave: name, Decision: meshv1alpha1.DecisionPending},
+			})
 		}
 	}
 	return isNew
@@ -235,6 +235,13 @@ func (w *world) order(n int) []int {
 func (w *world) say(format string, args ...any) {
 	since := int(w.now.Sub(epoch) / tick)
 	fmt.Fprintf(&w.log, "%02d:%02d  %s\n", since/60, since%60, fmt.Sprintf(format, args...))
+}
+
+// store writes the upgrade's status.
+func (w *world) store(s meshv1alpha1.MeshUpgradeStatus) {
+	w.checkRecord(w.upgrade.Status.Interventions, s.Interventions)
+	w.upgrade.Status = s
+	w.tell()
 }
 
 // tell writes the upgrade's status down when it changed.

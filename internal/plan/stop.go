@@ -21,6 +21,7 @@ func (r *rollout) isStopping() bool {
 func (r *rollout) stopFor(cause meshv1alpha1.UpgradeCause, why string) {
 	if s := &r.out.Status; why != "" && s.Cause == "" {
 		s.Cause, s.CauseDetail = cause, why
+		r.noteEnd(cause)
 	}
 }
 

@@ -120,7 +120,8 @@ func hashes(
 	}
 	content = shortHash(all)
 	to.Hash, to.SharedHash = content, shortHash(shared)
-	if attempt := inst.Spec.Upgrade.Attempt; attempt > 0 {
+	to.Attempt = inst.Spec.Upgrade.Attempt
+	if attempt := to.Attempt; attempt > 0 {
 		try := "/" + strconv.Itoa(int(attempt))
 		to.Hash, to.SharedHash = shortHash([]byte(content+try)), shortHash([]byte(to.SharedHash+try))
 	}
