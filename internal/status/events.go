@@ -2,6 +2,7 @@ package status
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -46,8 +47,12 @@ func conditions(r events.EventRecorder, object runtime.Object, before, after []m
 	}
 }
 
-// RecordUpgrade writes an event for each transition between two states of a MeshUpgrade.
+// RecordUpgrade writes an event for each transition between two states of a MeshUpgrade. What people did comes before
+// what follows from it.
 func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgrade) {
+	for _, i := range added(before.Status.Interventions, after.Status.Interventions) {
+		recordIntervention(r, after, i)
+	}
 	if after.Status.Phase != before.Status.Phase && after.Status.Phase != "" {
 		kind := corev1.EventTypeNormal
 		switch after.Status.Phase {
@@ -60,4 +65,42 @@ func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgra
 	if after.Status.Wave != before.Status.Wave && after.Status.Wave != "" {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "WaveStarted", "Upgrade", "Started wave %q", after.Status.Wave)
 	}
+}
+
+// recordIntervention writes the event of one.
+func recordIntervention(r events.EventRecorder, u *meshv1alpha1.MeshUpgrade, i meshv1alpha1.Intervention) {
+	by := i.By
+	if by == meshv1alpha1.ByAnnotation {
+		by = "the annotation " + meshv1alpha1.AnnotationOrder
+	}
+	write := func(reason, text string, args ...any) {
+		r.Eventf(u, nil, corev1.EventTypeNormal, reason, "Upgrade", text, args...)
+	}
+	switch i.Action {
+	case meshv1alpha1.ActionPause:
+		write("Paused", "Paused by %s", by)
+	case meshv1alpha1.ActionResume:
+		write("Resumed", "Resumed by %s", by)
+	case meshv1alpha1.ActionAbort:
+		write("Aborted", "Aborted by %s", by)
+	case meshv1alpha1.ActionRetry:
+		of := "another one"
+		if retry := u.Spec.Retry; retry != nil {
+			of = "MeshUpgrade " + retry.Of
+		}
+		write("Retried", "Began to try again what %s did not bring to its end, asked for by %s", of, by)
+	case meshv1alpha1.ActionApprove:
+		write("WaveApproved", "Wave %q was approved by %s", i.Wave, by)
+	case meshv1alpha1.ActionReject:
+		write("WaveRejected", "Wave %q was rejected by %s", i.Wave, by)
+	}
+}
+
+// added are the interventions that are new. The oldest ones may have been dropped for them.
+func added(before, after []meshv1alpha1.Intervention) []meshv1alpha1.Intervention {
+	kept := min(len(before), len(after))
+	for kept > 0 && !equality.Semantic.DeepEqual(before[len(before)-kept:], after[:kept]) {
+		kept--
+	}
+	return after[kept:]
 }

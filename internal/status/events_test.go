@@ -2,6 +2,7 @@ package status
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -97,6 +98,57 @@ func TestEventOfTheVersionIsWrittenOnce(t *testing.T) {
 	RecordInstallation(r, testutil.Installation(), testutil.Installation(serves))
 	RecordInstallation(r, testutil.Installation(serves), testutil.Installation(serves))
 	want := []string{"Normal VersionInForce First control plane of Istio 1.29.1 served"}
+	if diff := cmp.Diff(want, recorded(r)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestEventsTellWhatPeopleDid(t *testing.T) {
+	did := func(second int, action meshv1alpha1.InterventionAction, by, wave string) meshv1alpha1.Intervention {
+		return meshv1alpha1.Intervention{At: metav1.NewTime(now.Add(time.Duration(second) * time.Second)), Action: action, By: by, Wave: wave}
+	}
+	paused := did(1, meshv1alpha1.ActionPause, meshv1alpha1.ByAnnotation, "")
+	resumed := did(2, meshv1alpha1.ActionResume, meshv1alpha1.ByAnnotation, "")
+	approved := did(3, meshv1alpha1.ActionApprove, "MeshApproval shop-1-eu", "eu")
+	type list = []meshv1alpha1.Intervention
+	cases := map[string]struct {
+		before, after list
+		retry         *meshv1alpha1.UpgradeRetry
+		want          []string
+	}{
+		"nothing is new":    {before: list{paused, resumed}, after: list{paused, resumed}},
+		"a pause":           {after: list{paused}, want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/order"}},
+		"it goes on":        {before: list{paused}, after: list{paused, resumed}, want: []string{"Normal Resumed Resumed by the annotation mesh.meshfleet.io/order"}},
+		"an abort":          {before: list{paused}, after: list{paused, did(3, meshv1alpha1.ActionAbort, meshv1alpha1.ByState, "")}, want: []string{"Normal Aborted Aborted by spec.upgrade.state"}},
+		"a wave may start":  {after: list{approved}, want: []string{`Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
+		"a wave may not":    {after: list{did(3, meshv1alpha1.ActionReject, "MeshApproval shop-1-eu", "eu")}, want: []string{`Normal WaveRejected Wave "eu" was rejected by MeshApproval shop-1-eu`}},
+		"another try":       {after: list{did(0, meshv1alpha1.ActionRetry, meshv1alpha1.ByAttempt, "")}, retry: &meshv1alpha1.UpgradeRetry{Of: "shop-1", By: meshv1alpha1.ByAttempt}, want: []string{"Normal Retried Began to try again what MeshUpgrade shop-1 did not bring to its end, asked for by spec.upgrade.attempt"}},
+		"two at once":       {before: list{paused}, after: list{paused, resumed, approved}, want: []string{"Normal Resumed Resumed by the annotation mesh.meshfleet.io/order", `Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
+		"the oldest is out": {before: list{paused, resumed}, after: list{resumed, approved}, want: []string{`Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
+		"the same once more, later": {before: list{paused, resumed}, after: list{paused, resumed, did(9, meshv1alpha1.ActionPause, meshv1alpha1.ByAnnotation, "")},
+			want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/order"}},
+		"the same again within a second": {before: list{paused}, after: list{paused, paused}, want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/order"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := events.NewFakeRecorder(10)
+			before, after := &meshv1alpha1.MeshUpgrade{}, &meshv1alpha1.MeshUpgrade{}
+			before.Status.Interventions, after.Status.Interventions, after.Spec.Retry = c.before, c.after, c.retry
+			RecordUpgrade(r, before, after)
+			if diff := cmp.Diff(c.want, recorded(r)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatPeopleDidIsToldBeforeWhatFollows(t *testing.T) {
+	r := events.NewFakeRecorder(10)
+	before, after := &meshv1alpha1.MeshUpgrade{}, &meshv1alpha1.MeshUpgrade{}
+	after.Status.Phase, after.Status.Message = meshv1alpha1.UpgradeRollingBack, "aborted"
+	after.Status.Interventions = []meshv1alpha1.Intervention{{Action: meshv1alpha1.ActionAbort, By: meshv1alpha1.ByAnnotation}}
+	RecordUpgrade(r, before, after)
+	want := []string{"Normal Aborted Aborted by the annotation mesh.meshfleet.io/order", "Warning UpgradeRollingBack Upgrade became RollingBack: aborted"}
 	if diff := cmp.Diff(want, recorded(r)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
