@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -22,7 +23,10 @@ func (r *MeshInstallationReconciler) prepare(
 		return nil, nil, nil
 	}
 	p := plan.Prepare(plan.RolloutInput{Upgrade: u, Members: members, Now: r.Now()}, inst.Spec.Upgrade.PlanHash)
-	if err := r.writeUpgrade(ctx, u, p.Status); err != nil {
+	if err := r.writeUpgrade(ctx, u, p.Status); apierrors.IsConflict(err) {
+		run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now(), IsPlanOnly: true}
+		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgradePlanned, "MeshUpgrade "+u.Name+": "+u.Status.Message, shortWait)}}, nil
+	} else if err != nil {
 		return nil, nil, err
 	}
 	inst.Status.Upgrade = u.Name

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,15 +60,17 @@ func (r *MeshInstallationReconciler) drive(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 	u *meshv1alpha1.MeshUpgrade, isSuperseded bool,
 ) (*plan.Run, []status.Outcome, error) {
-	if u.Status.StartedAt == nil && !isSuperseded {
+	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
+	// One that shall not begin needs nothing before it ends.
+	if u.Status.StartedAt == nil && !isSuperseded && !plan.IsAborted(u, state) {
 		if run, told, err := r.prepare(ctx, inst, members, u); run != nil || err != nil {
 			return run, told, err
 		}
-	}
-	if waiting := unprepared(members, u.Spec.To.Version); u.Status.StartedAt == nil && len(waiting) > 0 {
-		run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}
-		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
-			": granting what istiod "+u.Spec.To.Version+" reads in "+list(waiting, len(waiting)), shortWait)}}, nil
+		if waiting := unprepared(members, u.Spec.To.Version); len(waiting) > 0 {
+			run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}
+			return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
+				": granting what istiod "+u.Spec.To.Version+" reads in "+list(waiting, len(waiting)), shortWait)}}, nil
+		}
 	}
 	approvals, err := r.approvals(ctx, u)
 	if err != nil {
@@ -75,14 +78,17 @@ func (r *MeshInstallationReconciler) drive(
 	}
 	decision := plan.Rollout(plan.RolloutInput{
 		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), IsSuperseded: isSuperseded,
-		State: cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun), UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
+		State: state, UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
 	})
 	for _, wave := range decision.Approvals {
 		if err := r.askApproval(ctx, u, wave); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := r.writeUpgrade(ctx, u, decision.Status); err != nil {
+	if err := r.writeUpgrade(ctx, u, decision.Status); apierrors.IsConflict(err) {
+		// This was decided from an older record than there is, and may have been decided before. Work orders stay as they are.
+		return &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}, []status.Outcome{underWay(u, shortWait)}, nil
+	} else if err != nil {
 		return nil, nil, err
 	}
 	inst.Status.Upgrade = u.Name
@@ -93,6 +99,11 @@ func (r *MeshInstallationReconciler) drive(
 		// The next pass, which the record's status causes, sees a mesh without a run.
 		return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, u.Status.Message, shortWait)}}, nil
 	}
+	return &plan.Run{Upgrade: u, Orders: decision.Orders, Now: r.Now()}, []status.Outcome{underWay(u, decision.After)}, nil
+}
+
+// underWay tells how far an upgrade is, and when to look again.
+func underWay(u *meshv1alpha1.MeshUpgrade, after time.Duration) status.Outcome {
 	reason := map[meshv1alpha1.UpgradePhase]string{
 		meshv1alpha1.UpgradePaused:             meshv1alpha1.ReasonUpgradePaused,
 		meshv1alpha1.UpgradeWaitingForApproval: meshv1alpha1.ReasonWaitingForApproval,
@@ -100,8 +111,7 @@ func (r *MeshInstallationReconciler) drive(
 		meshv1alpha1.UpgradeRollingBack:        meshv1alpha1.ReasonRollingBack,
 		meshv1alpha1.UpgradeStopping:           meshv1alpha1.ReasonUpgradeStopping,
 	}[u.Status.Phase]
-	waiting := phase.Waiting(cmp.Or(reason, meshv1alpha1.ReasonUpgrading), "MeshUpgrade "+u.Name+": "+u.Status.Message, decision.After)
-	return &plan.Run{Upgrade: u, Orders: decision.Orders, Now: r.Now()}, []status.Outcome{{Result: waiting}}, nil
+	return status.Outcome{Result: phase.Waiting(cmp.Or(reason, meshv1alpha1.ReasonUpgrading), "MeshUpgrade "+u.Name+": "+u.Status.Message, after)}
 }
 
 // unprepared lists the members that can be reached and have not yet granted what istiod of a version reads in its peers.
@@ -152,13 +162,16 @@ func (r *MeshInstallationReconciler) startUpgrade(ctx context.Context, inst *mes
 	return nil
 }
 
+// writeUpgrade writes a status that was decided from the record as it is, or nothing: a cache that lags behind must not
+// make the operator record twice what a person did once. After an error the record is as before.
 func (r *MeshInstallationReconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgrade, st meshv1alpha1.MeshUpgradeStatus) error {
 	if equality.Semantic.DeepEqual(u.Status, st) {
 		return nil
 	}
 	before := u.DeepCopy()
 	u.Status = st
-	if err := r.Client.Status().Patch(ctx, u, client.MergeFrom(before)); err != nil {
+	if err := r.Client.Status().Patch(ctx, u, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		before.DeepCopyInto(u)
 		return fmt.Errorf("write the status of MeshUpgrade %q: %w", u.Name, err)
 	}
 	status.RecordUpgrade(r.Events, before, u)

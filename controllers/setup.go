@@ -81,6 +81,7 @@ func (r *MeshInstallationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{},
 		))).
 		Owns(&meshv1alpha1.MeshMember{}).
+		// No predicate: people steer by an annotation.
 		Owns(&meshv1alpha1.MeshUpgrade{}).
 		Watches(&meshv1alpha1.MeshApproval{}, handler.EnqueueRequestsFromMapFunc(r.installationOf)).
 		Owns(&cmv1.Certificate{}).
