@@ -47,7 +47,16 @@ func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 // upToDate says whether a condition is True for the member's present work order.
 func upToDate(m *meshv1alpha1.MeshMember, kind string) bool {
 	c := meta.FindStatusCondition(m.Status.Conditions, kind)
-	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == m.Generation
+	return c != nil && c.Status == metav1.ConditionTrue && counts(m, c, kind)
+}
+
+// counts says whether a condition of a member speaks of its present work order. In an upgrade that changes with each
+// stage, and what the member last said of its parts holds until it says otherwise: nobody has taken anything away. Ready
+// speaks of the whole order, and is never taken over from another one.
+func counts(m *meshv1alpha1.MeshMember, c *metav1.Condition, kind string) bool {
+	// The member reports of an upgrade until it has seen the first order without one.
+	takesPart := m.Spec.Rollout != nil || m.Status.Rollout != nil
+	return c.ObservedGeneration == m.Generation || takesPart && kind != meshv1alpha1.ConditionReady
 }
 
 // aggregate sums the members' conditions up: each is True when it is for every member.
@@ -163,7 +172,7 @@ func message(m *meshv1alpha1.MeshMember, kind string) string {
 		// The member's Ready says why nothing can be known.
 		c = meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionReady)
 	}
-	if c == nil || c.ObservedGeneration != m.Generation {
+	if c == nil || !counts(m, c, kind) {
 		return "not observed yet"
 	}
 	return c.Reason + ": " + c.Message

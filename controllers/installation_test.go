@@ -50,6 +50,19 @@ func stale() memberOption {
 	return func(m *meshv1alpha1.MeshMember) { m.Generation++ }
 }
 
+// ordered gives a member an order of an upgrade, told a report of it.
+func ordered() memberOption {
+	return func(m *meshv1alpha1.MeshMember) {
+		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "shop-1", Stage: meshv1alpha1.StageInstall}
+	}
+}
+
+func told() memberOption {
+	return func(m *meshv1alpha1.MeshMember) {
+		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{Upgrade: "shop-1", Stage: meshv1alpha1.StageRetire, State: meshv1alpha1.StageDone}
+	}
+}
+
 func deleting() memberOption {
 	return func(m *meshv1alpha1.MeshMember) { m.DeletionTimestamp = &metav1.Time{Time: now} }
 }
@@ -92,6 +105,45 @@ func TestAggregateOne(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.wantMessage, got.Text()); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestConditionsDoNotFlickerDuringAnUpgrade gives a member a work order that it has not seen yet.
+func TestConditionsDoNotFlickerDuringAnUpgrade(t *testing.T) {
+	parts := []string{
+		meshv1alpha1.ConditionTrustRootReady, meshv1alpha1.ConditionControlPlanesReady, meshv1alpha1.ConditionGatewaysReady, meshv1alpha1.ConditionDiscoveryReady,
+	}
+	failed := says("ControlPlanesReady=False WaitingForIstiod", "GatewaysReady=False WaitingForIstiod", "TrustRootReady=False WaitingForIstiod",
+		"DiscoveryReady=False WaitingForIstiod", "Ready=Unknown WaitingForIstiod")
+	down := says("ControlPlanesReady=Unknown ConnectionDown", "GatewaysReady=Unknown ConnectionDown", "TrustRootReady=Unknown ConnectionDown",
+		"DiscoveryReady=Unknown ConnectionDown", "Ready=Unknown ConnectionDown")
+	const waits = "1 of 1 members not ready (east); east: not observed yet"
+	cases := map[string]struct {
+		member    *meshv1alpha1.MeshMember
+		want      string
+		wantReady string
+	}{
+		"another order of an upgrade leaves what was good":    {testutil.Member("east", ready(), ordered(), told(), stale()), "1 of 1 members", waits},
+		"the first order of an upgrade, too":                  {testutil.Member("east", ready(), ordered(), stale()), "1 of 1 members", waits},
+		"and the first one after it":                          {testutil.Member("east", ready(), told(), stale()), "1 of 1 members", waits},
+		"another order leaves what was not good":              {testutil.Member("east", ready(), failed, ordered(), stale()), "1 of 1 members not ready (east); east: WaitingForIstiod: so it is", waits},
+		"and what could not be known":                         {testutil.Member("east", ready(), down, ordered(), stale()), "1 of 1 members not ready (east); east: ConnectionDown: so it is", waits},
+		"what a member has never said is not known":           {testutil.Member("east", ordered(), stale()), waits, waits},
+		"without an upgrade another work order is to be seen": {testutil.Member("east", ready(), stale()), waits, waits},
+		"once it was seen everything counts":                  {testutil.Member("east", ordered(), told(), ready()), "1 of 1 members", "1 of 1 members"},
+	}
+	inst := testutil.Installation(testutil.With("east"))
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, kind := range parts {
+				if diff := cmp.Diff(c.want, aggregateOne(inst, fleetOf(c.member), kind).Message); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", kind, diff)
+				}
+			}
+			if diff := cmp.Diff(c.wantReady, aggregateOne(inst, fleetOf(c.member), meshv1alpha1.ConditionReady).Message); diff != "" {
+				t.Errorf("Ready (-want +got):\n%s", diff)
 			}
 		})
 	}
