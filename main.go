@@ -145,7 +145,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 		return err
 	}
 	if err := webhooks.SetupWithManager(local, library, s.namespace); err != nil {
-		return fmt.Errorf("set up the admission webhook: %w", err)
+		return fmt.Errorf("set up the admission webhooks: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
 		return fmt.Errorf("add the health check: %w", err)

@@ -1,5 +1,5 @@
 // Package webhooks refuses MeshInstallations for what the CRD's own rules cannot know: which Istio releases and chart
-// values there are, and who holds a cluster already.
+// values there are, and who holds a cluster already. It also refuses what an upgrade cannot be ordered by annotation.
 //
 // An update is refused only for what it changes. Problems that were there before, such as a release that the operator
 // no longer ships, are reported by conditions and must not stand in the way of the edit that solves another problem.
@@ -32,11 +32,14 @@ type ValuesChecker interface {
 	CheckValues(version, chart string, values map[string]any) error
 }
 
-// SetupWithManager serves the webhook. Given namespaces, MeshInstallations elsewhere are refused, because nobody
+// SetupWithManager serves the webhooks. Given namespaces, MeshInstallations elsewhere are refused, because nobody
 // would act on them.
 func SetupWithManager(mgr ctrl.Manager, checker ValuesChecker, namespaces ...string) error {
 	v := &validator{reader: mgr.GetClient(), checker: checker, namespaces: namespaces}
-	return ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshInstallation{}).WithValidator(v).Complete()
+	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshInstallation{}).WithValidator(v).Complete(); err != nil {
+		return err
+	}
+	return ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshUpgrade{}).WithValidator(orders{}).Complete()
 }
 
 type validator struct {
