@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 // change asks for another version while one serves: it is planned, and then starts as a canary in one member and takes nothing from what
-// serves. Nobody plays an istiod that can be asked here, so no gate passes; the run is aborted and goes back.
+// serves. Nobody plays an istiod that can be asked here, so no gate passes; the run is steered by annotation, tried again, and aborted by the
+// spec.
 func (s *suite) change(t *testing.T) {
 	s.awaitCalm(t)
 	s.plan(t)
@@ -31,27 +30,19 @@ func (s *suite) change(t *testing.T) {
 	if m, err := s.member(t.Context(), "west"); err != nil || m.Spec.Rollout == nil || m.Spec.Rollout.Stage != meshv1alpha1.StagePreflight || len(m.Spec.Revisions) != 1 {
 		t.Errorf("west is more than looked at before its wave: %v, %v", m.Spec.Rollout, err)
 	}
+	s.steer(t)
 	s.edit(t, func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.Upgrade.State = meshv1alpha1.UpgradeStateAbort })
-	await(t, "the run is back", func(ctx context.Context) error {
-		found := &meshv1alpha1.MeshUpgradeList{}
-		if err := s.hub.admin.List(ctx, found, client.InNamespace(operatorNamespace)); err != nil {
-			return err
-		}
-		if len(found.Items) != 1 || found.Items[0].Status.Phase != meshv1alpha1.UpgradeRolledBack {
-			return fmt.Errorf("upgrades: %v", found.Items)
-		}
-		return nil
-	})
-	await(t, "the mesh says that it stays where it is", func(ctx context.Context) error {
-		inst, err := s.installation(ctx)
+	await(t, "the second run is back", func(ctx context.Context) error {
+		all, err := s.upgrades(ctx)
 		if err != nil {
 			return err
 		}
-		if inst.Status.EffectiveVersion != version {
-			t.Errorf("effective version %s, want %s", inst.Status.EffectiveVersion, version)
+		if len(all) != 2 || all[1].Status.Phase != meshv1alpha1.UpgradeRolledBack {
+			return fmt.Errorf("upgrades: %v", all)
 		}
-		return stalled(inst.Status.Conditions, meshv1alpha1.ReasonUpgradeAborted)
+		return nil
 	})
+	s.awaitAborted(t, "spec.upgrade.state is Abort")
 	s.edit(t, func(inst *meshv1alpha1.MeshInstallation) {
 		inst.Spec.Version, inst.Spec.Upgrade.State = version, meshv1alpha1.UpgradeStateRun
 		inst.Spec.Upgrade.Mode, inst.Spec.Upgrade.PlanHash = meshv1alpha1.UpgradeModeRun, ""
