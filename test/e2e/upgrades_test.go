@@ -12,6 +12,7 @@ func (s *suite) moreUpgrades() []part {
 		{"peer that cannot be read", s.badPeer},
 		{"member that goes down", s.memberDown},
 		{"no room", s.noRoom},
+		{"steered by annotation", s.steered},
 		{"eviction, first namespaces first", s.evicted},
 		{"gateway in place", s.inPlace},
 		{"a wave alone goes back", s.waveGoesBack},
