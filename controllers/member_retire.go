@@ -83,7 +83,7 @@ func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision s
 	injected := map[string]bool{}
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		if p.Annotations["istio.io/rev"] != revision || p.Annotations["sidecar.istio.io/status"] == "" || hasFinished(p) {
+		if p.Annotations["istio.io/rev"] != revision || !hasProxy(p) || hasFinished(p) {
 			continue
 		}
 		injected[p.Name+"."+p.Namespace] = true
@@ -115,6 +115,11 @@ func isIstiod(p *corev1.Pod, namespace, revision string) bool {
 	}
 	states := p.Status.ContainerStatuses
 	return len(states) == 0 || slices.ContainsFunc(states, func(c corev1.ContainerStatus) bool { return c.State.Running != nil })
+}
+
+// hasProxy says that a pod was injected, or is of what istiod makes for a Gateway.
+func hasProxy(p *corev1.Pod) bool {
+	return p.Annotations["sidecar.istio.io/status"] != "" || p.Labels["gateway.istio.io/managed"] != ""
 }
 
 func hasFinished(p *corev1.Pod) bool {

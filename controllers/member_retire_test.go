@@ -50,6 +50,13 @@ func TestUsersOf(t *testing.T) {
 			pods:   []*corev1.Pod{istiod(runs), injected("web", stops)},
 			istiod: playedIstiod{proxies: []xds.Proxy{proxy("web.demo", 0)}}, want: users{leaving: []string{"demo/web"}},
 		},
+		"a pod of what istiod runs for a Gateway, which stops": {
+			pods: []*corev1.Pod{istiod(runs), injected("gateway", stops, func(p *corev1.Pod) {
+				delete(p.Annotations, "sidecar.istio.io/status")
+				p.Labels = map[string]string{"gateway.istio.io/managed": "istio.io-gateway-controller"}
+			})},
+			istiod: playedIstiod{proxies: []xds.Proxy{proxy("gateway.demo", 0)}}, want: users{leaving: []string{"demo/gateway"}},
+		},
 		"a pod that has ended":   {pods: []*corev1.Pod{istiod(runs), injected("job", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })}},
 		"a pod of another proxy": {pods: []*corev1.Pod{injected("web", func(p *corev1.Pod) { p.Annotations["istio.io/rev"] = "1-29-1" })}},
 		"a proxy that no pod tells of": {

@@ -32,8 +32,8 @@ type candidate struct {
 	selection
 }
 
-// candidates finds the workloads with proxies, and those that were restarted and have no pods right now, in the order
-// of restarts.
+// candidates finds the workloads with proxies, and those that were restarted or are gateways and have no pods right now,
+// in the order of restarts.
 func candidates(w World, r Request) []candidate {
 	pods := map[Reference][]Pod{}
 	for _, p := range w.Pods {
@@ -44,7 +44,7 @@ func candidates(w World, r Request) []candidate {
 		pods[ref] = append(pods[ref], p)
 	}
 	for ref, o := range w.Workloads {
-		if _, found := pods[ref]; !found && (o.RestartedFor != "" || o.EvictedFor != "") {
+		if _, found := pods[ref]; !found && (o.RestartedFor != "" || o.EvictedFor != "" || o.Gateway != "") {
 			pods[ref] = nil
 		}
 	}
@@ -56,13 +56,9 @@ func candidates(w World, r Request) []candidate {
 			continue
 		}
 		c.isFirst = r.First != nil && !r.Back && r.First.Matches(labels.Set(w.Namespaces[ref.Namespace]))
-		c.evicts = r.Method == meshv1alpha1.RestartMethodEvict && (!r.Back || c.workload.Held != "")
+		c.evicts = r.Method == meshv1alpha1.RestartMethodEvict && (!r.Back || c.workload.Held != "") && !c.isGateway()
 		slices.SortFunc(c.pods, func(a, b Pod) int { return cmp.Compare(a.Name, b.Name) })
-		injection := c.workload.Injection
-		if !c.known {
-			injection = c.pods[0].Injection
-		}
-		c.selection = choose(w.Namespaces[ref.Namespace], injection, r)
+		c.selection = c.choose(w, r)
 		if c.isRelevant() {
 			out = append(out, c)
 		}
@@ -71,6 +67,19 @@ func candidates(w World, r Request) []candidate {
 		return cmp.Or(order01(b.isFirst, a.isFirst), order(a.ref, b.ref))
 	})
 	return out
+}
+
+// choose finds the revision that new pods would get.
+func (c *candidate) choose(w World, r Request) selection {
+	namespace := w.Namespaces[c.ref.Namespace]
+	switch {
+	case c.isGateway():
+		gateway := w.Gateways[types.NamespacedName{Namespace: c.ref.Namespace, Name: c.workload.Gateway}]
+		return chooseGateway(gateway, namespace, r)
+	case c.known:
+		return choose(namespace, c.workload.Injection, r)
+	}
+	return choose(namespace, c.pods[0].Injection, r)
 }
 
 // root is what makes a pod: as far up as the operator looks.
@@ -99,7 +108,7 @@ func (c *candidate) isRelevant() bool {
 		return hasProxy && (c.skip != "" || c.differs(true))
 	}
 	restarted := c.skip == "" && c.wasRestarted()
-	return hasProxy || c.skip == optedOut || restarted
+	return hasProxy || c.skip == optedOut || restarted || c.isGateway()
 }
 
 // differs says whether a pod has a proxy of another revision than wanted. Pods that are being deleted count if asked.

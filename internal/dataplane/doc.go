@@ -23,6 +23,13 @@
 //   - Evictions go on only while no more pods are missing than an update of the workload would take away. They are noted
 //     on the workload itself, whose template stays as it is; what is missing is counted from the pods, not remembered.
 //
+// What istiod makes for a Gateway of the Gateway API is never restarted here: when the tag has moved, istiod of the other
+// revision writes the template anew, and the workload goes
+//
+//	not taken over ──istiod writes the template──▶ being replaced ──every pod is of that template──▶ Moved
+//
+// Until then it takes its place in the batch. What a pod of it says of its revision was written by istiod, not by the injector.
+//
 // Trade-off: a workload that was rolled out again, but whose pods are of another revision than it was restarted for, is
 // restarted again after a pause and not reported as failed. It happens when API servers learn of a moved tag late, and
 // when somebody's rollout or an upgrade that was given up came in between.

@@ -15,7 +15,8 @@ import (
 // page bounds what one answer of the API server may hold; pods are read in full only as long as a page is looked at.
 const page = 500
 
-// Observe reads the member once. Pods come before their owners: an owner that is missing has been deleted since.
+// Observe reads the member once. Pods come before their owners: an owner that is missing has been deleted since. Gateways
+// are read if there are any that istiod has made something for.
 func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
 	w := World{
 		Namespaces:  map[string]map[string]string{},
@@ -92,6 +93,9 @@ func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
 		if err := pages(ctx, c, l.list, l.read); err != nil {
 			return World{}, fmt.Errorf("list %s: %w", l.what, err)
 		}
+	}
+	if err := readGateways(ctx, c, &w); err != nil {
+		return World{}, err
 	}
 	return w, nil
 }

@@ -120,9 +120,20 @@ func TestReadDeployment(t *testing.T) {
 			},
 			want: func(w *Workload) { w.Namespace, w.Own = "istio-system", true },
 		},
-		"knows what istiod makes for a Gateway": {
-			change: func(d *appsv1.Deployment) { d.Labels = map[string]string{"gateway.istio.io/managed": "x"} },
-			want:   func(w *Workload) { w.Own = true },
+		"knows what istiod makes for a Gateway, and which istiod": {
+			change: func(d *appsv1.Deployment) {
+				d.Labels = map[string]string{"gateway.istio.io/managed": "x"}
+				d.OwnerReferences = []metav1.OwnerReference{{APIVersion: "gateway.networking.k8s.io/v1", Kind: "Gateway", Name: "web"}}
+				d.Spec.Template.Annotations = map[string]string{"istio.io/rev": former}
+			},
+			want: func(w *Workload) { w.Gateway, w.Rendered = "web", former },
+		},
+		"leaves alone what istiod makes for something else": {
+			change: func(d *appsv1.Deployment) {
+				d.Labels = map[string]string{"gateway.istio.io/managed": "x"}
+				d.OwnerReferences = []metav1.OwnerReference{{APIVersion: "example.com/v1", Kind: "Gateway", Name: "web"}}
+			},
+			want: func(w *Workload) { w.Own = true },
 		},
 	}
 	for name, tt := range tests {

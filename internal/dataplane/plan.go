@@ -66,7 +66,11 @@ func (p *planner) sort(c *candidate) bool {
 	if reasons := c.fragile(); len(reasons) > 0 {
 		p.Fragile = append(p.Fragile, c.entry(reasons...))
 	}
-	if c.evicts {
+	switch {
+	case c.isGateway():
+		p.gateway(c)
+		return false
+	case c.evicts:
 		return p.sortEvicted(c)
 	}
 	lost := c.wasRestarted() && c.failure() != ""

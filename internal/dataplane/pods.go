@@ -24,11 +24,12 @@ const crashes = 3
 
 func readPod(p *corev1.Pod) Pod {
 	_, injected := p.Annotations[statusKey]
+	isGateway := p.Labels[managedLabel] != ""
 	out := Pod{
 		Namespace: p.Namespace, Name: p.Name, Owner: owner(p),
 		Injection: marks(p.Labels, p.Annotations, p.Spec.HostNetwork),
 		Labels:    p.Labels,
-		HasProxy:  injected, Revision: p.Annotations[revisionKey],
+		HasProxy:  injected || isGateway, Revision: p.Annotations[revisionKey],
 		Crash: crash(p.Status),
 		UID:   p.UID, Created: p.CreationTimestamp.Time,
 		Ready: slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {

@@ -72,6 +72,8 @@ type World struct {
 	ReplicaSets map[types.NamespacedName]Reference
 	// Workloads are the Deployments, StatefulSets and DaemonSets.
 	Workloads map[Reference]Workload
+	// Gateways are the labels of each Gateway of the Gateway API, read only if a workload was made for one.
+	Gateways map[types.NamespacedName]map[string]string
 	// Budgets are the PodDisruptionBudgets.
 	Budgets []Budget
 }
@@ -97,7 +99,7 @@ type Pod struct {
 	Injection Marks
 	// Labels of the pod.
 	Labels map[string]string
-	// HasProxy says that the injector was here; Revision is whose.
+	// HasProxy says that it was injected, or made by istiod for a Gateway; Revision is by whose istiod.
 	HasProxy bool
 	Revision string
 	// Leaves is when the pod is gone at the latest, zero if nobody deleted it.
@@ -125,6 +127,8 @@ type Workload struct {
 	Reference
 	// Own says that the operator or another controller of the mesh made it.
 	Own bool
+	// Gateway names the Gateway for which istiod made it. Rendered is the revision of the istiod that wrote its template last.
+	Gateway, Rendered string
 	// Injection are the marks of the pods that it will make.
 	Injection Marks
 	// ByHand says that its template contains the proxy.
@@ -165,6 +169,11 @@ func (w *Workload) IsComplete() bool {
 func (w *Workload) restartedSince(d time.Duration, now time.Time) bool {
 	at, err := time.Parse(time.RFC3339, w.RestartedAt)
 	return err == nil && now.Sub(at) < d
+}
+
+// isReplaced says that istiod of the revision wrote its template and every pod is of that template, whether or not it serves.
+func (w *Workload) isReplaced(revision string) bool {
+	return w.Rendered == revision && w.Settled && w.Updated == w.Desired && w.Existing == w.Desired
 }
 
 // lastMove is the revision of the last restart or eviction by us, and when that was.

@@ -16,8 +16,6 @@ const (
 	atAnnotation  = "mesh.meshfleet.io/restarted-at"
 	// proxyContainer is the name that the injector gives.
 	proxyContainer = "istio-proxy"
-	// managedLabel is on what istiod makes for a Gateway. It makes it anew when the Gateway's revision moves.
-	managedLabel = "gateway.istio.io/managed"
 )
 
 func readDeployment(d *appsv1.Deployment, controlPlane string) Workload {
@@ -73,9 +71,11 @@ func readDaemonSet(d *appsv1.DaemonSet, controlPlane string) Workload {
 func readTemplate(kind string, o metav1.Object, t *corev1.PodTemplateSpec, controlPlane string) Workload {
 	_, byHand := t.Annotations[statusKey]
 	ours := o.GetNamespace() == controlPlane && o.GetLabels()[meshv1alpha1.LabelInstallation] != ""
-	return Workload{
+	gateway := gatewayOf(o)
+	w := Workload{
 		Reference:    Reference{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()},
-		Own:          ours || o.GetLabels()[managedLabel] != "",
+		Own:          ours || gateway == "" && o.GetLabels()[managedLabel] != "",
+		Gateway:      gateway,
 		Injection:    marks(t.Labels, t.Annotations, t.Spec.HostNetwork),
 		ByHand:       byHand,
 		RestartedFor: t.Annotations[forAnnotation],
@@ -85,6 +85,10 @@ func readTemplate(kind string, o metav1.Object, t *corev1.PodTemplateSpec, contr
 		Version:      o.GetResourceVersion(),
 		FragilePods:  fragilePod(&t.Spec),
 	}
+	if gateway != "" {
+		w.Rendered = t.Annotations[revisionKey]
+	}
+	return w
 }
 
 func (w *Workload) replacedBy(r replacement) {
