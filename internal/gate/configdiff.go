@@ -142,6 +142,7 @@ func (m *Member) judgeNoSample(ctx context.Context) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	pods = slices.DeleteFunc(pods, func(p injectedPod) bool { return p.isGateway })
 	if len(pods) > 0 {
 		return inconclusive("no proxy of revision %s is connected to its istiod, but %s", m.From, haveOne(len(pods))), nil
 	}
@@ -156,7 +157,7 @@ func haveOne(pods int) string {
 }
 
 // sample chooses among the proxies that are connected to the former revision and whose pods are there: istiod has to
-// find them. Proxies outside of Kubernetes, and those of other clusters, are not compared.
+// find them. Proxies outside of Kubernetes, those of other clusters, and those that cannot be compared yet are left out.
 func (m *Member) sample(ctx context.Context, size int) (sample []xds.Client, kinds int, err error) {
 	answers, err := askAll(ctx, m, m.From, xds.Clients)
 	if err != nil {
@@ -166,7 +167,11 @@ func (m *Member) sample(ctx context.Context, size int) (sample []xds.Client, kin
 	for _, list := range answers {
 		clients = append(clients, list...)
 	}
-	chosen := choose(slices.DeleteFunc(clients, func(c xds.Client) bool { return c.Text("CLUSTER_ID") != m.Cluster }))
+	isEarly, err := m.tooEarly(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	chosen := choose(slices.DeleteFunc(clients, func(c xds.Client) bool { return c.Text("CLUSTER_ID") != m.Cluster || isEarly(c) }))
 	kinds = len(chosen)
 	for _, c := range chosen {
 		if len(sample) == size {

@@ -48,6 +48,8 @@ type injectedPod struct {
 	ready   bool
 	since   time.Time // when it got ready
 	trouble string
+	// isGateway says that istiod made it for a Gateway of the Gateway API.
+	isGateway bool
 }
 
 func (m *Member) injectedPods(ctx context.Context) ([]injectedPod, error) {
@@ -70,7 +72,7 @@ func (m *Member) injectedPods(ctx context.Context) ([]injectedPod, error) {
 }
 
 func inspect(p *corev1.Pod, now time.Time) injectedPod {
-	return injectedPod{id: p.Name + "." + p.Namespace, ready: isReady(p), since: readySince(p),
+	return injectedPod{id: p.Name + "." + p.Namespace, ready: isReady(p), since: readySince(p), isGateway: p.Labels[managedLabel] != "",
 		trouble: stuck(p, now, grace, injectedContainers(p))}
 }
 

@@ -1,9 +1,11 @@
 package gate
 
 import (
+	"context"
 	"slices"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/istioversion"
 	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
@@ -77,4 +79,23 @@ func better(a, b xds.Client, seen map[string]bool) bool {
 
 func firstUnseen(c xds.Client, seen map[string]bool) int {
 	return slices.IndexFunc(kindOf(c), func(part string) bool { return !seen[part] })
+}
+
+// tooEarly says of which proxies it cannot be seen yet what the new revision will send them: it knows the Gateways of the
+// Gateway API only when the tags have moved. Where users run a gateway themselves, every gateway of its namespace counts.
+func (m *Member) tooEarly(ctx context.Context) (func(xds.Client) bool, error) {
+	if release, _ := istioversion.Lookup(m.ToVersion); !release.ConfiguresOwnGatewaysOnly {
+		return func(xds.Client) bool { return false }, nil
+	}
+	gateways, _, err := m.istioGateways(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byHand := map[string]bool{}
+	for i := range gateways {
+		byHand[gateways[i].Namespace] = byHand[gateways[i].Namespace] || gateways[i].isByHand()
+	}
+	return func(c xds.Client) bool {
+		return c.Labels[managedLabel] != "" || c.Type == xds.Router && byHand[c.Text("NAMESPACE")]
+	}, nil
 }

@@ -20,6 +20,11 @@ type Release struct {
 	// live. Clients then refuse these pods' certificates. Source: https://github.com/istio/istio/issues/59474; from 1.29.2
 	// on the local trust domain is used instead.
 	MisreadsPeerTrustDomain bool
+	// ConfiguresOwnGatewaysOnly says that istiod knows a Gateway of the Gateway API only while the Gateway is its own, by its
+	// tags. When a tag moves, the former owner takes the listeners away from pods that still serve; and what proxies will
+	// get from the next owner cannot be seen before. Source: https://github.com/istio/istio/issues/59959, cured by
+	// https://github.com/istio/istio/pull/60158.
+	ConfiguresOwnGatewaysOnly bool
 	// GatewayAPI are the oldest bundles of the Gateway API, by the name of the CustomResourceDefinition, of which istiod of
 	// this release reads a kind. It ignores objects of a kind whose definition is older. Source: the release's list of
 	// minimum versions for its watches.
@@ -41,11 +46,12 @@ var gatewayAPI128 = map[string]string{
 
 var releases = []Release{
 	{
-		Version: "1.28.3", MinKubernetes: "1.30", GatewayAPI: gatewayAPI128, MaxJump: 2,
+		Version: "1.28.3", MinKubernetes: "1.30", ConfiguresOwnGatewaysOnly: true, GatewayAPI: gatewayAPI128, MaxJump: 2,
 		Compatibility: []string{"1.25", "1.26", "1.27"}, Removed: removed128,
 	},
 	{
-		Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, GatewayAPI: gatewayAPI128, MaxJump: 2,
+		Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, ConfiguresOwnGatewaysOnly: true,
+		GatewayAPI: gatewayAPI128, MaxJump: 2,
 		Compatibility: []string{"1.25", "1.26", "1.27", "1.28"}, Removed: removed128,
 	},
 }
