@@ -43,11 +43,14 @@ func acknowledge(s *scope) {
 		Upgrade: order.Upgrade, Stage: order.Stage, State: meshv1alpha1.StageProgressing, Since: metav1.NewTime(s.now.Truncate(time.Second)),
 	}
 	if before := s.member.Status.Rollout; before != nil && before.Upgrade == order.Upgrade {
-		st.Workloads, st.Changes, st.Forecast = before.Workloads, before.Changes, before.Forecast
+		st.Workloads, st.Changes, st.Forecast, st.TagsMovedAt = before.Workloads, before.Changes, before.Forecast, before.TagsMovedAt
 		if before.Stage == meshv1alpha1.StageWorkloads && st.Stage == meshv1alpha1.StageSoak {
 			// What was measured since the workloads were moved still counts.
 			st.Gates = slices.DeleteFunc(before.Gates, func(g meshv1alpha1.GateResult) bool { return g.Measurements == nil })
 		}
+	}
+	if st.Stage == meshv1alpha1.StageWorkloads {
+		st.TagsMovedAt = st.Since.DeepCopy()
 	}
 	s.member.Status.Rollout = st
 }
@@ -212,7 +215,10 @@ func (r *MeshMemberReconciler) gateMember(ctx context.Context, s *scope) (gate.M
 		Config:     s.state.connection.Config, Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Cluster: spec.Cluster,
 		From: order.From, To: order.To, Tags: []string{controlplane.DefaultTag},
 		Mesh:    types.NamespacedName{Namespace: s.member.Namespace, Name: spec.Installation},
-		Upgrade: order.Upgrade, Stage: order.Stage, Hub: r.Client,
+		Upgrade: order.Upgrade, Stage: order.Stage, Hub: r.Client, MovedAt: order.OrderedAt.Time,
+	}
+	if moved := s.member.Status.Rollout.TagsMovedAt; moved != nil {
+		m.MovedAt = moved.Time
 	}
 	for _, p := range spec.Peers {
 		m.Peers = append(m.Peers, p.Name)

@@ -134,3 +134,34 @@ func TestAcknowledgeKeepsWhatWasMeasured(t *testing.T) {
 		}
 	}
 }
+
+// TestAcknowledgeKeepsWhenTheTagsMoved wants every later stage of the same upgrade to know it.
+func TestAcknowledgeKeepsWhenTheTagsMoved(t *testing.T) {
+	m := &meshv1alpha1.MeshMember{}
+	order := func(upgrade string, stage meshv1alpha1.Stage, at int64) *metav1.Time {
+		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: upgrade, Stage: stage}
+		acknowledge(&scope{member: m, now: time.Unix(at, 0)})
+		return m.Status.Rollout.TagsMovedAt
+	}
+	const never = int64(-1)
+	for _, step := range []struct {
+		upgrade string
+		stage   meshv1alpha1.Stage
+		at      int64
+		want    int64
+	}{
+		{"shop-1", meshv1alpha1.StageInstall, 1, never},
+		{"shop-1", meshv1alpha1.StageWorkloads, 2, 2},
+		{"shop-1", meshv1alpha1.StageWorkloads, 3, 2},
+		{"shop-1", meshv1alpha1.StageSoak, 4, 2},
+		{"shop-2", meshv1alpha1.StageInstall, 5, never},
+	} {
+		got := never
+		if moved := order(step.upgrade, step.stage, step.at); moved != nil {
+			got = moved.Unix()
+		}
+		if got != step.want {
+			t.Errorf("%s of %s: the tags moved at %d, want %d", step.stage, step.upgrade, got, step.want)
+		}
+	}
+}

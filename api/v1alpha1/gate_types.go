@@ -10,7 +10,8 @@ const SecretTypeGate = "mesh.meshfleet.io/gate"
 // of your own by any other name and exactly one of prometheus and webhook.
 type Gate struct {
 	// name of the gate. Built in are `ControlPlaneReady`, `PeersSynced`, `EndpointsComplete`, `ConfigAccepted`,
-	// `ConfigValid`, `Injection`, `ConfigDiff` and `ProxiesSynced`; the name of your own is a DNS label that starts with a letter.
+	// `ConfigValid`, `Injection`, `ConfigDiff`, `ProxiesSynced` and `GatewaysProgrammed`; the name of your own is a DNS label
+	// that starts with a letter.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=40

@@ -36,7 +36,7 @@ type Upgrade struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name in ['ControlPlaneReady', 'PeersSynced', 'EndpointsComplete', 'ConfigAccepted', 'ConfigValid', 'Injection', 'ConfigDiff', 'ProxiesSynced'] || g.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.upgrade.gates[].name: the name of a built-in gate, or for your own a DNS label that starts with a letter"
+	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name in ['ControlPlaneReady', 'PeersSynced', 'EndpointsComplete', 'ConfigAccepted', 'ConfigValid', 'Injection', 'ConfigDiff', 'ProxiesSynced', 'GatewaysProgrammed'] || g.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.upgrade.gates[].name: the name of a built-in gate, or for your own a DNS label that starts with a letter"
 	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name.matches('^[A-Z]') ? !has(g.prometheus) && !has(g.webhook) : has(g.prometheus) != has(g.webhook))",message="spec.upgrade.gates[]: a gate of your own has exactly one of prometheus and webhook; a built-in gate has none, and its name is taken"
 	// +kubebuilder:validation:XValidation:rule="self.all(g, !has(g.configDiff) || g.name == 'ConfigDiff')",message="spec.upgrade.gates[].configDiff: only the gate ConfigDiff has it"
 	Gates []Gate `json:"gates,omitempty"`
@@ -349,6 +349,9 @@ type MemberRolloutStatus struct {
 	// doneAt is when the state became Done.
 	// +optional
 	DoneAt *metav1.Time `json:"doneAt,omitempty"`
+	// tagsMovedAt is when the member was told to point its tags at the new revision. Empty: it was not.
+	// +optional
+	TagsMovedAt *metav1.Time `json:"tagsMovedAt,omitempty"`
 	// message says what is awaited, what failed, or what was done.
 	// +optional
 	Message string `json:"message,omitempty"`

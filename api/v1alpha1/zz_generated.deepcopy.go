@@ -487,6 +487,10 @@ func (in *MemberRolloutStatus) DeepCopyInto(out *MemberRolloutStatus) {
 		in, out := &in.DoneAt, &out.DoneAt
 		*out = (*in).DeepCopy()
 	}
+	if in.TagsMovedAt != nil {
+		in, out := &in.TagsMovedAt, &out.TagsMovedAt
+		*out = (*in).DeepCopy()
+	}
 	if in.Gates != nil {
 		in, out := &in.Gates, &out.Gates
 		*out = make([]GateResult, len(*in))

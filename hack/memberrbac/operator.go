@@ -42,6 +42,8 @@ func operatorRules() []rbacv1.PolicyRule {
 		// With spec.dataPlane.restart.method Evict their pods are evicted instead, as PodDisruptionBudgets permit. Pods are
 		// never deleted otherwise.
 		rule("", []string{"create"}, "pods/eviction"),
+		// Gateways of the Gateway API: whether they are programmed, and which revision they ask for. None is written.
+		rule("gateway.networking.k8s.io", []string{"get", "list"}, "gatewayclasses", "gateways", "httproutes"),
 		// The preflight of an upgrade: permissions, room on nodes and in quotas.
 		rule("authorization.k8s.io", []string{"create"}, "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
 		rule("", []string{"get", "list"}, "nodes", "resourcequotas"),

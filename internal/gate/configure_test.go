@@ -31,7 +31,7 @@ func TestBuiltIns(t *testing.T) {
 	}
 	want := map[string]bool{
 		"ControlPlaneReady": true, "PeersSynced": true, "EndpointsComplete": true, "ConfigAccepted": true, "ConfigValid": true,
-		"Injection": true, "ConfigDiff": true, "ProxiesSynced": true,
+		"Injection": true, "ConfigDiff": true, "ProxiesSynced": true, "GatewaysProgrammed": true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the names in the rule of spec.upgrade.gates are not those of the gates (-want +got):\n%s", diff)

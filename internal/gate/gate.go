@@ -63,6 +63,8 @@ type Member struct {
 	Mesh    types.NamespacedName
 	Upgrade string
 	Stage   meshv1alpha1.Stage
+	// MovedAt is when the tags were told to point at To. Zero: they have not moved.
+	MovedAt time.Time
 	// Hub reads Secrets of the hub.
 	Hub client.Reader
 
@@ -114,6 +116,7 @@ func Running() []Gate {
 		question{"ConfigAccepted", patience, configAccepted},
 		question{"ProxiesSynced", patience, proxiesSynced},
 		question{"EndpointsComplete", longPatience, endpointsComplete},
+		question{"GatewaysProgrammed", patience, gatewaysProgrammed},
 	}
 }
 

@@ -298,7 +298,7 @@ var installationCases = []ruleCases{
 	},
 	{
 		message: "spec.upgrade.gates[].name: the name of a built-in gate, or for your own a DNS label that starts with a letter",
-		accepts: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete, dryRun: true}, {name: slo-1, webhook: {url: "http://x"}}]}}`},
+		accepts: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete, dryRun: true}, {name: GatewaysProgrammed}, {name: slo-1, webhook: {url: "http://x"}}]}}`},
 		rejects: []string{
 			`spec: {upgrade: {gates: [{name: EndpointsComplete}, {name: 1-slo, webhook: {url: "http://x"}}]}}`,
 			`spec: {upgrade: {gates: [{name: Nonsense}]}}`,
