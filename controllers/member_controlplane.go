@@ -188,7 +188,15 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 	if result.Kind != phase.Done {
 		return result
 	}
-	tags, err := controlplane.TagObjects(r.Charts, spec)
+	keeper, err := r.keeper(ctx, s)
+	if err != nil {
+		return failed(err)
+	}
+	if isTooEarly(s, keeper) {
+		result.After, result.Message = shortWait, "the tags are about to move"
+		return result
+	}
+	tags, err := controlplane.TagObjects(r.Charts, spec, keeper)
 	if err != nil {
 		return renderFailed(err)
 	}

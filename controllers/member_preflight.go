@@ -135,7 +135,7 @@ func (r *MeshMemberReconciler) objects(spec *meshv1alpha1.MeshMemberSpec) ([]*un
 	if err != nil {
 		return nil, err
 	}
-	tags, err := controlplane.TagObjects(r.Charts, spec)
+	tags, err := controlplane.TagObjects(r.Charts, spec, "")
 	if err != nil {
 		return nil, err
 	}

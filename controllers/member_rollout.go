@@ -22,9 +22,9 @@ const (
 	failAfter = 15 * time.Second
 	// puzzledAfter is how long a gate may be unable to tell before a person is asked.
 	puzzledAfter = time.Minute
-	// tagsSettle is how long after a tag was moved a pod may still be given the former proxy: API servers keep webhook
-	// configurations for a moment.
-	tagsSettle = 5 * time.Second
+	// tagsSettle is how long after the order to move a tag a pod may still be given the former proxy: the tag waits for
+	// permissions to be known, and API servers keep webhook configurations for a moment.
+	tagsSettle = 7 * time.Second
 	// gatePace is how often gates are asked.
 	gatePace = 2 * time.Second
 )

@@ -105,6 +105,8 @@ type scope struct {
 	// users are the answers of usersOf in this pass, answers those of the gates.
 	users   map[string]users
 	answers []meshv1alpha1.GateResult
+	// wrote are the components of which something was written in this pass.
+	wrote map[string]bool
 }
 
 func (s *scope) namespace() string { return s.member.Spec.ControlPlaneNamespace }
@@ -293,6 +295,10 @@ func (r *MeshMemberReconciler) release(ctx context.Context, s *scope) error {
 func (r *MeshMemberReconciler) apply(ctx context.Context, s *scope, c apply.Component) error {
 	wrote, err := s.state.applier.Apply(ctx, c)
 	if len(wrote) > 0 {
+		if s.wrote == nil {
+			s.wrote = map[string]bool{}
+		}
+		s.wrote[c.Name] = true
 		metrics.AddWrites(s.key, c.Name, len(wrote))
 		log.FromContext(ctx).Info("Applied component", "component", c.Name, "count", len(wrote))
 		log.FromContext(ctx).V(1).Info("Wrote objects", "component", c.Name, "diff", wrote)

@@ -120,13 +120,14 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 }
 
 // stages orders what depends on other objects of its component after them: the API server checks a binding against its
-// role, and pods should find their account, permissions and configuration.
+// role and calls a webhook by its Service, and pods should find their account, permissions and configuration. A tag's
+// Service comes before its webhook also because of who owns a Gateway meanwhile, see controlplane.Leaving.
 func stages(objects []*unstructured.Unstructured) [2][]*unstructured.Unstructured {
 	var out [2][]*unstructured.Unstructured
 	for _, o := range objects {
 		i := 0
 		switch o.GetKind() {
-		case "RoleBinding", "ClusterRoleBinding", "Deployment":
+		case "RoleBinding", "ClusterRoleBinding", "Deployment", "MutatingWebhookConfiguration":
 			i = 1
 		}
 		out[i] = append(out[i], o)

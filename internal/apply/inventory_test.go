@@ -114,9 +114,10 @@ func TestWhatIsAppliedIsInTheInventoryBeforeIt(t *testing.T) {
 	}
 }
 
-func TestStagesPutPodsAndBindingsLast(t *testing.T) {
+func TestStagesPutPodsBindingsAndWebhooksLast(t *testing.T) {
 	got := stages([]*unstructured.Unstructured{
-		object("Deployment", "istiod"), object("RoleBinding", "istiod"), object("ConfigMap", "istio"), object("Role", "istiod"),
+		object("Deployment", "istiod"), object("RoleBinding", "istiod"), object("MutatingWebhookConfiguration", "tag"),
+		object("ConfigMap", "istio"), object("Role", "istiod"), object("Service", "tag"),
 	})
 	var names [2][]string
 	for i := range got {
@@ -124,7 +125,7 @@ func TestStagesPutPodsAndBindingsLast(t *testing.T) {
 			names[i] = append(names[i], o.GetKind())
 		}
 	}
-	want := [2][]string{{"ConfigMap", "Role"}, {"Deployment", "RoleBinding"}}
+	want := [2][]string{{"ConfigMap", "Role", "Service"}, {"Deployment", "RoleBinding", "MutatingWebhookConfiguration"}}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}

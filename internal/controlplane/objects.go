@@ -81,46 +81,67 @@ func ReaderPermissions(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (apply.Comp
 	return c, nil
 }
 
-// Revision is one istiod.
+// Revision is one istiod. One that must leave Gateways to another has no permission to write what is run for them.
 func Revision(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (apply.Component, error) {
 	values, err := plan.IstiodValues(m, r)
 	if err != nil {
 		return apply.Component{}, err
 	}
 	objects, err := render(lib, m, r, values)
+	if r.Name == idle(m) {
+		objects = restricted(objects)
+	}
 	return apply.Component{Name: RevisionPrefix + r.Name, Objects: objects}, err
 }
 
 // TagObjects are the webhooks and Services of all tags of a member. They are rendered apart from the revisions, so
-// that a tag can move from one to another without either claiming it.
-func TagObjects(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (apply.Component, error) {
+// that a tag can move from one to another without either claiming it. The Services are those of the keeper, if there is
+// one; see Leaving.
+func TagObjects(lib Renderer, m *meshv1alpha1.MeshMemberSpec, keeper string) (apply.Component, error) {
 	c := apply.Component{Name: Tags}
 	tags := append([]meshv1alpha1.Tag{{Name: DefaultTag, Revision: m.DefaultRevision}}, m.Tags...)
 	for _, tag := range tags {
-		i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == tag.Revision })
-		if i < 0 {
-			return c, fmt.Errorf("tag %q points at revision %q, which the member does not have", tag.Name, tag.Revision)
-		}
-		values, err := plan.IstiodValues(m, &m.Revisions[i])
+		objects, err := tagAt(lib, m, tag)
 		if err != nil {
 			return c, err
 		}
-		values["revisionTags"] = []any{tag.Name}
-		objects, err := render(lib, m, &m.Revisions[i], values)
-		if err != nil {
-			return c, err
-		}
-		found := false
-		for _, o := range objects {
-			if o.GetLabels()["istio.io/tag"] == tag.Name {
-				c.Objects, found = append(c.Objects, o), true
+		if keeper != "" && keeper != tag.Revision {
+			kept, err := tagAt(lib, m, meshv1alpha1.Tag{Name: tag.Name, Revision: keeper})
+			if err != nil {
+				return c, err
 			}
+			objects = append(slices.DeleteFunc(objects, isService), slices.DeleteFunc(kept, isNoService)...)
 		}
-		if !found {
-			return c, fmt.Errorf("the chart of revision %q rendered nothing for tag %q", tag.Revision, tag.Name)
-		}
+		c.Objects = append(c.Objects, objects...)
 	}
 	return c, nil
+}
+
+// tagAt is one tag that points at a revision.
+func tagAt(lib Renderer, m *meshv1alpha1.MeshMemberSpec, tag meshv1alpha1.Tag) ([]*unstructured.Unstructured, error) {
+	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == tag.Revision })
+	if i < 0 {
+		return nil, fmt.Errorf("tag %q points at revision %q, which the member does not have", tag.Name, tag.Revision)
+	}
+	values, err := plan.IstiodValues(m, &m.Revisions[i])
+	if err != nil {
+		return nil, err
+	}
+	values["revisionTags"] = []any{tag.Name}
+	objects, err := render(lib, m, &m.Revisions[i], values)
+	if err != nil {
+		return nil, err
+	}
+	var of []*unstructured.Unstructured
+	for _, o := range objects {
+		if o.GetLabels()[TagLabel] == tag.Name {
+			of = append(of, o)
+		}
+	}
+	if len(of) == 0 {
+		return nil, fmt.Errorf("the chart of revision %q rendered nothing for tag %q", tag.Revision, tag.Name)
+	}
+	return of, nil
 }
 
 func render(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision, values map[string]any) ([]*unstructured.Unstructured, error) {

@@ -72,7 +72,7 @@ func TestComponents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tags, err := TagObjects(lib, &m.Spec)
+			tags, err := TagObjects(lib, &m.Spec, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestTagsPointAtTheirRevisions(t *testing.T) {
 	m := testutil.Member("east", at("1.28.3", "1.29.1"), func(m *meshv1alpha1.MeshMember) {
 		m.Spec.Tags = []meshv1alpha1.Tag{{Name: "canary", Revision: "1-29-1"}}
 	})
-	c, err := TagObjects(lib, &m.Spec)
+	c, err := TagObjects(lib, &m.Spec, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestTagsPointAtTheirRevisions(t *testing.T) {
 
 func TestTagObjectsRefusesARevisionThatIsNotThere(t *testing.T) {
 	m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) { m.Spec.Tags = []meshv1alpha1.Tag{{Name: "prod", Revision: "gone"}} })
-	if c, err := TagObjects(library(t), &m.Spec); err == nil {
+	if c, err := TagObjects(library(t), &m.Spec, ""); err == nil {
 		t.Errorf("got %d objects, want an error", len(c.Objects))
 	}
 }
@@ -214,7 +214,7 @@ func TestUnknownVersionsAreToldApart(t *testing.T) {
 	if _, err := Revision(lib, &m.Spec, &m.Spec.Revisions[0]); !errors.Is(err, charts.ErrNoChart) {
 		t.Errorf("revision: error is %v, want ErrNoChart", err)
 	}
-	if _, err := TagObjects(lib, &m.Spec); !errors.Is(err, charts.ErrNoChart) {
+	if _, err := TagObjects(lib, &m.Spec, ""); !errors.Is(err, charts.ErrNoChart) {
 		t.Errorf("tags: error is %v, want ErrNoChart", err)
 	}
 }

@@ -1,0 +1,52 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/controlplane"
+)
+
+// keeper is the revision at which the Services of the tags stay while workloads leave it: the tags point at it, or did until
+// now. A revision at which no tag has ever pointed, as when a member goes back before they moved, must not get Gateways by
+// a Service.
+func (r *MeshMemberReconciler) keeper(ctx context.Context, s *scope) (string, error) {
+	leaving := controlplane.Leaving(&s.member.Spec)
+	if leaving == "" {
+		return "", nil
+	}
+	for _, kind := range []schema.GroupVersionKind{
+		admissionregistrationv1.SchemeGroupVersion.WithKind("MutatingWebhookConfigurationList"),
+		corev1.SchemeGroupVersion.WithKind("ServiceList"),
+	} {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind)
+		if err := s.remote.List(ctx, list, client.HasLabels{controlplane.TagLabel}, client.MatchingLabels{
+			meshv1alpha1.LabelInstallation: s.owner(), "istio.io/rev": leaving,
+		}); err != nil {
+			return "", fmt.Errorf("list tags of revision %q: %w", leaving, err)
+		}
+		if len(list.Items) > 0 {
+			return leaving, nil
+		}
+	}
+	return "", nil
+}
+
+// permissionsSettle is how long tags wait at most for permissions to be known. What else is written, over and over again
+// perhaps, must not keep a member from going back.
+const permissionsSettle = 3 * time.Second
+
+// isTooEarly says that the keeper's permissions may have changed in this very pass. API servers take a moment to know them,
+// and until then two istiods would write the same Deployments.
+func isTooEarly(s *scope, keeper string) bool {
+	return keeper != "" && s.wrote[controlplane.RevisionPrefix+keeper] && s.now.Sub(s.member.Status.Rollout.Since.Time) < permissionsSettle
+}
