@@ -17,6 +17,7 @@ func (s *suite) moreUpgrades() []part {
 		{"gateway in place", s.inPlace},
 		{"a wave alone goes back", s.waveGoesBack},
 		{"a member alone goes back", s.memberGoesBack},
+		{"gateway of the Gateway API", s.gatewayAPI},
 		{"gates of one's own", s.ownGates},
 	}
 }

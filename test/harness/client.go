@@ -24,6 +24,7 @@ type Client struct {
 	cluster   *Cluster
 	namespace string
 	app       string
+	dials     bool
 }
 
 // Client is the usual client in a member. Its identity is `load-<member>`.
@@ -39,6 +40,12 @@ func (e *Env) Guest(member string) Client {
 // Plain is a client outside the mesh.
 func (e *Env) Plain(member string) Client {
 	return Client{cluster: e.Cluster(member), namespace: PlainNamespace, app: clientPlain}
+}
+
+// Dialing is the same client, whose loads use a connection for one request only: they meet each change of who is listening.
+func (c Client) Dialing() Client {
+	c.dials = true
+	return c
 }
 
 // String names the client in messages.

@@ -58,7 +58,7 @@ func (c Client) StartLoad(ctx context.Context, url string, perSecond int) (*Load
 	if err != nil {
 		return nil, err
 	}
-	in := map[string]any{"url": url, "rps": perSecond, "timeout": loadTimeout.String(), "duration": "1h"}
+	in := map[string]any{"url": url, "rps": perSecond, "timeout": loadTimeout.String(), "duration": "1h", "newConnection": c.dials}
 	var out struct {
 		ID string `json:"id"`
 	}
