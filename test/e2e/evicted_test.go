@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,7 +129,7 @@ func (s *suite) evicted(t *testing.T) {
 	}
 	for name, template := range templates {
 		if after[name] != template {
-			t.Errorf("the template of %s was changed", name)
+			t.Errorf("the template of %s was changed from %s to %s", name, template, after[name])
 		}
 	}
 	s.requireUpgraded(t, u)
@@ -150,9 +151,9 @@ func (s *suite) scaleEcho(ctx context.Context, replicas int32) error {
 	})
 }
 
-// templates are the generations of the workloads with proxies: a changed template counts one up.
-func (s *suite) templates(ctx context.Context) (map[string]int64, error) {
-	out := map[string]int64{}
+// templates are the pod templates of the workloads with proxies.
+func (s *suite) templates(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
 	for _, member := range s.env.Members() {
 		list := &appsv1.DeploymentList{}
 		if err := s.env.Cluster(member).Client.List(ctx, list); err != nil {
@@ -160,7 +161,11 @@ func (s *suite) templates(ctx context.Context) (map[string]int64, error) {
 		}
 		for i := range list.Items {
 			if d := &list.Items[i]; d.Namespace == harness.DemoNamespace || d.Namespace == lateNamespace {
-				out[member+" "+d.Namespace+"/"+d.Name] = d.Generation
+				template, err := json.Marshal(d.Spec.Template)
+				if err != nil {
+					return nil, err
+				}
+				out[member+" "+d.Namespace+"/"+d.Name] = string(template)
 			}
 		}
 	}

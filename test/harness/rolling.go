@@ -48,15 +48,14 @@ func (c Client) StartRolling(ctx context.Context, urls []string, perSecond int) 
 func (r *Rolling) start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.running) == 0 {
-		r.pods++
-	}
 	for _, url := range r.urls[len(r.running):] {
 		l, err := r.client.StartLoad(ctx, url, r.perSecond)
 		if err != nil {
 			return err
 		}
-		r.running = append(r.running, l)
+		if r.running = append(r.running, l); len(r.running) == 1 {
+			r.pods++
+		}
 	}
 	return nil
 }
