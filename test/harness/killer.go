@@ -35,7 +35,10 @@ func (e *Env) NewKiller(ctx context.Context) (*Killer, error) {
 		}
 		k.identities[cluster] = identity
 	}
-	return k, k.skip()
+	if err := k.skip(); err != nil {
+		return nil, err
+	}
+	return k, nil
 }
 
 // skip passes over what is in the logs by now.
