@@ -67,7 +67,7 @@ func (s *suite) badFilter(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s.goesBack(t, "ConfigAccepted", value("60", "env", "PILOT_PUSH_THROTTLE"), value("30", "env", "PILOT_PUSH_THROTTLE"),
+	s.goesBack(t, "ConfigAccepted", value("60", "env", "PILOT_PUSH_THROTTLE"), value("", "env", "PILOT_PUSH_THROTTLE"),
 		func(u *meshv1alpha1.MeshUpgrade) error {
 			if applied != "" {
 				return nil
