@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -21,6 +22,9 @@ import (
 // plainPort is where istiod speaks xDS without TLS and without asking who is there. It is reached on the pod's
 // loopback interface, through the API server, which has authenticated and authorized us.
 const plainPort = 15010
+
+// leaveWait is how long a server may take to read what is left and to end the stream.
+const leaveWait = 2 * time.Second
 
 const typePrefix = "type.googleapis.com/"
 
@@ -65,7 +69,22 @@ func fetch(ctx context.Context, node *corev3.Node, dial func(context.Context) (n
 	if err != nil {
 		return ProxyConfig{}, err
 	}
-	return config, ads.CloseSend()
+	if err := ads.CloseSend(); err != nil {
+		return ProxyConfig{}, err
+	}
+	s.awaitEnd(cancel)
+	return config, nil
+}
+
+// awaitEnd waits until the server has read everything, which it tells by ending the stream: hanging up at once could cut off
+// the last acknowledgement. One that takes too long is left.
+func (s *stream) awaitEnd(hangUp func()) {
+	defer time.AfterFunc(leaveWait, hangUp).Stop()
+	for {
+		if _, err := s.ads.Recv(); err != nil {
+			return
+		}
+	}
 }
 
 // stream is a conversation in which everything that comes is acknowledged, asked for or not.
