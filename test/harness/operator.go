@@ -63,6 +63,11 @@ func (e *Env) InstallOperator(ctx context.Context) error {
 	if err := e.recordImage(ctx, sum); err != nil {
 		return err
 	}
+	return e.AwaitOperator(ctx)
+}
+
+// AwaitOperator waits until the operator runs and its admission webhook answers.
+func (e *Env) AwaitOperator(ctx context.Context) error {
 	if err := e.awaitOperator(ctx); err != nil {
 		return err
 	}
