@@ -82,7 +82,6 @@ func (s *suite) gatewayAPI(t *testing.T) {
 	t.Cleanup(func() { _, _ = stop() })
 	go look.run(ctx)
 	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
-		m.Spec.Upgrade.Waves[1].Approval = meshv1alpha1.ApprovalNotRequired
 		return harness.SetValue(m, "25", "env", "PILOT_PUSH_THROTTLE")
 	}, nil)
 	s.step(t, "nothing was lost at the Gateway", func() error {

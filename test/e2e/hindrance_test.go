@@ -53,6 +53,7 @@ func (s *suite) upgradeValues(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	s.keepWaves(t)
 	h := &hindrances{suite: s}
 	opens := time.Now().UTC().Truncate(time.Minute).Add(windowAhead)
 	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
@@ -63,9 +64,6 @@ func (s *suite) upgradeValues(t *testing.T) {
 		}
 		return harness.SetValue(m, "30", "env", "PILOT_PUSH_THROTTLE")
 	}, func(u *meshv1alpha1.MeshUpgrade) error { return h.watch(ctx, u) })
-	s.edit(t, func(m *meshv1alpha1.MeshInstallation) {
-		m.Spec.Upgrade.Waves[1].Approval, m.Spec.Upgrade.Waves[1].Window = meshv1alpha1.ApprovalNotRequired, nil
-	})
 	if !h.killed || !h.foreseen || !h.blocked || !h.asked || !h.waited {
 		t.Errorf("the operator was killed: %v, the budget was foreseen: %v and blocked: %v, the second wave asked: %v and waited for its window: %v; want all",
 			h.killed, h.foreseen, h.blocked, h.asked, h.waited)

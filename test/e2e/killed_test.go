@@ -55,15 +55,23 @@ func (s *suite) upgradeKilled(t *testing.T) {
 // patience gives members longer for a stage for the time of a test.
 func (s *suite) patience(t *testing.T, deadline time.Duration) {
 	t.Helper()
-	var former []meshv1alpha1.Wave
+	s.keepWaves(t)
 	s.edit(t, func(m *meshv1alpha1.MeshInstallation) {
-		former = m.DeepCopy().Spec.Upgrade.Waves
 		for i := range m.Spec.Upgrade.Waves {
 			m.Spec.Upgrade.Waves[i].ProgressDeadline = &metav1.Duration{Duration: deadline}
 		}
 	})
+}
+
+// keepWaves lets the waves be as they are now when the test is over.
+func (s *suite) keepWaves(t *testing.T) {
+	t.Helper()
+	mesh, err := s.env.Installation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		s.edit(t, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Upgrade.Waves = former })
+		s.edit(t, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Upgrade.Waves = mesh.Spec.Upgrade.Waves })
 	})
 }
 

@@ -26,6 +26,7 @@ func (s *suite) memberDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.keepWaves(t)
 	cut := newCut(s.env, lost)
 	t.Cleanup(func() {
 		if err := cut.mend(); err != nil {

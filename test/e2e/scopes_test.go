@@ -55,6 +55,9 @@ func (s *suite) failInSecondWave(
 		applied = ""
 	}
 	t.Cleanup(take)
+	t.Cleanup(func() {
+		s.edit(t, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Upgrade.RollbackScope = meshv1alpha1.RollbackScopeRun })
+	})
 	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeStopped, func(m *meshv1alpha1.MeshInstallation) error {
 		m.Spec.Upgrade.RollbackScope = scope
 		return change(m)
@@ -66,7 +69,6 @@ func (s *suite) failInSecondWave(
 		return s.env.Cluster(fails).Apply(t.Context(), applied)
 	})
 	take()
-	s.edit(t, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Upgrade.RollbackScope = meshv1alpha1.RollbackScopeRun })
 	s.env.Logf("  stopped: %s", u.Status.Message)
 	if !slices.Equal(u.Status.Failed, []string{fails}) || u.Status.Cause != meshv1alpha1.CauseFailed {
 		t.Errorf("failed: %v, cause %s; want %s alone, cause %s", u.Status.Failed, u.Status.Cause, fails, meshv1alpha1.CauseFailed)
