@@ -138,22 +138,23 @@ func (s *suite) gateCompares(t *testing.T, address string) {
 // gateRefuses wants at least every second request to fail, which they do not.
 func (s *suite) gateRefuses(t *testing.T, address string) {
 	s.patience(t, measureDeadline)
-	s.refusedBy(t, measuring("every-second-fails", address, "0.5", "1"))
+	s.refusedBy(t, measuring("every-second-fails", address, "0.5", "1"), "150ms")
 }
 
 // webhookRefuses lets a server refuse the new revision before it gets traffic.
 func (s *suite) webhookRefuses(t *testing.T) {
 	server := newGateServer(t)
 	server.say(http.StatusOK, `{"verdict": "Fail", "message": "p99 is 900 ms"}`)
-	s.refusedBy(t, server.gate("too-slow"))
+	s.refusedBy(t, server.gate("too-slow"), "160ms")
 }
 
-// refusedBy wants one gate of one's own to send a change of values back.
-func (s *suite) refusedBy(t *testing.T, g meshv1alpha1.Gate) {
+// refusedBy wants one gate of one's own to send a change of a value back. Each needs another one: what was refused before is
+// not tried again.
+func (s *suite) refusedBy(t *testing.T, g meshv1alpha1.Gate, debounce string) {
 	t.Helper()
 	s.goesBack(t, "gate "+g.Name, func(m *meshv1alpha1.MeshInstallation) error {
 		m.Spec.Upgrade.Gates = []meshv1alpha1.Gate{g}
-		return value("150ms", "env", "PILOT_DEBOUNCE_AFTER")(m)
+		return value(debounce, "env", "PILOT_DEBOUNCE_AFTER")(m)
 	}, func(m *meshv1alpha1.MeshInstallation) error {
 		m.Spec.Upgrade.Gates = nil
 		return value("", "env", "PILOT_DEBOUNCE_AFTER")(m)
