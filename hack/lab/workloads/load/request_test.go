@@ -53,13 +53,20 @@ func TestKind(t *testing.T) {
 	}
 }
 
+// hangUp ends a connection in good order. With something unread the kernel would reset it instead.
+func hangUp(c net.Conn) {
+	_ = c.(*net.TCPConn).CloseWrite()
+	_, _ = io.Copy(io.Discard, c)
+	_ = c.Close()
+}
+
 // The classes above, as a real connection makes them.
 func TestRequestFailures(t *testing.T) {
 	tests := map[string]struct {
 		serve func(net.Conn)
 		want  string
 	}{
-		"server closes without an answer": {func(c net.Conn) { _ = c.Close() }, "eof"},
+		"server closes without an answer": {hangUp, "eof"},
 		"server resets": {func(c net.Conn) {
 			_ = c.(*net.TCPConn).SetLinger(0)
 			_, _ = c.Read(make([]byte, 1))
@@ -69,7 +76,7 @@ func TestRequestFailures(t *testing.T) {
 		"server cuts the body": {func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1000))
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
-			_ = c.Close()
+			hangUp(c)
 		}, "eof"},
 	}
 	for name, tc := range tests {
