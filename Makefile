@@ -65,7 +65,7 @@ e2e: labctl charts image ## Run the end-to-end tests in the lab (Linux, root)
 	$(GO) test -tags e2e ./test/e2e/... -count=1 -v -timeout 60m $(GOTESTFLAGS)
 
 .PHONY: e2e-upgrades
-e2e-upgrades: labctl charts image ## Run the upgrade test with everything that an upgrade can meet (an hour)
+e2e-upgrades: labctl charts image ## Run the upgrade test with everything that an upgrade can meet (over an hour)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 100m $(GOTESTFLAGS)
 
 .PHONY: bench
