@@ -34,7 +34,7 @@ func (r *MeshMemberReconciler) hearPeers(m *gate.Member, siblings []meshv1alpha1
 	}
 	m.Count = func(ctx context.Context, peer string, age time.Duration) (census.Hosts, error) {
 		key := keys[peer]
-		return r.census.Ask(ctx, key, age, func(ctx context.Context) (census.Hosts, error) { return r.count(ctx, key) })
+		return r.endpoints.Ask(ctx, key, age, func(ctx context.Context) (census.Hosts, error) { return r.count(ctx, key) })
 	}
 }
 

@@ -15,9 +15,8 @@ import (
 )
 
 // retireRevisions deletes the revisions that the work order no longer names, once nobody uses them: without its istiod a
-// proxy could not renew its certificate. Every member is a primary of its own, so nobody but proxies of its own cluster
-// gets anything from its istiod, and what it says now of who is connected is all that there is to be asked. Peers' istiod
-// reads the member's API server, not its istiod. A proxy that is connected all the same counts, wherever it runs.
+// proxy could not renew its certificate. A proxy that is connected counts, wherever it runs. So does one of a peer that has no
+// istiod for it, see orphansOf.
 func (r *MeshMemberReconciler) retireRevisions(ctx context.Context, s *scope, wanted map[string]bool) error {
 	present, err := s.state.applier.Components(ctx)
 	if err != nil {
@@ -29,8 +28,8 @@ func (r *MeshMemberReconciler) retireRevisions(ctx context.Context, s *scope, wa
 		if !ok || wanted[c] {
 			continue
 		}
-		users, err := r.usersOf(ctx, s, revision)
-		if err == nil && users.isNobody() {
+		u, err := r.usersOf(ctx, s, revision)
+		if err == nil && u.isNobody() {
 			_, err = s.state.applier.Delete(ctx, c)
 		}
 		errs = append(errs, err)
@@ -47,30 +46,42 @@ func (r *MeshMemberReconciler) retired(ctx context.Context, s *scope, revision s
 	if !slices.Contains(components, controlplane.RevisionPrefix+revision) {
 		return meshv1alpha1.StageDone, "revision " + revision + " is removed", nil
 	}
-	users, err := r.usersOf(ctx, s, revision)
+	u, err := r.usersOf(ctx, s, revision)
 	if err != nil {
 		return "", "", err
 	}
 	switch {
-	case len(users.staying) > 0:
-		return meshv1alpha1.StageInconclusive, "revision " + revision + " stays, it is used by " + list(users.staying, len(users.staying)), nil
-	case len(users.leaving) > 0:
-		return meshv1alpha1.StageProgressing, "revision " + revision + " is used until these have stopped: " + list(users.leaving, len(users.leaving)), nil
+	case len(u.staying) > 0:
+		return meshv1alpha1.StageInconclusive, "revision " + revision + " stays, it is used by " + list(u.staying, len(u.staying)), nil
+	case len(u.leaving) > 0:
+		return meshv1alpha1.StageProgressing, "revision " + revision + " is used until these have stopped: " + list(u.leaving, len(u.leaving)), nil
 	}
 	return meshv1alpha1.StageProgressing, "removing revision " + revision, nil
 }
 
 // users are those who use a revision.
 type users struct {
-	// staying are pods with its proxy, proxies that are connected to its istiod, and istiod pods that do not say who is.
+	// staying are pods with its proxy, proxies that are connected to its istiod, and those that do not say who is: istiod
+	// pods, and peers.
 	staying []string
 	// leaving are pods with its proxy that are being deleted.
 	leaving []string
 }
 
-func (u users) isNobody() bool { return len(u.staying)+len(u.leaving) == 0 }
+func (u *users) isNobody() bool { return len(u.staying)+len(u.leaving) == 0 }
 
-// usersOf asks who uses a revision, once in a pass. Gateways of the operator are among them.
+// add adds the users of a member.
+func (u *users) add(member string, others users) {
+	for _, name := range others.staying {
+		u.staying = append(u.staying, name+" of member "+member)
+	}
+	for _, name := range others.leaving {
+		u.leaving = append(u.leaving, name+" of member "+member)
+	}
+}
+
+// usersOf asks who uses a revision, once in a pass. Gateways of the operator are among them. Peers are asked last, when
+// nobody else does.
 func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision string) (users, error) {
 	if u, isKnown := s.users[revision]; isKnown {
 		return u, nil
@@ -82,20 +93,19 @@ func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision s
 	var u users
 	injected := map[string]bool{}
 	for i := range pods.Items {
-		p := &pods.Items[i]
-		if p.Annotations["istio.io/rev"] != revision || !hasProxy(p) || hasFinished(p) {
-			continue
-		}
-		injected[p.Name+"."+p.Namespace] = true
-		if p.DeletionTimestamp != nil {
-			u.leaving = append(u.leaving, p.Namespace+"/"+p.Name)
-		} else {
-			u.staying = append(u.staying, p.Namespace+"/"+p.Name)
+		if p := &pods.Items[i]; injectedBy(p) == revision {
+			injected[p.Name+"."+p.Namespace] = true
+			u.note(p)
 		}
 	}
 	for i := range pods.Items {
 		if p := &pods.Items[i]; isIstiod(p, s.namespace(), revision) {
 			u.staying = append(u.staying, r.connectedTo(ctx, s, p, injected)...)
+		}
+	}
+	if u.isNobody() {
+		if err := r.usersInPeers(ctx, s, revision, &u); err != nil {
+			return users{}, err
 		}
 	}
 	slices.Sort(u.staying)
@@ -106,6 +116,23 @@ func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision s
 	}
 	s.users[revision] = u
 	return u, nil
+}
+
+// note adds a pod with a proxy of the revision.
+func (u *users) note(p *corev1.Pod) {
+	if name := p.Namespace + "/" + p.Name; p.DeletionTimestamp != nil {
+		u.leaving = append(u.leaving, name)
+	} else {
+		u.staying = append(u.staying, name)
+	}
+}
+
+// injectedBy is the revision of a pod's proxy, or empty if it has none that runs or may run.
+func injectedBy(p *corev1.Pod) string {
+	if !hasProxy(p) || hasFinished(p) {
+		return ""
+	}
+	return p.Annotations["istio.io/rev"]
 }
 
 // isIstiod says whether a pod is an istiod of a revision to which proxies may be connected: not if its process does not run.

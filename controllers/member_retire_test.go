@@ -7,7 +7,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 	"github.com/meshfleet/meshfleet/internal/xds"
@@ -83,7 +87,7 @@ func TestUsersOf(t *testing.T) {
 				}
 			}
 			s.state = &memberState{connection: &fleet.Member{}}
-			r := &MeshMemberReconciler{Istiod: &tt.istiod}
+			r := &MeshMemberReconciler{Client: hubReconciler(t).Client, Istiod: &tt.istiod}
 			for range 2 {
 				got, err := r.usersOf(t.Context(), s, revision)
 				if err != nil {
@@ -95,6 +99,63 @@ func TestUsersOf(t *testing.T) {
 			}
 			if tt.istiod.asked > 1 {
 				t.Errorf("istiod was asked %d times in one pass", tt.istiod.asked)
+			}
+		})
+	}
+}
+
+func TestUsersInPeers(t *testing.T) {
+	const revision = "1-28-3"
+	pod := func(name string, change ...func(*corev1.Pod)) client.Object {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name, Annotations: map[string]string{
+			"istio.io/rev": revision, "sidecar.istio.io/status": "{}"}}}
+		for _, c := range change {
+			c(p)
+		}
+		return p
+	}
+	stops := func(p *corev1.Pod) {
+		p.Finalizers, p.DeletionTimestamp = []string{"test/stops"}, &metav1.Time{Time: now}
+	}
+	tests := map[string]struct {
+		pods         []client.Object
+		notReached   bool
+		notConnected bool
+		want         users
+	}{
+		"a peer without proxies":                    {},
+		"a proxy that the peer's own istiod serves": {pods: []client.Object{istiodOf("istiod-0", revision), pod("web")}},
+		"one for which the peer has no istiod":      {pods: []client.Object{istiodOf("istiod-0", "1-29-1"), pod("web")}, want: users{staying: []string{"demo/web of member west"}}},
+		"such a one that stops":                     {pods: []client.Object{pod("web", stops)}, want: users{leaving: []string{"demo/web of member west"}}},
+		"such a one that has ended":                 {pods: []client.Object{pod("web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}},
+		"one of another revision":                   {pods: []client.Object{pod("web", func(p *corev1.Pod) { p.Annotations["istio.io/rev"] = "1-29-1" })}},
+		"a peer that is not reached is not asked":   {pods: []client.Object{pod("web")}, notReached: true},
+		"a peer that is said to be reached and cannot tell": {notConnected: true, want: users{staying: []string{
+			"nobody knows whom: member west does not answer: " + fleet.ErrNotConnected.Error()}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			west := testutil.Member("west", func(m *meshv1alpha1.MeshMember) {
+				status := metav1.ConditionTrue
+				if tt.notReached {
+					status = metav1.ConditionUnknown
+				}
+				m.UID = "west"
+				m.Status.Conditions = []metav1.Condition{{Type: meshv1alpha1.ConditionReachable, Status: status}}
+			})
+			connected := map[types.NamespacedName]*fleet.Member{}
+			if !tt.notConnected {
+				connected[client.ObjectKeyFromObject(west)] = &fleet.Member{Client: fake.NewClientBuilder().WithObjects(tt.pods...).Build()}
+			}
+			r := &MeshMemberReconciler{Client: hubReconciler(t, west).Client, Fleet: playedFleet{members: connected}}
+			s := pass()
+			s.state = &memberState{connection: &fleet.Member{}}
+			got, err := r.usersOf(t.Context(), s, revision)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(users{})); diff != "" {
+				t.Errorf("users (-want +got):\n%s", diff)
 			}
 		})
 	}

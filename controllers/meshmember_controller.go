@@ -79,7 +79,9 @@ type MeshMemberReconciler struct {
 
 	members sync.Map     // types.NamespacedName → *memberState
 	enqueue atomic.Value // func(types.NamespacedName)
-	census  census.Census
+	// endpoints has what members have of their own services, orphans their pods with proxies that only a peer could serve.
+	endpoints census.Census[census.Hosts]
+	orphans   census.Census[map[string]users]
 }
 
 // memberState is what the reconciler keeps in memory for a member. Losing it costs reads, nothing else.
@@ -274,7 +276,8 @@ func (r *MeshMemberReconciler) stateFor(s *scope, connection *fleet.Member) *mem
 func (r *MeshMemberReconciler) forget(key types.NamespacedName) {
 	r.Fleet.Remove(key)
 	r.members.Delete(key)
-	r.census.Forget(key)
+	r.endpoints.Forget(key)
+	r.orphans.Forget(key)
 	metrics.Forget(key)
 }
 

@@ -61,7 +61,7 @@ func TestAsk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var c Census
+				var c Census[Hosts]
 				cluster := &counting{takes: test.takes}
 				var wg sync.WaitGroup
 				for _, a := range test.asks {
@@ -84,7 +84,7 @@ func TestAsk(t *testing.T) {
 
 func TestAskForgetsWhatIsNotWanted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var c Census
+		var c Census[Hosts]
 		for i := range 3 {
 			if _, err := c.Ask(t.Context(), types.NamespacedName{Name: fmt.Sprint(i)}, 0, (&counting{}).take); err != nil {
 				t.Fatal(err)
@@ -103,7 +103,7 @@ func TestAskForgetsWhatIsNotWanted(t *testing.T) {
 	})
 }
 
-func kept(c *Census) int {
+func kept(c *Census[Hosts]) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.members)
@@ -112,7 +112,7 @@ func kept(c *Census) int {
 func TestAskFails(t *testing.T) {
 	broken := errors.New("no istiod pod is ready")
 	synctest.Test(t, func(t *testing.T) {
-		var c Census
+		var c Census[Hosts]
 		cluster := &counting{}
 		if _, err := c.Ask(t.Context(), west, 0, cluster.take); err != nil {
 			t.Fatal(err)
@@ -131,7 +131,7 @@ func TestAskFails(t *testing.T) {
 // TestAskIsNotToldOfAnEarlierFailure lets a count fail that had begun before somebody asked for a newer one.
 func TestAskIsNotToldOfAnEarlierFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var c Census
+		var c Census[Hosts]
 		times := 0
 		take := func(context.Context) (Hosts, error) {
 			time.Sleep(time.Second)
@@ -157,7 +157,7 @@ func TestAskIsNotToldOfAnEarlierFailure(t *testing.T) {
 // TestAskIsBounded wants an end for whoever asks, and for a count that hangs; others that wait for it are not ended by the first.
 func TestAskIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var c Census
+		var c Census[Hosts]
 		hangs := &counting{takes: time.Hour}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -183,7 +183,7 @@ func TestAskIsBounded(t *testing.T) {
 // TestAskTakesAFewAtOnce lets many members hang: the others get their turn.
 func TestAskTakesAFewAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var c Census
+		var c Census[Hosts]
 		var running, most atomic.Int32
 		take := func(ctx context.Context) (Hosts, error) {
 			now := running.Add(1)
@@ -210,7 +210,7 @@ func TestAskTakesAFewAtOnce(t *testing.T) {
 
 // TestAskFromEverywhere is for the race detector.
 func TestAskFromEverywhere(t *testing.T) {
-	var c Census
+	var c Census[Hosts]
 	cluster := &counting{}
 	var wg sync.WaitGroup
 	for i := range 16 {

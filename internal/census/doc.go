@@ -1,5 +1,5 @@
 // Package census keeps what members have last said of themselves, so that a gate of one member can hold what its istiod
-// knows of a peer against what that peer itself has.
+// knows of a peer against what that peer itself has, and so that no member gives up what a peer still needs.
 //
 //	gate of east ──"west, as of 10 s ago at most"──▶ census ──at most one at a time──▶ count of west
 //	      ▲                                             │
