@@ -30,7 +30,7 @@ func (r *MeshMemberReconciler) usersInPeers(ctx context.Context, s *scope, revis
 	wg.Wait()
 	for i := range siblings {
 		if errs[i] != nil {
-			u.staying = append(u.staying, fmt.Sprintf("nobody knows whom: member %s does not answer: %v", siblings[i].Spec.Cluster, errs[i]))
+			u.silent = append(u.silent, fmt.Sprintf("member %s (%v)", siblings[i].Spec.Cluster, errs[i]))
 			continue
 		}
 		u.add(siblings[i].Spec.Cluster, answers[i])

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -55,20 +56,32 @@ func (r *MeshMemberReconciler) retired(ctx context.Context, s *scope, revision s
 		return meshv1alpha1.StageInconclusive, "revision " + revision + " stays, it is used by " + list(u.staying, len(u.staying)), nil
 	case len(u.leaving) > 0:
 		return meshv1alpha1.StageProgressing, "revision " + revision + " is used until these have stopped: " + list(u.leaving, len(u.leaving)), nil
+	case len(u.silent) > 0:
+		return silence(s.member.Status.Rollout, s.now), "revision " + revision + " stays, these do not say who uses it: " + list(u.silent, len(u.silent)), nil
 	}
 	return meshv1alpha1.StageProgressing, "removing revision " + revision, nil
 }
 
+// silence says what follows when those do not answer who could tell of users: they may be stopping, or soon be known to be
+// down. A person is asked about it as about a gate that cannot tell.
+func silence(st *meshv1alpha1.MemberRolloutStatus, now time.Time) meshv1alpha1.StageState {
+	if st.State != meshv1alpha1.StageInconclusive && now.Sub(st.Since.Time) < puzzledAfter {
+		return meshv1alpha1.StageProgressing
+	}
+	return meshv1alpha1.StageInconclusive
+}
+
 // users are those who use a revision.
 type users struct {
-	// staying are pods with its proxy, proxies that are connected to its istiod, and those that do not say who is: istiod
-	// pods, and peers.
+	// staying are pods with its proxy, and proxies that are connected to its istiod.
 	staying []string
 	// leaving are pods with its proxy that are being deleted.
 	leaving []string
+	// silent are those who could tell of others and do not: istiod pods of the revision, and peers.
+	silent []string
 }
 
-func (u *users) isNobody() bool { return len(u.staying)+len(u.leaving) == 0 }
+func (u *users) isNobody() bool { return len(u.staying)+len(u.leaving)+len(u.silent) == 0 }
 
 // add adds the users of a member.
 func (u *users) add(member string, others users) {
@@ -100,7 +113,7 @@ func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision s
 	}
 	for i := range pods.Items {
 		if p := &pods.Items[i]; isIstiod(p, s.namespace(), revision) {
-			u.staying = append(u.staying, r.connectedTo(ctx, s, p, injected)...)
+			r.connectedTo(ctx, s, p, injected, &u)
 		}
 	}
 	if u.isNobody() {
@@ -110,6 +123,7 @@ func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision s
 	}
 	slices.Sort(u.staying)
 	slices.Sort(u.leaving)
+	slices.Sort(u.silent)
 	u.staying = slices.Compact(u.staying)
 	if s.users == nil {
 		s.users = map[string]users{}
@@ -153,19 +167,17 @@ func hasFinished(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
-// connectedTo are the proxies that an istiod pod has besides those of the pods that are known to be injected. If it does
+// connectedTo adds the proxies that an istiod pod has besides those of the pods that are known to be injected. If it does
 // not answer, nobody knows, and the revision stays.
-func (r *MeshMemberReconciler) connectedTo(ctx context.Context, s *scope, istiod *corev1.Pod, injected map[string]bool) []string {
+func (r *MeshMemberReconciler) connectedTo(ctx context.Context, s *scope, istiod *corev1.Pod, injected map[string]bool, u *users) {
 	proxies, err := r.askProxies(ctx, s.state.connection.Config, istiod)
 	if err != nil {
 		log.FromContext(ctx).V(1).Info("Keeping a revision whose istiod does not say who is connected", "pod", istiod.Name, "reason", err.Error())
-		return []string{"nobody knows whom: istiod pod " + istiod.Name + " does not answer"}
+		u.silent = append(u.silent, "istiod pod "+istiod.Name)
 	}
-	var connected []string
 	for _, p := range proxies {
 		if !injected[p.ID] {
-			connected = append(connected, fmt.Sprintf("proxy %s of cluster %q", p.ID, p.Cluster))
+			u.staying = append(u.staying, fmt.Sprintf("proxy %s of cluster %q", p.ID, p.Cluster))
 		}
 	}
-	return connected
 }

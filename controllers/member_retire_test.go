@@ -69,7 +69,7 @@ func TestUsersOf(t *testing.T) {
 		},
 		"an istiod that does not say": {
 			pods: []*corev1.Pod{istiod(runs)}, istiod: silent,
-			want: users{staying: []string{"nobody knows whom: istiod pod istiod-0 does not answer"}},
+			want: users{silent: []string{"istiod pod istiod-0"}},
 		},
 		"an istiod that cannot start has nobody": {pods: []*corev1.Pod{istiod(crashes)}, istiod: silent},
 	}
@@ -130,8 +130,8 @@ func TestUsersInPeers(t *testing.T) {
 		"such a one that has ended":                 {pods: []client.Object{pod("web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}},
 		"one of another revision":                   {pods: []client.Object{pod("web", func(p *corev1.Pod) { p.Annotations["istio.io/rev"] = "1-29-1" })}},
 		"a peer that is not reached is not asked":   {pods: []client.Object{pod("web")}, notReached: true},
-		"a peer that is said to be reached and cannot tell": {notConnected: true, want: users{staying: []string{
-			"nobody knows whom: member west does not answer: " + fleet.ErrNotConnected.Error()}}},
+		"a peer that is said to be reached and cannot tell": {notConnected: true, want: users{silent: []string{
+			"member west (" + fleet.ErrNotConnected.Error() + ")"}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func (c configDiff) ask(ctx context.Context, m *Member, _ *meshv1alpha1.GateResu
 		return Answer{}, err
 	}
 	newest, err := m.newestIstiod(ctx, m.To)
-	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= grace, m.Down), err
+	return c.judge(report, len(sample), kinds, m.now.Sub(newest) <= readGrace, m.Down), err
 }
 
 // look compares, and looks again at what is bad: endpoints come and go, and users change their objects.

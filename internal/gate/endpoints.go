@@ -82,7 +82,7 @@ func (m *Member) lookAtEndpoints(ctx context.Context, peers []string, age time.D
 		return comparison{}, err
 	}
 	c := compare(former, answers, said)
-	c.silent, c.isFresh = silent, m.now.Sub(newest) <= grace
+	c.silent, c.isFresh = silent, m.now.Sub(newest) <= readGrace
 	return c, nil
 }
 

@@ -31,7 +31,7 @@ func judgeEndpoints(m *Member, c comparison) Answer {
 	doubts := c.doubts(m, shared, down)
 	switch {
 	case missing.total+stale.total > 0 && c.isFresh:
-		return pending("istiod has just started; still %s", found(missing, stale))
+		return inconclusive("still %s", found(missing, stale))
 	case missing.total+stale.total > 0:
 		return fail("%s", found(missing, stale)).measured(float64(missing.total+stale.total), noDifference)
 	case len(doubts) > 0:

@@ -15,6 +15,9 @@ import (
 const (
 	// grace is how long a proxy may take before it counts as failed.
 	grace = time.Minute
+	// readGrace is how long an istiod that has just got ready may still be reading its peers. It gives one up after 30 seconds
+	// (PILOT_REMOTE_CLUSTER_TIMEOUT). This is less than the minute after which a person is asked about what nobody can tell.
+	readGrace = 45 * time.Second
 	// istiodGrace is longer, because istiod waits for peers that do not answer.
 	istiodGrace = 3 * time.Minute
 	// pullGrace is how long an image may be refused: a registry may be away for a moment.

@@ -37,7 +37,7 @@ func judgePeers(m *Member, answers, former map[string][]xds.RemoteCluster, newes
 	if len(answers) == 0 {
 		return noIstiod(m.To)
 	}
-	var bad, doubtful, starting []string
+	var bad, pending []string
 	for pod, clusters := range answers {
 		for _, peer := range m.Peers {
 			state := m.peerState(clusters, peer)
@@ -45,13 +45,11 @@ func judgePeers(m *Member, answers, former map[string][]xds.RemoteCluster, newes
 			switch {
 			case state == stateSynced, isDown && m.IgnoreDown:
 			case isDown:
-				doubtful = append(doubtful, fmt.Sprintf("%s: %s is %s, and cannot be reached", pod, peer, state))
-			case m.now.Sub(newestIstiod) <= grace:
-				starting = append(starting, fmt.Sprintf("%s: %s is %s", pod, peer, state))
-			case state == "syncing":
-				doubtful = append(doubtful, fmt.Sprintf("%s: %s is %s", pod, peer, state))
+				pending = append(pending, fmt.Sprintf("%s: %s is %s, and cannot be reached", pod, peer, state))
+			case state == "syncing", m.now.Sub(newestIstiod) <= readGrace:
+				pending = append(pending, fmt.Sprintf("%s: %s is %s", pod, peer, state))
 			case slices.ContainsFunc(keys(former), func(pod string) bool { return m.peerState(former[pod], peer) != stateSynced }):
-				doubtful = append(doubtful, fmt.Sprintf("%s: %s is %s, and revision %s does not read it either", pod, peer, state, m.From))
+				pending = append(pending, fmt.Sprintf("%s: %s is %s, and revision %s does not read it either", pod, peer, state, m.From))
 			default:
 				bad = append(bad, fmt.Sprintf("%s: %s is %s", pod, peer, state))
 			}
@@ -60,10 +58,8 @@ func judgePeers(m *Member, answers, former map[string][]xds.RemoteCluster, newes
 	switch {
 	case len(bad) > 0:
 		return fail("%s", some(bad))
-	case len(doubtful) > 0:
-		return inconclusive("%s", some(doubtful))
-	case len(starting) > 0:
-		return pending("istiod has just started; %s", some(starting))
+	case len(pending) > 0:
+		return inconclusive("%s", some(pending))
 	}
 	return pass("%s synced, says %s", count(len(m.Peers), "peer"), count(len(answers), "istiod pod"))
 }

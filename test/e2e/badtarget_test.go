@@ -181,7 +181,7 @@ func (s *suite) requireNotTriedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(after) != len(before) {
-		t.Errorf("%d upgrades became %d when the same spec was applied again", len(before), len(after))
+	if again := harness.NewUpgrades(after, before); len(again) > 0 {
+		t.Errorf("MeshUpgrade %s began when the same spec was applied again", again[0].Name)
 	}
 }

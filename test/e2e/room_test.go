@@ -34,7 +34,7 @@ func (s *suite) noRoom(t *testing.T) {
 	s.step(t, "the upgrade waits for room in every member", func() error {
 		return harness.Await(ctx, "the upgrade to say what it waits for", planDeadline, func(ctx context.Context) (bool, string, error) {
 			all, err := s.env.Upgrades(ctx)
-			if err != nil || len(all) == len(before) {
+			if all = harness.NewUpgrades(all, before); err != nil || len(all) == 0 {
 				return false, "no MeshUpgrade yet", err
 			}
 			members, err := s.env.MeshMembers(ctx)

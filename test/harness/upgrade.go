@@ -91,6 +91,13 @@ func (e *Env) Upgrades(ctx context.Context) ([]meshv1alpha1.MeshUpgrade, error) 
 	return list.Items, nil
 }
 
+// NewUpgrades are the records that were not there before, oldest first. Their number says nothing: history is bounded.
+func NewUpgrades(all, before []meshv1alpha1.MeshUpgrade) []meshv1alpha1.MeshUpgrade {
+	return slices.DeleteFunc(slices.Clone(all), func(u meshv1alpha1.MeshUpgrade) bool {
+		return slices.ContainsFunc(before, func(b meshv1alpha1.MeshUpgrade) bool { return b.UID == u.UID })
+	})
+}
+
 // AwaitUpgrade waits until a record that is not in before reaches one of the phases, or ends, and returns it. It tells
 // of each step that is seen.
 func (e *Env) AwaitUpgrade(ctx context.Context, before []meshv1alpha1.MeshUpgrade, deadline time.Duration, phases []meshv1alpha1.UpgradePhase,
@@ -103,10 +110,7 @@ func (e *Env) AwaitUpgrade(ctx context.Context, before []meshv1alpha1.MeshUpgrad
 		if err != nil {
 			return false, "", err
 		}
-		all = slices.DeleteFunc(all, func(u meshv1alpha1.MeshUpgrade) bool {
-			return slices.ContainsFunc(before, func(b meshv1alpha1.MeshUpgrade) bool { return b.UID == u.UID })
-		})
-		if len(all) == 0 {
+		if all = NewUpgrades(all, before); len(all) == 0 {
 			return false, "no MeshUpgrade yet", nil
 		}
 		found = &all[len(all)-1]
