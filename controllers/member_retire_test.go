@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -156,6 +157,26 @@ func TestUsersInPeers(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(users{})); diff != "" {
 				t.Errorf("users (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestSilence asks a person only about those who have not answered for as long as a gate may be unable to tell.
+func TestSilence(t *testing.T) {
+	for name, test := range map[string]struct {
+		state meshv1alpha1.StageState
+		since time.Duration
+		want  meshv1alpha1.StageState
+	}{
+		"at first it is waited for":             {meshv1alpha1.StageProgressing, puzzledAfter - time.Second, meshv1alpha1.StageProgressing},
+		"then nobody knows":                     {meshv1alpha1.StageProgressing, puzzledAfter, meshv1alpha1.StageInconclusive},
+		"what is asked about stays asked about": {meshv1alpha1.StageInconclusive, 0, meshv1alpha1.StageInconclusive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := &meshv1alpha1.MemberRolloutStatus{State: test.state, Since: metav1.NewTime(now.Add(-test.since))}
+			if got := silence(st, now); got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
 			}
 		})
 	}

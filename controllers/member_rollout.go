@@ -171,12 +171,10 @@ func (r *MeshMemberReconciler) evaluate(ctx context.Context, s *scope, gates []g
 }
 
 // judge says what follows from the answers of the gates. From those of a dry run nothing does. A control plane that does not
-// serve yet puzzles nobody: that it takes too long is for the deadline to say.
+// serve yet puzzles nobody, nor does what could not be told in that time: that it takes too long is for the deadline to say.
 func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1.StageState, message string) {
 	state = meshv1alpha1.StageDone
-	starting := slices.ContainsFunc(answers, func(g meshv1alpha1.GateResult) bool {
-		return g.Name == gate.ControlPlaneReady && g.Verdict == meshv1alpha1.VerdictInconclusive && !g.DryRun
-	})
+	starting, served := controlPlane(answers)
 	var messages []string
 	asked := 0
 	for _, g := range answers {
@@ -189,10 +187,11 @@ func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1
 		}
 		messages = append(messages, fmt.Sprintf("gate %s: %s: %s", g.Name, g.Verdict, g.Message))
 		lasted := now.Sub(g.Since.Time)
+		isPuzzling := min(lasted, now.Sub(served)) >= puzzledAfter && !starting
 		switch {
 		case g.Verdict == meshv1alpha1.VerdictFail && lasted >= failAfter:
 			return meshv1alpha1.StageFailed, messages[len(messages)-1]
-		case g.Verdict != meshv1alpha1.VerdictFail && g.Verdict != meshv1alpha1.VerdictPending && lasted >= puzzledAfter && !starting:
+		case g.Verdict != meshv1alpha1.VerdictFail && g.Verdict != meshv1alpha1.VerdictPending && isPuzzling:
 			state = meshv1alpha1.StageInconclusive
 		case state == meshv1alpha1.StageDone:
 			state = meshv1alpha1.StageProgressing
@@ -202,6 +201,19 @@ func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1
 		return state, fmt.Sprintf("%d gates passed", asked)
 	}
 	return state, strings.Join(messages, "; ")
+}
+
+// controlPlane says whether the control plane is still starting, and else since when it has been seen to serve, if it was asked.
+func controlPlane(answers []meshv1alpha1.GateResult) (starting bool, served time.Time) {
+	for _, g := range answers {
+		if g.Name == gate.ControlPlaneReady && !g.DryRun {
+			starting = g.Verdict == meshv1alpha1.VerdictInconclusive
+			if g.Verdict == meshv1alpha1.VerdictPass {
+				served = g.Since.Time
+			}
+		}
+	}
+	return starting, served
 }
 
 func (r *MeshMemberReconciler) gateMember(ctx context.Context, s *scope) (gate.Member, error) {

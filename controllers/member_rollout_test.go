@@ -54,6 +54,16 @@ func TestJudge(t *testing.T) {
 			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictInconclusive, time.Hour)},
 			meshv1alpha1.StageProgressing, "gate A: Error: because; gate ControlPlaneReady: Inconclusive: because",
 		},
+		"what nobody could tell while istiod started does not count": {
+			[]meshv1alpha1.GateResult{
+				answer("A", meshv1alpha1.VerdictInconclusive, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictPass, puzzledAfter-time.Second),
+			}, meshv1alpha1.StageProgressing, "gate A: Inconclusive: because",
+		},
+		"what it cannot tell for long since then does": {
+			[]meshv1alpha1.GateResult{
+				answer("A", meshv1alpha1.VerdictInconclusive, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictPass, puzzledAfter),
+			}, meshv1alpha1.StageInconclusive, "gate A: Inconclusive: because",
+		},
 		"what takes time is awaited however long": {
 			[]meshv1alpha1.GateResult{answer("Slow", meshv1alpha1.VerdictPending, time.Hour), good},
 			meshv1alpha1.StageProgressing, "gate Slow: Pending: because",

@@ -36,7 +36,8 @@ func (s *suite) memberDown(t *testing.T) {
 	u := s.upgradeUnderLoad(t, []string{"east", third}, meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
 		rest := &m.Spec.Upgrade.Waves[1]
 		rest.MaxFailures = 1
-		rest.ProgressDeadline = &metav1.Duration{Duration: time.Minute}
+		// The peer needs half a minute to start without the member, and may not be able to tell for a minute after that.
+		rest.ProgressDeadline = &metav1.Duration{Duration: 90 * time.Second}
 		return harness.SetValue(m, "70", "env", "PILOT_PUSH_THROTTLE")
 	}, func(u *meshv1alpha1.MeshUpgrade) error {
 		west, err := s.env.MeshMember(ctx, lost)
