@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,14 +19,18 @@ import (
 	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
+// returning is how long a member counts as down after it is reached again: istiods try again to read a peer that they have lost
+// at intervals that grow to half a minute.
+const returning = 45 * time.Second
+
 // hearPeers lets a member's gates hear what its peers themselves have: those that have served and are reached. A member that
 // has not served yet has no istiod that could tell.
-func (r *MeshMemberReconciler) hearPeers(m *gate.Member, siblings []meshv1alpha1.MeshMember) {
+func (r *MeshMemberReconciler) hearPeers(m *gate.Member, siblings []meshv1alpha1.MeshMember, now time.Time) {
 	keys := map[string]types.NamespacedName{}
 	for i := range siblings {
 		sibling := &siblings[i]
 		switch cluster := sibling.Spec.Cluster; {
-		case !meta.IsStatusConditionTrue(sibling.Status.Conditions, meshv1alpha1.ConditionReachable):
+		case !isReachedFor(sibling, returning, now):
 			m.Down = append(m.Down, cluster)
 		case plan.HasServed(sibling) && slices.Contains(m.Peers, cluster):
 			m.Witnesses = append(m.Witnesses, cluster)
@@ -36,6 +41,12 @@ func (r *MeshMemberReconciler) hearPeers(m *gate.Member, siblings []meshv1alpha1
 		key := keys[peer]
 		return r.endpoints.Ask(ctx, key, age, func(ctx context.Context) (census.Hosts, error) { return r.count(ctx, key) })
 	}
+}
+
+// isReachedFor says whether a member has been reached for so long.
+func isReachedFor(m *meshv1alpha1.MeshMember, long time.Duration, now time.Time) bool {
+	c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionReachable)
+	return c != nil && c.Status == metav1.ConditionTrue && now.Sub(c.LastTransitionTime.Time) >= long
 }
 
 // count asks every istiod pod of a member that is in use what the member's own cluster has. It runs beside the member's passes,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -111,19 +112,23 @@ func TestHearPeers(t *testing.T) {
 	reachable := func(m *meshv1alpha1.MeshMember) {
 		m.Status.Conditions = append(m.Status.Conditions, metav1.Condition{Type: meshv1alpha1.ConditionReachable, Status: metav1.ConditionTrue})
 	}
+	returns := func(m *meshv1alpha1.MeshMember) {
+		reachable(m)
+		m.Status.Conditions[len(m.Status.Conditions)-1].LastTransitionTime = metav1.NewTime(now.Add(time.Second - returning))
+	}
 	west := testutil.Member("west", reached(1), reachable)
 	siblings := []meshv1alpha1.MeshMember{
-		*west, *testutil.Member("down", reached(1)), *testutil.Member("newcomer", reachable), *testutil.Member("stranger", reached(1), reachable),
+		*west, *testutil.Member("down", reached(1)), *testutil.Member("returning", reached(1), returns), *testutil.Member("newcomer", reachable), *testutil.Member("stranger", reached(1), reachable),
 	}
 	connected := &fleet.Member{Client: fake.NewClientBuilder().WithObjects(istiodOf("a", testutil.Revision)).Build()}
 	r := &MeshMemberReconciler{
 		Client: hubReconciler(t, west).Client, Fleet: playedFleet{members: map[types.NamespacedName]*fleet.Member{client.ObjectKeyFromObject(west): connected}},
 		Istiod: knowingIstiod{cluster: "west", known: map[string]map[string][]string{"a": {"web": {"1"}}}},
 	}
-	m := gate.Member{Peers: []string{"down", "newcomer", "west"}}
-	r.hearPeers(&m, siblings)
-	if !slices.Equal(m.Down, []string{"down"}) || !slices.Equal(m.Witnesses, []string{"west"}) {
-		t.Errorf("down: %v, heard: %v, want down and west", m.Down, m.Witnesses)
+	m := gate.Member{Peers: []string{"down", "newcomer", "returning", "west"}}
+	r.hearPeers(&m, siblings, now)
+	if !slices.Equal(m.Down, []string{"down", "returning"}) || !slices.Equal(m.Witnesses, []string{"west"}) {
+		t.Errorf("down: %v, heard: %v, want down, returning and west", m.Down, m.Witnesses)
 	}
 	got, err := m.Count(t.Context(), "west", 0)
 	if err != nil || got.IsEmpty() {

@@ -246,6 +246,6 @@ func (r *MeshMemberReconciler) gateMember(ctx context.Context, s *scope) (gate.M
 			m.ToVersion = rev.Version
 		}
 	}
-	r.hearPeers(&m, siblings)
+	r.hearPeers(&m, siblings, s.now)
 	return m, nil
 }

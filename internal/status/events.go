@@ -38,14 +38,18 @@ func conditions(r events.EventRecorder, object runtime.Object, before, after []m
 		}
 		switch {
 		case kind == meshv1alpha1.ConditionStalled:
-			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Stalled: %s", is.Message)
+			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Stalled: %s", shorten(is.Message, maxNote))
 		case is.Status == metav1.ConditionTrue:
-			r.Eventf(object, nil, corev1.EventTypeNormal, "Became"+kind, action, "Became %s: %s", kind, is.Message)
+			r.Eventf(object, nil, corev1.EventTypeNormal, "Became"+kind, action, "Became %s: %s", kind, shorten(is.Message, maxNote))
 		case was != nil && was.Status == metav1.ConditionTrue:
-			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Was %s no longer: %s", kind, is.Message)
+			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Was %s no longer: %s", kind, shorten(is.Message, maxNote))
 		}
 	}
 }
+
+// maxNote is how long a text may be in an event, in bytes: API servers reject notes of more than 1024, and each has a few words
+// of its own. The status has the whole of it.
+const maxNote = 960
 
 // RecordUpgrade writes an event for each transition between two states of a MeshUpgrade. What people did comes before
 // what follows from it.
@@ -60,7 +64,7 @@ func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgra
 			meshv1alpha1.UpgradeStopping, meshv1alpha1.UpgradeStopped:
 			kind = corev1.EventTypeWarning
 		}
-		r.Eventf(after, nil, kind, "Upgrade"+string(after.Status.Phase), "Upgrade", "Upgrade became %s: %s", after.Status.Phase, after.Status.Message)
+		r.Eventf(after, nil, kind, "Upgrade"+string(after.Status.Phase), "Upgrade", "Upgrade became %s: %s", after.Status.Phase, shorten(after.Status.Message, maxNote))
 	}
 	if after.Status.Wave != before.Status.Wave && after.Status.Wave != "" {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "WaveStarted", "Upgrade", "Started wave %q", after.Status.Wave)

@@ -1,8 +1,10 @@
 package status
 
 import (
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -151,5 +153,21 @@ func TestWhatPeopleDidIsToldBeforeWhatFollows(t *testing.T) {
 	want := []string{"Normal Aborted Aborted by the annotation mesh.meshfleet.io/order", "Warning UpgradeRollingBack Upgrade became RollingBack: aborted"}
 	if diff := cmp.Diff(want, recorded(r)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// TestLongMessages cuts what an API server would reject, and never within a letter.
+func TestLongMessages(t *testing.T) {
+	before, after := &meshv1alpha1.MeshUpgrade{}, &meshv1alpha1.MeshUpgrade{}
+	after.Status.Phase, after.Status.Message = meshv1alpha1.UpgradeRollingBack, strings.Repeat("→", 1000)
+	r := events.NewFakeRecorder(1)
+	RecordUpgrade(r, before, after)
+	got := recorded(r)
+	if len(got) != 1 {
+		t.Fatalf("%d events, want one", len(got))
+	}
+	note := strings.TrimPrefix(got[0], "Warning UpgradeRollingBack ")
+	if len(note) > 1024 || !utf8.ValidString(note) || !strings.HasSuffix(note, "→...") {
+		t.Errorf("%d bytes that end in %q, want 1024 at most", len(note), note[len(note)-8:])
 	}
 }

@@ -31,7 +31,7 @@ type Outcome struct {
 func Set(conditions *[]metav1.Condition, generation int64, outcomes []Outcome, now time.Time) {
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: shorten(message), ObservedGeneration: generation,
+			Type: kind, Status: status, Reason: reason, Message: shorten(message, maxMessage), ObservedGeneration: generation,
 			LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 		})
 	}
@@ -94,12 +94,12 @@ func Next(outcomes []Outcome) time.Duration {
 	return next
 }
 
-// shorten cuts a message between characters. JSON cannot carry half of one, so that what is read back would differ from
+// shorten cuts a message that is longer than so many bytes, between characters. JSON cannot carry half of one, so that what is read back would differ from
 // what was written, and every pass would write it again.
-func shorten(s string) string {
+func shorten(s string, longest int) string {
 	s = strings.ToValidUTF8(s, "?")
-	if len(s) <= maxMessage {
+	if len(s) <= longest {
 		return s
 	}
-	return strings.ToValidUTF8(s[:maxMessage-3], "") + "..."
+	return strings.ToValidUTF8(s[:longest-3], "") + "..."
 }

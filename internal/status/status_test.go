@@ -180,7 +180,7 @@ func TestMessagesAreCut(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := shorten(c.in)
+			got := shorten(c.in, maxMessage)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
