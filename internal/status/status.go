@@ -94,8 +94,8 @@ func Next(outcomes []Outcome) time.Duration {
 	return next
 }
 
-// shorten cuts a message that is longer than so many bytes, between characters. JSON cannot carry half of one, so that what is read back would differ from
-// what was written, and every pass would write it again.
+// shorten cuts a message that is longer than so many bytes, between characters. JSON cannot carry half of one, so that what is
+// read back would differ from what was written, and every pass would write it again.
 func shorten(s string, longest int) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) <= longest {
