@@ -102,10 +102,12 @@ type MeshInstallationSpec struct {
 
 	// eastWestGateway configures the gateway through which peers on other networks reach a member's services.
 	// +optional
+	// +kubebuilder:default={}
 	EastWestGateway EastWestGateway `json:"eastWestGateway,omitzero"`
 
 	// dataPlane configures how namespaces choose their proxies.
 	// +optional
+	// +kubebuilder:default={}
 	DataPlane DataPlane `json:"dataPlane,omitzero"`
 
 	// upgrade says how a change of the version or of control plane values reaches the members: as a new revision beside
@@ -220,6 +222,7 @@ type Trust struct {
 	Root TrustRoot `json:"root,omitzero"`
 	// intermediate configures the signing certificate of each member.
 	// +optional
+	// +kubebuilder:default={}
 	Intermediate Intermediate `json:"intermediate,omitzero"`
 }
 
@@ -305,8 +308,10 @@ type ControlPlane struct {
 
 // EastWestGateway configures the east-west gateway of every member.
 type EastWestGateway struct {
-	// replicas bounds the gateway's autoscaler. Default: 1 to 5.
+	// replicas bounds the gateway's autoscaler, between 2 and 5 replicas if you do not say otherwise. A gateway of two
+	// replicas or more has a PodDisruptionBudget that lets one pod go at a time.
 	// +optional
+	// +kubebuilder:default={}
 	Replicas ReplicaRange `json:"replicas,omitzero"`
 	// replacement says how an upgrade brings the gateway to another revision. `Surge` starts a second gateway with an
 	// address of its own, tells the peers of it, and takes the first one away when they have dropped it: nothing is lost.
@@ -315,6 +320,7 @@ type EastWestGateway struct {
 	// other kind of gateway beside the present one and replaces that without a gap, so both need an address for a moment.
 	// Default: Surge.
 	// +optional
+	// +kubebuilder:default=Surge
 	Replacement GatewayReplacement `json:"replacement,omitempty"`
 	// service configures the gateway's Service.
 	// +optional
@@ -340,11 +346,11 @@ const (
 
 // ReplicaRange bounds a number of replicas.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || self.min <= self.max",message="spec.eastWestGateway.replicas: min must not be greater than max"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || self.min <= self.max",message="spec.eastWestGateway.replicas: min (2 if it is not set) must not be greater than max (5 if it is not set)"
 type ReplicaRange struct {
-	// min is the least number of replicas. Default: 1.
+	// min is the least number of replicas. Default: 2.
 	// +optional
-	// +kubebuilder:default=1
+	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Min int32 `json:"min,omitempty"`

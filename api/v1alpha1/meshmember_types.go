@@ -96,6 +96,7 @@ type MeshMemberSpec struct {
 	GatewayRevision string `json:"gatewayRevision"`
 	// restart says how workloads are moved.
 	// +optional
+	// +kubebuilder:default={}
 	Restart Restart `json:"restart,omitzero"`
 	// rollout is the upgrade that the member takes part in.
 	// +optional

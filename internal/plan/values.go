@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +105,9 @@ func BaseValues(m *meshv1alpha1.MeshMemberSpec) map[string]any {
 	}
 }
 
+// The defaults of ReplicaRange, for work orders that were written before the API had them.
+const defaultLeastGateways, defaultMostGateways = 2, 5
+
 // GatewayValues are the values of the gateway chart for a member's east-west gateway of a revision.
 func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]any, error) {
 	user, err := Values(m.Gateway.Values)
@@ -128,6 +132,11 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 		}
 	}
 	defaults := Merge(map[string]any{"readinessProbe": probe}, inPlaceValues(m))
+	if _, isSet := user["podDisruptionBudget"]; !isSet {
+		// Not merged: a budget has minAvailable or maxUnavailable, never both. A pod that is not ready protects nothing.
+		defaults["podDisruptionBudget"] = map[string]any{"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+	}
+	least := cmp.Or(m.Gateway.Replicas.Min, defaultLeastGateways)
 	return Merge(Merge(defaults, user), map[string]any{
 		"name":           GatewayName(GatewayKey(m, revision)),
 		"revision":       revision,
@@ -135,8 +144,8 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 		"networkGateway": m.Network,
 		"autoscaling": map[string]any{
 			"enabled":     true,
-			"minReplicas": max(m.Gateway.Replicas.Min, 1),
-			"maxReplicas": max(m.Gateway.Replicas.Max, m.Gateway.Replicas.Min, 1),
+			"minReplicas": least,
+			"maxReplicas": max(cmp.Or(m.Gateway.Replicas.Max, defaultMostGateways), least),
 		},
 		"service": map[string]any{
 			"type":        "LoadBalancer",

@@ -149,6 +149,10 @@ func TestGatewayValues(t *testing.T) {
 			Replacement: meshv1alpha1.GatewayReplacementInPlace,
 			Values:      testutil.JSON(values{"terminationGracePeriodSeconds": 900, "env": values{"MINIMUM_DRAIN_DURATION": "60s"}}),
 		},
+		"a single pod on demand": {Replicas: meshv1alpha1.ReplicaRange{Min: 1, Max: 1}},
+		"a disruption budget of the user's replaces ours": {
+			Values: testutil.JSON(values{"podDisruptionBudget": values{"minAvailable": "50%"}}),
+		},
 		"more replicas at least than at most": {Replicas: meshv1alpha1.ReplicaRange{Min: 8, Max: 5}},
 	}
 	for name, g := range cases {

@@ -282,9 +282,11 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {trust: {intermediate: {renewBefore: 47h}}}`},
 	},
 	{
-		message: "spec.eastWestGateway.replicas: min must not be greater than max",
+		message: "spec.eastWestGateway.replicas: min (2 if it is not set) must not be greater than max (5 if it is not set)",
 		accepts: []string{`spec: {eastWestGateway: {replicas: {min: 2, max: 2}}}`, `spec: {eastWestGateway: {replicas: {min: 5}}}`},
-		rejects: []string{`spec: {eastWestGateway: {replicas: {min: 3, max: 2}}}`, `spec: {eastWestGateway: {replicas: {min: 6}}}`},
+		rejects: []string{
+			`spec: {eastWestGateway: {replicas: {min: 3, max: 2}}}`, `spec: {eastWestGateway: {replicas: {min: 6}}}`, `spec: {eastWestGateway: {replicas: {max: 1}}}`,
+		},
 	},
 	{
 		message: "spec.dataPlane.tags: each must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision",

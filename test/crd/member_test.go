@@ -33,7 +33,7 @@ var memberCases = []ruleCases{
 		rejects: []string{`spec: {clusterRef: {local: {}}}`, `spec: {clusterRef: {kubeconfigSecret: null}}`},
 	},
 	{
-		message: "spec.eastWestGateway.replicas: min must not be greater than max",
+		message: "spec.eastWestGateway.replicas: min (2 if it is not set) must not be greater than max (5 if it is not set)",
 		accepts: []string{`spec: {gateway: {replicas: {min: 2, max: 3}}}`},
 		rejects: []string{`spec: {gateway: {replicas: {min: 3, max: 2}}}`},
 	},

@@ -61,6 +61,7 @@ func TestMesh(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"admission", s.admission},
+		{"documented defaults", s.defaults},
 		{"install", s.install},
 		{"steady state", s.steadyState},
 		{"drift", s.drift},
