@@ -76,6 +76,11 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 	if err := r.apply(ctx, s, component); err != nil {
 		return failed(err)
 	}
+	raised, err := st.Raise(ctx, s.remote, client.ObjectKey{Namespace: s.namespace(), Name: name}, plan.LeastGateways(spec))
+	if err != nil {
+		return failed(err)
+	}
+	st.Complete = st.Complete && !raised
 	reportGateway(s, name, st, announce)
 	since := st.ServiceCreated
 	if ordered := s.member.Status.Rollout; ordered != nil && ordered.Since.After(since) {

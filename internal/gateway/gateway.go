@@ -7,9 +7,12 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -137,6 +140,21 @@ func (s State) CanAnnounce(served, least time.Duration) bool {
 
 // IsServing says whether the gateway has an address and pods that are ready.
 func (s State) IsServing() bool { return s.Address != "" && s.ReadyReplicas > 0 }
+
+// Raise starts the least number of replicas at once. The chart leaves the number to the autoscaler, which begins with one
+// and takes up to 15 seconds to look.
+func (s State) Raise(ctx context.Context, c client.Client, key client.ObjectKey, least int32) (raised bool, err error) {
+	if !s.Exists || s.Replicas >= least {
+		return false, nil
+	}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, least))
+	// The autoscaler owns the number: another field manager than that of what is applied.
+	if err := c.Patch(ctx, d, patch, client.FieldOwner("meshfleet-scale")); err != nil {
+		return false, fmt.Errorf("scale Deployment %s to %d replicas: %w", key, least, err)
+	}
+	return true, nil
+}
 
 // withdrawnAnnotation keeps when peers were told that a gateway goes, so that a restart of the operator does not start
 // the drain again.

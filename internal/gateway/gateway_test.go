@@ -261,3 +261,37 @@ func TestWithdraw(t *testing.T) {
 		})
 	}
 }
+
+func TestRaise(t *testing.T) {
+	key := client.ObjectKey{Namespace: testutil.ControlPlane, Name: plan.GatewayName(revision)}
+	cases := map[string]struct {
+		replicas *int32
+		want     int32
+	}{
+		"what the API server made one gets the least": {nil, 2},
+		"the least stays":                 {new(int32(2)), 2},
+		"what the autoscaler added stays": {new(int32(4)), 4},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			member := fake.NewClientBuilder().WithObjects(&appsv1.Deployment{
+				ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}, Spec: appsv1.DeploymentSpec{Replicas: c.replicas},
+			}).Build()
+			for _, wantRaised := range []bool{c.replicas == nil, false} {
+				st, err := Observe(t.Context(), member, key.Namespace, key.Name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if raised, err := st.Raise(t.Context(), member, key, 2); err != nil || raised != wantRaised {
+					t.Errorf("raised: %v, want %v; %v", raised, wantRaised, err)
+				}
+			}
+			if st, err := Observe(t.Context(), member, key.Namespace, key.Name); err != nil || st.Replicas != c.want {
+				t.Errorf("%d replicas, want %d; %v", st.Replicas, c.want, err)
+			}
+		})
+	}
+	if raised, err := (State{}).Raise(t.Context(), fake.NewClientBuilder().Build(), key, 2); err != nil || raised {
+		t.Errorf("a gateway that is not there: raised %v, %v", raised, err)
+	}
+}

@@ -21,8 +21,8 @@ type Rollout struct {
 	Exists bool
 	// Complete says that every replica is of the current generation and available, and that there is at least one.
 	Complete bool
-	// ReadyReplicas serve.
-	ReadyReplicas int32
+	// Replicas are wanted, ReadyReplicas serve.
+	Replicas, ReadyReplicas int32
 	// Created is when the Deployment was made.
 	Created time.Time
 	// Revision is the label istio.io/rev of its pods.
@@ -45,7 +45,7 @@ func Deployment(ctx context.Context, c client.Reader, key client.ObjectKey) (Rol
 	if d.Spec.Replicas != nil {
 		want = *d.Spec.Replicas
 	}
-	r := Rollout{Exists: true, ReadyReplicas: s.ReadyReplicas, Created: d.CreationTimestamp.Time,
+	r := Rollout{Exists: true, Replicas: want, ReadyReplicas: s.ReadyReplicas, Created: d.CreationTimestamp.Time,
 		Revision: d.Spec.Template.Labels["istio.io/rev"]}
 	r.Complete = s.ObservedGeneration >= d.Generation && want > 0 &&
 		s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want

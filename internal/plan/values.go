@@ -108,6 +108,11 @@ func BaseValues(m *meshv1alpha1.MeshMemberSpec) map[string]any {
 // The defaults of ReplicaRange, for work orders that were written before the API had them.
 const defaultLeastGateways, defaultMostGateways = 2, 5
 
+// LeastGateways is the least number of replicas of a member's gateway.
+func LeastGateways(m *meshv1alpha1.MeshMemberSpec) int32 {
+	return cmp.Or(m.Gateway.Replicas.Min, defaultLeastGateways)
+}
+
 // GatewayValues are the values of the gateway chart for a member's east-west gateway of a revision.
 func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]any, error) {
 	user, err := Values(m.Gateway.Values)
@@ -136,7 +141,7 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 		// Not merged: a budget has minAvailable or maxUnavailable, never both. A pod that is not ready protects nothing.
 		defaults["podDisruptionBudget"] = map[string]any{"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
 	}
-	least := cmp.Or(m.Gateway.Replicas.Min, defaultLeastGateways)
+	least := LeastGateways(m)
 	return Merge(Merge(defaults, user), map[string]any{
 		"name":           GatewayName(GatewayKey(m, revision)),
 		"revision":       revision,
