@@ -14,6 +14,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
+	"github.com/meshfleet/meshfleet/internal/trust"
 )
 
 // namesShown bounds how many members a message names.
@@ -108,6 +109,11 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 			continue
 		}
 		seen++
+		if kind == meshv1alpha1.ConditionTrustRootReady && hasOtherRoot(inst, m) {
+			behind = append(behind, m.Spec.Cluster)
+			worst = worse(worst, phase.Result{Kind: phase.Stalled, Reason: meshv1alpha1.ReasonForeignRoot, Message: otherRoot(inst, m)})
+			continue
+		}
 		if upToDate(m, kind) {
 			if overlooked := unseen(m, kind, members); len(overlooked) > 0 {
 				behind = append(behind, m.Spec.Cluster)
@@ -128,6 +134,17 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 	worst.Message = fmt.Sprintf("%d of %d members not ready (%s); %s", len(behind), total, list(behind, len(behind)), worst.Message)
 	worst.Err = errors.New(worst.Message)
 	return worst
+}
+
+// hasOtherRoot says whether a member that is content has another root than the mesh. One that is not says so itself.
+func hasOtherRoot(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) bool {
+	pinned, root := plan.JoinRoot(inst.Status.Trust.PinnedRoot), plan.JoinRoot(m.Status.Trust.RootFingerprints)
+	return pinned != "" && root != "" && root != pinned && meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionTrustRootReady)
+}
+
+func otherRoot(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) string {
+	return fmt.Sprintf("%s: istiod hands out root %s, the mesh has %s; take the member out of spec.members, and add it again when it is gone",
+		m.Spec.Cluster, trust.Short(m.Status.Trust.RootFingerprints), trust.Short(inst.Status.Trust.PinnedRoot))
 }
 
 // worse is the worse of two results, the latter of two that are as bad.

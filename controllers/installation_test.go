@@ -110,6 +110,21 @@ func TestAggregateOne(t *testing.T) {
 	}
 }
 
+func TestMembersWithAnotherRootAreNotReady(t *testing.T) {
+	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
+	inst.Status.Trust.PinnedRoot = []string{"a"}
+	members := fleetOf(testutil.Member("east", ready(), root("a")), testutil.Member("west", ready(), root("b")))
+	got := aggregateOne(inst, members, meshv1alpha1.ConditionTrustRootReady)
+	want := "1 of 2 members not ready (west); west: istiod hands out root b, the mesh has a; take the member out of spec.members, and add it " +
+		"again when it is gone"
+	if diff := cmp.Diff(want, got.Text()); diff != "" || got.Kind != phase.Stalled || got.Reason != meshv1alpha1.ReasonForeignRoot {
+		t.Errorf("result is %s %s, message (-want +got):\n%s", kinds[got.Kind], got.Reason, diff)
+	}
+	if got := aggregateOne(inst, members[:1], meshv1alpha1.ConditionGatewaysReady); got.Reason == meshv1alpha1.ReasonForeignRoot {
+		t.Errorf("gateways have no root: %+v", got)
+	}
+}
+
 // TestConditionsDoNotFlickerDuringAnUpgrade gives a member a work order that it has not seen yet.
 func TestConditionsDoNotFlickerDuringAnUpgrade(t *testing.T) {
 	parts := []string{

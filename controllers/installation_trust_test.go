@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -34,8 +37,68 @@ func TestCertificatesThatTakeTooLongAreAFailure(t *testing.T) {
 	r := hubReconciler(t)
 	inst := testutil.Installation(testutil.With("east"))
 	inst.CreationTimestamp = metav1.NewTime(now.Add(-certificateDeadline))
-	if got := r.certificates(t.Context(), inst); got.Kind != phase.Retry || got.Reason != meshv1alpha1.ReasonDeadlineExceeded {
+	members := fleetOf(testutil.Member("east", rootless))
+	if got := r.certificates(t.Context(), inst, members); got.Kind != phase.Retry || got.Reason != meshv1alpha1.ReasonDeadlineExceeded {
 		t.Errorf("result is %+v, want a deadline that is exceeded", got)
+	}
+}
+
+// rootless is a member that has reported that it belongs to no root.
+func rootless(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = plan.NoRoot }
+
+func TestTroubleWithTheRootHoldsUpNothingElse(t *testing.T) {
+	claims := func(root string) memberOption {
+		return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = root }
+	}
+	cases := map[string]struct {
+		members    []meshv1alpha1.MeshMember
+		wantKind   phase.Kind
+		wantReason string
+		wantPinned []string
+	}{
+		"it is not known yet whether members have a root": {
+			fleetOf(testutil.Member("east", rootless)), phase.Wait, meshv1alpha1.ReasonWaitingForMembers, nil,
+		},
+		"members differ": {
+			fleetOf(testutil.Member("east", claims("a")), testutil.Member("west", claims("b"))), phase.Stalled, meshv1alpha1.ReasonForeignRoot, nil,
+		},
+		"the hub has lost the root that a member knows": {
+			fleetOf(testutil.Member("east", claims("a"))), phase.Stalled, meshv1alpha1.ReasonRootMissing, []string{"a"},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r, inst := hubReconciler(t), testutil.Installation(testutil.With("east"), testutil.With("west"))
+			outcomes := r.converge(t.Context(), inst, c.members)
+			i := slices.IndexFunc(outcomes, func(o status.Outcome) bool { return o.Type == meshv1alpha1.ConditionTrustRootReady })
+			if got := outcomes[i].Result; got.Kind != c.wantKind || got.Reason != c.wantReason {
+				t.Errorf("result is %s %s: %s, want %s %s", kinds[got.Kind], got.Reason, got.Text(), kinds[c.wantKind], c.wantReason)
+			}
+			if diff := cmp.Diff(c.wantPinned, inst.Status.Trust.PinnedRoot); diff != "" {
+				t.Errorf("pinned root (-want +got):\n%s", diff)
+			}
+			members, err := r.members(t.Context(), inst)
+			if err != nil || len(members) != 2 {
+				t.Fatalf("members are %v, %v, want them to be planned", members, err)
+			}
+			if diff := cmp.Diff(c.wantPinned, members[0].Spec.PinnedRoot); diff != "" {
+				t.Errorf("root of the work order (-want +got):\n%s", diff)
+			}
+			certificates := &cmv1.CertificateList{}
+			if err := r.Client.List(t.Context(), certificates); err != nil || len(certificates.Items) > 0 {
+				t.Errorf("something is issued: %v, %v", certificates.Items, err)
+			}
+		})
+	}
+}
+
+func TestInstallationsOfSecret(t *testing.T) {
+	r := hubReconciler(t, testutil.Installation(testutil.With("east")))
+	for name, want := range map[string]int{"shop-root": 1, "shop-east-ca": 1, "shop-west-ca": 0, "another": 0} {
+		got := r.usersOfSecret(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}})
+		if len(got) != want {
+			t.Errorf("%s: %v, want %d", name, got, want)
+		}
 	}
 }
 

@@ -1,13 +1,7 @@
 package controllers
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"testing"
 	"time"
 
@@ -24,7 +18,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/charts"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/testutil"
-	"github.com/meshfleet/meshfleet/internal/trust"
 )
 
 const hubUID = "hub-uid"
@@ -163,46 +156,4 @@ func TestNamespaceLabelled(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestSameRoot(t *testing.T) {
-	ours, theirs := newRoot(t), newRoot(t)
-	cacerts := func(data map[string][]byte) *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: inControlPlane(cacertsName), Data: data}
-	}
-	cases := map[string]struct {
-		objects []client.Object
-		want    error
-	}{
-		"no root yet":                {},
-		"our root":                   {objects: []client.Object{cacerts(map[string][]byte{"root-cert.pem": ours})}},
-		"our root in another layout": {objects: []client.Object{cacerts(map[string][]byte{"ca.crt": ours})}},
-		"another root":               {objects: []client.Object{cacerts(map[string][]byte{"root-cert.pem": theirs})}, want: errForeignRoot},
-		"our root and another":       {objects: []client.Object{cacerts(map[string][]byte{"root-cert.pem": append(append([]byte{}, ours...), theirs...)})}, want: errForeignRoot},
-		"what cannot be read":        {objects: []client.Object{cacerts(map[string][]byte{"root-cert.pem": []byte("text")})}, want: errForeignRoot},
-		"an empty Secret":            {objects: []client.Object{cacerts(nil)}, want: errForeignRoot},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			err := (&MeshMemberReconciler{}).sameRoot(t.Context(), pass(c.objects...), &trust.Bundle{Roots: ours})
-			if !errors.Is(err, c.want) {
-				t.Errorf("error is %v, want %v", err, c.want)
-			}
-		})
-	}
-}
-
-// newRoot is the PEM text of a root.
-func newRoot(t *testing.T) []byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now, NotAfter: now.Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
 }

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,16 +9,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/charts"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/trust"
 )
@@ -34,83 +29,6 @@ const (
 	istiodDeadline      = 10 * time.Minute
 	rootDeadline        = 3 * time.Minute
 )
-
-// cacerts puts the member's signing certificate in place. Precondition: the claim. It never replaces a root by
-// another one: workloads of the two would not trust each other.
-func (r *MeshMemberReconciler) cacerts(ctx context.Context, s *scope) phase.Result {
-	secret := &corev1.Secret{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.member.Namespace, Name: s.member.Spec.CASecret}, secret)
-	if client.IgnoreNotFound(err) != nil {
-		return failed(err)
-	}
-	bundle, err := trust.ReadBundle(secret, s.now)
-	if errors.Is(err, trust.ErrIncomplete) {
-		return phase.Waiting(meshv1alpha1.ReasonWaitingForCertificate,
-			fmt.Sprintf("cert-manager has not issued Certificate %q yet", s.member.Spec.CASecret), 0).
-			Overdue(s.member.CreationTimestamp.Time, s.now, certificateDeadline, meshv1alpha1.ReasonDeadlineExceeded)
-	}
-	if err != nil {
-		return stalled(meshv1alpha1.ReasonWaitingForCertificate, fmt.Errorf("secret %q: %w", s.member.Spec.CASecret, err))
-	}
-	s.member.Status.Trust.IntermediateNotAfter = &metav1.Time{Time: bundle.NotAfter}
-	metrics.SetCertificateExpiry(s.key, bundle.NotAfter)
-	if err := r.sameRoot(ctx, s, bundle); err != nil {
-		return stalledOr(err, errForeignRoot, meshv1alpha1.ReasonForeignRoot)
-	}
-	data := map[string]any{}
-	for k, v := range bundle.Cacerts() {
-		data[k] = base64.StdEncoding.EncodeToString(v)
-	}
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "type": string(corev1.SecretTypeOpaque),
-		"metadata": map[string]any{"name": cacertsName, "namespace": s.namespace()},
-		"data":     data,
-	}}
-	if err := r.apply(ctx, s, apply.Component{Name: trustComponent, Objects: []*unstructured.Unstructured{object}}); err != nil {
-		return failed(err)
-	}
-	return phase.Complete(meshv1alpha1.ReasonReady, "the signing certificate is in place")
-}
-
-var errForeignRoot = errors.New("the member has another root of trust")
-
-func (r *MeshMemberReconciler) sameRoot(ctx context.Context, s *scope, bundle *trust.Bundle) error {
-	existing := &corev1.Secret{}
-	err := s.remote.Get(ctx, client.ObjectKey{Namespace: s.namespace(), Name: cacertsName}, existing)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read Secret %q: %w", cacertsName, err)
-	}
-	text := existing.Data["root-cert.pem"]
-	if len(text) == 0 {
-		text = existing.Data["ca.crt"]
-	}
-	have, err := trust.Fingerprints(text)
-	if err != nil {
-		return fmt.Errorf("%w: the root in Secret %s/%s cannot be read (%w); delete that Secret if nothing uses it",
-			errForeignRoot, s.namespace(), cacertsName, err)
-	}
-	want, err := trust.Fingerprints(bundle.Roots)
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(have, want) {
-		return fmt.Errorf("%w: Secret %s/%s has root %s, the mesh has %s; delete that Secret if nothing uses it, or set "+
-			"spec.trust.root.issuerRef to an issuer of that root", errForeignRoot, s.namespace(), cacertsName, short(have), short(want))
-	}
-	return nil
-}
-
-// short shows the first digits of fingerprints, enough to tell them apart.
-func short(fingerprints []string) string {
-	out := make([]string, 0, len(fingerprints))
-	for _, f := range fingerprints {
-		out = append(out, f[:min(len(f), 16)])
-	}
-	return strings.Join(out, ",")
-}
 
 // foundation applies what all revisions share: CRDs, the reader account with its permissions, and the default validator. It needs no
 // certificate, so it does not wait for one.
@@ -251,8 +169,8 @@ func (r *MeshMemberReconciler) rootInForce(ctx context.Context, s *scope) phase.
 	s.member.Status.Trust.RootFingerprints = have
 	if !slices.Equal(have, want) {
 		waiting.Message = fmt.Sprintf("istiod hands out root %s, the mesh has %s; if this lasts, restart istiod in namespace %s",
-			short(have), short(want), s.namespace())
+			trust.Short(have), trust.Short(want), s.namespace())
 		return waiting.Overdue(secret.CreationTimestamp.Time, s.now, rootDeadline, meshv1alpha1.ReasonRootNotInForce)
 	}
-	return phase.Complete(meshv1alpha1.ReasonReady, "istiod hands out root "+short(have))
+	return phase.Complete(meshv1alpha1.ReasonReady, "istiod hands out root "+trust.Short(have))
 }

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istioversion"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -66,7 +68,7 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 			s.gateway = result
 		}
 		metrics.ObservePhase("meshmember", st.name, time.Since(start))
-		if st.gate && result.Kind != phase.Done {
+		if st.gate && result.Kind != phase.Done && !(st.name == "trust" && s.hasCertificate) {
 			interrupted(s, st.name, result)
 			break
 		}
@@ -75,7 +77,8 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 }
 
 // conclude turns the results of the phases that ran, of which there is at least one, into the outcome of each
-// condition. The last phase of a condition decides it; one that has not run leaves it waiting for what came before.
+// condition. The worst phase of a condition decides it, the last of those that are as bad; one that has not run leaves it
+// waiting for what came before.
 func conclude(s *scope, steps []step, results []phase.Result) []status.Outcome {
 	byCondition := map[string]int{}
 	var out []status.Outcome
@@ -83,7 +86,9 @@ func conclude(s *scope, steps []step, results []phase.Result) []status.Outcome {
 		// What cannot be reached is not known to be bad.
 		o := status.Outcome{Type: steps[i].condition, Result: result, Unknown: result.Reason == meshv1alpha1.ReasonConnectionDown}
 		if j, seen := byCondition[o.Type]; seen && o.Type != "" {
-			out[j] = o
+			if o.Result.Kind >= out[j].Result.Kind {
+				out[j] = o
+			}
 		} else {
 			byCondition[o.Type] = len(out)
 			out = append(out, o)
@@ -139,14 +144,21 @@ func available(s *scope, connection status.Outcome) status.Outcome {
 }
 
 // claim makes sure that the cluster is this member's and nobody else's, and that it can run the release. It writes the
-// namespace and a ConfigMap that says whose the cluster is.
+// namespace and a ConfigMap that says whose the cluster is and which root it belongs to.
 func (r *MeshMemberReconciler) claim(ctx context.Context, s *scope) phase.Result {
 	if result := r.duplicate(ctx, s); result.Kind != phase.Done {
 		return result
 	}
 	mine, err := r.holdsClaim(ctx, s)
+	if errors.Is(err, errClaimed) {
+		s.member.Status.Trust.ClaimedRoot = plan.NoRoot
+	}
 	if err != nil {
 		return stalledOr(err, errClaimed, meshv1alpha1.ReasonClusterClaimed)
+	}
+	root, err := r.holdsRoot(ctx, s, mine)
+	if err != nil {
+		return stalledOr(err, errForeignRoot, meshv1alpha1.ReasonForeignRoot)
 	}
 	if !mine {
 		if err := r.foreignControlPlane(ctx, s); err != nil {
@@ -165,9 +177,10 @@ func (r *MeshMemberReconciler) claim(ctx context.Context, s *scope) phase.Result
 	if err := r.namespaceLabelled(ctx, s, s.member.Spec.Network); err != nil {
 		return failed(err)
 	}
-	if err := r.apply(ctx, s, apply.Component{Name: claimComponent, Objects: []*unstructured.Unstructured{r.claimObject(s)}}); err != nil {
+	if err := r.apply(ctx, s, apply.Component{Name: claimComponent, Objects: []*unstructured.Unstructured{r.claimObject(s, root)}}); err != nil {
 		return failed(err)
 	}
+	s.member.Status.Trust.ClaimedRoot = cmp.Or(root, plan.NoRoot)
 	return phase.Complete(meshv1alpha1.ReasonReady, "the cluster belongs to this member")
 }
 
@@ -212,6 +225,7 @@ func (r *MeshMemberReconciler) holdsClaim(ctx context.Context, s *scope) (bool, 
 	if err != nil {
 		return false, fmt.Errorf("read the claim: %w", err)
 	}
+	s.claimed = cm.Data
 	want := r.claimData(s)
 	// In one order, so that the message stays the same.
 	for _, k := range slices.Sorted(maps.Keys(want)) {
@@ -229,8 +243,12 @@ func (r *MeshMemberReconciler) claimData(s *scope) map[string]string {
 	}
 }
 
-func (r *MeshMemberReconciler) claimObject(s *scope) *unstructured.Unstructured {
+// claimObject is the claim with the root that it records, if it is known.
+func (r *MeshMemberReconciler) claimObject(s *scope, root string) *unstructured.Unstructured {
 	data := map[string]any{}
+	if root != "" {
+		data[claimedRootKey] = root
+	}
 	for k, v := range r.claimData(s) {
 		data[k] = v
 	}

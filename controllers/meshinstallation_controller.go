@@ -68,9 +68,9 @@ func (r *MeshInstallationReconciler) members(ctx context.Context, inst *meshv1al
 
 func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []status.Outcome {
 	start := time.Now()
-	certificates := r.certificates(ctx, inst)
+	certificates := r.certificates(ctx, inst, members)
 	metrics.ObservePhase("meshinstallation", "certificates", time.Since(start))
-	if certificates.Kind != phase.Done && certificates.Kind != phase.Wait {
+	if holdsUp(certificates) {
 		return []status.Outcome{{Type: meshv1alpha1.ConditionTrustRootReady, Result: certificates}}
 	}
 	start = time.Now()
@@ -91,8 +91,8 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 		return []status.Outcome{{Result: failed(err)}}
 	}
 	outcomes := aggregate(inst, members)
-	if certificates.Kind == phase.Wait {
-		// The members' TrustRootReady would only say that they wait for this.
+	if certificates.Kind != phase.Done {
+		// The members' TrustRootReady would only say that they wait for this, or nothing at all of what the hub has lost.
 		outcomes[0].Result = certificates
 	}
 	// What an upgrade does comes first: members that change are not ready because of it.

@@ -107,6 +107,9 @@ type scope struct {
 	// users are the answers of usersOf in this pass, answers those of the gates.
 	users   map[string]users
 	answers []meshv1alpha1.GateResult
+	// claimed is the claim as it was found. hasCertificate says that the member has a signing certificate of the mesh's root.
+	claimed        map[string]string
+	hasCertificate bool
 	// wrote are the components of which something was written in this pass.
 	wrote map[string]bool
 }

@@ -85,6 +85,7 @@ func (r *MeshInstallationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Owns(&meshv1alpha1.MeshUpgrade{}).
 		Watches(&meshv1alpha1.MeshApproval{}, handler.EnqueueRequestsFromMapFunc(r.installationOf)).
 		Owns(&cmv1.Certificate{}).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usersOfSecret)).
 		Owns(&cmv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: rateLimiter[reconcile.Request](), MaxConcurrentReconciles: 4}).
 		Complete(r)

@@ -53,6 +53,10 @@ const (
 	ReasonClusterClaimed = "ClusterClaimed"
 	// ReasonForeignRoot: the member has a root of trust that is not this mesh's.
 	ReasonForeignRoot = "ForeignRoot"
+	// ReasonRootMissing: the hub has lost the mesh's root: its Secret does not exist, or has no certificate or no key.
+	ReasonRootMissing = "RootMissing"
+	// ReasonRootChanged: the hub has, or its issuer signs with, another root than the one that is pinned; the message has both.
+	ReasonRootChanged = "RootChanged"
 	// ReasonForeignControlPlane: the member has an istiod that the operator did not install.
 	ReasonForeignControlPlane = "ForeignControlPlane"
 	// ReasonObjectConflict: an object of that name exists which the operator did not create.

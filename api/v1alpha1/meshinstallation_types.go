@@ -483,11 +483,16 @@ type MemberCounts struct {
 
 // TrustStatus describes the root of trust in force.
 type TrustStatus struct {
+	// pinnedRoot are the SHA-256 fingerprints (hex) of the mesh's root certificates. They are pinned once, and another root is
+	// refused: workloads of two roots do not accept each other. Empty: no root is known yet.
+	// +optional
+	// +listType=set
+	PinnedRoot []string `json:"pinnedRoot,omitempty"`
 	// rootFingerprints are the SHA-256 fingerprints (hex) of the root certificates that members trust.
 	// +optional
 	// +listType=set
 	RootFingerprints []string `json:"rootFingerprints,omitempty"`
-	// notAfter is the end of the root certificate's life.
+	// notAfter is the end of the pinned root certificate's life; of several, of the first that ends.
 	// +optional
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
 }

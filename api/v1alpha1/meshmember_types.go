@@ -70,6 +70,11 @@ type MeshMemberSpec struct {
 	// caSecret is the hub Secret with the member's intermediate and the root.
 	// +required
 	CASecret string `json:"caSecret"`
+	// pinnedRoot are the SHA-256 fingerprints (hex) of the mesh's root certificates. The member is given no other root. Empty:
+	// the mesh's root is not known yet, and the member is given none.
+	// +optional
+	// +listType=set
+	PinnedRoot []string `json:"pinnedRoot,omitempty"`
 	// readerVersion is the newest Istio release among the peers that read this member; its permissions to read are
 	// granted before that release runs anywhere.
 	// +required
@@ -211,6 +216,11 @@ type GatewayStatus struct {
 
 // MemberTrustStatus is the state of the member's certificates.
 type MemberTrustStatus struct {
+	// claimedRoot is the root that the member was found to belong to: what its claim, the ConfigMap `meshfleet-member`,
+	// records, or else that of the `cacerts` which the operator made. SHA-256 fingerprints (hex), separated by commas, or
+	// `none`. Empty: the claim has not been read yet.
+	// +optional
+	ClaimedRoot string `json:"claimedRoot,omitempty"`
 	// rootFingerprints are the SHA-256 fingerprints (hex) of the roots that istiod hands to workloads.
 	// +optional
 	// +listType=set

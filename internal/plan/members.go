@@ -107,6 +107,7 @@ func member(
 		ClusterRef:            m.ClusterRef,
 		APIServer:             m.APIServer,
 		CASecret:              CASecretName(inst.Name, m.Name),
+		PinnedRoot:            inst.Status.Trust.PinnedRoot,
 		ReaderVersion:         want.Version,
 		Revisions:             []meshv1alpha1.Revision{want},
 		DefaultRevision:       want.Name,

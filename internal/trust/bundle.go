@@ -4,10 +4,8 @@ package trust
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -19,6 +17,9 @@ import (
 
 // ErrIncomplete says that cert-manager has not filled a Secret yet.
 var ErrIncomplete = errors.New("not issued yet")
+
+// caKey is the key of a Secret under which cert-manager keeps the issuer's root.
+const caKey = "ca.crt"
 
 // clockSkew is how far in the future a certificate may begin.
 const clockSkew = 5 * time.Minute
@@ -39,7 +40,7 @@ type Bundle struct {
 // the certificate may sign, and it leads to the root. istiod would refuse anything less only after it was restarted.
 // Error: ErrIncomplete while cert-manager works.
 func ReadBundle(s *corev1.Secret, now time.Time) (*Bundle, error) {
-	chain, key, roots := s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey], s.Data["ca.crt"]
+	chain, key, roots := s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey], s.Data[caKey]
 	if len(chain) == 0 || len(key) == 0 {
 		return nil, ErrIncomplete
 	}
@@ -104,8 +105,7 @@ func Fingerprints(text []byte) ([]string, error) {
 	}
 	out := make([]string, 0, len(certs))
 	for _, c := range certs {
-		sum := sha256.Sum256(c.Raw)
-		out = append(out, hex.EncodeToString(sum[:]))
+		out = append(out, fingerprint(c))
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil

@@ -7,11 +7,10 @@ import (
 	"time"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/hub"
@@ -25,8 +24,10 @@ type Hub struct {
 }
 
 // Ensure makes the cert-manager objects exist as planned, each when what it rests on is ready, and removes the
-// certificates of members that left. It says what it waits for, and nothing when all objects are there.
-func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (waiting string, err error) {
+// certificates of members that left. Without a pinned root it pins what it finds in the status of inst. It says what it
+// waits for, and nothing when all objects are there. Errors: ErrRootMissing and ErrRootChanged, from which nothing is
+// issued anew.
+func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, now time.Time) (waiting string, err error) {
 	wanted := Plan(inst)
 	keep := map[string]bool{}
 	if wanted.Root != nil {
@@ -39,42 +40,86 @@ func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (w
 		return "", err
 	}
 	if wanted.Root != nil {
-		if waiting, err := h.root(ctx, inst, wanted); waiting != "" || err != nil {
+		if waiting, err := h.root(ctx, inst, wanted, now); waiting != "" || err != nil {
 			return waiting, err
 		}
 	}
 	for i := range wanted.Intermediates {
-		if _, err := h.certificate(ctx, inst, &wanted.Intermediates[i]); err != nil {
+		if err := h.certificate(ctx, inst, &wanted.Intermediates[i]); err != nil {
 			return "", err
 		}
 	}
-	return "", nil
+	return h.intermediates(ctx, inst, wanted, now)
 }
 
-// root makes the root and the issuer that signs with it. It says what it waits for.
-func (h Hub) root(ctx context.Context, inst *meshv1alpha1.MeshInstallation, wanted Wanted) (string, error) {
-	if _, err := h.issuer(ctx, inst, wanted.SelfSigned); err != nil {
-		return "", err
+// intermediates looks at what was issued. With the user's own issuer its root is pinned by it, and another one is refused.
+// A root of our own has been checked by now, so that an intermediate of another was issued in the meantime: it is issued
+// again. It says what it waits for.
+func (h Hub) intermediates(ctx context.Context, inst *meshv1alpha1.MeshInstallation, wanted Wanted, now time.Time) (string, error) {
+	var known []byte
+	var strays []*corev1.Secret
+	for i := range wanted.Intermediates {
+		secret, err := h.secret(ctx, inst, wanted.Intermediates[i].Name)
+		if err != nil {
+			return "", err
+		}
+		if secret == nil || len(secret.Data[caKey]) == 0 {
+			continue
+		}
+		roots, err := Fingerprints(secret.Data[caKey])
+		if err != nil {
+			// The member says so.
+			continue
+		}
+		if len(inst.Status.Trust.PinnedRoot) == 0 {
+			if _, err := ReadBundle(secret, now); err == nil {
+				inst.Status.Trust.PinnedRoot = roots
+				log.FromContext(ctx).Info("Pinned the root", "root", Short(roots))
+			}
+		}
+		switch {
+		case slices.Equal(roots, inst.Status.Trust.PinnedRoot):
+			known = secret.Data[caKey]
+		case len(inst.Status.Trust.PinnedRoot) > 0:
+			strays = append(strays, secret)
+		}
 	}
-	root, err := h.certificate(ctx, inst, wanted.Root)
+	switch {
+	case len(inst.Status.Trust.PinnedRoot) == 0:
+		return "the issuer of spec.trust.root.issuerRef has not signed yet, and its root is not known", nil
+	case len(strays) == 0:
+		return "", nil
+	case wanted.Root == nil:
+		return "", otherIssuer(inst, strays[0], known)
+	}
+	return h.reissue(ctx, strays)
+}
+
+// otherIssuer says that the user's issuer has another root than before.
+func otherIssuer(inst *meshv1alpha1.MeshInstallation, stray *corev1.Secret, known []byte) error {
+	roots, err := Fingerprints(stray.Data[caKey])
 	if err != nil {
-		return "", err
+		return err
 	}
-	if !slices.ContainsFunc(root.Status.Conditions, func(c cmv1.CertificateCondition) bool {
-		return c.Type == cmv1.CertificateConditionReady && c.Status == cmmeta.ConditionTrue
-	}) {
-		return fmt.Sprintf("cert-manager has not issued the root, Certificate %q, yet", root.Name), nil
+	same := ""
+	if ShareKey(stray.Data[caKey], known) {
+		same = ", another certificate of the same key"
 	}
-	issuer, err := h.issuer(ctx, inst, wanted.RootIssuer)
-	if err != nil {
-		return "", err
+	return fmt.Errorf("%w: issuer %q has signed Secret %q under root %s%s, the mesh has %s; give the issuer its former root, then delete "+
+		"that Secret, so that it is issued again. Until then members keep the certificates that they have",
+		ErrRootChanged, inst.Spec.Trust.Root.IssuerRef.Name, stray.Name, Short(roots), same, Short(inst.Status.Trust.PinnedRoot))
+}
+
+// reissue deletes Secrets that were signed by another root; cert-manager issues them again.
+func (h Hub) reissue(ctx context.Context, strays []*corev1.Secret) (string, error) {
+	for _, s := range strays {
+		exact := client.Preconditions{UID: &s.UID, ResourceVersion: &s.ResourceVersion}
+		if err := h.Client.Delete(ctx, s, exact); client.IgnoreNotFound(err) != nil {
+			return "", fmt.Errorf("delete Secret %q: %w", s.Name, err)
+		}
+		log.FromContext(ctx).Info("Deleted a signing certificate of another root", "Secret", s.Name)
 	}
-	if !slices.ContainsFunc(issuer.Status.Conditions, func(c cmv1.IssuerCondition) bool {
-		return c.Type == cmv1.IssuerConditionReady && c.Status == cmmeta.ConditionTrue
-	}) {
-		return fmt.Sprintf("cert-manager's Issuer %q is not ready yet", issuer.Name), nil
-	}
-	return "", nil
+	return fmt.Sprintf("cert-manager issues Secret %q again, which was signed under another root", strays[0].Name), nil
 }
 
 func (h Hub) issuer(ctx context.Context, inst *meshv1alpha1.MeshInstallation, want *cmv1.Issuer) (*cmv1.Issuer, error) {
@@ -82,14 +127,24 @@ func (h Hub) issuer(ctx context.Context, inst *meshv1alpha1.MeshInstallation, wa
 	return have, hub.Ensure(ctx, h.Client, inst, have, want.Labels, func() { have.Spec = want.Spec })
 }
 
-func (h Hub) certificate(ctx context.Context, inst *meshv1alpha1.MeshInstallation, want *cmv1.Certificate) (*cmv1.Certificate, error) {
+func (h Hub) certificate(ctx context.Context, inst *meshv1alpha1.MeshInstallation, want *cmv1.Certificate) error {
 	have := &cmv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
-	return have, hub.Ensure(ctx, h.Client, inst, have, want.Labels, func() { Set(&have.Spec, want.Spec) })
+	return hub.Ensure(ctx, h.Client, inst, have, want.Labels, func() { Set(&have.Spec, want.Spec) })
 }
 
-// Remove deletes every certificate of an installation with its Secret.
+// Remove deletes every certificate of an installation with its Secret, and the Secret of its root.
 func (h Hub) Remove(ctx context.Context, inst *meshv1alpha1.MeshInstallation) error {
-	return h.removeExcept(ctx, inst, nil)
+	if err := h.removeExcept(ctx, inst, nil); err != nil {
+		return err
+	}
+	secret, err := h.secret(ctx, inst, plan.RootName(inst.Name))
+	if err != nil || secret == nil || secret.Labels[meshv1alpha1.LabelInstallation] != inst.Name {
+		return err
+	}
+	if err := h.Client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Secret %q: %w", secret.Name, err)
+	}
+	return nil
 }
 
 // removeExcept deletes the certificates whose names are not to be kept. Their Secrets would stay else: cert-manager
@@ -111,27 +166,9 @@ func (h Hub) removeExcept(ctx context.Context, inst *meshv1alpha1.MeshInstallati
 		if err := h.Client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("delete Secret %q: %w", secret.Name, err)
 		}
+		if err := h.letGo(ctx, c); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-// RootNotAfter reads the end of the root's life. It is zero as long as no root is on the hub.
-func (h Hub) RootNotAfter(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (time.Time, error) {
-	name := plan.RootName(inst.Name)
-	if inst.Spec.Trust.Root.IssuerRef != nil {
-		name = plan.CASecretName(inst.Name, inst.Spec.Members[0].Name)
-	}
-	secret := &corev1.Secret{}
-	err := h.Client.Get(ctx, client.ObjectKey{Namespace: inst.Namespace, Name: name}, secret)
-	if apierrors.IsNotFound(err) || err == nil && len(secret.Data["ca.crt"]) == 0 {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read Secret %q: %w", name, err)
-	}
-	certs, err := ParseCertificates(secret.Data["ca.crt"])
-	if err != nil {
-		return time.Time{}, fmt.Errorf("root in Secret %q: %w", name, err)
-	}
-	return slices.MinFunc(certs, byExpiry).NotAfter, nil
 }

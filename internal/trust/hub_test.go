@@ -3,7 +3,6 @@ package trust
 import (
 	"errors"
 	"testing"
-	"time"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
@@ -31,7 +30,8 @@ func hubWith(t *testing.T, objects ...client.Object) Hub {
 	return Hub{Client: fake.NewClientBuilder().WithScheme(s).WithObjects(objects...).Build()}
 }
 
-// certManager says of everything on the hub that it is ready, as cert-manager would.
+// certManager says of everything on the hub that it is ready, as cert-manager would, and issues the root if its Secret is
+// missing: another one each time.
 func certManager(t *testing.T, c client.Client) {
 	t.Helper()
 	certificates, issuers := &cmv1.CertificateList{}, &cmv1.IssuerList{}
@@ -41,8 +41,15 @@ func certManager(t *testing.T, c client.Client) {
 		}
 	}
 	for i := range certificates.Items {
-		certificates.Items[i].Status.Conditions = []cmv1.CertificateCondition{{Type: cmv1.CertificateConditionReady, Status: cmmeta.ConditionTrue}}
-		update(t, c, &certificates.Items[i])
+		certificate := &certificates.Items[i]
+		if !certificate.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if certificate.Spec.SecretName == rootSecret && !exists(t, c, rootSecret) {
+			create(t, c, rootIn(t, issue(t, "root", ecdsaKey(t), nil)))
+		}
+		certificate.Status.Conditions = []cmv1.CertificateCondition{{Type: cmv1.CertificateConditionReady, Status: cmmeta.ConditionTrue}}
+		update(t, c, certificate)
 	}
 	for i := range issuers.Items {
 		issuers.Items[i].Status.Conditions = []cmv1.IssuerCondition{{Type: cmv1.IssuerConditionReady, Status: cmmeta.ConditionTrue}}
@@ -84,10 +91,12 @@ func TestEnsureMakesObjectsInTheOrderInWhichTheyWork(t *testing.T) {
 		want  []string
 	}{
 		{true, []string{"issuer shop-selfsigned", "shop-root"}},
+		// The root is pinned, and its Certificate, which is being deleted, waits for its Secret to have no owner.
 		{true, []string{"issuer shop-root", "issuer shop-selfsigned", "shop-root"}},
-		{false, []string{"issuer shop-root", "issuer shop-selfsigned", "shop-east-ca", "shop-root", "shop-west-ca"}},
+		{false, []string{"issuer shop-root", "issuer shop-selfsigned", "shop-east-ca", "shop-west-ca"}},
+		{false, []string{"issuer shop-root", "shop-east-ca", "shop-west-ca"}},
 	} {
-		waiting, err := h.Ensure(t.Context(), inst)
+		waiting, err := h.Ensure(t.Context(), inst, now)
 		if err != nil || (waiting != "") != step.waits {
 			t.Errorf("it waits for %q, %v; want to wait: %v", waiting, err, step.waits)
 		}
@@ -101,7 +110,7 @@ func TestEnsureMakesObjectsInTheOrderInWhichTheyWork(t *testing.T) {
 func TestEnsureLeavesCertificatesOfOthersAlone(t *testing.T) {
 	theirs := &cmv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: "shop-root", Namespace: testutil.Namespace}, Spec: cmv1.CertificateSpec{SecretName: "theirs"}}
 	h := hubWith(t, theirs)
-	if _, err := h.Ensure(t.Context(), testutil.Installation(testutil.With("east"))); !errors.Is(err, hub.ErrNotOurs) {
+	if _, err := h.Ensure(t.Context(), testutil.Installation(testutil.With("east")), now); !errors.Is(err, hub.ErrNotOurs) {
 		t.Errorf("error is %v, want ErrNotOurs", err)
 	}
 	have := &cmv1.Certificate{}
@@ -140,8 +149,8 @@ func TestCertificatesGoWithTheirSecrets(t *testing.T) {
 		want []string
 	}{
 		{"a member left", func() error {
-			_, before := h.Ensure(t.Context(), both)
-			_, after := h.Ensure(t.Context(), east)
+			_, before := h.Ensure(t.Context(), both, now)
+			_, after := h.Ensure(t.Context(), east, now)
 			return errors.Join(before, after)
 		}, []string{"shop-east-ca", "theirs"}},
 		{"the mesh goes", func() error { return h.Remove(t.Context(), east) }, []string{"theirs"}},
@@ -156,36 +165,5 @@ func TestCertificatesGoWithTheirSecrets(t *testing.T) {
 		if diff := cmp.Diff(step.want, secretNames(t, h)); diff != "" {
 			t.Errorf("%s: Secrets (-want +got):\n%s", step.what, diff)
 		}
-	}
-}
-
-func TestRootNotAfter(t *testing.T) {
-	first, last := issue(t, "first", ecdsaKey(t), nil, lasting(-time.Hour, time.Hour)), issue(t, "last", ecdsaKey(t), nil, lasting(-time.Hour, 2*time.Hour))
-	in := func(name string, roots []byte) *corev1.Secret {
-		s := secret(nil, nil, roots)
-		s.Name, s.Namespace = name, testutil.Namespace
-		return s
-	}
-	own := rootFrom(meshv1alpha1.TrustRoot{IssuerRef: &meshv1alpha1.IssuerRef{Name: "vault"}})
-	cases := map[string]struct {
-		inst    *meshv1alpha1.MeshInstallation
-		secret  *corev1.Secret
-		want    time.Time
-		wantErr bool
-	}{
-		"there is none yet":          {inst: testutil.Installation(testutil.With("east")), secret: in("another", text(first))},
-		"it is not reported":         {inst: testutil.Installation(testutil.With("east")), secret: in("shop-root", nil)},
-		"a self-signed root":         {inst: testutil.Installation(testutil.With("east")), secret: in("shop-root", text(last)), want: last.cert.NotAfter},
-		"the root of the user's":     {inst: testutil.Installation(testutil.With("east"), own), secret: in("shop-east-ca", text(last)), want: last.cert.NotAfter},
-		"of several the first to go": {inst: testutil.Installation(testutil.With("east")), secret: in("shop-root", text(last, first)), want: first.cert.NotAfter},
-		"what is no certificate":     {inst: testutil.Installation(testutil.With("east")), secret: in("shop-root", []byte("text")), wantErr: true},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			got, err := hubWith(t, c.secret).RootNotAfter(t.Context(), c.inst)
-			if !got.Equal(c.want) || (err != nil) != c.wantErr {
-				t.Errorf("got %s, %v, want %s and an error: %v", got, err, c.want, c.wantErr)
-			}
-		})
 	}
 }

@@ -1,0 +1,98 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+const (
+	// NoRoot is what a member reports that has been asked and belongs to no root.
+	NoRoot = "none"
+	// askDeadline bounds the wait for members to say whether they belong to a root already.
+	askDeadline = time.Minute
+)
+
+// RootPin says which root a mesh has.
+type RootPin struct {
+	// Root are its fingerprints. Empty: none is known.
+	Root []string
+	// Witnesses are the members by the root that they belong to, when they differ.
+	Witnesses map[string][]string
+	// Unasked are the members that have not reported yet whether they belong to a root. Without a root, and without any of
+	// them, the mesh is new.
+	Unasked []string
+}
+
+// PinnedRoot finds the root of a mesh: as pinned in its status or, after a restore without status, as its members know it.
+// Only a mesh of which no member knows a root may pin what is on the hub.
+func PinnedRoot(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, now time.Time) RootPin {
+	if root := inst.Status.Trust.PinnedRoot; len(root) > 0 {
+		return RootPin{Root: root}
+	}
+	witnesses := map[string][]string{}
+	for i := range members {
+		m := &members[i]
+		if root := RootOf(m); root != "" && m.DeletionTimestamp.IsZero() {
+			witnesses[root] = append(witnesses[root], m.Spec.Cluster)
+		}
+	}
+	switch len(witnesses) {
+	case 0:
+		return RootPin{Unasked: unasked(inst, members, now)}
+	case 1:
+		for root := range maps.Keys(witnesses) {
+			return RootPin{Root: strings.Split(root, ",")}
+		}
+	}
+	return RootPin{Witnesses: witnesses}
+}
+
+// RootOf is the root that a member belongs to, as fingerprints with commas between them. Empty: none that is known.
+func RootOf(m *meshv1alpha1.MeshMember) string {
+	if len(m.Spec.PinnedRoot) > 0 {
+		return JoinRoot(m.Spec.PinnedRoot)
+	}
+	if root := m.Status.Trust.ClaimedRoot; root != "" && root != NoRoot {
+		return root
+	}
+	// An istiod that started without cacerts hands out a root of its own.
+	c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionTrustRootReady)
+	if c != nil && c.Reason == meshv1alpha1.ReasonRootNotInForce {
+		return ""
+	}
+	return JoinRoot(m.Status.Trust.RootFingerprints)
+}
+
+// JoinRoot writes fingerprints as a claim records them.
+func JoinRoot(fingerprints []string) string {
+	return strings.Join(slices.Sorted(slices.Values(fingerprints)), ",")
+}
+
+// unasked are the members that may still report a root. One that does not answer is waited for only for a while, so that it
+// does not keep a new mesh from its start, unless no other has answered either.
+func unasked(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, now time.Time) []string {
+	var waiting, late []string
+	for i := range inst.Spec.Members {
+		name := inst.Spec.Members[i].Name
+		at := slices.IndexFunc(members, func(m meshv1alpha1.MeshMember) bool { return m.Spec.Cluster == name })
+		switch {
+		case at < 0:
+			waiting = append(waiting, name)
+		case members[at].Status.Trust.ClaimedRoot != "":
+		case now.Sub(members[at].CreationTimestamp.Time) < askDeadline:
+			waiting = append(waiting, name)
+		default:
+			late = append(late, name)
+		}
+	}
+	if len(waiting) > 0 || len(late) == len(inst.Spec.Members) {
+		return append(waiting, late...)
+	}
+	return nil
+}
