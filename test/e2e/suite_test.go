@@ -30,6 +30,7 @@ func TestMesh(t *testing.T) {
 	t.Run("traffic", s.traffic)
 	t.Run("admission", s.admission)
 	t.Run("drift", s.drift)
+	t.Run("root lost", s.rootLost)
 	t.Run("steady state makes no write calls", s.steadyState)
 	t.Run("a new operator process makes no write calls", s.restartedOperator)
 	t.Run("broken kubeconfig", s.brokenKubeconfig)

@@ -36,7 +36,7 @@ func (s *suite) meshStatus(t *testing.T) {
 		ObservedGeneration: inst.Generation, Conditions: inst.Status.Conditions, EffectiveVersion: version, Revision: revision,
 		Revisions: []meshv1alpha1.RevisionMembers{{Name: revision, Version: version, Members: 2}},
 		Members:   meshv1alpha1.MemberCounts{Total: 2, Ready: 2},
-		Trust:     meshv1alpha1.TrustStatus{RootFingerprints: fingerprints, NotAfter: &notAfter},
+		Trust:     meshv1alpha1.TrustStatus{PinnedRoot: fingerprints, RootFingerprints: fingerprints, NotAfter: &notAfter},
 		Hash:      inst.Status.Hash,
 	}
 	if inst.Status.Hash == "" {
@@ -101,7 +101,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
 		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, ReadyReplicas: 1}},
 		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Address: addressOf(name)},
-		Trust:     meshv1alpha1.MemberTrustStatus{RootFingerprints: inst.Status.Trust.RootFingerprints},
+		Trust:     meshv1alpha1.MemberTrustStatus{ClaimedRoot: inst.Status.Trust.PinnedRoot[0], RootFingerprints: inst.Status.Trust.RootFingerprints},
 		Discovery: meshv1alpha1.DiscoveryStatus{
 			Synced: "1/1", Peers: []meshv1alpha1.PeerStatus{{Name: s.peersOf(name, both)[0], State: "synced"}},
 		},

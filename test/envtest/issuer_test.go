@@ -43,15 +43,16 @@ func (p *issuers) issuers(ctx context.Context) error {
 	var errs []error
 	for i := range list.Items {
 		issuer := &list.Items[i]
-		if len(issuer.Status.Conditions) > 0 {
-			continue
-		}
+		ready := cmmeta.ConditionTrue
 		if issuer.Spec.CA != nil {
 			if _, err := p.pair(ctx, issuer.Namespace, issuer.Spec.CA.SecretName); err != nil {
-				continue // not ready before there is something to sign with
+				ready = cmmeta.ConditionFalse // there is nothing to sign with
 			}
 		}
-		issuer.Status.Conditions = []cmv1.IssuerCondition{{Type: cmv1.IssuerConditionReady, Status: cmmeta.ConditionTrue}}
+		if len(issuer.Status.Conditions) > 0 && issuer.Status.Conditions[0].Status == ready {
+			continue
+		}
+		issuer.Status.Conditions = []cmv1.IssuerCondition{{Type: cmv1.IssuerConditionReady, Status: ready}}
 		errs = append(errs, p.hub.Status().Update(ctx, issuer))
 	}
 	return errors.Join(errs...)
@@ -65,7 +66,13 @@ func (p *issuers) certificates(ctx context.Context) error {
 	var errs []error
 	for i := range list.Items {
 		certificate := &list.Items[i]
-		if len(certificate.Status.Conditions) > 0 || !certificate.DeletionTimestamp.IsZero() {
+		if !certificate.DeletionTimestamp.IsZero() {
+			continue
+		}
+		// A Secret that is lost is made again: with another key, if it was the only place of it.
+		err := p.hub.Get(ctx, client.ObjectKey{Namespace: certificate.Namespace, Name: certificate.Spec.SecretName}, &corev1.Secret{})
+		if err == nil && len(certificate.Status.Conditions) > 0 || client.IgnoreNotFound(err) != nil {
+			errs = append(errs, err)
 			continue
 		}
 		if err := p.certificate(ctx, certificate); err != nil {
@@ -79,7 +86,7 @@ func (p *issuers) certificates(ctx context.Context) error {
 func (p *issuers) certificate(ctx context.Context, c *cmv1.Certificate) error {
 	issuer := &cmv1.Issuer{}
 	err := p.hub.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.IssuerRef.Name}, issuer)
-	if err != nil || len(issuer.Status.Conditions) == 0 {
+	if err != nil || len(issuer.Status.Conditions) == 0 || issuer.Status.Conditions[0].Status != cmmeta.ConditionTrue {
 		return client.IgnoreNotFound(err)
 	}
 	var ca *tls.Certificate

@@ -66,6 +66,8 @@ func TestMesh(t *testing.T) {
 		{"steady state", s.steadyState},
 		{"drift", s.drift},
 		{"drift on the hub", s.hubDrift},
+		{"root lost", s.rootLost},
+		{"hub restored without status", s.restored},
 		{"pinned gateways", s.pin},
 		{"change of a serving mesh", s.change},
 		{"kubeconfigs that do not work", s.kubeconfigs},
