@@ -32,6 +32,9 @@ func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 		if c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionReachable); c != nil && c.Status != metav1.ConditionTrue {
 			counts.Unreachable++
 		}
+		if len(m.Status.Retiring) > 0 {
+			counts.Retiring++
+		}
 		roots = append(roots, m.Status.Trust.RootFingerprints...)
 		for _, rev := range m.Status.Revisions {
 			if rev.ReadyReplicas > 0 && inst.Status.Revision == "" {
@@ -129,7 +132,7 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForMembers, fmt.Sprintf("%d of %d members are planned", seen, total), 0)
 	}
 	if len(behind) == 0 {
-		return phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d of %d members", total, total))
+		return phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d of %d members", total, total)+retiringIn(members, kind))
 	}
 	worst.Message = fmt.Sprintf("%d of %d members not ready (%s); %s", len(behind), total, list(behind, len(behind)), worst.Message)
 	worst.Err = errors.New(worst.Message)
@@ -145,6 +148,24 @@ func hasOtherRoot(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMembe
 func otherRoot(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) string {
 	return fmt.Sprintf("%s: istiod hands out root %s, the mesh has %s; take the member out of spec.members, and add it again when it is gone",
 		m.Spec.Cluster, trust.Short(m.Status.Trust.RootFingerprints), trust.Short(inst.Status.Trust.PinnedRoot))
+}
+
+// retiringIn names the members in which a control plane stays because something still uses it. That is no reason not to be
+// ready.
+func retiringIn(members []meshv1alpha1.MeshMember, kind string) string {
+	if kind != meshv1alpha1.ConditionControlPlanesReady {
+		return ""
+	}
+	var in []string
+	for i := range members {
+		if len(members[i].Status.Retiring) > 0 {
+			in = append(in, members[i].Spec.Cluster)
+		}
+	}
+	if len(in) == 0 {
+		return ""
+	}
+	return "; former control planes are still used in: " + list(in, len(in))
 }
 
 // worse is the worse of two results, the latter of two that are as bad.

@@ -37,11 +37,11 @@ func (r *MeshInstallationReconciler) upgrade(
 		if err := r.startUpgrade(ctx, inst, course.Start); err != nil {
 			return nil, nil, err
 		}
-		return r.drive(ctx, inst, members, course.Start, false)
+		return r.drive(ctx, inst, members, course.Start, course)
 	case course.Outdated != nil:
 		return nil, nil, r.dropPlan(ctx, inst, course.Outdated)
 	case course.Active != nil:
-		return r.drive(ctx, inst, members, course.Active, course.IsSuperseded)
+		return r.drive(ctx, inst, members, course.Active, course)
 	}
 	takeOver(inst, course.Target)
 	return nil, nil, nil
@@ -58,11 +58,11 @@ func takeOver(inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarge
 // drive takes an upgrade one step further.
 func (r *MeshInstallationReconciler) drive(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
-	u *meshv1alpha1.MeshUpgrade, isSuperseded bool,
+	u *meshv1alpha1.MeshUpgrade, course plan.Course,
 ) (*plan.Run, []status.Outcome, error) {
 	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
 	// One that shall not begin needs nothing before it ends.
-	if u.Status.StartedAt == nil && !isSuperseded && !plan.IsAborted(u, state) {
+	if u.Status.StartedAt == nil && !course.IsSuperseded && !plan.IsAborted(u, state) {
 		if run, told, err := r.prepare(ctx, inst, members, u); run != nil || err != nil {
 			return run, told, err
 		}
@@ -77,7 +77,8 @@ func (r *MeshInstallationReconciler) drive(
 		return nil, nil, err
 	}
 	decision := plan.Rollout(plan.RolloutInput{
-		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), IsSuperseded: isSuperseded,
+		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(),
+		IsSuperseded: course.IsSuperseded, IsTakenBack: course.IsTakenBack,
 		State: state, UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
 	})
 	for _, wave := range decision.Approvals {
@@ -92,7 +93,7 @@ func (r *MeshInstallationReconciler) drive(
 		return nil, nil, err
 	}
 	inst.Status.Upgrade = u.Name
-	if u.Status.Phase == meshv1alpha1.UpgradeSucceeded {
+	if hasArrived(inst, u) {
 		inst.Status.Revision, inst.Status.EffectiveVersion, inst.Status.Hash = u.Spec.To.Revision, u.Spec.To.Version, u.Spec.To.Hash
 	}
 	if u.Status.Phase.IsFinished() {
@@ -100,6 +101,14 @@ func (r *MeshInstallationReconciler) drive(
 		return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, u.Status.Message, shortWait)}}, nil
 	}
 	return &plan.Run{Upgrade: u, Orders: decision.Orders, Now: r.Now()}, []status.Outcome{underWay(u, decision.After)}, nil
+}
+
+// hasArrived says whether the mesh runs the target of an upgrade that is over: it has succeeded, or another target ended it
+// when every member had moved.
+func hasArrived(inst *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) bool {
+	running := inst.Status.Revisions
+	return u.Status.Phase == meshv1alpha1.UpgradeSucceeded ||
+		u.Status.Phase == meshv1alpha1.UpgradeStopped && len(running) == 1 && running[0].Name == u.Spec.To.Revision
 }
 
 // underWay tells how far an upgrade is, and when to look again.

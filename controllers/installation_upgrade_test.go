@@ -14,6 +14,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
@@ -157,7 +158,7 @@ func TestAStaleRecordIsNotWrittenOver(t *testing.T) {
 			u := &s.records()[0]
 			s.order(u, "")
 			s.told()
-			run, told, err := s.r.drive(t.Context(), s.inst, s.members, stale, false)
+			run, told, err := s.r.drive(t.Context(), s.inst, s.members, stale, plan.Course{})
 			if err != nil || run == nil || len(run.Orders) > 0 || run.IsPlanOnly != (mode == meshv1alpha1.UpgradeModePlan) {
 				t.Fatalf("run %+v, error %v, want work orders to stay as they are", run, err)
 			}
@@ -172,6 +173,30 @@ func TestAStaleRecordIsNotWrittenOver(t *testing.T) {
 			}
 			if stale.Status.Phase != "" {
 				t.Errorf("what was not written is remembered: %+v", stale.Status)
+			}
+		})
+	}
+}
+
+// TestTheMeshHasArrived takes over what every member runs, also when another target ended the upgrade before it had soaked.
+func TestTheMeshHasArrived(t *testing.T) {
+	to, other := meshv1alpha1.RevisionMembers{Name: "1-29-1", Members: 2}, meshv1alpha1.RevisionMembers{Name: "1-28-3", Members: 1}
+	for name, c := range map[string]struct {
+		phase   meshv1alpha1.UpgradePhase
+		running []meshv1alpha1.RevisionMembers
+		want    bool
+	}{
+		"it has succeeded":                  {meshv1alpha1.UpgradeSucceeded, []meshv1alpha1.RevisionMembers{other, to}, true},
+		"it was ended, and all have moved":  {meshv1alpha1.UpgradeStopped, []meshv1alpha1.RevisionMembers{to}, true},
+		"it was ended, and some have moved": {meshv1alpha1.UpgradeStopped, []meshv1alpha1.RevisionMembers{other, to}, false},
+		"it went back":                      {meshv1alpha1.UpgradeRolledBack, []meshv1alpha1.RevisionMembers{other}, false},
+		"it goes on":                        {meshv1alpha1.UpgradeRunning, []meshv1alpha1.RevisionMembers{to}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inst, u := testutil.Installation(), &meshv1alpha1.MeshUpgrade{}
+			inst.Status.Revisions, u.Status.Phase, u.Spec.To.Revision = c.running, c.phase, "1-29-1"
+			if got := hasArrived(inst, u); got != c.want {
+				t.Errorf("has arrived: %t, want %t", got, c.want)
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/charts"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/trust"
 )
 
@@ -92,7 +93,7 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 		if err != nil {
 			return failed(err)
 		}
-		revisions = append(revisions, meshv1alpha1.RevisionStatus{Name: rev.Name, Version: rev.Version, ReadyReplicas: st.ReadyReplicas})
+		revisions = append(revisions, meshv1alpha1.RevisionStatus{Name: rev.Name, Version: rev.Version, Hash: plan.RevisionHash(rev), ReadyReplicas: st.ReadyReplicas})
 		if !inUse(spec)[rev.Name] {
 			continue
 		}
@@ -129,7 +130,8 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, armed.Message, shortWait).
 			Overdue(armed.Created, s.now, istiodDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
-	result.Message = "istiod serves: " + strings.Join(names, ", ")
+	note, after := retiringNote(s)
+	result.Message, result.After = "istiod serves: "+strings.Join(names, ", ")+note, after
 	return result
 }
 

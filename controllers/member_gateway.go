@@ -28,6 +28,23 @@ const (
 	connect = 3 * time.Second
 )
 
+// The last two steps of the replacement of a gateway, as StageProgress counts them.
+const (
+	stepWithdrawn int32 = 4
+	stepReplaced  int32 = 5
+)
+
+// gatewayStep counts the first steps: each needs those before it.
+func gatewayStep(done ...bool) (n int32) {
+	for _, isDone := range done {
+		if !isDone {
+			return n
+		}
+		n++
+	}
+	return n
+}
+
 // serveClock remembers since when a gateway has been seen to serve. Losing it means to wait once more.
 type serveClock struct {
 	name string
@@ -89,6 +106,7 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 	overdue := func(p phase.Result) phase.Result {
 		return p.Overdue(since, s.now, gatewayDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
+	s.gatewayStep = gatewayStep(st.Address != "", st.Complete && st.Revision == spec.GatewayRevision, announce)
 	switch {
 	case st.Address == "":
 		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForAddress, "Service "+name+
@@ -104,6 +122,7 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 	if result := r.replaceGateways(ctx, s); result.Kind != phase.Done {
 		return result
 	}
+	s.gatewayStep = stepReplaced
 	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+st.Address)
 }
 
@@ -193,6 +212,7 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 	if err != nil {
 		return failed(err)
 	}
+	s.gatewayStep = stepWithdrawn
 	if !at.IsZero() {
 		if left := drain - s.now.Sub(at); left > 0 {
 			return waiting("it drains")

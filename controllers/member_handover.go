@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -23,6 +24,16 @@ func (r *MeshMemberReconciler) keeper(ctx context.Context, s *scope) (string, er
 	if leaving == "" {
 		return "", nil
 	}
+	tags, err := tagsAt(ctx, s, leaving)
+	if err != nil || len(tags) == 0 {
+		return "", err
+	}
+	return leaving, nil
+}
+
+// tagsAt are the tags whose webhook or Service is of a revision.
+func tagsAt(ctx context.Context, s *scope, revision string) ([]string, error) {
+	var tags []string
 	for _, kind := range []schema.GroupVersionKind{
 		admissionregistrationv1.SchemeGroupVersion.WithKind("MutatingWebhookConfigurationList"),
 		corev1.SchemeGroupVersion.WithKind("ServiceList"),
@@ -30,15 +41,16 @@ func (r *MeshMemberReconciler) keeper(ctx context.Context, s *scope) (string, er
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(kind)
 		if err := s.remote.List(ctx, list, client.HasLabels{controlplane.TagLabel}, client.MatchingLabels{
-			meshv1alpha1.LabelInstallation: s.owner(), "istio.io/rev": leaving,
+			meshv1alpha1.LabelInstallation: s.owner(), "istio.io/rev": revision,
 		}); err != nil {
-			return "", fmt.Errorf("list tags of revision %q: %w", leaving, err)
+			return nil, fmt.Errorf("list tags of revision %q: %w", revision, err)
 		}
-		if len(list.Items) > 0 {
-			return leaving, nil
+		for i := range list.Items {
+			tags = append(tags, "tag "+list.Items[i].Labels[controlplane.TagLabel])
 		}
 	}
-	return "", nil
+	slices.Sort(tags)
+	return slices.Compact(tags), nil
 }
 
 // permissionsSettle is how long tags wait at most for permissions to be known. What else is written, over and over again

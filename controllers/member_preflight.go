@@ -56,7 +56,7 @@ func (r *MeshMemberReconciler) preflight(ctx context.Context, s *scope) (meshv1a
 	m := &preflight.Member{
 		Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Release: release,
 		KubernetesVersion: s.member.Status.KubernetesVersion, Before: before, After: after,
-		Injects: []string{controlplane.DefaultTag, order.From, order.To},
+		Injects: append(retiringNames(s), controlplane.DefaultTag, order.From, order.To),
 		Evicts:  s.member.Spec.Restart.Method == meshv1alpha1.RestartMethodEvict,
 	}
 	for _, t := range s.member.Spec.Tags {
@@ -158,7 +158,7 @@ func (r *MeshMemberReconciler) objects(spec *meshv1alpha1.MeshMemberSpec) ([]*un
 func (r *MeshMemberReconciler) foresee(ctx context.Context, s *scope) (meshv1alpha1.RolloutForecast, error) {
 	order := s.member.Spec.Rollout
 	request := dataplane.Request{
-		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: order.To}, Revisions: []string{order.From, order.To},
+		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: order.To}, Revisions: append(retiringNames(s), order.From, order.To),
 		Method: s.member.Spec.Restart.Method, Now: s.now,
 	}
 	for _, t := range s.member.Spec.Tags {

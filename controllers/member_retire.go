@@ -2,65 +2,15 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
 )
-
-// retireRevisions deletes the revisions that the work order no longer names, once nobody uses them: without its istiod a
-// proxy could not renew its certificate. A proxy that is connected counts, wherever it runs. So does one of a peer that has no
-// istiod for it, see orphansOf.
-func (r *MeshMemberReconciler) retireRevisions(ctx context.Context, s *scope, wanted map[string]bool) error {
-	present, err := s.state.applier.Components(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, c := range present {
-		revision, ok := strings.CutPrefix(c, controlplane.RevisionPrefix)
-		if !ok || wanted[c] {
-			continue
-		}
-		u, err := r.usersOf(ctx, s, revision)
-		if err == nil && u.isNobody() {
-			_, err = s.state.applier.Delete(ctx, c)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// retired says whether a revision is gone. It stays as long as a proxy of it runs.
-func (r *MeshMemberReconciler) retired(ctx context.Context, s *scope, revision string) (meshv1alpha1.StageState, string, error) {
-	components, err := s.state.applier.Components(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	if !slices.Contains(components, controlplane.RevisionPrefix+revision) {
-		return meshv1alpha1.StageDone, "revision " + revision + " is removed", nil
-	}
-	u, err := r.usersOf(ctx, s, revision)
-	if err != nil {
-		return "", "", err
-	}
-	switch {
-	case len(u.staying) > 0:
-		return meshv1alpha1.StageInconclusive, "revision " + revision + " stays, it is used by " + list(u.staying, len(u.staying)), nil
-	case len(u.leaving) > 0:
-		return meshv1alpha1.StageProgressing, "revision " + revision + " is used until these have stopped: " + list(u.leaving, len(u.leaving)), nil
-	case len(u.silent) > 0:
-		return silence(s.member.Status.Rollout, s.now), "revision " + revision + " stays, these do not say who uses it: " + list(u.silent, len(u.silent)), nil
-	}
-	return meshv1alpha1.StageProgressing, "removing revision " + revision, nil
-}
 
 // silence says what follows when those do not answer who could tell of users: they may be stopping, or soon be known to be
 // down. A person is asked about it as about a gate that cannot tell.

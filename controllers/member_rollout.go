@@ -74,11 +74,31 @@ func (r *MeshMemberReconciler) rollout(ctx context.Context, s *scope) phase.Resu
 		st.Since = metav1.NewTime(s.now.Truncate(time.Second))
 	}
 	st.State, st.Message = state, message
+	st.Progress = furthest(st, s.gatewayStep, s.now)
 	result := phase.Complete(meshv1alpha1.ReasonReady, "")
-	if result.After = gatePace; st.Stage == meshv1alpha1.StagePreflight {
+	switch result.After = gatePace; st.Stage {
+	case meshv1alpha1.StagePreflight:
 		result.After = preflightPace
+	case meshv1alpha1.StageRetire, meshv1alpha1.StageDiscard:
+		// What stays is asked for at its own pace, see retirePace.
+		result.After = 0
 	}
 	return result
+}
+
+// furthest is how far a stage has come, with the time if that is further than before.
+func furthest(st *meshv1alpha1.MemberRolloutStatus, gatewayStep int32, now time.Time) meshv1alpha1.StageProgress {
+	p := st.Progress
+	switch st.Stage {
+	case meshv1alpha1.StageWorkloads:
+		p.Workloads, p.Pods = max(p.Workloads, st.Workloads.Moved), max(p.Pods, st.Workloads.MovedPods)
+	case meshv1alpha1.StageGateways:
+		p.GatewayStep = max(p.GatewayStep, gatewayStep)
+	}
+	if p != st.Progress {
+		p.At = &metav1.Time{Time: now.Truncate(time.Second)}
+	}
+	return p
 }
 
 func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
@@ -100,9 +120,11 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 		}
 		return r.moveWorkloads(ctx, s, "")
 	case meshv1alpha1.StageRetire:
-		return r.retired(ctx, s, order.From)
+		state, message := retired(s, order.From)
+		return state, message, nil
 	case meshv1alpha1.StageDiscard:
-		return r.retired(ctx, s, order.To)
+		state, message := retired(s, order.To)
+		return state, message, nil
 	}
 	return "", "", fmt.Errorf("stage %q is not known", order.Stage)
 }

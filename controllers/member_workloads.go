@@ -74,7 +74,7 @@ func (r *MeshMemberReconciler) restartBatch(ctx context.Context, s *scope, reque
 	report, err := dataplane.Move(ctx, s.remote, request)
 	if err == nil {
 		s.member.Status.Rollout.Workloads = meshv1alpha1.WorkloadCounts{
-			Total: int32(report.Total), Moved: int32(report.Moved), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
+			Total: int32(report.Total), Moved: int32(report.Moved), MovedPods: int32(report.MovedPods), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
 		}
 	}
 	return report, err
@@ -94,6 +94,7 @@ func moveRequest(s *scope) (dataplane.Request, error) {
 	for _, rev := range spec.Revisions {
 		request.Revisions = append(request.Revisions, rev.Name)
 	}
+	request.Revisions = append(request.Revisions, retiringNames(s)...)
 	if spec.Restart.FirstNamespaces != nil {
 		first, err := metav1.LabelSelectorAsSelector(spec.Restart.FirstNamespaces)
 		if err != nil {

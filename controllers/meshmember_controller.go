@@ -93,6 +93,8 @@ type memberState struct {
 	serving    serveClock
 	watching   bool
 	surveyed   surveyed
+	// retiring are the revisions that the work order no longer names, by name.
+	retiring map[string]retirement
 }
 
 // scope is one pass over one member.
@@ -110,6 +112,8 @@ type scope struct {
 	// claimed is the claim as it was found. hasCertificate says that the member has a signing certificate of the mesh's root.
 	claimed        map[string]string
 	hasCertificate bool
+	// gatewayStep is how far the replacement of the gateway is, see StageProgress.
+	gatewayStep int32
 	// wrote are the components of which something was written in this pass.
 	wrote map[string]bool
 }

@@ -479,6 +479,9 @@ type MemberCounts struct {
 	Ready int32 `json:"ready"`
 	// unreachable is the number of members that do not answer.
 	Unreachable int32 `json:"unreachable"`
+	// retiring is the number of members in which a control plane that the mesh no longer wants is still used.
+	// +optional
+	Retiring int32 `json:"retiring,omitempty"`
 }
 
 // TrustStatus describes the root of trust in force.

@@ -171,6 +171,13 @@ type MeshMemberStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Revisions []RevisionStatus `json:"revisions,omitempty"`
+	// retiring are the control planes that the work order no longer names and that are still there, oldest first: each
+	// goes as soon as nothing uses it any more. They are no reason not to be Ready.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Retiring []RetiringRevision `json:"retiring,omitempty"`
 	// gateway is the state of the east-west gateway.
 	// +optional
 	Gateway GatewayStatus `json:"gateway,omitzero"`
@@ -193,9 +200,32 @@ type RevisionStatus struct {
 	// version is the Istio release.
 	// +required
 	Version string `json:"version"`
+	// hash of the version and the values.
+	// +optional
+	Hash string `json:"hash,omitempty"`
 	// replicas that are ready.
 	// +optional
 	ReadyReplicas int32 `json:"readyReplicas"`
+}
+
+// RetiringRevision is a control plane that goes as soon as nothing uses it any more.
+type RetiringRevision struct {
+	// name of the revision.
+	// +required
+	Name string `json:"name"`
+	// version is the Istio release. Empty: not known.
+	// +optional
+	Version string `json:"version,omitempty"`
+	// hash of the version and the values. Empty: not known.
+	// +optional
+	Hash string `json:"hash,omitempty"`
+	// since is when the work order was first seen not to name it.
+	// +required
+	Since metav1.Time `json:"since"`
+	// users are what keeps it: pods with its proxy, as `<namespace>/<name>`, connected proxies, and istiod pods and members that
+	// could not be asked. None: it is being removed.
+	// +optional
+	Users Sample `json:"users,omitzero"`
 }
 
 // GatewayStatus is the state of the east-west gateway.

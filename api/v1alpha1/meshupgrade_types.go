@@ -127,7 +127,7 @@ type PlannedWave struct {
 	// soak is how long the wave must have run well.
 	// +required
 	Soak metav1.Duration `json:"soak"`
-	// progressDeadline bounds one stage of one member.
+	// progressDeadline is how long a member may work on a stage without progress.
 	// +required
 	ProgressDeadline metav1.Duration `json:"progressDeadline"`
 	// maxFailures is how many members may fail.
@@ -163,12 +163,14 @@ const (
 	UpgradeRollingBack UpgradePhase = "RollingBack"
 	// UpgradeRolledBack: every member is back. A target that failed or was rejected is not tried again by itself.
 	UpgradeRolledBack UpgradePhase = "RolledBack"
-	// UpgradeStopping: a wave failed or was rejected, and the rollback's scope is a part of the run. Members of that part go
-	// back, others finish what they have begun, and nobody starts.
+	// UpgradeStopping: no member starts any more, and a part of them goes back. Either a wave failed or was rejected, and the
+	// rollback's scope is a part of the run: the others finish what they have begun. Or the spec asks for another target:
+	// members that have moved stay, those that are half way go back.
 	UpgradeStopping UpgradePhase = "Stopping"
 	// UpgradeStopped: nobody changes any more, and members run different revisions. The target is not tried again by itself.
 	UpgradeStopped UpgradePhase = "Stopped"
-	// UpgradeSucceeded: every member runs the target.
+	// UpgradeSucceeded: every wave has soaked. What still uses the former revision keeps it in its member, see
+	// MeshMember.status.retiring.
 	UpgradeSucceeded UpgradePhase = "Succeeded"
 )
 
@@ -190,7 +192,8 @@ const (
 	// CauseAborted: a person said Abort, in spec.upgrade.state or by annotation. The target starts again once nothing says so
 	// any more.
 	CauseAborted UpgradeCause = "Aborted"
-	// CauseSuperseded: the spec asks for another target. This one starts again when the spec asks for it again.
+	// CauseSuperseded: the spec asks for another target, which starts from what each member runs. This one starts again when
+	// the spec asks for it again.
 	CauseSuperseded UpgradeCause = "Superseded"
 )
 
@@ -282,7 +285,7 @@ type WaveStatus struct {
 	// moved is the number whose workloads are on the target.
 	// +required
 	Moved int32 `json:"moved"`
-	// finished is the number that have retired the former revision.
+	// finished is the number that have retired the former revision while the upgrade was under way.
 	// +required
 	Finished int32 `json:"finished"`
 	// failed is the number that failed.
@@ -294,7 +297,7 @@ type WaveStatus struct {
 	// startedAt is when it was the wave's turn: the waves before it had soaked, it was approved, and its window was open.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
-	// finishedAt is when the last member of the wave had nothing more to do: it had retired the former revision, or was back.
+	// finishedAt is when the wave was over: it had soaked, or its members were back.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 	// approvedAt is when a person's approval let the wave go on. Empty: none was needed, or none has been given.

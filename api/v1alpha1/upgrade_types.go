@@ -201,13 +201,17 @@ type Wave struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="spec.upgrade.waves[].soak: must not be negative"
 	Soak *metav1.Duration `json:"soak,omitempty"`
-	// progressDeadline is how long one member may take for one stage; longer is a failure. Default: 30m.
+	// progressDeadline is how long one member may work on a stage without progress; longer is a failure. A gate that comes to
+	// pass, a workload or pod that is moved, and a step of the gateway are progress, and so is a member that can be reached
+	// again. A member that cannot be reached for as long has not failed: it counts against maxFailures until it is back, and
+	// beyond that the upgrade is paused. Default: 30m.
 	// +optional
 	// +kubebuilder:default="30m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s')",message="spec.upgrade.waves[].progressDeadline: at least 10s"
 	ProgressDeadline *metav1.Duration `json:"progressDeadline,omitempty"`
 	// maxFailures is how many members of the wave may fail before the upgrade does. A failed member goes back to the
-	// former revision. Default: 0.
+	// former revision. Members that cannot be reached for the progressDeadline count too, but they never make the upgrade
+	// fail: within maxFailures the wave goes on without them, beyond it the upgrade is paused. Default: 0.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	MaxFailures int32 `json:"maxFailures,omitempty"`
@@ -317,7 +321,7 @@ type MemberRollout struct {
 	// stage is how far to go.
 	// +required
 	Stage Stage `json:"stage"`
-	// orderedAt is when the stage was ordered. The wave's progressDeadline counts from it while the member reports nothing.
+	// orderedAt is when the stage was ordered.
 	// +optional
 	OrderedAt metav1.Time `json:"orderedAt,omitzero"`
 	// gates are the upgrade's.
@@ -346,6 +350,9 @@ type MemberRolloutStatus struct {
 	// since is when the stage was ordered, as far as the member knows.
 	// +required
 	Since metav1.Time `json:"since"`
+	// progress is the furthest that the stage has come.
+	// +optional
+	Progress StageProgress `json:"progress,omitzero"`
 	// doneAt is when the state became Done.
 	// +optional
 	DoneAt *metav1.Time `json:"doneAt,omitempty"`
@@ -369,6 +376,23 @@ type MemberRolloutStatus struct {
 	// forecast is what the upgrade will do to workloads, as the last preflight found them.
 	// +optional
 	Forecast RolloutForecast `json:"forecast,omitzero"`
+}
+
+// StageProgress is the furthest that a stage has come since it was ordered.
+type StageProgress struct {
+	// at is when it came there. The wave's progressDeadline counts from it.
+	// +optional
+	At *metav1.Time `json:"at,omitempty"`
+	// workloads is the most that had moved.
+	// +optional
+	Workloads int32 `json:"workloads,omitempty"`
+	// pods is the most that served with a proxy of the ordered revision.
+	// +optional
+	Pods int32 `json:"pods,omitempty"`
+	// gatewayStep is how far the replacement of the gateway was: 1, the new one has an address; 2, its pods serve; 3, peers
+	// were told of it; 4, the former one is withdrawn; 5, the former one is gone.
+	// +optional
+	GatewayStep int32 `json:"gatewayStep,omitempty"`
 }
 
 // ObjectChanges compares the operator's objects in a member before an upgrade with those after it.
@@ -422,6 +446,9 @@ type WorkloadCounts struct {
 	// moved is the number that have proxies of the ordered revision only.
 	// +optional
 	Moved int32 `json:"moved,omitempty"`
+	// movedPods is the number of their pods that serve with a proxy of the ordered revision.
+	// +optional
+	MovedPods int32 `json:"movedPods,omitempty"`
 	// skipped names pods that are never restarted by the operator: bare pods, Jobs, and those that opted out.
 	// +optional
 	// +listType=set

@@ -118,6 +118,16 @@ func (c *candidate) differs(leaving bool) bool {
 	})
 }
 
+// movedPods counts the pods that serve with a proxy of the wanted revision.
+func (c *candidate) movedPods() (n int) {
+	for _, p := range c.pods {
+		if p.HasProxy && p.Revision == c.revision && p.Ready && p.Leaves.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // reasonToSkip says why the operator never restarts it, empty if it may.
 func (c *candidate) reasonToSkip() string {
 	switch {

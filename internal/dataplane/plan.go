@@ -63,6 +63,7 @@ func (p *planner) sort(c *candidate) bool {
 		return false
 	}
 	p.Total++
+	p.MovedPods += c.movedPods()
 	if reasons := c.fragile(); len(reasons) > 0 {
 		p.Fragile = append(p.Fragile, c.entry(reasons...))
 	}

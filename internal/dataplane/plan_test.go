@@ -29,6 +29,8 @@ func checkPlans(t *testing.T, tests map[string]planCase) {
 				}
 				restart = append(restart, step)
 			}
+			// Counted in a test of its own.
+			report.MovedPods = 0
 			if diff := cmp.Diff(tt.wantReport, report); diff != "" {
 				t.Errorf("report (-want +got):\n%s", diff)
 			}
@@ -252,4 +254,15 @@ func TestPlanSkips(t *testing.T) {
 			request: request(), wantReport: Report{Done: true},
 		},
 	})
+}
+
+// TestPlanCountsPodsThatMoved counts the pods of workloads that are on their way, too: a StatefulSet takes one after the other.
+func TestPlanCountsPodsThatMoved(t *testing.T) {
+	w := member(
+		deployment("a", pods(target, target)), deployment("b", pods(former, target), pod(1, starts)), deployment("c", pods(target, former), pod(0, leaves)),
+		workload(kindStatefulSet, "shop", "db", pods(former, former, target)), loose(Reference{}, "bare", func(p *Pod) { p.Revision, p.Ready = target, true }),
+	)
+	if report, _ := Plan(w, request()); report.MovedPods != 3 {
+		t.Errorf("%d pods have moved, want two of a and one of db", report.MovedPods)
+	}
 }

@@ -43,6 +43,8 @@ type Report struct {
 	// Total counts the workloads with proxies that can be moved; Moved those of them that have rolled out and have
 	// proxies of the wanted revision only.
 	Total, Moved int
+	// MovedPods counts the pods of these that serve with a proxy of the wanted revision.
+	MovedPods int
 	// Restarting have been restarted and are not back yet; those of this pass are among them.
 	Restarting []string
 	// Waiting will be restarted when there is room.

@@ -8,11 +8,13 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
-// advance goes through the waves in order and stops at the first that has not soaked.
+// advance goes through the waves in order and stops at the first that has not soaked. Members that have begun go on
+// wherever they are: one of an earlier wave may have been away.
 func (r *rollout) advance() {
 	s := &r.out.Status
 	s.Phase = meshv1alpha1.UpgradeRunning
 	r.survey()
+	r.carryAllOn()
 	for i := range r.Upgrade.Spec.Waves {
 		w := &r.Upgrade.Spec.Waves[i]
 		s.Wave = w.Name
@@ -24,13 +26,13 @@ func (r *rollout) advance() {
 		r.noteApproval(w)
 		open := openingAt(w.Window, r.Now)
 		r.begin(w, open)
-		changing := r.move(w, open.isOpen)
+		r.start(w, open.isOpen)
 		if waits := r.soak(w); waits != "" {
 			s.Message = fmt.Sprintf("wave %q: %s", w.Name, waits)
 			r.explain(w)
 			if window := r.awaitWindow(w, open); window != "" {
 				s.Message += "; " + window
-				if changing == 0 && s.Phase == meshv1alpha1.UpgradeRunning {
+				if r.changing(w) == 0 && s.Phase == meshv1alpha1.UpgradeRunning {
 					s.Phase = meshv1alpha1.UpgradeWaitingForWindow
 				}
 			}
@@ -40,16 +42,22 @@ func (r *rollout) advance() {
 			r.retire(p)
 		}
 	}
-	var retiring, returning []string
+	r.conclude()
+}
+
+// conclude ends an upgrade whose waves have all soaked. What keeps the former revision in a member is no reason to wait.
+func (r *rollout) conclude() {
+	s := &r.out.Status
+	var returning []string
+	isEnding := false
 	for _, p := range r.members {
-		switch {
-		case p.isFailed && !p.isBack():
+		isEnding = isEnding || p.isEnding()
+		if p.isOut() && !p.isBack() && !p.isEnding() {
 			returning = append(returning, p.name)
-		case !p.isFailed && !p.isRetired():
-			retiring = append(retiring, p.name)
 		}
 	}
-	if len(retiring)+len(returning) == 0 {
+	unknown := r.unknownMembers()
+	if !isEnding && len(returning)+len(unknown) == 0 {
 		s.Phase, s.FinishedAt = meshv1alpha1.UpgradeSucceeded, r.stamp()
 		s.Message = "every member runs " + r.Upgrade.Spec.To.Revision
 		if len(s.Failed) > 0 {
@@ -57,36 +65,58 @@ func (r *rollout) advance() {
 		}
 		return
 	}
-	s.Message = says("retiring the former revision", retiring) + says("going back", returning)
-	s.Message = strings.TrimPrefix(s.Message, ", ")
+	switch {
+	case isEnding || len(returning) > 0:
+		s.Message = "every wave has soaked" + says("going back", returning) + says("no report from", unknown)
+	default:
+		s.Phase = meshv1alpha1.UpgradePaused
+		s.Message = fmt.Sprintf("every other member runs %s; no report from: %s%s; restore the connection, take the member out of spec.members, or abort the upgrade",
+			r.Upgrade.Spec.To.Revision, capped(unknown), r.hubHint())
+	}
 }
 
-// retire ends the soak of a member.
+// retire ends the soak of a member. One of which nothing is known has not soaked.
 func (r *rollout) retire(p *progress) {
-	if !p.isOut() && p.ordered == meshv1alpha1.StageSoak {
+	if !p.isOut() && p.unknown == "" && p.ordered == meshv1alpha1.StageSoak {
 		r.order(p, meshv1alpha1.StageRetire)
 	}
 }
 
-// carryOn takes the members of the wave that have begun a step further, and counts those that change.
-func (r *rollout) carryOn(w *meshv1alpha1.PlannedWave) (changing int) {
+// carryAllOn takes the members of all waves that have begun a step further.
+func (r *rollout) carryAllOn() {
+	for i := range r.Upgrade.Spec.Waves {
+		r.carryOn(&r.Upgrade.Spec.Waves[i])
+	}
+}
+
+// carryOn takes the members of the wave that have begun a step further.
+func (r *rollout) carryOn(w *meshv1alpha1.PlannedWave) {
 	for _, p := range r.of[w.Name] {
 		if next := p.next(); next != p.ordered {
 			r.order(p, next)
 		}
-		if p.isChanging() {
-			changing++
-		}
 	}
-	return changing
 }
 
-// move takes members of the wave a step further, and starts as many as its budget allows, if its window is open.
-func (r *rollout) move(w *meshv1alpha1.PlannedWave, isOpen bool) (changing int) {
-	changing = r.carryOn(w)
-	if why, _ := r.obstacle(); why != "" || !isOpen {
-		return changing
+// changing counts the members of the wave that change.
+func (r *rollout) changing(w *meshv1alpha1.PlannedWave) (n int) {
+	for _, p := range r.of[w.Name] {
+		if p.isChanging() {
+			n++
+		}
 	}
+	return n
+}
+
+// start lets as many members of the wave begin as its budget allows, if its window is open and no other wave changes.
+func (r *rollout) start(w *meshv1alpha1.PlannedWave, isOpen bool) {
+	if why, _ := r.obstacle(); why != "" || !isOpen {
+		return
+	}
+	if slices.ContainsFunc(r.members, func(p *progress) bool { return p.wave != w && p.isChanging() && !p.isOut() }) {
+		return
+	}
+	changing := r.changing(w)
 	for _, p := range r.of[w.Name] {
 		if changing >= int(w.MaxConcurrent) {
 			break
@@ -96,18 +126,17 @@ func (r *rollout) move(w *meshv1alpha1.PlannedWave, isOpen bool) (changing int) 
 			changing++
 		}
 	}
-	return changing
 }
 
 // soak says what the wave still waits for before it has soaked. Empty: it has. Once all of it was ordered to retire,
-// that is settled.
+// that is settled. Members of which nothing is known are not waited for.
 func (r *rollout) soak(w *meshv1alpha1.PlannedWave) string {
 	status := r.wave(w.Name)
 	var waiting, changing, soaking, unproven []string
 	retiring := 0
 	for _, p := range r.of[w.Name] {
 		switch {
-		case p.isOut() || p.isThere || p.isUntouched() && r.isStopping():
+		case p.isOut() || p.isThere || p.unknown != "" || p.isUntouched() && r.isStopping():
 		case p.isUntouched():
 			waiting = append(waiting, p.name)
 		case !p.isMoved():

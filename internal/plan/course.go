@@ -15,9 +15,10 @@ import (
 type Course struct {
 	// Target is what the spec asks for.
 	Target meshv1alpha1.RevisionTarget
-	// Active is the record of the upgrade under way. IsSuperseded says that the spec asks for something else than that.
-	Active       *meshv1alpha1.MeshUpgrade
-	IsSuperseded bool
+	// Active is the record of the upgrade under way. IsSuperseded says that the spec asks for something else than that,
+	// IsTakenBack that this is what the members came from.
+	Active                    *meshv1alpha1.MeshUpgrade
+	IsSuperseded, IsTakenBack bool
 	// Outdated is the record of a plan that never ran and that the spec, or the mesh, has left behind. It is deleted.
 	Outdated *meshv1alpha1.MeshUpgrade
 	// Start is the record to make, with which an upgrade begins.
@@ -47,6 +48,7 @@ func steer(
 		}
 		c.Active = &history[n-1]
 		c.IsSuperseded = !isOnTheWay(c.Active, inst, members)
+		c.IsTakenBack = c.IsSuperseded && isWayBack(c.Active, inst, members)
 		return c
 	}
 	if !changed {
@@ -99,6 +101,29 @@ func isOnTheWay(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation
 	}
 	to, _, err := Target(wanting(inst, u.Spec.To.Version), members)
 	return err == nil && isSameTarget(u, to, inst)
+}
+
+// isWayBack says whether the spec asks for exactly what every member of an upgrade came from.
+func isWayBack(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) bool {
+	wanted, err := wantedRevisions(inst)
+	if err != nil {
+		return false
+	}
+	for i := range members {
+		m := &members[i]
+		want, isMember := wanted[m.Spec.Cluster]
+		if !isMember || !m.DeletionTimestamp.IsZero() || !HasServed(m) {
+			continue
+		}
+		former := runningRevision(m)
+		if o := m.Spec.Rollout; o != nil && o.Upgrade == u.Name {
+			former = o.Former
+		}
+		if difference(former, want) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 func (c Course) stuck(reason string, problem error) Course {

@@ -29,7 +29,8 @@ func (w *world) checkDecision(in RolloutInput, d RolloutDecision) {
 		w.violated("deciding changed its input (-before +after):\n%s", cmp.Diff(before, in))
 	}
 	fresh := RolloutInput{
-		Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, UnreachablePeers: w.peers, Now: w.now, IsSuperseded: w.isSuperseded,
+		Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, UnreachablePeers: w.peers, Now: w.now,
+		IsSuperseded: w.isSuperseded, IsTakenBack: w.isTakenBack,
 	}
 	for _, m := range w.members {
 		fresh.Members = append(fresh.Members, *m)
@@ -131,6 +132,7 @@ func (w *world) checkTransition(m *meshv1alpha1.MeshMember, before, stage meshv1
 		if slices.Contains([]meshv1alpha1.Stage{"", meshv1alpha1.StagePreflight, meshv1alpha1.StageDiscard}, before) {
 			w.violated("%s goes back after %q", name, before)
 		}
+		w.checkSuperseded(m, before)
 		return
 	}
 	s := m.Status.Rollout
@@ -165,10 +167,68 @@ func (w *world) checkStart(m *meshv1alpha1.MeshMember, before meshv1alpha1.Stage
 		if len(w.touched) == 0 && isPlanned && !isFailed && !isThere && isReachable(o) && !passed(o) {
 			w.violated("%s starts first, before the preflight of %s has passed: %+v", m.Spec.Cluster, o.Spec.Cluster, o.Status.Rollout)
 		}
-		if w.peers != meshv1alpha1.UnreachablePeersIgnore && !isReachable(o) && !isFailed {
+		if w.peers != meshv1alpha1.UnreachablePeersIgnore && !isReachable(o) && !isFailed && !w.isLeftBehind(o) {
 			w.violated("%s starts while %s cannot be reached", m.Spec.Cluster, o.Spec.Cluster)
 		}
 	}
+}
+
+// checkSuperseded checks that a member which has moved is not taken back because the spec asks for another target.
+func (w *world) checkSuperseded(m *meshv1alpha1.MeshMember, before meshv1alpha1.Stage) {
+	w.t.Helper()
+	s, r := w.upgrade.Status, m.Status.Rollout
+	hasMoved := before == meshv1alpha1.StageSoak || before == meshv1alpha1.StageRetire
+	isFailed := slices.Contains(s.Failed, m.Spec.Cluster) || r != nil && r.Stage == before && r.State == meshv1alpha1.StageFailed
+	if s.Cause == meshv1alpha1.CauseSuperseded && s.Phase != meshv1alpha1.UpgradeRollingBack && hasMoved && !isFailed {
+		w.violated("%s is taken back from %s by another target", m.Spec.Cluster, before)
+	}
+}
+
+// checkFailed checks that whoever is newly recorded as failed has reported it, or could be asked and made no progress for
+// its deadline: no silence fails a member.
+func (w *world) checkFailed(before, after meshv1alpha1.MeshUpgradeStatus) {
+	w.t.Helper()
+	for _, name := range after.Failed {
+		m := w.member(name)
+		if m == nil || slices.Contains(before.Failed, name) {
+			continue
+		}
+		o, s := m.Spec.Rollout, m.Status.Rollout
+		if o != nil && (o.Stage == meshv1alpha1.StageRollBack || o.Stage == meshv1alpha1.StageDiscard) {
+			continue // the record was lost, the order was not
+		}
+		isReported := s != nil && o != nil && s.Stage == o.Stage
+		deadline := w.waveOf(name).ProgressDeadline.Duration
+		isSlow := isReported && s.State == meshv1alpha1.StageProgressing && isReachable(m) &&
+			w.now.Sub(s.Since.Time) >= deadline && w.now.Sub(m.Status.Conditions[0].LastTransitionTime.Time) >= deadline &&
+			(s.Progress.At == nil || w.now.Sub(s.Progress.At.Time) >= deadline)
+		if !isSlow && (!isReported || s.State != meshv1alpha1.StageFailed) {
+			w.violated("%s is recorded as failed, but has not reported that: %+v", name, s)
+		}
+	}
+}
+
+// isAway says whether nothing was heard of a member for its wave's deadline.
+func (w *world) isAway(m *meshv1alpha1.MeshMember) bool {
+	since := m.Status.Conditions[0].LastTransitionTime.Time
+	isSilent := !isReachable(m)
+	if o, s := m.Spec.Rollout, m.Status.Rollout; o != nil {
+		since = later(since, o.OrderedAt.Time)
+		isSilent = isSilent || o.Stage != meshv1alpha1.StagePreflight && (s == nil || s.Stage != o.Stage)
+	}
+	return isSilent && w.now.Sub(since) >= w.waveOf(m.Spec.Cluster).ProgressDeadline.Duration
+}
+
+// isLeftBehind says whether a wave may go on without a member: with it, no more failed than may.
+func (w *world) isLeftBehind(m *meshv1alpha1.MeshMember) bool {
+	planned := w.waveOf(m.Spec.Cluster)
+	n := 0
+	for _, name := range planned.Members {
+		if o := w.member(name); slices.Contains(w.upgrade.Status.Failed, name) || o != nil && w.isAway(o) {
+			n++
+		}
+	}
+	return w.isAway(m) && n <= int(planned.MaxFailures)
 }
 
 func (w *world) waveOf(name string) *meshv1alpha1.PlannedWave {
@@ -182,11 +242,15 @@ func (w *world) waveOf(name string) *meshv1alpha1.PlannedWave {
 	return nil
 }
 
-// changing counts the members of a wave that change, with or without those that go back and can be reached.
+// changing counts the members of a wave that change, with or without those that go back and can be reached, and those that
+// were away and catch up. Who is away now does not count.
 func (w *world) changing(wave *meshv1alpha1.PlannedWave, withBack bool) (n int) {
 	for _, m := range w.members {
 		o, s := m.Spec.Rollout, m.Status.Rollout
-		if o == nil || !slices.Contains(wave.Members, m.Spec.Cluster) {
+		if o == nil || !slices.Contains(wave.Members, m.Spec.Cluster) || w.isAway(m) {
+			continue
+		}
+		if !withBack && w.late[m.Spec.Cluster] {
 			continue
 		}
 		switch o.Stage {
@@ -205,6 +269,14 @@ func (w *world) changing(wave *meshv1alpha1.PlannedWave, withBack bool) (n int) 
 // checkWorld checks what holds at any time.
 func (w *world) checkWorld() {
 	w.t.Helper()
+	for _, m := range w.members {
+		switch o := m.Spec.Rollout; {
+		case o == nil, o.Stage == meshv1alpha1.StageSoak, o.Stage == meshv1alpha1.StageRetire:
+			delete(w.late, m.Spec.Cluster)
+		case o.Stage != meshv1alpha1.StagePreflight && w.isAway(m):
+			w.late[m.Spec.Cluster] = true
+		}
+	}
 	flying := 0
 	for i := range w.upgrade.Spec.Waves {
 		planned := &w.upgrade.Spec.Waves[i]
@@ -230,7 +302,13 @@ func (w *world) checkWorld() {
 		switch phase := w.upgrade.Status.Phase; {
 		case (!isTouched || phase == meshv1alpha1.UpgradeRolledBack) && (has(newer.Name) || !has(older.Name)):
 			w.violated("%s runs %v; the upgrade is %s, touched: %t", m.Spec.Cluster, m.Spec.Revisions, phase, isTouched)
-		case phase == meshv1alpha1.UpgradeStopped && isTouched:
+		case phase == meshv1alpha1.UpgradeStopped && isTouched && w.isSuperseded:
+			// Without an order, each runs alone what it was led to.
+			isBack := w.last[m.Spec.Cluster] == meshv1alpha1.StageRollBack || w.last[m.Spec.Cluster] == meshv1alpha1.StageDiscard
+			if m.Spec.Rollout == nil && (len(m.Spec.Revisions) != 1 || has(older.Name) != isBack) {
+				w.violated("%s runs %v after another target, was last ordered %s", m.Spec.Cluster, m.Spec.Revisions, w.last[m.Spec.Cluster])
+			}
+		case phase == meshv1alpha1.UpgradeStopped && isTouched && w.upgrade.Status.Cause != meshv1alpha1.CauseSuperseded:
 			if len(m.Spec.Revisions) != 1 || has(older.Name) != w.isOut(m.Spec.Cluster) {
 				w.violated("%s runs %v after a stop, is to go back: %t", m.Spec.Cluster, m.Spec.Revisions, w.isOut(m.Spec.Cluster))
 			}

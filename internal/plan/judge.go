@@ -34,7 +34,7 @@ func (r *rollout) run() {
 	defer r.awaitDeadlines()
 	var unclear []string
 	for _, p := range r.members {
-		if p.hasBegun() && !p.isOut() && p.reports(meshv1alpha1.StageInconclusive) {
+		if p.canPause() && p.reports(meshv1alpha1.StageInconclusive) {
 			unclear = append(unclear, fmt.Sprintf("member %q in stage %s", p.name, p.ordered)+
 				p.says(meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictError))
 		}
@@ -47,7 +47,19 @@ func (r *rollout) run() {
 		r.stop()
 		return
 	}
+	if why := r.tooManyUnknown(); why != "" {
+		// Who has begun goes on, nobody begins.
+		r.carryAllOn()
+		r.hold(why)
+		return
+	}
 	r.advance()
+}
+
+// canPause says whether a member that cannot tell how it is holds the upgrade. What keeps a revision from being removed
+// holds its own member only, and what was reported before the member fell silent holds nothing.
+func (p *progress) canPause() bool {
+	return p.hasBegun() && !p.isOut() && p.unknown == "" && p.ordered != meshv1alpha1.StageRetire
 }
 
 // judge finds the members that have failed and are not recorded yet. Too many of a wave are a reason to go back.
@@ -61,10 +73,10 @@ func (r *rollout) judge() (failures []*progress, tooMany string) {
 				before = append(before, p.name)
 				continue
 			}
-			if p.isLost || p.isUntouched() && !p.reports(meshv1alpha1.StageFailed) && (p.isReachable || r.isStopping() || !r.isDue(w)) {
+			if p.isLost {
 				continue
 			}
-			reason, at := p.failure(r.Now, r.dueSince(p))
+			reason, at := p.failure(r.Now)
 			if reason == "" {
 				p.due = at
 				continue

@@ -25,6 +25,8 @@ type life struct {
 	stuck   string
 	// gone is when a member that leaves is gone.
 	gone map[string]time.Time
+	// clusters are what is installed in each.
+	clusters map[string]*cluster
 }
 
 // edit is what somebody does to the mesh at a time.
@@ -38,9 +40,9 @@ type edit struct {
 func newLife(t *testing.T, options ...meshOption) *life {
 	l := &life{
 		table: istioversion.Known(),
-		inst:  mesh(append([]meshOption{version(older.Version), running(older.Version)}, options...)...), gone: map[string]time.Time{},
+		inst:  mesh(append([]meshOption{version(older.Version), running(older.Version)}, options...)...), gone: map[string]time.Time{}, clusters: map[string]*cluster{},
 		world: &world{
-			t: t, now: epoch, behaviour: map[string]*behaviour{}, touched: map[string]bool{}, changed: true, crash: never, forget: never,
+			t: t, now: epoch, behaviour: map[string]*behaviour{}, touched: map[string]bool{}, late: map[string]bool{}, changed: true, crash: never, forget: never,
 		},
 	}
 	l.write(nil)
@@ -71,6 +73,9 @@ func (l *life) write(run *Run) (wrote bool) {
 			wrote = true
 			if is != "" {
 				l.say("%s → %s", m.Spec.Cluster, is)
+			}
+			if is == meshv1alpha1.StageRollBack {
+				l.checkSuperseded(m, was)
 			}
 		}
 		m.Spec = want.Spec
@@ -129,9 +134,9 @@ func (l *life) look() bool {
 		l.say("— %s starts: %s to %s —", c.Start.Name, c.Start.Spec.From.Revision, c.Start.Spec.To.Revision)
 		l.history = append(l.history, c.Start)
 		l.approvals = nil
-		run = l.drive(c.Start, false)
+		run = l.drive(c.Start, c)
 	case c.Active != nil:
-		run = l.drive(l.history[len(l.history)-1], c.IsSuperseded)
+		run = l.drive(l.history[len(l.history)-1], c)
 	case c.Problem == nil:
 		l.inst.Status.Hash = c.Target.Hash
 		if slices.ContainsFunc(Running(l.copies()), func(r meshv1alpha1.RevisionMembers) bool { return r.Name == c.Target.Revision }) {
@@ -141,8 +146,8 @@ func (l *life) look() bool {
 	return l.write(run) || len(l.log.String()) != before
 }
 
-func (l *life) drive(u *meshv1alpha1.MeshUpgrade, isSuperseded bool) *Run {
-	l.upgrade, l.isSuperseded, l.state = u, isSuperseded, l.inst.Spec.Upgrade.State
+func (l *life) drive(u *meshv1alpha1.MeshUpgrade, c Course) *Run {
+	l.upgrade, l.isSuperseded, l.isTakenBack, l.state = u, c.IsSuperseded, c.IsTakenBack, l.inst.Spec.Upgrade.State
 	in := l.stored()
 	d := Rollout(in)
 	l.checkDecision(in, d)
@@ -178,10 +183,7 @@ func (l *life) live(ticks int) {
 				continue
 			}
 			l.act(m)
-			m.Status.Revisions = nil
-			for _, r := range m.Spec.Revisions {
-				m.Status.Revisions = append(m.Status.Revisions, meshv1alpha1.RevisionStatus{Name: r.Name, Version: r.Version, ReadyReplicas: 1})
-			}
+			l.install(m)
 		}
 		for range 20 {
 			if isDue := !l.wake.IsZero() && !l.now.Before(l.wake); !l.changed && !isDue {
@@ -201,7 +203,11 @@ func (l *life) live(ticks int) {
 		for _, r := range m.Spec.Revisions {
 			names = append(names, fmt.Sprintf("%s (%s)", r.Name, r.Version))
 		}
-		l.say("%s runs %s", m.Spec.Cluster, strings.Join(names, ", "))
+		retiring := ""
+		for _, r := range m.Status.Retiring {
+			retiring += ", retiring " + r.Name
+		}
+		l.say("%s runs %s%s", m.Spec.Cluster, strings.Join(names, ", "), retiring)
 	}
 }
 

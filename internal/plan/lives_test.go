@@ -196,5 +196,6 @@ func lives() map[string]lifeCase {
 			want:  "1.29.1 RolledBack Superseded, 1.29.1 Succeeded"},
 	}
 	maps.Copy(cases, steeredLives())
+	maps.Copy(cases, retiringLives())
 	return cases
 }

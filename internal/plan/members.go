@@ -141,11 +141,22 @@ func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) str
 	if run != nil && !run.IsPlanOnly && istioversion.Compare(run.Upgrade.Spec.To.Version, newest) > 0 {
 		newest = run.Upgrade.Spec.To.Version
 	}
+	note := func(version string) {
+		if version != "" && istioversion.Compare(version, newest) > 0 {
+			newest = version
+		}
+	}
 	for i := range existing {
 		for _, r := range existing[i].Spec.Revisions {
-			if istioversion.Compare(r.Version, newest) > 0 {
-				newest = r.Version
-			}
+			note(r.Version)
+		}
+		// What was left may be run again, at once.
+		if o := existing[i].Spec.Rollout; o != nil {
+			note(o.Former.Version)
+		}
+		// What goes may still have proxies to serve.
+		for _, r := range existing[i].Status.Retiring {
+			note(r.Version)
 		}
 	}
 	return newest

@@ -25,7 +25,7 @@ func (r *rollout) survey() {
 // act when isStuck.
 func (r *rollout) obstacle() (why string, isStuck bool) {
 	if down := r.unreachable(); len(down) > 0 {
-		return "members that cannot be reached: " + capped(down), true
+		return "members that cannot be reached: " + capped(down) + r.hubHint(), true
 	}
 	if slices.ContainsFunc(r.members, (*progress).hasBegun) {
 		return "", false
@@ -33,16 +33,18 @@ func (r *rollout) obstacle() (why string, isStuck bool) {
 	return preflights(r.members)
 }
 
-// unreachable are the members that have served, do not answer and have not been given up, if the upgrade waits for them.
+// unreachable are the members that have served and do not answer, if the upgrade waits for them. It does not wait for those
+// that maxFailures lets it leave behind.
 func (r *rollout) unreachable() []string {
 	if r.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
 		return nil
 	}
 	var down []string
+	unknown := r.unknownMembers()
 	for i := range r.Members {
 		m := &r.Members[i]
 		answers := meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
-		isGivenUp := slices.Contains(r.out.Status.Failed, m.Spec.Cluster)
+		isGivenUp := slices.Contains(r.out.Status.Failed, m.Spec.Cluster) || slices.Contains(unknown, m.Spec.Cluster)
 		if !answers && HasServed(m) && m.DeletionTimestamp.IsZero() && !isGivenUp {
 			down = append(down, m.Spec.Cluster)
 		}

@@ -133,13 +133,23 @@ func isOutdated(
 		return false
 	}
 	now := steer(table, inst, members, asOf(last, history[:len(history)-1]))
-	return now.Start == nil || !isSamePlan(&now.Start.Spec, &last.Spec)
+	return now.Start == nil || !isSamePlan(&now.Start.Spec, &last.Spec, isFree(inst, members, last.Spec.To))
 }
 
-// isSamePlan compares what two plans would do.
-func isSamePlan(a, b *meshv1alpha1.MeshUpgradeSpec) bool {
+// isFree says whether the name of a target may still be used for what the installation asks for.
+func isFree(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, to meshv1alpha1.RevisionTarget) bool {
+	wanted, err := wantedRevisions(wanting(inst, to.Version))
+	return err == nil && !isTaken(to.Revision, members, wanted)
+}
+
+// isSamePlan compares what two plans would do. A name that is as good as before is kept, although one that was taken may have
+// become free.
+func isSamePlan(a, b *meshv1alpha1.MeshUpgradeSpec, keepName bool) bool {
 	a, b = a.DeepCopy(), b.DeepCopy()
 	a.Retry, b.Retry = nil, nil
+	if keepName {
+		a.To.Revision = b.To.Revision
+	}
 	return equality.Semantic.DeepEqual(a, b)
 }
 

@@ -17,12 +17,12 @@ type progress struct {
 	wave *meshv1alpha1.PlannedWave
 	// ordered is the stage that this upgrade has ordered. Empty: the member is not touched.
 	ordered meshv1alpha1.Stage
+	// stored is the stage that was ordered before this decision.
+	stored meshv1alpha1.Stage
 	// orderedAt is since when.
 	orderedAt time.Time
 	// report is what the member says of that very stage. Nil: nothing yet.
 	report *meshv1alpha1.MemberRolloutStatus
-	// spoke is when the member last reported that a stage began or was done.
-	spoke time.Time
 	// isThere says that the member runs the target alone without an order of this upgrade.
 	isThere bool
 	// isFailed says that the member is recorded as failed.
@@ -34,6 +34,8 @@ type progress struct {
 	// isReachable says whether the member answers, and changed since when that is so.
 	isReachable bool
 	changed     time.Time
+	// unknown says why nothing is known of the member. Empty: something is.
+	unknown string
 }
 
 func observeProgress(m *meshv1alpha1.MeshMember, upgrade *meshv1alpha1.MeshUpgrade, wave *meshv1alpha1.PlannedWave) *progress {
@@ -45,12 +47,9 @@ func observeProgress(m *meshv1alpha1.MeshMember, upgrade *meshv1alpha1.MeshUpgra
 		p.isReachable, p.changed = c.Status == "True", c.LastTransitionTime.Time
 	}
 	if o := m.Spec.Rollout; o != nil && o.Upgrade == upgrade.Name {
-		p.ordered, p.orderedAt = o.Stage, o.OrderedAt.Time
+		p.ordered, p.stored, p.orderedAt = o.Stage, o.Stage, o.OrderedAt.Time
 		if s := m.Status.Rollout; s != nil && s.Upgrade == upgrade.Name && s.Stage == o.Stage {
-			p.report, p.spoke = s, s.Since.Time
-			if s.DoneAt != nil {
-				p.spoke = later(p.spoke, s.DoneAt.Time)
-			}
+			p.report = s
 		}
 		return p
 	}
@@ -84,19 +83,35 @@ func (p *progress) isMoved() bool {
 	return p.isThere || p.ordered == meshv1alpha1.StageSoak || p.ordered == meshv1alpha1.StageRetire
 }
 
+// isThrough says whether the member needs nothing more of the upgrade: its work order was told to name the target alone.
+// The former revision goes when nothing uses it any more, which holds nothing but its own member.
+func (p *progress) isThrough() bool {
+	return p.isThere || p.stored == meshv1alpha1.StageRetire && p.ordered == meshv1alpha1.StageRetire
+}
+
 // isRetired says whether only the target is left.
 func (p *progress) isRetired() bool {
 	return p.isThere || p.ordered == meshv1alpha1.StageRetire && p.reports(meshv1alpha1.StageDone)
 }
 
-// isBack says whether nothing of the target is left.
+// isBack says whether the member needs nothing more to be back: its work order was told to name the former revision alone.
+// The target goes when nothing uses it any more.
 func (p *progress) isBack() bool {
-	return !p.hasBegun() || p.ordered == meshv1alpha1.StageDiscard && p.reports(meshv1alpha1.StageDone)
+	return !p.hasBegun() || p.stored == meshv1alpha1.StageDiscard && p.ordered == meshv1alpha1.StageDiscard
 }
 
-// isChanging says whether the member counts against the wave's budget. One that goes back and cannot be reached does
-// not: nothing changes there, and it must not hold up the others.
+// isEnding says whether the member's last order is being written: nothing follows it, and another pass finds it stored.
+func (p *progress) isEnding() bool {
+	isLast := p.ordered == meshv1alpha1.StageRetire || p.ordered == meshv1alpha1.StageDiscard
+	return isLast && p.stored != p.ordered
+}
+
+// isChanging says whether the member counts against the wave's budget. One of which nothing is known does not, nor one
+// that goes back and cannot be reached: they must not hold up the others.
 func (p *progress) isChanging() bool {
+	if p.unknown != "" {
+		return false
+	}
 	switch p.ordered {
 	case meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads:
 		return true
@@ -154,57 +169,44 @@ func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 	return ": " + strings.Join(said, ", ")
 }
 
-// failure tells why the member has failed, empty if it has not, and when time alone would make it fail. It should have
-// done something since it was due. Retiring has no deadline: the old revision stays while somebody uses it, however
-// long, and the mesh runs well on the new one.
-func (p *progress) failure(now, due time.Time) (why string, at time.Time) {
-	deadline := p.wave.ProgressDeadline.Duration
-	isOverdue := func(since time.Time) bool {
-		end := since.Add(deadline)
-		if at.IsZero() || end.Before(at) {
-			at = end
-		}
-		return !now.Before(end)
-	}
+// failure tells why the member has failed, empty if it has not, and when time alone would make it fail. Only what a member
+// reports is a failure, never its silence. Retiring has none: the mesh runs well on the new revision, and the old one stays
+// while anything uses it.
+func (p *progress) failure(now time.Time) (why string, at time.Time) {
 	switch {
 	case p.isGoingBack():
 		// Its failure was not recorded before the order was written.
 		return fmt.Sprintf("member %q goes back", p.name), at
-	case p.reports(meshv1alpha1.StageFailed):
-		return fmt.Sprintf("member %q failed in stage %s", p.name, p.ordered) + p.says(meshv1alpha1.VerdictFail), at
 	case p.ordered == meshv1alpha1.StageRetire || p.isThere:
 		return "", at
-	case p.hasBegun() && p.reports(meshv1alpha1.StageProgressing) && isOverdue(p.progressing()):
-		return fmt.Sprintf("member %q was not done with stage %s within %s", p.name, p.ordered, deadline) +
-			p.says(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictPending), at
-	case p.hasBegun() && p.isReachable && p.report == nil && isOverdue(due):
-		return fmt.Sprintf("member %q has not said anything of stage %s for %s", p.name, p.ordered, deadline), at
-	case !p.isReachable && isOverdue(p.unreachable(due)):
-		when := "before its turn"
-		if p.hasBegun() {
-			when = "in stage " + string(p.ordered)
+	case p.reports(meshv1alpha1.StageFailed):
+		return fmt.Sprintf("member %q failed in stage %s", p.name, p.ordered) + p.says(meshv1alpha1.VerdictFail), at
+	case p.hasBegun() && p.isReachable && p.reports(meshv1alpha1.StageProgressing):
+		deadline := p.wave.ProgressDeadline.Duration
+		if at = p.progressing().Add(deadline); now.Before(at) {
+			return "", at
 		}
-		return fmt.Sprintf("member %q could not be reached for %s %s", p.name, deadline, when), at
+		return fmt.Sprintf("member %q made no progress in stage %s for %s", p.name, p.ordered, deadline) +
+			p.says(meshv1alpha1.VerdictError, meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictPending), at
 	}
 	return "", at
 }
 
-// progressing is since when the member has worked on its stage. A gate that came to pass is progress: one that could
-// not tell for a long time must not become a failure by the mere end of that.
+// progressing is since when the member has made no progress in its stage. A gate that came to pass is progress: one that
+// could not tell for a long time must not become a failure by the mere end of that. A member that could not be reached
+// has the time anew when it can.
 func (p *progress) progressing() time.Time {
-	since := p.report.Since.Time
+	since := later(p.report.Since.Time, p.changed)
+	if at := p.report.Progress.At; at != nil {
+		since = later(since, at.Time)
+	}
 	for _, g := range p.report.Gates {
-		if !g.DryRun && g.Verdict == meshv1alpha1.VerdictPass && g.Since.After(since) {
-			since = g.Since.Time
+		if !g.DryRun && g.Verdict == meshv1alpha1.VerdictPass {
+			since = later(since, g.Since.Time)
 		}
 	}
 	if p.ordered == meshv1alpha1.StageSoak {
 		since = since.Add(p.wave.Soak.Duration)
 	}
 	return since
-}
-
-// unreachable is since when the member should have answered, but did not.
-func (p *progress) unreachable(due time.Time) time.Time {
-	return later(p.changed, due)
 }

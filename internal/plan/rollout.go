@@ -21,9 +21,9 @@ type RolloutInput struct {
 	State meshv1alpha1.UpgradeState
 	// UnreachablePeers is the installation's policy. Empty: Wait.
 	UnreachablePeers meshv1alpha1.UnreachablePeers
-	// IsSuperseded says that the spec asks for another target by now.
-	IsSuperseded bool
-	Now          time.Time
+	// IsSuperseded says that the spec asks for another target by now, IsTakenBack that this is what the upgrade came from.
+	IsSuperseded, IsTakenBack bool
+	Now                       time.Time
 }
 
 // RolloutDecision is what to write now.
@@ -63,6 +63,8 @@ func Rollout(in RolloutInput) RolloutDecision {
 	switch cause, why := r.isGoingBack(); {
 	case why != "":
 		r.goBack(cause, why)
+	case r.isSuperseded():
+		r.supersede()
 	case r.wish.state == meshv1alpha1.UpgradeStatePause:
 		r.notePause()
 		r.returnOut()
@@ -107,6 +109,7 @@ func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollou
 		}
 	}
 	r.markLost()
+	r.observeUnknown()
 	return r
 }
 
@@ -149,8 +152,8 @@ func (r *rollout) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
 	switch {
 	case r.out.Status.Phase == meshv1alpha1.UpgradeRollingBack:
 		return r.out.Status.Cause, cmp.Or(r.out.Status.CauseDetail, r.out.Status.Message)
-	case r.IsSuperseded:
-		return meshv1alpha1.CauseSuperseded, "the spec of the MeshInstallation asks for something else"
+	case r.IsSuperseded && r.IsTakenBack:
+		return meshv1alpha1.CauseSuperseded, "the spec of the MeshInstallation asks for the former revision again"
 	case r.wish.state == meshv1alpha1.UpgradeStateAbort:
 		return meshv1alpha1.CauseAborted, r.wish.says("aborted")
 	}

@@ -89,11 +89,11 @@ func TestRolloutDecides(t *testing.T) {
 			},
 			wantPhase: meshv1alpha1.UpgradeRunning, wantFailed: []string{"east", "north", "west"},
 			wantOrders: orders{"east": meshv1alpha1.StageRollBack, "west": meshv1alpha1.StageRollBack}},
-		"a failure while retiring takes back who has retired": {
+		"a failure takes back who has retired": {
 			set: func(w *world) {
 				w.at("east", retire, done)
-				w.at("north", retire, failed)
-				w.at("west", retire, done)
+				w.at("north", meshv1alpha1.StageSoak, failed)
+				w.at("west", retire, meshv1alpha1.StageInconclusive)
 			},
 			wantPhase: meshv1alpha1.UpgradeRollingBack, wantFailed: []string{"north"}, wantOrders: orders{
 				"east": meshv1alpha1.StageRollBack, "north": meshv1alpha1.StageRollBack, "west": meshv1alpha1.StageRollBack}},
@@ -153,6 +153,7 @@ func TestRolloutIgnoresRehearsedGates(t *testing.T) {
 	w.at("east", meshv1alpha1.StageInstall, meshv1alpha1.StageProgressing)
 	st := w.member("east").Status.Rollout
 	old, recent := metav1.NewTime(w.now.Add(-24*time.Hour)), metav1.NewTime(w.now)
+	setReachable(w.member("east"), true, old.Time)
 	st.Since, st.Message = old, "waits"
 	st.Gates = []meshv1alpha1.GateResult{
 		{Name: "A", Verdict: meshv1alpha1.VerdictPass, DryRun: true, Since: recent},

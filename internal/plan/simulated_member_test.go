@@ -21,6 +21,8 @@ type behaviour struct {
 	back int
 	// then is how many ticks more a member needs that was puzzled.
 	then int
+	// every is after how many ticks another workload has moved, of so many.
+	every, workloads int
 
 	cut  time.Time
 	over bool
@@ -115,6 +117,12 @@ func (w *world) perform(b *behaviour, s *meshv1alpha1.MemberRolloutStatus) {
 		need = n
 	}
 	took := int(w.now.Sub(s.Since.Time) / tick)
+	if b.every > 0 && s.Stage == meshv1alpha1.StageWorkloads {
+		need = b.every * b.workloads
+		if moved := int32(min(took/b.every, b.workloads)); moved > s.Progress.Workloads { //nolint:gosec // small
+			s.Progress = meshv1alpha1.StageProgress{At: &metav1.Time{Time: w.now}, Workloads: moved}
+		}
+	}
 	isIll := b.back == 0 || took < b.back
 	gate := meshv1alpha1.GateResult{Name: "ConfigDiff", Verdict: meshv1alpha1.VerdictPass, Message: "nothing lost", Since: s.Since}
 	state := meshv1alpha1.StageDone

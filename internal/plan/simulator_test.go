@@ -41,10 +41,10 @@ type world struct {
 	approvals []meshv1alpha1.MeshApproval
 	state     meshv1alpha1.UpgradeState
 	peers     meshv1alpha1.UnreachablePeers
-	// isSuperseded says that the spec asks for something else.
-	isSuperseded bool
-	behaviour    map[string]*behaviour
-	events       []event
+	// isSuperseded says that the spec asks for something else, isTakenBack that this is what the upgrade came from.
+	isSuperseded, isTakenBack bool
+	behaviour                 map[string]*behaviour
+	events                    []event
 	// crash says whether the operator is killed before its next order, forget whether a pass loses the status it wrote.
 	crash, forget func() bool
 	// mute says that nobody answers for a member that cannot be reached. Else the hub takes note of its orders.
@@ -57,6 +57,10 @@ type world struct {
 	log     strings.Builder
 	told    string
 	touched map[string]bool
+	// late are the members that were away in the middle of a change and have not caught up.
+	late map[string]bool
+	// last is what each member was ordered last.
+	last map[string]meshv1alpha1.Stage
 }
 
 func never() bool { return false }
@@ -64,7 +68,7 @@ func never() bool { return false }
 func newWorld(t *testing.T, waves ...meshv1alpha1.PlannedWave) *world {
 	w := &world{
 		t: t, now: epoch, state: meshv1alpha1.UpgradeStateRun, behaviour: map[string]*behaviour{}, changed: true,
-		touched: map[string]bool{}, crash: never, forget: never,
+		touched: map[string]bool{}, late: map[string]bool{}, last: map[string]meshv1alpha1.Stage{}, crash: never, forget: never,
 	}
 	w.upgrade = &meshv1alpha1.MeshUpgrade{
 		ObjectMeta: metav1.ObjectMeta{Name: "shop-1", Namespace: testutil.Namespace},
@@ -94,7 +98,8 @@ func wave(name string, members ...string) meshv1alpha1.PlannedWave {
 // memory has. Copies are enough in random order.
 func (w *world) stored() RolloutInput {
 	in := RolloutInput{
-		Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, UnreachablePeers: w.peers, Now: w.now, IsSuperseded: w.isSuperseded,
+		Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, UnreachablePeers: w.peers, Now: w.now,
+		IsSuperseded: w.isSuperseded, IsTakenBack: w.isTakenBack,
 	}
 	for _, m := range w.members {
 		in.Members = append(in.Members, *m.DeepCopy())
@@ -174,10 +179,13 @@ func (w *world) ask(waves []string) (isNew bool) {
 func (w *world) give(m *meshv1alpha1.MeshMember, before, stage meshv1alpha1.Stage) {
 	w.checkTransition(m, before, stage)
 	if stage == "" {
-		m.Spec.Rollout = nil
+		// Without an order a member keeps the revision that its namespaces get.
+		m.Spec.Rollout, m.Spec.Revisions = nil, []meshv1alpha1.Revision{runningRevision(m)}
+		m.Spec.GatewayRevision = m.Spec.DefaultRevision
 		return
 	}
 	w.say("%s → %s", m.Spec.Cluster, stage)
+	w.last[m.Spec.Cluster] = stage
 	if stage != meshv1alpha1.StagePreflight {
 		w.touched[m.Spec.Cluster] = true
 	}
@@ -240,6 +248,7 @@ func (w *world) say(format string, args ...any) {
 // store writes the upgrade's status.
 func (w *world) store(s meshv1alpha1.MeshUpgradeStatus) {
 	w.checkRecord(w.upgrade.Status.Interventions, s.Interventions)
+	w.checkFailed(w.upgrade.Status, s)
 	w.upgrade.Status = s
 	w.tell()
 }

@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -62,22 +61,31 @@ func (r *rollout) stop() {
 		}
 	}
 	var finishing, returning, moved, behind []string
+	isEnding := false
 	for _, p := range r.members {
 		switch {
+		case p.isEnding():
+			isEnding = true
 		case p.isOut() && !p.isBack():
 			returning = append(returning, p.name)
 		case p.isOut() || p.isUntouched():
 			behind = append(behind, p.name)
-		case !p.isRetired():
+		case !p.isThrough():
 			finishing = append(finishing, p.name)
 		default:
 			moved = append(moved, p.name)
 		}
 	}
-	if len(finishing)+len(returning) > 0 {
-		s.Message = s.CauseDetail + "; " + strings.TrimPrefix(says("finishing", finishing)+says("going back", returning), ", ")
+	if isEnding || len(finishing)+len(returning) > 0 {
+		s.Message = s.CauseDetail + says("finishing", finishing) + says("going back", returning) + says("no report from", r.unknownMembers())
 		return
 	}
+	r.stopped(moved, behind)
+}
+
+// stopped ends an upgrade whose members do not all go the same way.
+func (r *rollout) stopped(moved, behind []string) {
+	s := &r.out.Status
 	s.FinishedAt = r.stamp()
 	if len(moved) == 0 {
 		s.Phase, s.Message = meshv1alpha1.UpgradeRolledBack, s.CauseDetail

@@ -36,8 +36,8 @@ func Target(
 	if err != nil {
 		return to, false, err
 	}
-	if isTaken(to.Revision, members, wanted) {
-		to.Revision += "-v" + content[:suffixLength]
+	for base, n := to.Revision, suffixLength; isTaken(to.Revision, members, wanted) && n <= hashLength; n++ {
+		to.Revision = base + "-v" + content[:n]
 	}
 	var running []string
 	for i := range members {
@@ -133,15 +133,52 @@ func shortHash(raw []byte) string {
 	return hex.EncodeToString(sum[:])[:hashLength]
 }
 
-// isTaken says whether a member has a revision of that name which is not what is wanted of it now.
+// isTaken says whether a member has a revision of that name which is not what is wanted of it now. One that its work order
+// no longer names may still be there, and is not changed either: until it is known what it is, the name is taken.
 func isTaken(name string, members []meshv1alpha1.MeshMember, wanted map[string]meshv1alpha1.Revision) bool {
 	for i := range members {
-		want, isMember := wanted[members[i].Spec.Cluster]
-		for _, r := range members[i].Spec.Revisions {
-			if isMember && r.Name == name && difference(r, want) != "" {
+		m := &members[i]
+		want, isMember := wanted[m.Spec.Cluster]
+		if !isMember {
+			continue
+		}
+		if j := slices.IndexFunc(m.Spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == name }); j >= 0 {
+			if difference(m.Spec.Revisions[j], want) != "" {
 				return true
 			}
+			continue
+		}
+		if hash, isThere := leftover(m, name); isThere && hash != RevisionHash(want) {
+			return true
 		}
 	}
 	return false
+}
+
+// leftover is the hash of a revision that a member has reported and that its work order does not name.
+func leftover(m *meshv1alpha1.MeshMember, name string) (hash string, isThere bool) {
+	for _, r := range m.Status.Retiring {
+		if r.Name == name {
+			return r.Hash, true
+		}
+	}
+	for _, r := range m.Status.Revisions {
+		if r.Name == name {
+			return r.Hash, true
+		}
+	}
+	return "", false
+}
+
+// RevisionHash identifies what a revision consists of, whatever it is called.
+func RevisionHash(r meshv1alpha1.Revision) string {
+	values, err := Values(r.Values)
+	if err != nil {
+		return ""
+	}
+	raw, err := json.Marshal(map[string]any{"version": r.Version, "values": values})
+	if err != nil {
+		return ""
+	}
+	return shortHash(raw)
 }

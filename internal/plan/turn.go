@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -35,40 +34,6 @@ func (r *rollout) begin(w *meshv1alpha1.PlannedWave, o opening) {
 	}
 }
 
-// isDue says whether members of the wave could start now: it has its turn, its window is open, and its budget has room.
-func (r *rollout) isDue(w *meshv1alpha1.PlannedWave) bool {
-	changing := 0
-	for _, p := range r.of[w.Name] {
-		if p.isChanging() {
-			changing++
-		}
-	}
-	return r.wave(w.Name).StartedAt != nil && openingAt(w.Window, r.Now).isOpen && changing < int(w.MaxConcurrent)
-}
-
-// dueSince is the time from which a member should have done what it is to do next: the order's, or for one that waits,
-// its wave's turn and the last that happened in it since. A time that is not known is now.
-func (r *rollout) dueSince(p *progress) time.Time {
-	if !p.isUntouched() {
-		return cmp.Or(p.orderedAt, r.Now)
-	}
-	started := r.wave(p.wave.Name).StartedAt
-	if started == nil {
-		return r.Now
-	}
-	since := started.Time
-	// Each opening gives the time anew, but for those in which it could not run out.
-	if o := openingAt(p.wave.Window, r.Now); o.isOpen && o.end.Sub(o.start) > p.wave.ProgressDeadline.Duration {
-		since = later(since, o.start)
-	}
-	for _, other := range r.of[p.wave.Name] {
-		if other.hasBegun() {
-			since = later(since, later(other.orderedAt, other.spoke))
-		}
-	}
-	return since
-}
-
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
@@ -76,16 +41,16 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// awaitDeadlines asks for another decision when time alone makes a member fail.
+// awaitDeadlines asks for another decision when time alone makes a member fail, or makes it unknown.
 func (r *rollout) awaitDeadlines() {
 	for _, p := range r.members {
-		switch {
-		case p.isOut():
-		case !p.isUntouched():
-			r.wake(p.due)
-		case !p.isReachable && !r.isStopping() && r.isDue(p.wave):
-			r.wake(p.unreachable(r.dueSince(p)).Add(p.wave.ProgressDeadline.Duration))
+		if p.isOut() {
+			continue
 		}
+		if p.hasBegun() {
+			r.wake(p.due)
+		}
+		r.wake(r.silentUntil(p))
 	}
 }
 
@@ -110,7 +75,7 @@ func (r *rollout) awaitWindow(w *meshv1alpha1.PlannedWave, o opening) (waits str
 
 // isSettled says whether nothing more is to happen in a member.
 func (r *rollout) isSettled(p *progress) bool {
-	if p.isRetired() {
+	if p.isThere || p.ordered == meshv1alpha1.StageRetire {
 		return true
 	}
 	switch r.out.Status.Phase {

@@ -1,6 +1,10 @@
 package status
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,6 +22,41 @@ func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember
 		r.Eventf(after, nil, corev1.EventTypeNormal, "GatewayAnnounced", "Announce",
 			"Announced the east-west gateway at %s to peers", after.Status.Gateway.Address)
 	}
+	recordRetiring(r, before, after)
+}
+
+// recordRetiring tells when a revision begins to be kept by what uses it, and when it is gone. One that is wanted again is
+// neither.
+func recordRetiring(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
+	used := func(m *meshv1alpha1.MeshMember, name string) (isThere, isUsed bool, users string) {
+		for _, rev := range m.Status.Retiring {
+			if rev.Name == name {
+				return true, rev.Users.Count > 0, sampleText(rev.Users)
+			}
+		}
+		return false, false, ""
+	}
+	for _, rev := range after.Status.Retiring {
+		_, wasUsed, _ := used(before, rev.Name)
+		if _, isUsed, users := used(after, rev.Name); isUsed && !wasUsed {
+			r.Eventf(after, nil, corev1.EventTypeNormal, "RevisionStillUsed", "Retire", "Kept revision %s, which is still used by %s", rev.Name, shorten(users, maxNote))
+		}
+	}
+	for _, rev := range before.Status.Retiring {
+		isWanted := slices.ContainsFunc(after.Spec.Revisions, func(o meshv1alpha1.Revision) bool { return o.Name == rev.Name })
+		if isThere, _, _ := used(after, rev.Name); !isThere && !isWanted {
+			r.Eventf(after, nil, corev1.EventTypeNormal, "RevisionRemoved", "Retire", "Removed revision %s", rev.Name)
+		}
+	}
+}
+
+// sampleText names some of a sample, and counts the others.
+func sampleText(s meshv1alpha1.Sample) string {
+	text := strings.Join(s.Names, ", ")
+	if more := int(s.Count) - len(s.Names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // RecordInstallation writes an event for each transition between two states of a MeshInstallation.

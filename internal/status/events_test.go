@@ -94,6 +94,37 @@ func TestEventOfTheGatewayIsWrittenOnce(t *testing.T) {
 	}
 }
 
+func TestEventsOfRevisionsThatRetire(t *testing.T) {
+	retiring := func(count int32, names ...string) func(*meshv1alpha1.MeshMember) {
+		return func(m *meshv1alpha1.MeshMember) {
+			m.Status.Retiring = []meshv1alpha1.RetiringRevision{{Name: "1-28-3", Users: meshv1alpha1.Sample{Count: count, Names: names}}}
+		}
+	}
+	wanted := func(m *meshv1alpha1.MeshMember) {
+		m.Spec.Revisions = append(m.Spec.Revisions, meshv1alpha1.Revision{Name: "1-28-3"})
+	}
+	nothing := func(*meshv1alpha1.MeshMember) {}
+	for name, c := range map[string]struct {
+		before, after func(*meshv1alpha1.MeshMember)
+		want          []string
+	}{
+		"something uses it":             {nothing, retiring(2, "demo/bare"), []string{"Normal RevisionStillUsed Kept revision 1-28-3, which is still used by demo/bare and 1 more"}},
+		"something else uses it":        {retiring(1, "demo/bare"), retiring(1, "demo/job"), nil},
+		"nothing uses it, it is going":  {nothing, retiring(0), nil},
+		"it is gone":                    {retiring(1, "demo/bare"), nothing, []string{"Normal RevisionRemoved Removed revision 1-28-3"}},
+		"it is wanted again":            {retiring(1, "demo/bare"), wanted, nil},
+		"what went is used at the last": {retiring(0), retiring(1, "demo/bare"), []string{"Normal RevisionStillUsed Kept revision 1-28-3, which is still used by demo/bare"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := events.NewFakeRecorder(10)
+			RecordMember(r, testutil.Member("east", c.before), testutil.Member("east", c.after))
+			if diff := cmp.Diff(c.want, recorded(r)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestEventOfTheVersionIsWrittenOnce(t *testing.T) {
 	serves := func(inst *meshv1alpha1.MeshInstallation) { inst.Status.EffectiveVersion = "1.29.1" }
 	r := events.NewFakeRecorder(10)

@@ -97,7 +97,7 @@ func upgrade(ctx context.Context, env *harness.Env) error {
 		return err
 	}
 	for _, m := range env.Members() {
-		if err := env.RequireRevision(ctx, m, done.Spec.To.Revision); err != nil {
+		if err := env.AwaitRevision(ctx, m, done.Spec.To.Revision); err != nil {
 			return err
 		}
 	}

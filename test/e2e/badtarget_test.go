@@ -132,7 +132,7 @@ func (s *suite) goesBack(t *testing.T, wantCause string, change, undo func(*mesh
 		t.Errorf("the message is %q, want it to name %q", u.Status.Message, wantCause)
 	}
 	for _, m := range s.env.Members() {
-		if err := s.env.RequireRevision(ctx, m, former.Spec.DefaultRevision); err != nil {
+		if err := s.env.AwaitRevision(ctx, m, former.Spec.DefaultRevision); err != nil {
 			t.Error(err)
 		}
 		member, err := s.env.MeshMember(ctx, m)

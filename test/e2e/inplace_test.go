@@ -76,7 +76,7 @@ func (s *suite) inPlace(t *testing.T) {
 	}
 	s.replacement(t, meshv1alpha1.GatewayReplacementSurge)
 	for _, m := range s.env.Members() {
-		if err := s.env.RequireRevision(ctx, m, u.Spec.To.Revision); err != nil {
+		if err := s.env.AwaitRevision(ctx, m, u.Spec.To.Revision); err != nil {
 			t.Error(err)
 		}
 	}

@@ -84,7 +84,7 @@ func (s *suite) requireRevisions(t *testing.T, u *meshv1alpha1.MeshUpgrade, isMo
 		if moved {
 			want = u.Spec.To.Revision
 		}
-		if err := s.env.RequireRevision(t.Context(), member, want); err != nil {
+		if err := s.env.AwaitRevision(t.Context(), member, want); err != nil {
 			t.Error(err)
 		}
 	}

@@ -112,7 +112,7 @@ func (s *suite) requireUpgraded(t *testing.T, u *meshv1alpha1.MeshUpgrade) {
 	t.Helper()
 	s.step(t, "every member runs "+u.Spec.To.Revision+" only", func() error {
 		for _, m := range s.env.Members() {
-			if err := s.env.RequireRevision(t.Context(), m, u.Spec.To.Revision); err != nil {
+			if err := s.env.AwaitRevision(t.Context(), m, u.Spec.To.Revision); err != nil {
 				return err
 			}
 		}
@@ -167,6 +167,10 @@ func (s *suite) upgradeUnderLoad(t *testing.T, loaded []string, want meshv1alpha
 					}
 					return watch(u)
 				})
+		}
+		if err == nil {
+			phases.Begin(ctx, "over, what is not used goes")
+			err = s.env.AwaitRetired(ctx)
 		}
 		report, loadErr := load.Stop(context.WithoutCancel(ctx))
 		phases.Print(s.env, report)

@@ -11,6 +11,7 @@ func (s *suite) moreUpgrades() []part {
 		{"proxies that crash", s.badProxy},
 		{"peer that cannot be read", s.badPeer},
 		{"member that goes down", s.memberDown},
+		{"a pod that keeps the former revision", s.straggler},
 		{"no room", s.noRoom},
 		{"steered by annotation", s.steered},
 		{"eviction, first namespaces first", s.evicted},

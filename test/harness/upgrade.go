@@ -170,6 +170,9 @@ func (e *Env) Approve(ctx context.Context, u *meshv1alpha1.MeshUpgrade) error {
 	return nil
 }
 
+// retireDeadline is far above what the removal of an unused revision takes.
+const retireDeadline = 3 * time.Minute
+
 // RequireRevision checks that a member runs one revision and nothing of another: its istiod, its gateway and the proxies
 // of all pods that stay.
 func (e *Env) RequireRevision(ctx context.Context, member, revision string) error {
@@ -205,6 +208,37 @@ func (e *Env) RequireRevision(ctx context.Context, member, revision string) erro
 		return fmt.Errorf("member %q has no pods in namespace %q", member, DemoNamespace)
 	}
 	return nil
+}
+
+// AwaitRevision waits until RequireRevision holds: what is not used any more goes after the end of an upgrade.
+func (e *Env) AwaitRevision(ctx context.Context, member, revision string) error {
+	return Await(ctx, member+" to run "+revision+" only", retireDeadline, func(ctx context.Context) (bool, string, error) {
+		err := e.RequireRevision(ctx, member, revision)
+		return err == nil, "", err
+	})
+}
+
+// AwaitRetired waits until every member has taken note of the end of an upgrade, and has removed the revisions that nothing
+// uses any more.
+func (e *Env) AwaitRetired(ctx context.Context) error {
+	return Await(ctx, "every unused revision to be removed", retireDeadline, func(ctx context.Context) (bool, string, error) {
+		members, err := e.MeshMembers(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		for i := range members {
+			m := &members[i]
+			if m.Status.ObservedGeneration != m.Generation || m.Status.Rollout != nil {
+				return false, m.Spec.Cluster + " has not seen its last work order", nil
+			}
+			for _, r := range m.Status.Retiring {
+				if r.Users.Count == 0 {
+					return false, m.Spec.Cluster + " removes " + r.Name, nil
+				}
+			}
+		}
+		return true, "", nil
+	})
 }
 
 // RevisionOf is the name of the first revision of a version.
