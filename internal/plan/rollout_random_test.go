@@ -144,6 +144,10 @@ func randomEvents(random *rand.Rand, names []string, waves []meshv1alpha1.Planne
 			name := names[random.IntN(len(names))]
 			events = append(events, at(when, name+" leaves", func(w *world) { w.leave(name) }))
 		}
+	case 4:
+		events = append(events, wantsOther(when))
+	case 5:
+		events = append(events, wantsFormer(when))
 	}
 	return events
 }
