@@ -77,7 +77,27 @@ func aggregate(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 		}
 		outcomes = append(outcomes, o)
 	}
-	return append(outcomes, status.Outcome{Type: meshv1alpha1.ConditionAvailable, Result: availability(members)})
+	return append(outcomes, status.Outcome{Type: meshv1alpha1.ConditionAvailable, Result: availability(members)},
+		status.Outcome{Type: meshv1alpha1.ConditionTagsCurrent, Aside: true, Result: keptTags(members)})
+}
+
+// keptTags says which members keep tags that the spec no longer names.
+func keptTags(members []meshv1alpha1.MeshMember) phase.Result {
+	var keeping []string
+	for i := range members {
+		var tags []string
+		for _, t := range members[i].Status.KeptTags {
+			tags = append(tags, t.Name)
+		}
+		if len(tags) > 0 {
+			keeping = append(keeping, members[i].Spec.Cluster+" ("+list(tags, len(tags))+")")
+		}
+	}
+	if len(keeping) == 0 {
+		return phase.Complete(meshv1alpha1.ReasonReady, "there are no tags but those of spec.dataPlane.tags")
+	}
+	return phase.Waiting(meshv1alpha1.ReasonTagInUse, fmt.Sprintf("%d members keep tags that spec.dataPlane.tags does not name, because objects "+
+		"there name them: %s; status.keptTags of each MeshMember has the objects", len(keeping), list(keeping, len(keeping))), 0)
 }
 
 // availability says whether every member that has ever served still does. One that is joining, or whose work order has

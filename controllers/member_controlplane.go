@@ -115,13 +115,18 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 		result.After, result.Message = shortWait, "the tags are about to move"
 		return result
 	}
-	tags, err := controlplane.TagObjects(r.Charts, spec, keeper)
+	if err := r.keepTags(ctx, s); err != nil {
+		return failed(err)
+	}
+	tags, err := controlplane.TagObjects(r.Charts, s.withKeptTags(), keeper)
 	if err != nil {
 		return renderFailed(err)
 	}
+	s.state.tags.applied = nil
 	if err := r.apply(ctx, s, tags); err != nil {
 		return failed(err)
 	}
+	s.state.tags.remember(s.tags())
 	armed, err := controlplane.Observe(ctx, s.remote, s.namespace(), spec.DefaultRevision, s.owner())
 	if err != nil {
 		return failed(err)

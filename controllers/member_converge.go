@@ -101,7 +101,7 @@ func conclude(s *scope, steps []step, results []phase.Result) []status.Outcome {
 		}
 	}
 	out = append(out, unreached(s, steps, byCondition, out[0], last)...)
-	return append(out, available(s, out[0]))
+	return append(append(out, available(s, out[0])), s.aside...)
 }
 
 // unreached gives the conditions whose phases did not run: Unknown when the member does not answer, else waiting for

@@ -59,7 +59,7 @@ func (r *MeshMemberReconciler) preflight(ctx context.Context, s *scope) (meshv1a
 		Injects: append(retiringNames(s), controlplane.DefaultTag, order.From, order.To),
 		Evicts:  s.member.Spec.Restart.Method == meshv1alpha1.RestartMethodEvict,
 	}
-	for _, t := range s.member.Spec.Tags {
+	for _, t := range s.tags() {
 		m.Injects = append(m.Injects, t.Name)
 	}
 	findings := append(preflight.Run(ctx, m), peersFinding(s))
@@ -105,7 +105,8 @@ func peersFinding(s *scope) preflight.Finding {
 	return f
 }
 
-// objectsAround are the operator's objects before the upgrade and when it is over.
+// objectsAround are the operator's objects before the upgrade and when it is over. Tags that are kept are not among them: they come
+// and go by what users label, and a plan keeps its hash meanwhile.
 func (r *MeshMemberReconciler) objectsAround(s *scope) (before, after []*unstructured.Unstructured, err error) {
 	order := s.member.Spec.Rollout
 	at := func(stage meshv1alpha1.Stage, version string) ([]*unstructured.Unstructured, error) {
@@ -161,7 +162,7 @@ func (r *MeshMemberReconciler) foresee(ctx context.Context, s *scope) (meshv1alp
 		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: order.To}, Revisions: append(retiringNames(s), order.From, order.To),
 		Method: s.member.Spec.Restart.Method, Now: s.now,
 	}
-	for _, t := range s.member.Spec.Tags {
+	for _, t := range s.tags() {
 		request.Tags[t.Name] = order.To
 	}
 	world, err := dataplane.Observe(ctx, s.remote, request)

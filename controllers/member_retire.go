@@ -43,8 +43,8 @@ func (u *users) add(member string, others users) {
 	}
 }
 
-// usersOf asks who uses a revision, once in a pass. Gateways of the operator are among them. Peers are asked last, when
-// nobody else does.
+// usersOf asks who uses a revision, once in a pass. Gateways of the operator are among them. What names the revision and has no
+// pods is read when nothing else uses it, and peers are asked last.
 func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision string) (users, error) {
 	if u, isKnown := s.users[revision]; isKnown {
 		return u, nil
@@ -65,6 +65,9 @@ func (r *MeshMemberReconciler) usersOf(ctx context.Context, s *scope, revision s
 		if p := &pods.Items[i]; isIstiod(p, s.namespace(), revision) {
 			r.connectedTo(ctx, s, p, injected, &u)
 		}
+	}
+	if u.isNobody() {
+		s.addNames(ctx, revision, &u)
 	}
 	if u.isNobody() {
 		if err := r.usersInPeers(ctx, s, revision, &u); err != nil {

@@ -257,7 +257,7 @@ func (r *MeshMemberReconciler) gateMember(ctx context.Context, s *scope) (gate.M
 	for _, p := range spec.Peers {
 		m.Peers = append(m.Peers, p.Name)
 	}
-	for _, t := range spec.Tags {
+	for _, t := range s.tags() {
 		m.Tags = append(m.Tags, t.Name)
 	}
 	for _, rev := range spec.Revisions {

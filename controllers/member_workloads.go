@@ -88,7 +88,7 @@ func moveRequest(s *scope) (dataplane.Request, error) {
 		Method: spec.Restart.Method, MaxUnavailable: spec.Restart.MaxUnavailable, Now: s.now,
 		Back: spec.Rollout.Stage == meshv1alpha1.StageRollBack,
 	}
-	for _, t := range spec.Tags {
+	for _, t := range s.tags() {
 		request.Tags[t.Name] = t.Revision
 	}
 	for _, rev := range spec.Revisions {

@@ -24,6 +24,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/census"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
+	"github.com/meshfleet/meshfleet/internal/dataplane"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -95,6 +96,7 @@ type memberState struct {
 	surveyed   surveyed
 	// retiring are the revisions that the work order no longer names, by name.
 	retiring map[string]retirement
+	tags       tagMemory
 }
 
 // scope is one pass over one member.
@@ -116,6 +118,9 @@ type scope struct {
 	gatewayStep int32
 	// wrote are the components of which something was written in this pass.
 	wrote map[string]bool
+	// names are the answer of readNames in this pass, aside the conditions that Ready does not depend on.
+	names *dataplane.Names
+	aside []status.Outcome
 }
 
 func (s *scope) namespace() string { return s.member.Spec.ControlPlaneNamespace }

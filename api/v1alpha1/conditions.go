@@ -21,6 +21,8 @@ const (
 	ConditionGatewaysReady = "GatewaysReady"
 	// ConditionDiscoveryReady is True when istiod has synced every peer.
 	ConditionDiscoveryReady = "DiscoveryReady"
+	// ConditionTagsCurrent is True when members have no tags but those that spec.dataPlane.tags names. Ready does not depend on it.
+	ConditionTagsCurrent = "TagsCurrent"
 )
 
 // Reasons of the conditions.
@@ -102,6 +104,8 @@ const (
 	ReasonWaitingForAddress = "WaitingForAddress"
 	// ReasonWaitingForPeers: peers have not published their reader credentials, or istiod has not synced them.
 	ReasonWaitingForPeers = "WaitingForPeers"
+	// ReasonTagInUse: a tag that spec.dataPlane.tags no longer names stays because something in the member still names it.
+	ReasonTagInUse = "TagInUse"
 	// ReasonDeadlineExceeded: a wait took longer than its deadline; the message says for what.
 	ReasonDeadlineExceeded = "DeadlineExceeded"
 )

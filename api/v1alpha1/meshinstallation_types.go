@@ -374,7 +374,7 @@ type GatewayService struct {
 type DataPlane struct {
 	// tags are revision tags that the operator keeps in every member. A namespace labelled `istio.io/rev: <tag>`
 	// gets proxies of the revision that the tag points at. The tag `default` (for `istio-injection: enabled`) always
-	// exists and is not listed here.
+	// exists and is not listed here. A tag that is taken out stays in a member for as long as something there names it.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16

@@ -187,9 +187,29 @@ type MeshMemberStatus struct {
 	// discovery is the state of endpoint discovery.
 	// +optional
 	Discovery DiscoveryStatus `json:"discovery,omitzero"`
+	// keptTags are tags that spec.dataPlane.tags of the installation no longer names and that the member keeps, because
+	// something in it still names them. They follow the default revision, and each goes by itself when nothing names it.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	KeptTags []KeptTag `json:"keptTags,omitempty"`
 	// rollout is the state of the upgrade that the member takes part in.
 	// +optional
 	Rollout *MemberRolloutStatus `json:"rollout,omitempty"`
+}
+
+// KeptTag is a tag that stays although the installation's spec no longer names it.
+type KeptTag struct {
+	// name of the tag.
+	// +required
+	Name string `json:"name"`
+	// holders name the tag by the label `istio.io/rev`: namespaces and Gateways first, then pod templates and pods.
+	// +optional
+	Holders Sample `json:"holders,omitzero"`
+	// unknown says which kinds could not be listed. As long as there is one, the tag stays: objects of that kind may name it.
+	// +optional
+	// +listType=atomic
+	Unknown []string `json:"unknown,omitempty"`
 }
 
 // RevisionStatus is the state of one control plane.

@@ -39,6 +39,8 @@ func operatorRules() []rbacv1.PolicyRule {
 		// patched and nothing else. Deployments are above.
 		rule("apps", []string{"get", "list", "patch"}, "daemonsets", "statefulsets"),
 		rule("apps", []string{"get", "list"}, "replicasets"),
+		// Whether their pod templates name a tag or a revision that is to go.
+		rule("batch", []string{"get", "list"}, "cronjobs", "jobs"),
 		// With spec.dataPlane.restart.method Evict their pods are evicted instead, as PodDisruptionBudgets permit. Pods are
 		// never deleted otherwise.
 		rule("", []string{"create"}, "pods/eviction"),

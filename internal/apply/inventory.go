@@ -109,6 +109,26 @@ func (a *Applier) Components(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// LabelValues are the values that a label has on the objects of a component that are there, each once, sorted.
+func (a *Applier) LabelValues(ctx context.Context, component, label string) ([]string, error) {
+	inventory, err := a.readInventory(ctx, component)
+	if err != nil {
+		return nil, err
+	}
+	var values []string
+	for _, ref := range inventory.References {
+		live, err := a.get(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		if live != nil && live.Labels[label] != "" && live.Labels[meshv1alpha1.LabelInstallation] == a.owner.Installation {
+			values = append(values, live.Labels[label])
+		}
+	}
+	slices.Sort(values)
+	return slices.Compact(values), nil
+}
+
 func (a *Applier) readInventory(ctx context.Context, component string) (*Inventory, error) {
 	inv := &Inventory{Component: component}
 	cm := &corev1.ConfigMap{}

@@ -130,3 +130,27 @@ func TestStagesPutPodsBindingsAndWebhooksLast(t *testing.T) {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}
 }
+
+// TestLabelValues reads labels of what the inventory holds and nothing else.
+func TestLabelValues(t *testing.T) {
+	tagged := func(kind, name, tag string) *unstructured.Unstructured {
+		o := object(kind, name)
+		o.SetLabels(map[string]string{"istio.io/tag": tag})
+		return o
+	}
+	m := newMember(t)
+	apply(t, m, Component{Name: "tags", Objects: []*unstructured.Unstructured{
+		tagged("Service", "a", "stable"), tagged("ConfigMap", "a", "stable"), tagged("ConfigMap", "b", "prod"), tagged("ConfigMap", "c", "gone"), object("ConfigMap", "d"),
+	}})
+	apply(t, m, Component{Name: "other", Objects: []*unstructured.Unstructured{tagged("ConfigMap", "e", "other")}})
+	if err := m.Delete(t.Context(), object("ConfigMap", "c")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.applier.LabelValues(t.Context(), "tags", "istio.io/tag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"prod", "stable"}, got); diff != "" {
+		t.Errorf("values (-want +got):\n%s", diff)
+	}
+}

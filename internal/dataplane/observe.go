@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -101,9 +102,9 @@ func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
 }
 
 // pages reads a list page by page.
-func pages(ctx context.Context, c client.Reader, list client.ObjectList, read func() error) error {
+func pages(ctx context.Context, c client.Reader, list client.ObjectList, read func() error, options ...client.ListOption) error {
 	for token := ""; ; {
-		if err := c.List(ctx, list, client.Limit(page), client.Continue(token)); err != nil {
+		if err := c.List(ctx, list, append(slices.Clone(options), client.Limit(page), client.Continue(token))...); err != nil {
 			return err
 		}
 		if err := read(); err != nil {

@@ -16,6 +16,8 @@ const (
 	kindReplicaSet  = "ReplicaSet"
 	kindPod         = "Pod"
 	kindJob         = "Job"
+	kindCronJob     = "CronJob"
+	kindNamespace   = "Namespace"
 )
 
 // crashes is how often a container may end before it counts as crash-looping: an application may well end once or

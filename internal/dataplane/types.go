@@ -85,7 +85,12 @@ type Reference struct {
 	Kind, Namespace, Name string
 }
 
-func (r Reference) String() string { return r.Kind + " " + r.Namespace + "/" + r.Name }
+func (r Reference) String() string {
+	if r.Namespace == "" {
+		return r.Kind + " " + r.Name
+	}
+	return r.Kind + " " + r.Namespace + "/" + r.Name
+}
 
 // order is the order of restarts, among namespaces that go first and among the others.
 func order(a, b Reference) int {

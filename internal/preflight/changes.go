@@ -52,9 +52,13 @@ func Changes(before, after []*unstructured.Unstructured) (meshv1alpha1.ObjectCha
 	}, nil
 }
 
-// SampleOf counts names and keeps the first.
+// SampleOf counts names, sorts them and keeps the first.
 func SampleOf(names []string) meshv1alpha1.Sample {
-	names = slices.Sorted(slices.Values(names))
+	return FirstOf(slices.Sorted(slices.Values(names)))
+}
+
+// FirstOf counts names and keeps the first.
+func FirstOf(names []string) meshv1alpha1.Sample {
 	return meshv1alpha1.Sample{Count: int32(len(names)), Names: names[:min(len(names), named)]} //nolint:gosec // far fewer than 2^31
 }
 

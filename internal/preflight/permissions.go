@@ -68,6 +68,9 @@ func (m *Member) needed() ([]access, error) {
 		{group: "apps", resource: "deployments", verb: "patch"}:  true,
 		{group: "apps", resource: "statefulsets", verb: "patch"}: true,
 		{group: "apps", resource: "daemonsets", verb: "patch"}:   true,
+		// What names a revision keeps it.
+		{group: "batch", resource: "cronjobs", verb: "list"}: true,
+		{group: "batch", resource: "jobs", verb: "list"}:     true,
 		// Istiod is asked through a tunnel.
 		{resource: "pods", subresource: "portforward", namespace: m.Namespace, verb: "create"}: true,
 	}

@@ -50,6 +50,8 @@ func TestNeededPermissions(t *testing.T) {
 		"get deployments.apps istio-system",
 		"get endpoints",
 		"get pods/log",
+		"list cronjobs.batch",
+		"list jobs.batch",
 		"patch clusterroles.rbac.authorization.k8s.io",
 		"patch customresourcedefinitions.apiextensions.k8s.io",
 		"patch daemonsets.apps",
@@ -71,10 +73,10 @@ func TestPermissions(t *testing.T) {
 	}{
 		"all in one answer": {allowed: allowed{rules: everything}},
 		"what the first answer lacks is asked for": {
-			allowed:   allowed{rules: []authorizationv1.ResourceRule{rule("apps", "*", "*")}, one: func(a *authorizationv1.ResourceAttributes) bool { return a.Subresource == "portforward" }},
+			allowed:   allowed{rules: []authorizationv1.ResourceRule{rule("apps", "*", "*"), rule("batch", "*", "list")}, one: func(a *authorizationv1.ResourceAttributes) bool { return a.Subresource == "portforward" }},
 			wantAsked: 1},
 		"what is not allowed is named": {
-			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("apps", "deployments", "get", "create", "patch")}}, wantAsked: 3,
+			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("batch", "*", "list"), rule("apps", "deployments", "get", "create", "patch")}}, wantAsked: 3,
 			want: "the credential may not delete deployments.apps, patch daemonsets.apps, patch statefulsets.apps: "},
 	}
 	for name, c := range cases {

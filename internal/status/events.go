@@ -23,6 +23,7 @@ func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember
 			"Announced the east-west gateway at %s to peers", after.Status.Gateway.Address)
 	}
 	recordRetiring(r, before, after)
+	keptTags(r, before, after)
 }
 
 // recordRetiring tells when a revision begins to be kept by what uses it, and when it is gone. One that is wanted again is
@@ -48,6 +49,40 @@ func recordRetiring(r events.EventRecorder, before, after *meshv1alpha1.MeshMemb
 			r.Eventf(after, nil, corev1.EventTypeNormal, "RevisionRemoved", "Retire", "Removed revision %s", rev.Name)
 		}
 	}
+}
+
+// keptTags writes an event when a tag that the spec no longer names begins to be kept, and when that ends.
+func keptTags(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
+	has := func(tags []meshv1alpha1.KeptTag, name string) bool {
+		return slices.ContainsFunc(tags, func(t meshv1alpha1.KeptTag) bool { return t.Name == name })
+	}
+	for _, t := range after.Status.KeptTags {
+		if !has(before.Status.KeptTags, t.Name) {
+			r.Eventf(after, nil, corev1.EventTypeWarning, "TagKept", "Retire", "Kept tag %q, which spec.dataPlane.tags no longer names: %s",
+				t.Name, shorten(Holders(t), maxNote))
+		}
+	}
+	for _, t := range before.Status.KeptTags {
+		switch {
+		case has(after.Status.KeptTags, t.Name):
+		case slices.ContainsFunc(after.Spec.Tags, func(o meshv1alpha1.Tag) bool { return o.Name == t.Name }):
+			r.Eventf(after, nil, corev1.EventTypeNormal, "TagAdopted", "Adopt", "Adopted tag %q, which spec.dataPlane.tags names again", t.Name)
+		default:
+			r.Eventf(after, nil, corev1.EventTypeNormal, "TagRemoved", "Retire", "Removed tag %q: nothing names it any more", t.Name)
+		}
+	}
+}
+
+// Holders says in words what keeps a tag.
+func Holders(t meshv1alpha1.KeptTag) string {
+	var parts []string
+	if t.Holders.Count > 0 {
+		parts = append(parts, "it is named by the label istio.io/rev of "+sampleText(t.Holders))
+	}
+	if len(t.Unknown) > 0 {
+		parts = append(parts, "it is unknown what else does: "+strings.Join(t.Unknown, ", "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // sampleText names some of a sample, and counts the others.

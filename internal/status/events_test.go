@@ -202,3 +202,31 @@ func TestLongMessages(t *testing.T) {
 		t.Errorf("%d bytes that end in %q, want 1024 at most", len(note), note[len(note)-8:])
 	}
 }
+
+func TestEventsOfKeptTags(t *testing.T) {
+	keeps := func(m *meshv1alpha1.MeshMember) {
+		m.Status.KeptTags = []meshv1alpha1.KeptTag{{Name: "prod", Holders: meshv1alpha1.Sample{Count: 12, Names: []string{
+			"Namespace a", "Namespace b", "Namespace c", "Namespace d", "Namespace e", "Namespace f"}}}}
+	}
+	names := func(m *meshv1alpha1.MeshMember) { m.Spec.Tags = []meshv1alpha1.Tag{{Name: "prod", Revision: "1-28-3"}} }
+	cases := map[string]struct {
+		before, after *meshv1alpha1.MeshMember
+		want          []string
+	}{
+		"begins to be kept": {testutil.Member("east"), testutil.Member("east", keeps), []string{
+			`Warning TagKept Kept tag "prod", which spec.dataPlane.tags no longer names: it is named by the label istio.io/rev of ` +
+				`Namespace a, Namespace b, Namespace c, Namespace d, Namespace e, Namespace f and 6 more`}},
+		"is kept":        {testutil.Member("east", keeps), testutil.Member("east", keeps), nil},
+		"goes":           {testutil.Member("east", keeps), testutil.Member("east"), []string{`Normal TagRemoved Removed tag "prod": nothing names it any more`}},
+		"is named again": {testutil.Member("east", keeps), testutil.Member("east", names), []string{`Normal TagAdopted Adopted tag "prod", which spec.dataPlane.tags names again`}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := events.NewFakeRecorder(10)
+			RecordMember(r, c.before, c.after)
+			if diff := cmp.Diff(c.want, recorded(r)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

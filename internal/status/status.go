@@ -24,6 +24,8 @@ type Outcome struct {
 	Result phase.Result
 	// Unknown says that the member could not be asked: the condition is Unknown, never False.
 	Unknown bool
+	// Aside says that Ready does not depend on it.
+	Aside bool
 }
 
 // Set writes the conditions that follow from the outcomes: one for each outcome's type, Ready from the worst of them,
@@ -77,6 +79,7 @@ func Set(conditions *[]metav1.Condition, generation int64, outcomes []Outcome, n
 
 // Worst is the outcome that Ready speaks of: the first of the worst kind.
 func Worst(outcomes []Outcome) Outcome {
+	outcomes = slices.DeleteFunc(slices.Clone(outcomes), func(o Outcome) bool { return o.Aside })
 	if len(outcomes) == 0 {
 		return Outcome{}
 	}

@@ -229,3 +229,17 @@ func TestWorst(t *testing.T) {
 		})
 	}
 }
+
+func TestReadyDoesNotDependOnWhatIsAside(t *testing.T) {
+	var got []metav1.Condition
+	Set(&got, 1, []Outcome{
+		{Type: meshv1alpha1.ConditionTagsCurrent, Aside: true, Result: phase.Waiting(meshv1alpha1.ReasonTagInUse, "prod", 0)},
+		{Type: meshv1alpha1.ConditionAvailable, Result: phase.Complete(meshv1alpha1.ReasonReady, "")},
+	}, now)
+	if c := meta.FindStatusCondition(got, meshv1alpha1.ConditionTagsCurrent); c == nil || c.Status != metav1.ConditionFalse {
+		t.Errorf("condition %v, want it False", c)
+	}
+	if !meta.IsStatusConditionTrue(got, meshv1alpha1.ConditionReady) {
+		t.Errorf("conditions %v, want Ready", got)
+	}
+}

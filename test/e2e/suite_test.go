@@ -29,6 +29,7 @@ func TestMesh(t *testing.T) {
 	}
 	t.Run("traffic", s.traffic)
 	t.Run("admission", s.admission)
+	t.Run("tag renamed", s.tagRenamed)
 	t.Run("drift", s.drift)
 	t.Run("root lost", s.rootLost)
 	t.Run("steady state makes no write calls", s.steadyState)

@@ -46,7 +46,7 @@ func (s *suite) meshStatus(t *testing.T) {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	types := conditionTypes(inst.Status.Conditions)
-	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "Ready", "TrustRootReady"}
+	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "Ready", "TagsCurrent", "TrustRootReady"}
 	if diff := cmp.Diff(wantTypes, types); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}
@@ -109,7 +109,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "Reachable", "Ready", "TrustRootReady"}
+	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "Reachable", "Ready", "TagsCurrent", "TrustRootReady"}
 	if diff := cmp.Diff(wantTypes, conditionTypes(got.Conditions)); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}

@@ -69,6 +69,7 @@ func TestMesh(t *testing.T) {
 		{"root lost", s.rootLost},
 		{"hub restored without status", s.restored},
 		{"pinned gateways", s.pin},
+		{"tag renamed", s.renameTag},
 		{"change of a serving mesh", s.change},
 		{"kubeconfigs that do not work", s.kubeconfigs},
 		{"one cluster twice", s.twin},
