@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -127,8 +128,9 @@ func (s *suite) lose(t *testing.T, inst *meshv1alpha1.MeshInstallation) {
 		objects = append(objects, &members.Items[i])
 	}
 	for _, o := range objects {
-		must(t, s.hub.admin.Patch(t.Context(), o, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))))
-		must(t, s.hub.admin.Delete(t.Context(), o))
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+		must(t, client.IgnoreNotFound(s.hub.admin.Patch(t.Context(), o, patch)))
+		must(t, client.IgnoreNotFound(s.hub.admin.Delete(t.Context(), o)))
 	}
 	secrets := &corev1.SecretList{}
 	must(t, s.hub.admin.List(t.Context(), secrets, client.InNamespace(operatorNamespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: meshName}))
