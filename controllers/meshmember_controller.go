@@ -96,7 +96,7 @@ type memberState struct {
 	surveyed   surveyed
 	// retiring are the revisions that the work order no longer names, by name.
 	retiring map[string]retirement
-	tags       tagMemory
+	tags     tagMemory
 }
 
 // scope is one pass over one member.
