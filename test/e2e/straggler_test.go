@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/test/harness"
@@ -50,6 +51,7 @@ func (s *suite) straggler(t *testing.T) {
 			t.Error(err)
 		}
 		s.edit(t, func(m *meshv1alpha1.MeshInstallation) {
+			m.Spec.DataPlane.Restart = meshv1alpha1.Restart{}
 			for i := range m.Spec.Members {
 				m.Spec.Members[i].Labels["wave"] = waveOf(m.Spec.Members[i].Name)
 			}
@@ -57,6 +59,8 @@ func (s *suite) straggler(t *testing.T) {
 	})
 	s.step(t, "run a pod that nothing makes again", func() error { return east.Apply(ctx, stays) })
 	first := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
+		all := intstr.FromString("100%")
+		m.Spec.DataPlane.Restart.MaxUnavailable = &all
 		m.Spec.Upgrade.Waves = nil
 		for i := range m.Spec.Members {
 			name := m.Spec.Members[i].Name
