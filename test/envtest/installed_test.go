@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/trust"
 )
 
@@ -99,7 +100,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	got.Discovery.Gateways, got.Discovery.AcknowledgedGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
-		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, ReadyReplicas: 1}},
+		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, Hash: plan.RevisionHash(m.Spec.Revisions[0]), ReadyReplicas: 1}},
 		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Address: addressOf(name)},
 		Trust:     meshv1alpha1.MemberTrustStatus{ClaimedRoot: inst.Status.Trust.PinnedRoot[0], RootFingerprints: inst.Status.Trust.RootFingerprints},
 		Discovery: meshv1alpha1.DiscoveryStatus{
