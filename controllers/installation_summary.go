@@ -206,7 +206,10 @@ func unseen(m *meshv1alpha1.MeshMember, kind string, members []meshv1alpha1.Mesh
 		serves := slices.ContainsFunc(members, func(o meshv1alpha1.MeshMember) bool {
 			return o.Spec.Cluster == p.Name && o.DeletionTimestamp.IsZero() && plan.HasServed(&o)
 		})
-		if serves && !slices.Contains(m.Status.Discovery.Peers, meshv1alpha1.PeerStatus{Name: p.Name, State: synced}) {
+		isSynced := slices.ContainsFunc(m.Status.Discovery.Peers, func(s meshv1alpha1.PeerStatus) bool {
+			return s.Name == p.Name && s.State == synced
+		})
+		if serves && !isSynced {
 			out = append(out, p.Name)
 		}
 	}

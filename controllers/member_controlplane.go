@@ -68,6 +68,9 @@ func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Resu
 		}
 		wanted[c.Name] = true
 	}
+	if err := r.restartRetiring(ctx, s); err != nil {
+		return failed(err)
+	}
 	if err := r.retireRevisions(ctx, s, wanted); err != nil {
 		return failed(err)
 	}

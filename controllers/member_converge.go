@@ -44,11 +44,12 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 	steps := []step{
 		{"connect", meshv1alpha1.ConditionReachable, r.connect, true},
 		{"claim", "", r.claim, true},
+		// Before istiod, so that one that starts finds its peers; and it needs nothing that could be in the way of their tokens.
+		{"remoteSecrets", "", r.remoteSecrets, false},
 		{"foundation", "", r.foundation, true},
 		{"reader", "", r.reader, false},
 		{"trust", meshv1alpha1.ConditionTrustRootReady, r.cacerts, true},
 		{"install", meshv1alpha1.ConditionControlPlanesReady, r.install, true},
-		{"remoteSecrets", "", r.remoteSecrets, false},
 		{"serve", meshv1alpha1.ConditionControlPlanesReady, r.serve, true},
 		{"verifyPeers", meshv1alpha1.ConditionDiscoveryReady, r.verifyPeers, false},
 		{"rootInForce", meshv1alpha1.ConditionTrustRootReady, r.rootInForce, true},

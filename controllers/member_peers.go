@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,6 +36,9 @@ type expectedPeers struct {
 	gateways map[string]string
 	// announced is when the latest of these was announced.
 	announced time.Time
+	// markers are the peers' markers, reachable the peers whose API server answers the hub.
+	markers   map[string]meshv1alpha1.DiscoveryMarker
+	reachable map[string]bool
 }
 
 // addresses are the gateways that istiod must know, sorted.
@@ -44,7 +48,9 @@ func (e expectedPeers) addresses() []string {
 
 // expectedPeers reads what must be seen of the member's peers.
 func (r *MeshMemberReconciler) expectedPeers(ctx context.Context, s *scope) (expectedPeers, error) {
-	out := expectedPeers{serving: map[string]bool{}, gateways: map[string]string{}}
+	out := expectedPeers{
+		serving: map[string]bool{}, gateways: map[string]string{}, markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{},
+	}
 	members, err := r.siblingMembers(ctx, s)
 	if err != nil {
 		return out, err
@@ -54,6 +60,10 @@ func (r *MeshMemberReconciler) expectedPeers(ctx context.Context, s *scope) (exp
 		if plan.HasServed(m) {
 			out.serving[m.Spec.Cluster] = true
 		}
+		if marker := m.Status.Discovery.Marker; marker != nil {
+			out.markers[m.Spec.Cluster] = *marker
+		}
+		out.reachable[m.Spec.Cluster] = meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
 		g := m.Status.Gateway
 		if _, err := netip.ParseAddr(g.Address); g.Announced != nil && err == nil {
 			out.gateways[m.Spec.Cluster] = m.Spec.Network + "/" + g.Address
@@ -88,6 +98,9 @@ type verification struct {
 	gateways []string
 	// agree says that no istiod pod knows a gateway that another does not.
 	agree bool
+	// markers are the addresses of peers' markers that every pod knows, markersAt when the pods were last asked for them.
+	markers   map[string]string
+	markersAt time.Time
 }
 
 // verifyPeers proves from every istiod pod of the member that it reads every peer.
@@ -123,7 +136,12 @@ func (r *MeshMemberReconciler) verifyPeers(ctx context.Context, s *scope) phase.
 		}
 		v.at = s.now
 	}
-	return r.reportPeers(s, v, expected)
+	if err := r.askMarkers(ctx, s, pods, expected, v); err != nil {
+		return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
+	}
+	result := r.reportPeers(s, v, expected)
+	r.reportRestart(s, pods, secrets.Items, expected)
+	return result
 }
 
 // isChanging says that a peer replaces its gateway: it waits for this member to say when the new one is acknowledged, and
@@ -136,9 +154,9 @@ func isChanging(s *scope, v *verification, expected expectedPeers) bool {
 // told by its own conditions, and takes nothing away from members that work.
 func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification, expected expectedPeers) phase.Result {
 	d := &s.member.Status.Discovery
-	d.Peers, d.Gateways = v.peers, v.gateways
+	d.Peers, d.Gateways = v.marked(d.Peers, expected, s.now), v.gateways
 	var behind, joining []string
-	for _, p := range v.peers {
+	for _, p := range d.Peers {
 		switch {
 		case p.State == synced:
 		case expected.serving[p.Name]:
@@ -147,7 +165,7 @@ func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification, expected e
 			joining = append(joining, p.Name+" is "+p.State)
 		}
 	}
-	d.Synced = fmt.Sprintf("%d/%d", len(v.peers)-len(behind)-len(joining), len(v.peers))
+	d.Synced = fmt.Sprintf("%d/%d", len(d.Peers)-len(behind)-len(joining), len(d.Peers))
 	if len(behind) > 0 {
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers, "istiod: "+strings.Join(behind, ", "), shortWait).
 			Overdue(v.since, s.now, peersDeadline, meshv1alpha1.ReasonDeadlineExceeded)
@@ -159,18 +177,23 @@ func (r *MeshMemberReconciler) reportPeers(s *scope, v *verification, expected e
 		result.Message += "; not waited for before they have served: " + strings.Join(joining, ", ")
 		result.After = recheck
 	}
-	if isChanging(s, v, expected) {
+	switch {
+	case isChanging(s, v, expected), plan.IsRestarting(s.member):
 		result.After = shortWait
+	case v.lacksMarkers(expected):
+		result.After = min(result.After, markerPace)
 	}
 	return result
 }
 
 // States of a peer. The first is istiod's word for one whose caches are filled; the others are ours.
 const (
-	synced  = "synced"
-	absent  = "missing"
-	noRoute = "synced, but its gateway is not known yet"
-	foreign = "read through a Secret that is not ours"
+	synced     = "synced"
+	absent     = "missing"
+	noRoute    = "synced, but its gateway is not known yet"
+	foreign    = "read through a Secret that is not ours"
+	peerStale  = "stale"
+	peerClosed = "closed"
 )
 
 func allSynced(peers []meshv1alpha1.PeerStatus) bool {

@@ -151,7 +151,10 @@ func TestExpectedPeers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := expectedPeers{serving: map[string]bool{"west": true, "down": true, "cloud": true}, gateways: map[string]string{"west": "net-west/192.0.2.2"}, announced: now}
+	want := expectedPeers{
+		serving: map[string]bool{"west": true, "down": true, "cloud": true}, gateways: map[string]string{"west": "net-west/192.0.2.2"}, announced: now,
+		markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{"west": false, "down": false, "cloud": false, "north": false},
+	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(expectedPeers{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -130,13 +130,13 @@ func removalRank(component string) int {
 		return 0
 	case component == gateway.Listener:
 		return 1
-	case component == remoteSecretsComponent:
+	case component == remoteSecretsComponent, component == markerComponent:
 		return 2
 	case component == controlplane.Tags:
 		return 3
 	case strings.HasPrefix(component, controlplane.RevisionPrefix):
 		return 4
-	case component == controlplane.Base, component == controlplane.Reader:
+	case component == controlplane.Base, component == controlplane.Reader, component == readerTokensComponent:
 		return 5
 	case component == trustComponent:
 		return 6

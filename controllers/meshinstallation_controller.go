@@ -83,7 +83,11 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 	if err != nil {
 		return []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidValues, err)}}
 	}
+	waiting := plan.OrderRestarts(&planned, members, r.Now())
 	if err := r.writeMembers(ctx, inst, planned); err != nil {
+		return []status.Outcome{{Result: failed(err)}}
+	}
+	if err := r.dropReaders(ctx, inst, planned, members); err != nil {
 		return []status.Outcome{{Result: failed(err)}}
 	}
 	metrics.ObservePhase("meshinstallation", "members", time.Since(start))
@@ -91,6 +95,7 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 		return []status.Outcome{{Result: failed(err)}}
 	}
 	outcomes := aggregate(inst, members)
+	noteRestarts(outcomes, waiting)
 	if certificates.Kind != phase.Done {
 		// The members' TrustRootReady would only say that they wait for this, or nothing at all of what the hub has lost.
 		outcomes[0].Result = certificates

@@ -37,8 +37,9 @@ const (
 	shortWait = time.Second
 	// recheck is the pace at which something is looked at again that only people change.
 	recheck = time.Minute
-	// reverify is how often a member that is ready proves again that its peers are synced.
-	reverify = 5 * time.Minute
+	// reverify is how often a member that is ready proves again that its peers are synced. With stuckAfter it bounds the time until
+	// a peer that istiod reads no more is found.
+	reverify = time.Minute
 )
 
 // Fleet is the part of the member connections that the reconciler needs.
@@ -57,6 +58,8 @@ type Istiod interface {
 	Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error)
 	// Proxies that are connected to it.
 	Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.Proxy, error)
+	// Addresses of one Service of its own namespace that it knows, by cluster.
+	Addresses(ctx context.Context, cfg *rest.Config, namespace, pod, name string) (map[string][]string, error)
 	// ClusterEndpoints that it knows of one cluster.
 	ClusterEndpoints(ctx context.Context, cfg *rest.Config, namespace, pod, cluster string) (map[string][]string, error)
 }
@@ -97,6 +100,10 @@ type memberState struct {
 	// retiring are the revisions that the work order no longer names, by name.
 	retiring map[string]retirement
 	tags     tagMemory
+	// settled are the remote secrets that lead where they must, by peer.
+	settled map[string]settledSecret
+	// stuckSince is since when istiod has not read a peer though it could, by peer.
+	stuckSince map[string]time.Time
 }
 
 // scope is one pass over one member.
@@ -116,6 +123,8 @@ type scope struct {
 	hasCertificate bool
 	// gatewayStep is how far the replacement of the gateway is, see StageProgress.
 	gatewayStep int32
+	// changed are the peers whose remote secret must change, which takes a restart of istiod.
+	changed []string
 	// wrote are the components of which something was written in this pass.
 	wrote map[string]bool
 	// names are the answer of readNames in this pass, aside the conditions that Ready does not depend on.

@@ -106,6 +106,14 @@ const (
 	ReasonWaitingForPeers = "WaitingForPeers"
 	// ReasonTagInUse: a tag that spec.dataPlane.tags no longer names stays because something in the member still names it.
 	ReasonTagInUse = "TagInUse"
+	// ReasonPeerStuck: istiod reads a peer no more and must be restarted.
+	ReasonPeerStuck = "PeerStuck"
+	// ReasonRemoteSecretChanged: the API server or the CA of a peer has changed, and istiod must be restarted with it.
+	ReasonRemoteSecretChanged = "RemoteSecretChanged"
+	// ReasonTokensInline: the remote secrets contain tokens that end, and istiod must be restarted once to read them from files.
+	ReasonTokensInline = "TokensInline"
+	// ReasonRestartingIstiod: istiod is being restarted to repair discovery.
+	ReasonRestartingIstiod = "RestartingIstiod"
 	// ReasonDeadlineExceeded: a wait took longer than its deadline; the message says for what.
 	ReasonDeadlineExceeded = "DeadlineExceeded"
 )

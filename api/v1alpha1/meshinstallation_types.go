@@ -105,6 +105,11 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:default={}
 	EastWestGateway EastWestGateway `json:"eastWestGateway,omitzero"`
 
+	// discovery configures how members read each other.
+	// +optional
+	// +kubebuilder:default={}
+	Discovery Discovery `json:"discovery,omitzero"`
+
 	// dataPlane configures how namespaces choose their proxies.
 	// +optional
 	// +kubebuilder:default={}
@@ -498,4 +503,15 @@ type TrustStatus struct {
 	// notAfter is the end of the pinned root certificate's life; of several, of the first that ends.
 	// +optional
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
+}
+
+// Discovery configures how members read each other.
+type Discovery struct {
+	// tokenDuration is the life of the tokens by which istiod of a member reads its peers. A member's API server may grant less.
+	// A token is renewed when half of its life is over, and stays valid until its end. At least 10m, the least that Kubernetes
+	// grants. Default: `168h`.
+	// +optional
+	// +kubebuilder:default="168h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10m') && duration(self) <= duration('8760h')",message="spec.discovery.tokenDuration: write a duration from 10m to 8760h"
+	TokenDuration *metav1.Duration `json:"tokenDuration,omitempty"`
 }

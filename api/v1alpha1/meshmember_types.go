@@ -111,9 +111,46 @@ type MeshMemberSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	Peers []Peer `json:"peers,omitempty"`
+	// readerTokens says how this member's istiod gets the tokens by which it reads its peers: `File` from a mounted Secret, so
+	// that a renewed token changes no remote secret; `Inline` from the remote secrets themselves, as meshes have it that an older
+	// operator made, until their istiod has been restarted once. Default: `Inline`.
+	// +optional
+	ReaderTokens ReaderTokens `json:"readerTokens,omitempty"`
+	// readerTokenDuration is the life that is asked for the token by which peers read this member. Default: 168h.
+	// +optional
+	ReaderTokenDuration *metav1.Duration `json:"readerTokenDuration,omitempty"`
+	// istiodRestart is the last restart of this member's istiod that was ordered to repair discovery.
+	// +optional
+	IstiodRestart *IstiodRestart `json:"istiodRestart,omitempty"`
 	// deletionPolicy is the installation's.
 	// +required
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy"`
+}
+
+// ReaderTokens says how istiod gets the tokens by which it reads peers.
+//
+// +kubebuilder:validation:Enum=File;Inline
+type ReaderTokens string
+
+const (
+	// ReaderTokensFile: the remote secrets name files, the tokens are in a Secret that is mounted into istiod.
+	ReaderTokensFile ReaderTokens = "File"
+	// ReaderTokensInline: the remote secrets contain the tokens.
+	ReaderTokensInline ReaderTokens = "Inline"
+)
+
+// IstiodRestart is an order to restart istiod.
+type IstiodRestart struct {
+	// orderedAt is when the restart was ordered; it identifies the order.
+	// +required
+	OrderedAt metav1.Time `json:"orderedAt"`
+	// reason is why.
+	// +required
+	Reason string `json:"reason"`
+	// attempt counts the orders, in a row, of which the one before was not over. The time between two of them doubles each time,
+	// from 10 minutes to 6 hours.
+	// +required
+	Attempt int32 `json:"attempt"`
 }
 
 // Revision is one control plane of one version and one set of values.
@@ -299,6 +336,17 @@ type DiscoveryStatus struct {
 	// +optional
 	// +listType=set
 	AcknowledgedGateways []string `json:"acknowledgedGateways,omitempty"`
+	// marker is the address that this member last gave to its Service `meshfleet-discovery`. Peers that have seen it receive what
+	// is new in this member.
+	// +optional
+	Marker *DiscoveryMarker `json:"marker,omitempty"`
+	// restartNeeded says why this member's istiod must be restarted before it discovers all peers again. It is ordered for one
+	// member at a time, and never while a member cannot be reached.
+	// +optional
+	RestartNeeded *RestartNeed `json:"restartNeeded,omitempty"`
+	// restartedAt is the spec.istiodRestart.orderedAt of the last restart after which every peer was synced.
+	// +optional
+	RestartedAt *metav1.Time `json:"restartedAt,omitempty"`
 	// peers is the state of each peer as this member's istiod reports it.
 	// +optional
 	// +listType=map
@@ -311,7 +359,32 @@ type PeerStatus struct {
 	// name of the peer.
 	// +required
 	Name string `json:"name"`
-	// state is istiod's word: synced, syncing, timeout, closed; or missing when istiod does not list the peer.
+	// state is istiod's word: synced, syncing, timeout, closed; or missing when istiod does not list the peer, stale when it
+	// does not receive what is new there.
 	// +required
 	State string `json:"state"`
+	// marker is the last address of the peer's Service `meshfleet-discovery` that every istiod of this member has received.
+	// +optional
+	Marker string `json:"marker,omitempty"`
+}
+
+// DiscoveryMarker is an object that shows whether what is new in a member arrives at its peers.
+type DiscoveryMarker struct {
+	// address is the one endpoint of the Service. Nothing listens there.
+	// +required
+	Address string `json:"address"`
+	// since is when it was written.
+	// +required
+	Since metav1.Time `json:"since"`
+}
+
+// RestartNeed says why istiod must be restarted.
+type RestartNeed struct {
+	// reason is `PeerStuck` when istiod reads a peer no more, `RemoteSecretChanged` when the API server or the CA of a peer has
+	// changed.
+	// +required
+	Reason string `json:"reason"`
+	// message names the peers.
+	// +required
+	Message string `json:"message"`
 }

@@ -33,7 +33,8 @@ func operatorRules() []rbacv1.PolicyRule {
 		},
 		// Readiness, and istiod's debug endpoints through a port-forward.
 		rule("", read, "pods"),
-		rule("discovery.k8s.io", read, "endpointslices"),
+		// The endpoint of the marker by which peers see that they receive what is new.
+		rule("discovery.k8s.io", own, "endpointslices"),
 		rule("", []string{"create", "get"}, "pods/portforward"),
 		// Workloads that have a proxy of another revision than wanted are restarted, by an annotation. Users' workloads are
 		// patched and nothing else. Deployments are above.

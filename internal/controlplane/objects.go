@@ -88,10 +88,20 @@ func Revision(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revi
 		return apply.Component{}, err
 	}
 	objects, err := render(lib, m, r, values)
+	if err != nil {
+		return apply.Component{}, err
+	}
+	for _, o := range objects {
+		if o.GetKind() == "Deployment" {
+			if err := PrepareDiscovery(m, o); err != nil {
+				return apply.Component{}, err
+			}
+		}
+	}
 	if r.Name == idle(m) {
 		objects = restricted(objects)
 	}
-	return apply.Component{Name: RevisionPrefix + r.Name, Objects: objects}, err
+	return apply.Component{Name: RevisionPrefix + r.Name, Objects: objects}, nil
 }
 
 // TagObjects are the webhooks and Services of all tags of a member. They are rendered apart from the revisions, so

@@ -1,12 +1,15 @@
 // Package discovery lets every member's istiod read its peers: a short-lived token of each member's reader account,
-// kept on the hub, and a remote secret in each peer made from it.
+// kept on the hub, and in each peer a remote secret that never changes with it, a file with the token, and an object by
+// which peers see that they receive what is new.
 package discovery
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,28 +29,47 @@ import (
 const (
 	// readerAccount is the base chart's account that istiod of peers uses.
 	readerAccount = "istio-reader-service-account"
-	// tokenLife is what is asked for; the API server may grant less.
-	tokenLife = 7 * 24 * time.Hour
+	// defaultTokenLife is what is asked for where the work order says nothing; the API server may grant less.
+	defaultTokenLife = 7 * 24 * time.Hour
+	// markerShare is the part of a token's life after which the member changes its marker: long enough for every istiod to have
+	// the file, and long before the former token ends.
+	markerShare = 8
 
-	kubeconfigKey    = "kubeconfig"
-	expiryAnnotation = "mesh.meshfleet.io/token-expires"
-	renewAnnotation  = "mesh.meshfleet.io/token-renew-at"
+	kubeconfigKey     = "kubeconfig"
+	tokenKey          = "token"
+	expiryAnnotation  = "mesh.meshfleet.io/token-expires"
+	renewAnnotation   = "mesh.meshfleet.io/token-renew-at"
+	markAtAnnotation  = "mesh.meshfleet.io/marker-due"
+	markerAnnotation  = "mesh.meshfleet.io/marker"
+	accountAnnotation = "mesh.meshfleet.io/account-uid"
 )
 
-// ErrNoReader says that the member has no reader account yet.
+// ErrNoReader is the error while the member has no reader account yet.
 var ErrNoReader = errors.New("the member has no istio-reader-service-account yet")
 
 // Reader is the state of a member's reader credential.
 type Reader struct {
 	// Expires is the end of the token's life.
 	Expires time.Time
-	// RenewAt is when a new token is due: half of its life.
+	// RenewAt is when a new token is due: between 50 and 60 per cent of its life, at a point of its own for each member.
 	RenewAt time.Time
-	// Minted says that this call wrote a new token.
+	// MarkAt is when the marker must change. Zero: it has changed since the token was made.
+	MarkAt time.Time
+	// Marker is the address that the member's marker must have now.
+	Marker string
+	// Minted is true when this call wrote a new token.
 	Minted bool
 }
 
-// ReaderRequest says whose credential to keep, and where.
+// Next is when time alone changes something.
+func (r Reader) Next() time.Time {
+	if !r.MarkAt.IsZero() && r.MarkAt.Before(r.RenewAt) {
+		return r.MarkAt
+	}
+	return r.RenewAt
+}
+
+// ReaderRequest identifies the credential to keep, and where.
 type ReaderRequest struct {
 	// Member is the work order.
 	Member *meshv1alpha1.MeshMember
@@ -57,8 +80,9 @@ type ReaderRequest struct {
 	CA     []byte
 }
 
-// EnsureReader keeps a kubeconfig with a fresh reader token of the member in a hub Secret. The old token stays valid
-// until its own end, so that peers change over without a gap. Error: ErrNoReader before the base chart is applied.
+// EnsureReader keeps how peers reach the member, and a fresh reader token, in a hub Secret. The old token stays valid until its
+// own end, so that peers change over without a gap. A token of an account that was deleted and made again is worthless, so that
+// a new one is made. Error: ErrNoReader before the base chart is applied.
 func EnsureReader(ctx context.Context, hub, member client.Client, r ReaderRequest, now time.Time) (Reader, error) {
 	secret := &corev1.Secret{}
 	err := hub.Get(ctx, client.ObjectKey{Namespace: r.Member.Namespace, Name: r.SecretName}, secret)
@@ -68,58 +92,108 @@ func EnsureReader(ctx context.Context, hub, member client.Client, r ReaderReques
 	if err == nil && !r.isOurs(secret) {
 		return Reader{}, fmt.Errorf("hub Secret %q: %w", r.SecretName, apply.ErrConflict)
 	}
-	if state, ok := current(secret, r, now); err == nil && ok {
-		return state, nil
+	account := &metav1.PartialObjectMetadata{}
+	account.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"))
+	key := client.ObjectKey{Namespace: r.Member.Spec.ControlPlaneNamespace, Name: readerAccount}
+	if err := member.Get(ctx, key, account); apierrors.IsNotFound(err) {
+		return Reader{}, ErrNoReader
+	} else if err != nil {
+		return Reader{}, fmt.Errorf("read ServiceAccount %q: %w", readerAccount, err)
 	}
-	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(tokenLife.Seconds()))}}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: readerAccount, Namespace: r.Member.Spec.ControlPlaneNamespace}}
-	if err := member.SubResource("token").Create(ctx, account, token); err != nil {
+	if state, ok := r.current(secret, account.UID, now); err == nil && ok {
+		return r.mark(ctx, hub, secret, state, now)
+	}
+	return r.renew(ctx, hub, member, secret, account, now)
+}
+
+// renew makes a new token and writes it. The marker stays until the new token has reached the peers.
+func (r ReaderRequest) renew(
+	ctx context.Context, hub, member client.Client, secret *corev1.Secret, account *metav1.PartialObjectMetadata, now time.Time,
+) (Reader, error) {
+	life := defaultTokenLife
+	if d := r.Member.Spec.ReaderTokenDuration; d != nil && d.Duration > 0 {
+		life = d.Duration
+	}
+	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(life.Seconds()))}}
+	of := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account.Name, Namespace: account.Namespace}}
+	if err := member.SubResource("token").Create(ctx, of, token); err != nil {
 		if apierrors.IsNotFound(err) {
 			return Reader{}, ErrNoReader
 		}
 		return Reader{}, fmt.Errorf("request a token for ServiceAccount %q: %w", readerAccount, err)
 	}
-	kubeconfig, err := kubeconfig(r.Member.Spec.Cluster, r.Server, r.CA, token.Status.Token)
+	kubeconfig, err := kubeconfig(r.Member.Spec.Cluster, r.Server, r.CA, clientcmdapi.AuthInfo{})
 	if err != nil {
 		return Reader{}, err
 	}
 	expires := token.Status.ExpirationTimestamp.Time
-	state := Reader{Expires: expires, RenewAt: now.Add(expires.Sub(now) / 2), Minted: true}
-	return state, write(ctx, hub, r, kubeconfig, state)
+	granted := expires.Sub(now)
+	state := Reader{
+		Expires: expires, RenewAt: now.Add(granted/2 + jitter(r.Member.Spec.Cluster, granted/10)),
+		MarkAt: now.Add(granted / markerShare), Marker: secret.Annotations[markerAnnotation], Minted: true,
+	}
+	if state.Marker == "" {
+		state.Marker, state.MarkAt = markerAddress(expires), time.Time{}
+	}
+	secret.Data = map[string][]byte{kubeconfigKey: kubeconfig, tokenKey: []byte(token.Status.Token)}
+	return state, r.write(ctx, hub, secret, state, string(account.UID))
 }
 
-// isOurs says whether the Secret was made for the member: its name alone could also be that of a user's own.
+// mark changes the marker when its time has come.
+func (r ReaderRequest) mark(ctx context.Context, hub client.Client, secret *corev1.Secret, state Reader, now time.Time) (Reader, error) {
+	if state.MarkAt.IsZero() || now.Before(state.MarkAt) {
+		return state, nil
+	}
+	state.Marker, state.MarkAt = markerAddress(state.Expires), time.Time{}
+	return state, r.write(ctx, hub, secret.DeepCopy(), state, secret.Annotations[accountAnnotation])
+}
+
+// jitter is a part of the span that is the same for a name each time, so that the tokens of a fleet are not renewed together.
+func jitter(name string, span time.Duration) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name)) // a hash never fails
+	return span * time.Duration(h.Sum32()%1000) / 1000
+}
+
+// markerAddress is an address of the class that is reserved for no use (RFC 1112, 240.0.0.0/4), so that nothing answers there.
+func markerAddress(expires time.Time) string {
+	sum := sha256.Sum256([]byte(expires.UTC().Format(time.RFC3339Nano)))
+	return fmt.Sprintf("%d.%d.%d.%d", 240+sum[0]%15, sum[1], sum[2], sum[3])
+}
+
+// isOurs is true when the Secret was made for the member: its name alone could also be that of a user's own.
 func (r ReaderRequest) isOurs(s *corev1.Secret) bool {
 	return s.Labels[meshv1alpha1.LabelInstallation] == r.Member.Spec.Installation && s.Labels[meshv1alpha1.LabelMember] == r.Member.Spec.Cluster
 }
 
-// current says whether the credential in the Secret still does: peers reach the member by it, and it is in the first
-// half of its life.
-func current(s *corev1.Secret, r ReaderRequest, now time.Time) (Reader, bool) {
-	expires, err := time.Parse(time.RFC3339, s.Annotations[expiryAnnotation])
-	if err != nil {
-		return Reader{}, false
-	}
-	renew, err := time.Parse(time.RFC3339, s.Annotations[renewAnnotation])
-	if err != nil {
+// current is true when the credential in the Secret still does: peers reach the member by it, its account exists, and its time
+// for renewal has not come.
+func (r ReaderRequest) current(s *corev1.Secret, account types.UID, now time.Time) (Reader, bool) {
+	expires, errExpires := time.Parse(time.RFC3339, s.Annotations[expiryAnnotation])
+	renew, errRenew := time.Parse(time.RFC3339, s.Annotations[renewAnnotation])
+	if errExpires != nil || errRenew != nil || len(s.Data[tokenKey]) == 0 {
 		return Reader{}, false
 	}
 	config, err := clientcmd.Load(s.Data[kubeconfigKey])
 	if err != nil {
 		return Reader{}, false
 	}
+	state := Reader{Expires: expires, RenewAt: renew, Marker: s.Annotations[markerAnnotation]}
+	// Without a date the marker is due at once.
+	state.MarkAt, err = time.Parse(time.RFC3339, s.Annotations[markAtAnnotation])
+	if err != nil && state.Marker != markerAddress(expires) {
+		state.MarkAt = now
+	}
 	leads := config.Clusters[r.Member.Spec.Cluster]
-	ok := leads != nil && leads.Server == r.Server && bytes.Equal(leads.CertificateAuthorityData, r.CA) && now.Before(renew)
-	return Reader{Expires: expires, RenewAt: renew}, ok
+	ok := leads != nil && leads.Server == r.Server && bytes.Equal(leads.CertificateAuthorityData, r.CA) && now.Before(renew) &&
+		s.Annotations[accountAnnotation] == string(account)
+	return state, ok
 }
 
-func write(ctx context.Context, hub client.Client, r ReaderRequest, kubeconfig []byte, state Reader) error {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: r.SecretName, Namespace: r.Member.Namespace}}
-	err := hub.Get(ctx, client.ObjectKeyFromObject(secret), secret)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("read Secret %q: %w", r.SecretName, err)
-	}
-	missing := err != nil
+// write writes the Secret with its data, which goes with the installation: a MeshMember that is made again keeps it.
+func (r ReaderRequest) write(ctx context.Context, hub client.Client, secret *corev1.Secret, state Reader, account string) error {
+	missing := secret.ResourceVersion == ""
+	secret.Name, secret.Namespace = r.SecretName, r.Member.Namespace
 	if secret.Labels == nil {
 		secret.Labels = map[string]string{}
 	}
@@ -130,28 +204,34 @@ func write(ctx context.Context, hub client.Client, r ReaderRequest, kubeconfig [
 		meshv1alpha1.LabelInstallation: r.Member.Spec.Installation, meshv1alpha1.LabelMember: r.Member.Spec.Cluster,
 	})
 	maps.Copy(secret.Annotations, map[string]string{
-		expiryAnnotation: state.Expires.UTC().Format(time.RFC3339),
-		renewAnnotation:  state.RenewAt.UTC().Format(time.RFC3339),
+		expiryAnnotation:  state.Expires.UTC().Format(time.RFC3339),
+		renewAnnotation:   state.RenewAt.UTC().Format(time.RFC3339),
+		markerAnnotation:  state.Marker,
+		accountAnnotation: account,
 	})
-	// The Secret goes with the member.
-	secret.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(r.Member, meshv1alpha1.GroupVersion.WithKind("MeshMember"))}
-	secret.Data = map[string][]byte{kubeconfigKey: kubeconfig}
-	if missing {
-		err = hub.Create(ctx, secret)
-	} else {
-		err = hub.Update(ctx, secret)
+	delete(secret.Annotations, markAtAnnotation)
+	if !state.MarkAt.IsZero() {
+		secret.Annotations[markAtAnnotation] = state.MarkAt.UTC().Format(time.RFC3339)
 	}
-	if err != nil {
+	secret.OwnerReferences = nil
+	if owner := metav1.GetControllerOf(r.Member); owner != nil {
+		secret.OwnerReferences = []metav1.OwnerReference{*owner}
+	}
+	write := hub.Update
+	if missing {
+		write = func(ctx context.Context, o client.Object, _ ...client.UpdateOption) error { return hub.Create(ctx, o) }
+	}
+	if err := write(ctx, secret); err != nil {
 		return fmt.Errorf("write Secret %q: %w", r.SecretName, err)
 	}
 	return nil
 }
 
 // kubeconfig has one cluster, user and context, all named like the member, as istiod wants it.
-func kubeconfig(cluster, server string, ca []byte, token string) ([]byte, error) {
+func kubeconfig(cluster, server string, ca []byte, user clientcmdapi.AuthInfo) ([]byte, error) {
 	c := clientcmdapi.NewConfig()
 	c.Clusters[cluster] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: ca}
-	c.AuthInfos[cluster] = &clientcmdapi.AuthInfo{Token: token}
+	c.AuthInfos[cluster] = &user
 	c.Contexts[cluster] = &clientcmdapi.Context{Cluster: cluster, AuthInfo: cluster}
 	c.CurrentContext = cluster
 	out, err := clientcmd.Write(*c)

@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -33,6 +35,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // account is the reader account of a member. It grants tokens of a life of its own choice.
 type account struct {
 	life   time.Duration
+	uid    types.UID
 	err    error
 	minted int
 	asked  *authenticationv1.TokenRequest
@@ -40,7 +43,11 @@ type account struct {
 
 // member is the client of a member cluster whose time is now.
 func (a *account) member(now time.Time) client.Client {
-	return interceptor.NewClient(fake.NewClientBuilder().Build(), interceptor.Funcs{
+	b := fake.NewClientBuilder()
+	if a.uid != "" {
+		b = b.WithObjects(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: readerAccount, Namespace: testutil.ControlPlane, UID: a.uid}})
+	}
+	return interceptor.NewClient(b.Build(), interceptor.Funcs{
 		SubResourceCreate: func(_ context.Context, _ client.Client, subresource string, o, sub client.Object, _ ...client.SubResourceCreateOption) error {
 			if a.err != nil {
 				return a.err
@@ -57,10 +64,12 @@ func (a *account) member(now time.Time) client.Client {
 	})
 }
 
-func newAccount() *account { return &account{life: tokenLife} }
+func newAccount() *account { return &account{life: defaultTokenLife, uid: "account-1"} }
 
 func request() ReaderRequest {
-	return ReaderRequest{Member: testutil.Member("east"), SecretName: readerSecret, Server: server, CA: []byte("the CA")}
+	m := testutil.Member("east")
+	m.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(testutil.Installation(), meshv1alpha1.GroupVersion.WithKind("MeshInstallation"))}
+	return ReaderRequest{Member: m, SecretName: readerSecret, Server: server, CA: []byte("the CA")}
 }
 
 func hub(objects ...client.Object) client.Client {
@@ -82,25 +91,28 @@ func TestEnsureReaderMintsWhenThereIsNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Reader{Expires: start.Add(tokenLife), RenewAt: start.Add(tokenLife / 2), Minted: true}
+	want := Reader{
+		Expires: start.Add(defaultTokenLife), RenewAt: start.Add(defaultTokenLife/2 + jitter("east", defaultTokenLife/10)), Minted: true,
+		Marker: markerAddress(start.Add(defaultTokenLife)),
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reader (-want +got):\n%s", diff)
 	}
-	if seconds := *a.asked.Spec.ExpirationSeconds; seconds != int64(tokenLife.Seconds()) {
+	if seconds := *a.asked.Spec.ExpirationSeconds; seconds != int64(defaultTokenLife.Seconds()) {
 		t.Errorf("asked for %d seconds", seconds)
 	}
 	s := stored(t, c)
 	if s.Labels[meshv1alpha1.LabelInstallation] != testutil.Mesh || s.Labels[meshv1alpha1.LabelMember] != "east" {
 		t.Errorf("labels are %v", s.Labels)
 	}
-	if owner := metav1.GetControllerOf(s); owner == nil || owner.Kind != "MeshMember" || owner.UID != "member-uid" {
-		t.Errorf("the Secret does not go with the member: %v", s.OwnerReferences)
+	if owner := metav1.GetControllerOf(s); owner == nil || owner.Kind != "MeshInstallation" {
+		t.Errorf("the Secret does not go with the installation: %v", s.OwnerReferences)
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(s.Data[kubeconfigKey])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Host != server || config.BearerToken != token || string(config.CAData) != "the CA" {
+	if config.Host != server || config.BearerToken != "" || string(config.CAData) != "the CA" || string(s.Data[tokenKey]) != token {
 		t.Errorf("the kubeconfig leads to %q with CA %q", config.Host, config.CAData)
 	}
 }
@@ -113,18 +125,21 @@ func TestEnsureReaderKeepsAndRenews(t *testing.T) {
 		after      time.Duration
 		life       time.Duration
 		change     func(*ReaderRequest)
+		account    types.UID
 		damage     func(*corev1.Secret)
 		wantMinted bool
 	}{
-		"a fresh token is kept":                                {after: time.Hour},
-		"it is kept until half of its life":                    {after: tokenLife/2 - time.Second},
-		"it is renewed at half of its life":                    {after: tokenLife / 2, wantMinted: true},
-		"a token that was granted for less is renewed by that": {after: 31 * time.Minute, life: time.Hour, wantMinted: true},
-		"another server renews it":                             {change: func(r *ReaderRequest) { r.Server = "https://198.51.100.1" }, wantMinted: true},
-		"another CA renews it":                                 {change: func(r *ReaderRequest) { r.CA = []byte("another CA") }, wantMinted: true},
-		"a Secret that was emptied is filled":                  {damage: spoil, wantMinted: true},
-		"a Secret without its end is filled":                   {damage: undated, wantMinted: true},
-		"a Secret with a date that is none is filled":          {damage: unrenewed, wantMinted: true},
+		"a fresh token is kept":                                  {after: time.Hour},
+		"it is kept until half of its life":                      {after: defaultTokenLife/2 - time.Second},
+		"it is renewed at 60 per cent of its life at the latest": {after: defaultTokenLife * 6 / 10, wantMinted: true},
+		"a token that was granted for less is renewed by that":   {after: 37 * time.Minute, life: time.Hour, wantMinted: true},
+		"an account that was made again renews it":               {account: "account-2", wantMinted: true},
+		"a Secret of the former form is filled":                  {damage: func(s *corev1.Secret) { delete(s.Data, tokenKey) }, wantMinted: true},
+		"another server renews it":                               {change: func(r *ReaderRequest) { r.Server = "https://198.51.100.1" }, wantMinted: true},
+		"another CA renews it":                                   {change: func(r *ReaderRequest) { r.CA = []byte("another CA") }, wantMinted: true},
+		"a Secret that was emptied is filled":                    {damage: spoil, wantMinted: true},
+		"a Secret without its end is filled":                     {damage: undated, wantMinted: true},
+		"a Secret with a date that is none is filled":            {damage: unrenewed, wantMinted: true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -144,6 +159,9 @@ func TestEnsureReaderKeepsAndRenews(t *testing.T) {
 			}
 			if c.change != nil {
 				c.change(&r)
+			}
+			if c.account != "" {
+				a.uid = c.account
 			}
 			before, now := stored(t, h), start.Add(c.after)
 			got, err := EnsureReader(t.Context(), h, a.member(now), r, now)
@@ -172,7 +190,7 @@ func TestEnsureReaderErrors(t *testing.T) {
 		hub  client.Client
 		want error
 	}{
-		"the member has no account yet":            {err: notFound, hub: hub(), want: ErrNoReader},
+		"the account goes meanwhile":               {err: notFound, hub: hub(), want: ErrNoReader},
 		"the credential may not mint":              {err: forbidden, hub: hub(), want: forbidden},
 		"a Secret of that name is somebody else's": {hub: hub(theirs), want: apply.ErrConflict},
 	}
@@ -212,5 +230,65 @@ func TestEnsureReaderTellsNoSecret(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestEnsureReaderBeforeTheBaseChart(t *testing.T) {
+	a := newAccount()
+	a.uid = ""
+	if _, err := EnsureReader(t.Context(), hub(), a.member(start), request(), start); !errors.Is(err, ErrNoReader) {
+		t.Errorf("error is %v, want ErrNoReader", err)
+	}
+}
+
+func TestEnsureReaderAsksForTheWantedLife(t *testing.T) {
+	a, r := newAccount(), request()
+	r.Member.Spec.ReaderTokenDuration = &metav1.Duration{Duration: 10 * time.Minute}
+	if _, err := EnsureReader(t.Context(), hub(), a.member(start), r, start); err != nil {
+		t.Fatal(err)
+	}
+	if got := *a.asked.Spec.ExpirationSeconds; got != 600 {
+		t.Errorf("asked for %d seconds, want 600", got)
+	}
+}
+
+// The marker of the new token is due when every istiod has it, and before the old one ends.
+func TestEnsureReaderChangesTheMarkerAfterTheToken(t *testing.T) {
+	a, h, r := newAccount(), hub(), request()
+	first, err := EnsureReader(t.Context(), h, a.member(start), r, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := EnsureReader(t.Context(), h, a.member(first.RenewAt), r, first.RenewAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !renewed.Minted || renewed.Marker != first.Marker {
+		t.Fatalf("minted: %v, the marker is %s, want %s still", renewed.Minted, renewed.Marker, first.Marker)
+	}
+	if !renewed.MarkAt.After(first.RenewAt.Add(2*time.Minute)) || !renewed.MarkAt.Before(first.Expires) || renewed.Next() != renewed.MarkAt {
+		t.Errorf("the marker is due at %v; the token was renewed at %v, the former ends at %v", renewed.MarkAt, first.RenewAt, first.Expires)
+	}
+	for _, again := range []time.Duration{0, time.Hour} {
+		now := renewed.MarkAt.Add(again)
+		marked, err := EnsureReader(t.Context(), h, a.member(now), r, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if marked.Minted || marked.Marker == first.Marker || !marked.MarkAt.IsZero() || marked.Next() != marked.RenewAt {
+			t.Errorf("after %v: minted: %v, the marker is %s, due at %v", again, marked.Minted, marked.Marker, marked.MarkAt)
+		}
+	}
+}
+
+func TestTokensOfAFleetAreNotRenewedTogether(t *testing.T) {
+	due := map[time.Duration]int{}
+	for i := range 100 {
+		due[jitter(fmt.Sprintf("cluster-%d", i), defaultTokenLife/10).Truncate(time.Hour)]++
+	}
+	for at, members := range due {
+		if members > 20 {
+			t.Errorf("%d of 100 tokens are renewed within an hour, %v after half of their life", members, at)
+		}
 	}
 }

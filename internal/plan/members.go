@@ -85,9 +85,11 @@ func member(
 		return meshv1alpha1.MeshMember{}, err
 	}
 	want := joinAt
+	readerTokens, restart := meshv1alpha1.ReaderTokensFile, (*meshv1alpha1.IstiodRestart)(nil)
 	// A control plane that serves is never changed in place: an upgrade runs a new one beside it.
 	if present != nil && HasServed(present) {
 		want = runningRevision(present)
+		readerTokens, restart = present.Spec.ReaderTokens, present.Spec.IstiodRestart.DeepCopy()
 	}
 	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
 		Name: MemberName(inst.Name, m.Name), Namespace: inst.Namespace, Labels: map[string]string{},
@@ -114,6 +116,9 @@ func member(
 		Gateway:               inst.Spec.EastWestGateway,
 		GatewayRevision:       want.Name,
 		Restart:               inst.Spec.DataPlane.Restart,
+		ReaderTokens:          readerTokens,
+		ReaderTokenDuration:   inst.Spec.Discovery.TokenDuration.DeepCopy(),
+		IstiodRestart:         restart,
 		DeletionPolicy:        inst.Spec.DeletionPolicy,
 	}
 	for _, t := range slices.Sorted(slices.Values(inst.Spec.DataPlane.Tags)) {

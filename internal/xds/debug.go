@@ -70,15 +70,21 @@ func ClusterEndpoints(ctx context.Context, cfg *rest.Config, namespace, pod, clu
 	return answer.of(kubernetesRegistry + "/" + cluster), nil
 }
 
+// Addresses asks an istiod pod for the addresses of one Service of the pod's own namespace, by cluster. All other hosts are
+// passed over while the answer is read.
+func Addresses(ctx context.Context, cfg *rest.Config, namespace, pod, name string) (map[string][]string, error) {
+	answer := oneHost{prefix: name + "." + namespace + ".svc."}
+	if err := ask(ctx, cfg, namespace, pod, "/debug/endpointShardz", &answer); err != nil {
+		return nil, err
+	}
+	return answer.byCluster(kubernetesRegistry), nil
+}
+
 // kubernetesRegistry is istiod's name for the registry of a cluster's Services.
 const kubernetesRegistry = "Kubernetes"
 
 // shardz is istiod's format: host name, namespace, and `<registry>/<cluster>`.
-type shardz map[string]map[string]struct {
-	Shards map[string][]struct {
-		Addresses []string
-	}
-}
+type shardz map[string]service
 
 // byHost merges the namespaces, which differ only for hosts of ServiceEntries, and the registries.
 func (s shardz) byHost() map[string]Shards {

@@ -28,3 +28,8 @@ func (Istiod) Proxies(ctx context.Context, cfg *rest.Config, namespace, pod stri
 func (Istiod) ClusterEndpoints(ctx context.Context, cfg *rest.Config, namespace, pod, cluster string) (map[string][]string, error) {
 	return ClusterEndpoints(ctx, cfg, namespace, pod, cluster)
 }
+
+// Addresses is the function of that name.
+func (Istiod) Addresses(ctx context.Context, cfg *rest.Config, namespace, pod, name string) (map[string][]string, error) {
+	return Addresses(ctx, cfg, namespace, pod, name)
+}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // hubDrift disturbs what the operator keeps on the hub.
@@ -36,27 +37,7 @@ func (s *suite) hubDrift(t *testing.T) {
 		})
 		s.awaitReady(t, both...)
 	})
-	t.Run("reader credential", func(t *testing.T) {
-		west := s.members["west"]
-		remote := object{"v1", "Secret", controlPlaneNamespace, "istio-remote-secret-east"}
-		before, err := remote.get(t.Context(), west)
-		must(t, err)
-		disturb(t, s.hub, object{"v1", "Secret", operatorNamespace, meshName + "-east-reader"}, nil)
-		await(t, "east has a new reader credential, and west uses it", func(ctx context.Context) error {
-			now, err := remote.get(ctx, west)
-			if err != nil {
-				return err
-			}
-			if cmp.Equal(before.Object["data"], now.Object["data"]) {
-				return fmt.Errorf("the remote secret is the old one")
-			}
-			if now.GetUID() != before.GetUID() {
-				t.Error("the remote secret was deleted in between: istiod forgot east")
-			}
-			return nil
-		})
-		s.awaitReady(t, both...)
-	})
+	t.Run("reader credential", s.tokenRenewal)
 	t.Run("renewed intermediate", s.renewal)
 }
 
@@ -85,5 +66,34 @@ func (s *suite) renewal(t *testing.T) {
 	s.awaitReady(t, both...)
 	if since := s.readySince(t, "east"); !since.Equal(&readySince) {
 		t.Errorf("east was not ready all the time: since %s, was since %s", since, readySince)
+	}
+}
+
+// tokenRenewal takes the reader credential of east away, which has the effect of a renewal: west gets the new token, and no byte of
+// its remote secret changes, because istiod would stop reading east.
+func (s *suite) tokenRenewal(t *testing.T) {
+	west := s.members["west"]
+	remote := object{"v1", "Secret", controlPlaneNamespace, "istio-remote-secret-east"}
+	tokens := object{"v1", "Secret", controlPlaneNamespace, plan.ReaderTokensSecretName(plan.ReaderTokensShard("east"))}
+	before, err := remote.get(t.Context(), west)
+	must(t, err)
+	former, err := tokens.get(t.Context(), west)
+	must(t, err)
+	disturb(t, s.hub, object{"v1", "Secret", operatorNamespace, meshName + "-east-reader"}, nil)
+	await(t, "east has a new reader credential, and west has the token", func(ctx context.Context) error {
+		now, err := tokens.get(ctx, west)
+		if err != nil {
+			return err
+		}
+		if cmp.Equal(former.Object["data"], now.Object["data"]) {
+			return errors.New("the token is the old one")
+		}
+		return nil
+	})
+	s.awaitReady(t, both...)
+	now, err := remote.get(t.Context(), west)
+	must(t, err)
+	if now.GetResourceVersion() != before.GetResourceVersion() || now.GetUID() != before.GetUID() {
+		t.Error("the remote secret was written for a renewal: istiod stops reading east")
 	}
 }

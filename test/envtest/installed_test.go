@@ -199,7 +199,7 @@ func remoteSecrets(t *testing.T, c *cluster, peers []string) {
 		secret := &list.Items[i]
 		peer := secret.Annotations["networking.istio.io/cluster"]
 		got = append(got, secret.Name)
-		if state := syncPeer(t.Context(), secret.Data[peer]); state != "synced" {
+		if state := c.syncPeer(t.Context(), peer, secret.Data[peer]); state != "synced" {
 			t.Errorf("%s: the peer can not be read: %s", secret.Name, state)
 		}
 	}
@@ -222,7 +222,8 @@ func inventories(t *testing.T, c *cluster) {
 		t.Errorf("inventories (-what exists +what they list):\n%s", diff)
 	}
 	want := []string{
-		"base", "claim", "eastwest-" + revision, "gateway-listener", "istiod-" + revision, "reader", "remote-secrets", "tags", "trust",
+		"base", "claim", "discovery-marker", "eastwest-" + revision, "gateway-listener", "istiod-" + revision, "reader", "reader-tokens",
+		"remote-secrets", "tags", "trust",
 	}
 	if diff := cmp.Diff(want, components); diff != "" {
 		t.Errorf("components (-want +got):\n%s", diff)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
@@ -135,6 +137,32 @@ func (istiod) ClusterEndpoints(context.Context, *rest.Config, string, string, st
 	return nil, nil
 }
 
+// Addresses are the endpoints of a Service in every cluster whose remote secret is there.
+func (s istiod) Addresses(ctx context.Context, config *rest.Config, namespace, pod, name string) (map[string][]string, error) {
+	clusters, err := s.Clusters(ctx, config, namespace, pod)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]string{}
+	for _, c := range clusters {
+		at := slices.IndexFunc(s.clusters(), func(one *cluster) bool { return one.name == c.ID })
+		if at < 0 || c.SyncStatus != "synced" {
+			continue
+		}
+		list := &discoveryv1.EndpointSliceList{}
+		if err := s.clusters()[at].admin.List(ctx, list, client.InNamespace(namespace),
+			client.MatchingLabels{discoveryv1.LabelServiceName: name}); err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			for _, e := range list.Items[i].Endpoints {
+				found[c.ID] = append(found[c.ID], e.Addresses...)
+			}
+		}
+	}
+	return found, nil
+}
+
 // Gateways are the announced gateways of every member whose remote secret is there.
 func (s istiod) Gateways(ctx context.Context, config *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error) {
 	clusters, err := s.Clusters(ctx, config, namespace, pod)
@@ -175,18 +203,30 @@ func (s istiod) Clusters(ctx context.Context, config *rest.Config, namespace, _ 
 	for i := range secrets.Items {
 		for id, kubeconfig := range secrets.Items[i].Data {
 			clusters = append(clusters, xds.RemoteCluster{
-				ID: id, SecretName: namespace + "/" + secrets.Items[i].Name, SyncStatus: syncPeer(ctx, kubeconfig),
+				ID: id, SecretName: namespace + "/" + secrets.Items[i].Name, SyncStatus: here.syncPeer(ctx, id, kubeconfig),
 			})
 		}
 	}
 	return clusters, nil
 }
 
-func syncPeer(ctx context.Context, kubeconfig []byte) string {
+// syncPeer reads a peer with the token that the file of the kubeconfig has, as the Secrets that are mounted there say.
+func (c *cluster) syncPeer(ctx context.Context, peer string, kubeconfig []byte) string {
 	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
-	if err != nil {
+	if err != nil || config.BearerTokenFile != path.Join(plan.ReaderTokensPath, peer) {
 		return "closed"
 	}
+	tokens := &corev1.Secret{}
+	if err := c.admin.Get(ctx, client.ObjectKey{
+		Namespace: controlPlaneNamespace, Name: plan.ReaderTokensSecretName(plan.ReaderTokensShard(peer)),
+	}, tokens); err != nil {
+		return "syncing"
+	}
+	config.BearerTokenFile, config.BearerToken = "", string(tokens.Data[peer])
+	return readPeer(ctx, config)
+}
+
+func readPeer(ctx context.Context, config *rest.Config) string {
 	peer, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		return "timeout"
