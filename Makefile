@@ -68,6 +68,10 @@ e2e: labctl charts image ## Run the end-to-end tests in the lab (Linux, root)
 e2e-upgrades: labctl charts image ## Run the upgrade test with everything that an upgrade can meet (over an hour)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 100m $(GOTESTFLAGS)
 
+.PHONY: e2e-discovery
+e2e-discovery: labctl charts image ## Renew reader tokens for over an hour, under load
+	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestDiscovery -count=1 -v -timeout 100m $(GOTESTFLAGS)
+
 .PHONY: bench
 bench: labctl charts image ## Measure the time to a ready mesh against a scripted install (Linux, root)
 	$(GO) test -tags bench ./test/bench/... -count=1 -v -timeout 60m $(GOTESTFLAGS)

@@ -32,6 +32,8 @@ func TestMesh(t *testing.T) {
 	t.Run("tag renamed", s.tagRenamed)
 	t.Run("drift", s.drift)
 	t.Run("root lost", s.rootLost)
+	t.Run("reader tokens renewed under load", s.tokensRenewed)
+	t.Run("peer that istiod reads no more", s.peerStuck)
 	t.Run("steady state makes no write calls", s.steadyState)
 	t.Run("a new operator process makes no write calls", s.restartedOperator)
 	t.Run("broken kubeconfig", s.brokenKubeconfig)

@@ -86,3 +86,8 @@ func (e *Env) requireFiles(paths ...string) error {
 	}
 	return nil
 }
+
+// RestartComponent stops a component of a cluster, such as kube-apiserver, and starts it again.
+func (e *Env) RestartComponent(ctx context.Context, cluster, component string) error {
+	return e.labctl(ctx, "restart", cluster, component)
+}
