@@ -141,7 +141,7 @@ func (r *MeshMemberReconciler) verifyPeers(ctx context.Context, s *scope) phase.
 	}
 	result := r.reportPeers(s, v, expected)
 	r.reportRestart(s, pods, secrets.Items, expected)
-	return result
+	return restarting(s, result)
 }
 
 // isChanging says that a peer replaces its gateway: it waits for this member to say when the new one is acknowledged, and

@@ -18,6 +18,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
 	"github.com/meshfleet/meshfleet/internal/discovery"
+	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
@@ -40,6 +41,16 @@ func (r *MeshMemberReconciler) reportRestart(s *scope, pods []corev1.Pod, secret
 	if plan.IsRestarting(s.member) && d.RestartNeeded == nil && haveRestarted(pods, s.member.Spec.IstiodRestart) && !s.awaitsPeers(expected) {
 		d.RestartedAt = s.member.Spec.IstiodRestart.OrderedAt.DeepCopy()
 	}
+}
+
+// restarting is the result of discovery while a restart of istiod is not over, else the result given.
+func restarting(s *scope, result phase.Result) phase.Result {
+	if !plan.IsRestarting(s.member) {
+		return result
+	}
+	order := s.member.Spec.IstiodRestart
+	return phase.Waiting(meshv1alpha1.ReasonRestartingIstiod, "istiod is being restarted ("+order.Reason+"): "+result.Text(), shortWait).
+		Overdue(order.OrderedAt.Time, s.now, plan.RestartDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 }
 
 // stuckPeers are the peers that istiod does not read although they serve, are reachable, and have a remote secret.

@@ -18,8 +18,8 @@ const (
 	// once does not cure either. It doubles with each that was not proved, up to restartMaxGap.
 	restartGap    = 10 * time.Minute
 	restartMaxGap = 6 * time.Hour
-	// restartDeadline is how long a restart may take before the next member need not wait for it.
-	restartDeadline = 15 * time.Minute
+	// RestartDeadline is how long a restart may take before the next member need not wait for it.
+	RestartDeadline = 15 * time.Minute
 	// lateRestarts is how many restarts may be late before no other is ordered: they fail for one cause then.
 	lateRestarts = 2
 )
@@ -94,7 +94,7 @@ func observeRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time
 			since = now.Sub(o.OrderedAt.Time)
 		}
 		switch {
-		case IsRestarting(m) && since < restartDeadline:
+		case IsRestarting(m) && since < RestartDeadline:
 			s.restarting = append(s.restarting, name)
 			continue
 		case IsRestarting(m):
@@ -149,7 +149,7 @@ func (s *restartState) obstacle() string {
 	case len(s.restarting) > 0:
 		return "istiod is being restarted in " + capped(s.restarting)
 	case len(s.late) >= lateRestarts:
-		return fmt.Sprintf("restarts have not been proved within %s in %s; see these members' ControlPlanesReady", restartDeadline, capped(s.late))
+		return fmt.Sprintf("restarts have not been proved within %s in %s; see these members' ControlPlanesReady", RestartDeadline, capped(s.late))
 	}
 	return ""
 }
