@@ -277,6 +277,11 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {trust: {intermediate: {duration: 71h, renewBefore: 48h}}}`},
 	},
 	{
+		message: "spec.discovery.tokenDuration: write a duration from 10m to 8760h",
+		accepts: []string{`spec: {discovery: {tokenDuration: 10m}}`, `spec: {discovery: {tokenDuration: 8760h}}`},
+		rejects: []string{`spec: {discovery: {tokenDuration: 9m59s}}`, `spec: {discovery: {tokenDuration: 8761h}}`},
+	},
+	{
 		message: "spec.trust.intermediate.renewBefore: at least 48h, twice the life of a workload certificate",
 		accepts: []string{`spec: {trust: {intermediate: {renewBefore: 48h}}}`},
 		rejects: []string{`spec: {trust: {intermediate: {renewBefore: 47h}}}`},
