@@ -115,9 +115,11 @@ type MeshMemberSpec struct {
 	// that a renewed token changes no remote secret; `Inline` from the remote secrets themselves, as meshes have it that an older
 	// operator made, until their istiod has been restarted once. Default: `Inline`.
 	// +optional
+	// +kubebuilder:default=Inline
 	ReaderTokens ReaderTokens `json:"readerTokens,omitempty"`
 	// readerTokenDuration is the life that is asked for the token by which peers read this member. Default: 168h.
 	// +optional
+	// +kubebuilder:default="168h"
 	ReaderTokenDuration *metav1.Duration `json:"readerTokenDuration,omitempty"`
 	// istiodRestart is the last restart of this member's istiod that was ordered to repair discovery.
 	// +optional
