@@ -151,7 +151,7 @@ func (r *MeshMemberReconciler) claim(ctx context.Context, s *scope) phase.Result
 		return result
 	}
 	mine, err := r.holdsClaim(ctx, s)
-	if errors.Is(err, errClaimed) {
+	if errors.Is(err, errClaimed) && !r.isFormerHubs(s) {
 		s.member.Status.Trust.ClaimedRoot = plan.NoRoot
 	}
 	if err != nil {

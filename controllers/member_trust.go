@@ -168,6 +168,13 @@ func (r *MeshMemberReconciler) claimedRoot(ctx context.Context, s *scope, mine b
 	return plan.JoinRoot(have), nil
 }
 
+// isFormerHubs says whether a claim that is refused only has another hub: this one may have taken its place, and must not
+// have another root made before it is told.
+func (r *MeshMemberReconciler) isFormerHubs(s *scope) bool {
+	own := r.claimData(s)
+	return s.claimed["installation"] == own["installation"] && s.claimed["member"] == own["member"]
+}
+
 // holdsRoot refuses a member that belongs to another root than the pinned one, before anything is written there, and returns
 // what its claim is to record.
 func (r *MeshMemberReconciler) holdsRoot(ctx context.Context, s *scope, mine bool) (string, error) {

@@ -196,6 +196,22 @@ func TestHoldsRoot(t *testing.T) {
 	}
 }
 
+// TestAClaimOfAnotherHubIsNoAnswer keeps a new hub from a root of its own before members were told of it.
+func TestAClaimOfAnotherHubIsNoAnswer(t *testing.T) {
+	for installation, want := range map[string]string{"meshfleet-system/shop": "", "meshfleet-system/other": plan.NoRoot} {
+		s := pass(&corev1.ConfigMap{ObjectMeta: inControlPlane(claimName), Data: map[string]string{
+			"hub": "former", "installation": installation, "member": "east", claimedRootKey: "a",
+		}})
+		r := &MeshMemberReconciler{Client: hubReconciler(t).Client, HubUID: hubUID}
+		if got := r.claim(t.Context(), s); got.Reason != meshv1alpha1.ReasonClusterClaimed {
+			t.Errorf("%s: result is %+v, want ClusterClaimed", installation, got)
+		}
+		if got := s.member.Status.Trust.ClaimedRoot; got != want {
+			t.Errorf("%s: claimed root is %q, want %q", installation, got, want)
+		}
+	}
+}
+
 // TestTroubleWithTheRootIsNotHiddenByLaterPhases wants trouble with the root to be told and not to stop anything else.
 func TestTroubleWithTheRootIsNotHiddenByLaterPhases(t *testing.T) {
 	steps := []step{
