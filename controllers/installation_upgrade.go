@@ -77,7 +77,7 @@ func (r *MeshInstallationReconciler) drive(
 		return nil, nil, err
 	}
 	decision := plan.Rollout(plan.RolloutInput{
-		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(),
+		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), WatchedSince: r.watchedSince(),
 		IsSuperseded: course.IsSuperseded, IsTakenBack: course.IsTakenBack,
 		State: state, UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
 	})

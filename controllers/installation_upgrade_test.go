@@ -201,3 +201,29 @@ func TestTheMeshHasArrived(t *testing.T) {
 		})
 	}
 }
+
+// TestARestartFailsNobody gives members their deadline anew: an operator that was down has not seen what they did.
+func TestARestartFailsNobody(t *testing.T) {
+	s := newSteering(t)
+	s.pass()
+	u := &s.records()[0]
+	long := metav1.NewTime(now.Add(-2 * time.Hour))
+	for _, m := range s.members {
+		for i := range m.Status.Conditions {
+			m.Status.Conditions[i].LastTransitionTime = long
+		}
+	}
+	s.members[0].Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, Stage: meshv1alpha1.StageInstall, OrderedAt: long}
+	s.members[0].Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
+		Upgrade: u.Name, Stage: meshv1alpha1.StageInstall, State: meshv1alpha1.StageProgressing, Since: long,
+	}
+	s.pass()
+	if got := s.records()[0].Status.Phase; got != meshv1alpha1.UpgradeRunning {
+		t.Errorf("just restarted, the upgrade is %s", got)
+	}
+	s.r.Now = func() time.Time { return now.Add(31 * time.Minute) }
+	s.pass()
+	if got := s.records()[0].Status.Phase; got != meshv1alpha1.UpgradeRollingBack {
+		t.Errorf("after the deadline the upgrade is %s: %s", got, s.records()[0].Status.Message)
+	}
+}

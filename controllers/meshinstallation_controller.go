@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -30,6 +31,16 @@ type MeshInstallationReconciler struct {
 	Events events.EventRecorder
 	// Now is the clock.
 	Now func() time.Time
+
+	// began is when this process first drove an upgrade.
+	began time.Time
+	once  sync.Once
+}
+
+// watchedSince is from when on this process has seen what members report.
+func (r *MeshInstallationReconciler) watchedSince() time.Time {
+	r.once.Do(func() { r.began = r.Now() })
+	return r.began
 }
 
 // Reconcile makes the hub's objects of one installation and writes its status.

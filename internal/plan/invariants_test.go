@@ -202,6 +202,10 @@ func (w *world) checkFailed(before, after meshv1alpha1.MeshUpgradeStatus) {
 		isSlow := isReported && s.State == meshv1alpha1.StageProgressing && isReachable(m) &&
 			w.now.Sub(s.Since.Time) >= deadline && w.now.Sub(m.Status.Conditions[0].LastTransitionTime.Time) >= deadline &&
 			(s.Progress.At == nil || w.now.Sub(s.Progress.At.Time) >= deadline)
+		for _, o := range w.members {
+			// Others may wait for who cannot be reached.
+			isSlow = isSlow && (isReachable(o) || w.peers == meshv1alpha1.UnreachablePeersIgnore || w.isLeftBehind(o) || slices.Contains(before.Failed, o.Spec.Cluster))
+		}
 		if !isSlow && (!isReported || s.State != meshv1alpha1.StageFailed) {
 			w.violated("%s is recorded as failed, but has not reported that: %+v", name, s)
 		}

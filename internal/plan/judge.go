@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -65,6 +69,7 @@ func (p *progress) canPause() bool {
 // judge finds the members that have failed and are not recorded yet. Too many of a wave are a reason to go back.
 func (r *rollout) judge() (failures []*progress, tooMany string) {
 	var reasons []string
+	watched, isWatched := r.watched()
 	for i := range r.Upgrade.Spec.Waves {
 		w := &r.Upgrade.Spec.Waves[i]
 		var why, before []string
@@ -76,7 +81,7 @@ func (r *rollout) judge() (failures []*progress, tooMany string) {
 			if p.isLost {
 				continue
 			}
-			reason, at := p.failure(r.Now)
+			reason, at := p.failure(r.Now, watched, isWatched)
 			if reason == "" {
 				p.due = at
 				continue
@@ -92,6 +97,21 @@ func (r *rollout) judge() (failures []*progress, tooMany string) {
 		}
 	}
 	return failures, strings.Join(reasons, "; ")
+}
+
+// watched says from when on it counts that a member makes no progress, and whether it does: not while the upgrade waits for a
+// member that cannot be reached, because the others may wait for it as well, and not for what the operator has not seen.
+func (r *rollout) watched() (since time.Time, isWatched bool) {
+	since = r.WatchedSince
+	if r.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
+		return since, true
+	}
+	for i := range r.Members {
+		if c := meta.FindStatusCondition(r.Members[i].Status.Conditions, meshv1alpha1.ConditionReachable); c != nil && c.Status == metav1.ConditionTrue {
+			since = later(since, c.LastTransitionTime.Time)
+		}
+	}
+	return since, len(r.unreachable()) == 0
 }
 
 // returnOut takes the members back that are out while others go on.

@@ -40,11 +40,11 @@ func (r *rollout) unreachable() []string {
 		return nil
 	}
 	var down []string
-	unknown := r.unknownMembers()
+	left := r.leftBehind()
 	for i := range r.Members {
 		m := &r.Members[i]
 		answers := meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
-		isGivenUp := slices.Contains(r.out.Status.Failed, m.Spec.Cluster) || slices.Contains(unknown, m.Spec.Cluster)
+		isGivenUp := slices.Contains(r.out.Status.Failed, m.Spec.Cluster) || slices.Contains(left, m.Spec.Cluster)
 		if !answers && HasServed(m) && m.DeletionTimestamp.IsZero() && !isGivenUp {
 			down = append(down, m.Spec.Cluster)
 		}

@@ -172,7 +172,7 @@ func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 // failure tells why the member has failed, empty if it has not, and when time alone would make it fail. Only what a member
 // reports is a failure, never its silence. Retiring has none: the mesh runs well on the new revision, and the old one stays
 // while anything uses it.
-func (p *progress) failure(now time.Time) (why string, at time.Time) {
+func (p *progress) failure(now, watched time.Time, isWatched bool) (why string, at time.Time) {
 	switch {
 	case p.isGoingBack():
 		// Its failure was not recorded before the order was written.
@@ -181,9 +181,9 @@ func (p *progress) failure(now time.Time) (why string, at time.Time) {
 		return "", at
 	case p.reports(meshv1alpha1.StageFailed):
 		return fmt.Sprintf("member %q failed in stage %s", p.name, p.ordered) + p.says(meshv1alpha1.VerdictFail), at
-	case p.hasBegun() && p.isReachable && p.reports(meshv1alpha1.StageProgressing):
+	case isWatched && p.hasBegun() && p.isReachable && p.reports(meshv1alpha1.StageProgressing):
 		deadline := p.wave.ProgressDeadline.Duration
-		if at = p.progressing().Add(deadline); now.Before(at) {
+		if at = p.progressing(watched).Add(deadline); now.Before(at) {
 			return "", at
 		}
 		return fmt.Sprintf("member %q made no progress in stage %s for %s", p.name, p.ordered, deadline) +
@@ -194,9 +194,9 @@ func (p *progress) failure(now time.Time) (why string, at time.Time) {
 
 // progressing is since when the member has made no progress in its stage. A gate that came to pass is progress: one that
 // could not tell for a long time must not become a failure by the mere end of that. A member that could not be reached
-// has the time anew when it can.
-func (p *progress) progressing() time.Time {
-	since := later(p.report.Since.Time, p.changed)
+// has the time anew when it can, and all members have when they are watched again.
+func (p *progress) progressing(watched time.Time) time.Time {
+	since := later(later(p.report.Since.Time, p.changed), watched)
 	if at := p.report.Progress.At; at != nil {
 		since = later(since, at.Time)
 	}

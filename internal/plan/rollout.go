@@ -24,6 +24,9 @@ type RolloutInput struct {
 	// IsSuperseded says that the spec asks for another target by now, IsTakenBack that this is what the upgrade came from.
 	IsSuperseded, IsTakenBack bool
 	Now                       time.Time
+	// WatchedSince is when the operator began to watch. Deadlines do not count the time before: what members did meanwhile is
+	// not known. Zero: always.
+	WatchedSince time.Time
 }
 
 // RolloutDecision is what to write now.

@@ -153,7 +153,9 @@ func TestRolloutIgnoresRehearsedGates(t *testing.T) {
 	w.at("east", meshv1alpha1.StageInstall, meshv1alpha1.StageProgressing)
 	st := w.member("east").Status.Rollout
 	old, recent := metav1.NewTime(w.now.Add(-24*time.Hour)), metav1.NewTime(w.now)
-	setReachable(w.member("east"), true, old.Time)
+	for _, m := range w.members {
+		setReachable(m, true, old.Time)
+	}
 	st.Since, st.Message = old, "waits"
 	st.Gates = []meshv1alpha1.GateResult{
 		{Name: "A", Verdict: meshv1alpha1.VerdictPass, DryRun: true, Since: recent},
@@ -166,5 +168,24 @@ func TestRolloutIgnoresRehearsedGates(t *testing.T) {
 	st.Gates[0].DryRun = false
 	if got := Rollout(w.stored()).Status; got.Phase == meshv1alpha1.UpgradeRollingBack {
 		t.Errorf("a gate that came to pass counts as no progress: %s", got.Message)
+	}
+}
+
+// TestRolloutDoesNotCountWhatNobodyWatched gives every member its deadline anew when the operator was down for long.
+func TestRolloutDoesNotCountWhatNobodyWatched(t *testing.T) {
+	w := newWorld(t, canaryAndRest()...)
+	w.at("east", meshv1alpha1.StageInstall, meshv1alpha1.StageProgressing)
+	w.now = w.now.Add(100 * tick)
+	in := w.stored()
+	if got := Rollout(in).Status.Phase; got != meshv1alpha1.UpgradeRollingBack {
+		t.Fatalf("watched all the time, the upgrade is %s", got)
+	}
+	in.WatchedSince = w.now.Add(-tick)
+	if d := Rollout(in); d.Status.Phase != meshv1alpha1.UpgradeRunning || d.After != 9*tick {
+		t.Errorf("the upgrade is %s, looked at again after %s, want 9 minutes", d.Status.Phase, d.After)
+	}
+	in.Members[0].Status.Rollout = nil
+	if d := Rollout(in); d.Status.Phase != meshv1alpha1.UpgradeRunning || d.After != 9*tick {
+		t.Errorf("with a member that has reported nothing the upgrade is %s, looked at again after %s, want 9 minutes", d.Status.Phase, d.After)
 	}
 }

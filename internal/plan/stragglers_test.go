@@ -51,6 +51,9 @@ func stragglers() map[string]scenario {
 		"a person aborts what waits for a member that is away": {
 			waves: canaryAndRest(), want: rolledBack,
 			set: both(behaves("north", behaviour{cutOff: workloads, back: 60}), happens(wants(50, meshv1alpha1.UpgradeStateAbort)))},
+		"a member that waits for another one that is away does not fail by its deadline": {
+			waves: atOnce(2, canaryAndRest()), want: succeeded,
+			set: both(away(17, 46, "west"), behaves("north", behaviour{hang: install, back: 35}))},
 		"a deadline does not count what a member was away": {
 			waves: canaryAndRest(), want: succeeded,
 			set: both(away(23, 40, "north"), behaves("north", behaviour{ticks: map[meshv1alpha1.Stage]int{workloads: 25}}))},

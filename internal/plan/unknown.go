@@ -25,7 +25,7 @@ func (r *rollout) observeUnknown() {
 // silentUntil is when nothing has been known of a member for too long, if it stays as it is now. Zero: never. One that waits
 // for its turn is not asked for anything before.
 func (r *rollout) silentUntil(p *progress) time.Time {
-	since := later(p.changed, p.orderedAt)
+	since := later(later(p.changed, p.orderedAt), r.WatchedSince)
 	switch started := r.wave(p.wave.Name).StartedAt; {
 	case p.isThere || p.ordered == meshv1alpha1.StageRetire:
 		return time.Time{}
@@ -46,21 +46,12 @@ func (r *rollout) tooManyUnknown() string {
 	var reasons []string
 	for i := range r.Upgrade.Spec.Waves {
 		w := &r.Upgrade.Spec.Waves[i]
-		failed := 0
-		var unknown []string
-		for _, p := range r.of[w.Name] {
-			switch {
-			case p.isFailed:
-				failed++
-			case !p.isOut() && p.unknown != "":
-				unknown = append(unknown, p.name+" ("+p.unknown+")")
-			}
-		}
+		failed, unknown := r.missing(w)
 		if len(unknown) == 0 || failed+len(unknown) <= int(w.MaxFailures) {
 			continue
 		}
 		reason := fmt.Sprintf("wave %q: no report for %s from %d of %d members: %s; ", w.Name, w.ProgressDeadline.Duration,
-			len(unknown), len(r.of[w.Name]), capped(unknown))
+			len(unknown), len(r.of[w.Name]), capped(reasonsOf(unknown)))
 		if failed > 0 {
 			reason += fmt.Sprintf("%d failed; ", failed)
 		}
@@ -72,11 +63,44 @@ func (r *rollout) tooManyUnknown() string {
 	return strings.Join(reasons, "; ") + r.hubHint() + "; restore the connection, or abort the upgrade"
 }
 
+// missing counts the members of a wave that failed, and finds those of which nothing is known.
+func (r *rollout) missing(w *meshv1alpha1.PlannedWave) (failed int, unknown []*progress) {
+	for _, p := range r.of[w.Name] {
+		switch {
+		case p.isFailed:
+			failed++
+		case !p.isOut() && p.unknown != "":
+			unknown = append(unknown, p)
+		}
+	}
+	return failed, unknown
+}
+
+func reasonsOf(unknown []*progress) (out []string) {
+	for _, p := range unknown {
+		out = append(out, p.name+" ("+p.unknown+")")
+	}
+	return out
+}
+
 // unknownMembers names the members of which nothing is known and that have a part in the upgrade.
 func (r *rollout) unknownMembers() []string {
-	var out []string
-	for _, p := range r.members {
-		if !p.isOut() && p.unknown != "" {
+	return r.unknownWhere(func(int, int32) bool { return true })
+}
+
+// leftBehind names those of them without which their wave goes on.
+func (r *rollout) leftBehind() []string {
+	return r.unknownWhere(func(missing int, allowed int32) bool { return missing <= int(allowed) })
+}
+
+func (r *rollout) unknownWhere(isWanted func(missing int, allowed int32) bool) (out []string) {
+	for i := range r.Upgrade.Spec.Waves {
+		w := &r.Upgrade.Spec.Waves[i]
+		failed, unknown := r.missing(w)
+		if !isWanted(failed+len(unknown), w.MaxFailures) {
+			continue
+		}
+		for _, p := range unknown {
 			out = append(out, p.name)
 		}
 	}
