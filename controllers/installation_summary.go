@@ -78,7 +78,8 @@ func aggregate(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 		outcomes = append(outcomes, o)
 	}
 	return append(outcomes, status.Outcome{Type: meshv1alpha1.ConditionAvailable, Result: availability(members)},
-		status.Outcome{Type: meshv1alpha1.ConditionTagsCurrent, Aside: true, Result: keptTags(members)})
+		status.Outcome{Type: meshv1alpha1.ConditionTagsCurrent, Aside: true, Result: keptTags(members)},
+		status.Outcome{Type: meshv1alpha1.ConditionHubSecretsProtected, Aside: true, Result: hubsRead(members)})
 }
 
 // keptTags says which members keep tags that the spec no longer names.

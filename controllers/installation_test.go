@@ -225,7 +225,7 @@ func TestAggregateGivesEachConditionOnce(t *testing.T) {
 	for _, o := range aggregate(inst, fleetOf(testutil.Member("east", ready()))) {
 		got = append(got, o.Type+" "+kinds[o.Result.Kind])
 	}
-	want := []string{"TrustRootReady done", "ControlPlanesReady done", "GatewaysReady done", "DiscoveryReady done", " done", "Available done", "TagsCurrent done"}
+	want := []string{"TrustRootReady done", "ControlPlanesReady done", "GatewaysReady done", "DiscoveryReady done", " done", "Available done", "TagsCurrent done", "HubSecretsProtected done"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
 	}

@@ -43,6 +43,7 @@ type step struct {
 func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.Outcome {
 	steps := []step{
 		{"connect", meshv1alpha1.ConditionReachable, r.connect, true},
+		{"hubSecrets", "", r.hubSecrets, true},
 		{"claim", "", r.claim, true},
 		// Before istiod, so that one that starts finds its peers; and it needs nothing that could be in the way of their tokens.
 		{"remoteSecrets", "", r.remoteSecrets, false},

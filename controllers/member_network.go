@@ -33,6 +33,9 @@ const (
 // reader keeps the credential by which peers read this member, and the marker by which they see that they do. Precondition:
 // foundation, which brings the account.
 func (r *MeshMemberReconciler) reader(ctx context.Context, s *scope) phase.Result {
+	if s.withhold {
+		return r.withheld(ctx, s)
+	}
 	st, ok := r.Fleet.State(s.key)
 	if !ok {
 		return phase.Waiting(meshv1alpha1.ReasonConnecting, "the connection was replaced", shortWait)

@@ -92,8 +92,13 @@ func preflightState(st *meshv1alpha1.MemberRolloutStatus, now time.Time) (meshv1
 	if len(messages) > 0 {
 		return state, strings.Join(messages, "; ")
 	}
-	return state, fmt.Sprintf("%d checks passed; %d objects added, %d changed, %d removed; %d workloads to restart",
+	message := fmt.Sprintf("%d checks passed; %d objects added, %d changed, %d removed; %d workloads to restart",
 		len(st.Gates), st.Changes.Added.Count, st.Changes.Changed.Count, st.Changes.Removed.Count, st.Forecast.Restarts.Count)
+	if pinned := st.Forecast.Pinned; pinned.Count > 0 {
+		message += fmt.Sprintf("; the former revision stays as long as it is named in place of a tag in the label istio.io/rev of %s: name a tag there",
+			list(pinned.Names[:min(len(pinned.Names), namesShown)], int(pinned.Count)))
+	}
+	return state, message
 }
 
 // peersFinding is how this member's istiod sees its peers: what verifyPeers has just found.
@@ -169,10 +174,15 @@ func (r *MeshMemberReconciler) foresee(ctx context.Context, s *scope) (meshv1alp
 	if err != nil {
 		return meshv1alpha1.RolloutForecast{}, fmt.Errorf("foresee restarts: %w", err)
 	}
+	names, err := s.readNames(ctx)
+	if err != nil {
+		return meshv1alpha1.RolloutForecast{}, fmt.Errorf("find what names revision %s: %w", order.From, err)
+	}
 	f := dataplane.Foresee(world, request)
 	return meshv1alpha1.RolloutForecast{
 		Restarts: preflight.SampleOf(f.Restarts), Pods: int32(f.Pods), //nolint:gosec // far fewer than 2^31
 		Budgets: preflight.SampleOf(f.Budgets), Fragile: preflight.SampleOf(f.Fragile),
+		Pinned: preflight.FirstOf(names.Of(order.From)),
 	}, nil
 }
 

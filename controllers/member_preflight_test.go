@@ -2,9 +2,11 @@ package controllers
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -81,5 +83,22 @@ func TestPeersFinding(t *testing.T) {
 		if f := peersFinding(&scope{peers: result}); len(f.Problems) != 1 {
 			t.Errorf("%s: %+v", name, f)
 		}
+	}
+}
+
+// TestForeseeNamesWhatIsPinned names what keeps the former revision by naming it, with the cure.
+func TestForeseeNamesWhatIsPinned(t *testing.T) {
+	s := pass(namespaceOf("batch", "1-28-3"), namespaceOf("demo", "prod"))
+	s.member.Spec.Rollout = &meshv1alpha1.MemberRollout{From: "1-28-3", To: "1-29-1"}
+	f, err := (&MeshMemberReconciler{}).foresee(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(meshv1alpha1.Sample{Count: 1, Names: []string{"Namespace batch"}}, f.Pinned); diff != "" {
+		t.Errorf("pinned (-want +got):\n%s", diff)
+	}
+	_, message := preflightState(&meshv1alpha1.MemberRolloutStatus{Forecast: f}, now)
+	if want := "in the label istio.io/rev of Namespace batch: name a tag there"; !strings.Contains(message, want) {
+		t.Errorf("message %q, want %q in it", message, want)
 	}
 }

@@ -127,6 +127,8 @@ type scope struct {
 	changed []string
 	// wrote are the components of which something was written in this pass.
 	wrote map[string]bool
+	// withhold says that peers must not get a token of this cluster.
+	withhold bool
 	// names are the answer of readNames in this pass, aside the conditions that Ready does not depend on.
 	names *dataplane.Names
 	aside []status.Outcome

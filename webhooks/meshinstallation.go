@@ -78,7 +78,8 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 		// Values can only be checked against the charts of a release that exists.
 		errs = append(errs, v.checkValues(c)...)
 	}
-	var warnings admission.Warnings
+	hubErrs, warnings := checkHub(c)
+	errs = append(errs, hubErrs...)
 	if v.isServed(c.inst.Namespace) {
 		clusterErrs, warned, err := v.checkClusters(ctx, c)
 		if err != nil {
@@ -88,7 +89,7 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 		if err != nil {
 			return nil, apierrors.NewInternalError(err)
 		}
-		errs, warnings = append(append(errs, clusterErrs...), nameErrs...), warned
+		errs, warnings = append(append(errs, clusterErrs...), nameErrs...), append(warnings, warned...)
 	}
 	if len(errs) > 0 {
 		return warnings, apierrors.NewInvalid(meshv1alpha1.GroupVersion.WithKind("MeshInstallation").GroupKind(), c.inst.Name, errs)

@@ -89,6 +89,8 @@ func member(name string, ref meshv1alpha1.ClusterRef, edits ...func(*meshv1alpha
 	return func(i *meshv1alpha1.MeshInstallation) { i.Spec.Members = append(i.Spec.Members, m) }
 }
 
+func readable(m *meshv1alpha1.Member) { m.HubSecrets = meshv1alpha1.HubSecretsReadableByPeers }
+
 func withValues(raw string) func(*meshv1alpha1.Member) {
 	return func(m *meshv1alpha1.Member) { m.Values = &apiextensionsv1.JSON{Raw: []byte(raw)} }
 }
@@ -207,7 +209,10 @@ func TestValidateCreate(t *testing.T) {
 		"accepts a selector":                {inst: installation("shop", east, firstNamespaces("Exists"))},
 		"refuses a bad annotation":          {inst: installation("shop", east, annotation("a b")), wantFields: []string{"spec.eastWestGateway.service.annotations"}},
 		"refuses one Secret for two":        {inst: installation("shop", east, member("west", bySecret("east"))), wantFields: []string{"spec.members[west].clusterRef"}, wantCure: `member "east"`},
-		"refuses two that are the hub":      {inst: installation("shop", member("a", local), member("b", local)), wantFields: []string{"spec.members[b].clusterRef"}, wantCure: "the hub itself"},
+		"refuses two that are the hub":      {inst: installation("shop", member("a", local, readable), member("b", local, readable)), wantFields: []string{"spec.members[b].clusterRef"}, wantCure: "the hub itself"},
+		"refuses the hub beside others":     {inst: installation("shop", member("hub", local), east), wantFields: []string{"spec.members[hub].hubSecrets"}, wantCure: "hubSecrets: ReadableByPeers"},
+		"accepts it by the field":           {inst: installation("shop", member("hub", local, readable), east)},
+		"accepts the hub alone":             {inst: installation("shop", member("hub", local))},
 		"refuses one API server for two":    {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{kubeconfig(t, "east", "https://API.example/"), kubeconfig(t, "west", "https://api.example:443")}, wantFields: []string{"spec.members[west].clusterRef"}, wantCure: "https://api.example:443"},
 		"tells TLS server names apart":      {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{kubeconfig(t, "east", "https://lb", serverName("east")), kubeconfig(t, "west", "https://lb", serverName("west"))}},
 		"refuses one UID for two":           {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{meshMember("shop", "east", bySecret("east"), "u"), meshMember("shop", "west", bySecret("west"), "u")}, wantFields: []string{"spec.members[west].clusterRef"}, wantCure: "cluster UID u"},
@@ -259,6 +264,10 @@ func TestValidateUpdate(t *testing.T) {
 		"refuses a new name that is taken":                  {old: installation("a", east), inst: installation("a", east, member("b-c", bySecret("b-c"))), objects: []client.Object{installation("a-b", member("c", bySecret("west")))}, wantFields: []string{"spec.members[b-c].name"}},
 		"accepts anything while it is deleted":              {old: installation("shop", east), inst: installation("shop", east, version("9.9.9"), badValues, deleted)},
 		"checks old values against a new version":           {old: installation("shop", east, version("1.28.3"), badValues), inst: installation("shop", east, badValues), wantFields: []string{"spec.controlPlane.values.pilto"}},
+		"accepts a change beside a hub that peers read":     {old: installation("shop", member("hub", local), east), inst: installation("shop", member("hub", local), east, annotation("a"))},
+		"refuses a peer that is new to such a hub":          {old: installation("shop", member("hub", local), east), inst: installation("shop", member("hub", local), east, member("west", bySecret("west"))), wantFields: []string{"spec.members[hub].hubSecrets"}},
+		"refuses the first peer of the hub":                 {old: installation("shop", member("hub", local)), inst: installation("shop", member("hub", local), east), wantFields: []string{"spec.members[hub].hubSecrets"}},
+		"refuses to take the word back":                     {old: installation("shop", member("hub", local, readable), east), inst: installation("shop", member("hub", local), east), wantFields: []string{"spec.members[hub].hubSecrets"}},
 		"refuses values that are new":                       {old: installation("shop", east), inst: installation("shop", east, gatewayValues(`{"x":1}`)), wantFields: []string{"spec.eastWestGateway.values.x"}},
 		"refuses a new member of another mesh":              {old: installation("shop", member("west", bySecret("west"))), inst: installation("shop", member("west", bySecret("west")), east), objects: claimed, wantFields: []string{"spec.members[east].clusterRef"}},
 		"refuses a member that moves to a cluster it has":   {old: installation("shop", east, member("west", bySecret("west"))), inst: installation("shop", east, member("west", bySecret("east"))), wantFields: []string{"spec.members[west].clusterRef"}},
@@ -294,6 +303,17 @@ func TestWarnings(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestAHubThatPeersReadIsWarnedOf(t *testing.T) {
+	old := installation("shop", member("hub", local), member("east", bySecret("east")))
+	got, err := newValidator(t).ValidateUpdate(t.Context(), old, installation("shop", member("hub", local), member("east", bySecret("east")), annotation("a")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || !strings.HasPrefix(got[0], "spec.members[hub].hubSecrets: ") {
+		t.Errorf("warnings %q, want one of the hub", got)
 	}
 }
 

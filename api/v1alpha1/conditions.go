@@ -21,6 +21,9 @@ const (
 	ConditionGatewaysReady = "GatewaysReady"
 	// ConditionDiscoveryReady is True when istiod has synced every peer.
 	ConditionDiscoveryReady = "DiscoveryReady"
+	// ConditionHubSecretsProtected is True when no peer can read the Secrets of the hub by the token with which it reads a member.
+	// Ready does not depend on it.
+	ConditionHubSecretsProtected = "HubSecretsProtected"
 	// ConditionTagsCurrent is True when members have no tags but those that spec.dataPlane.tags names. Ready does not depend on it.
 	ConditionTagsCurrent = "TagsCurrent"
 )
@@ -104,6 +107,8 @@ const (
 	ReasonWaitingForAddress = "WaitingForAddress"
 	// ReasonWaitingForPeers: peers have not published their reader credentials, or istiod has not synced them.
 	ReasonWaitingForPeers = "WaitingForPeers"
+	// ReasonHubSecretsReadable: the member is the hub, and peers would read, or can read, all its Secrets; the message says which.
+	ReasonHubSecretsReadable = "HubSecretsReadable"
 	// ReasonTagInUse: a tag that spec.dataPlane.tags no longer names stays because something in the member still names it.
 	ReasonTagInUse = "TagInUse"
 	// ReasonPeerStuck: istiod reads a peer no more and must be restarted.

@@ -178,12 +178,32 @@ type Member struct {
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() == 'https' && url(self).getHost() != ''",message="spec.members[].apiServer: must be an https URL with a host"
 	APIServer string `json:"apiServer,omitempty"`
 
+	// hubSecrets says whether the other members may read the Secrets of this one if it is the hub, where the operator runs: the
+	// root's private key, all kubeconfigs and all intermediates are there. A peer's istiod reads a cluster with a token that
+	// lists Secrets of all namespaces (Istio 1.28 and 1.29). `Protect` refuses the hub as a member beside others;
+	// `ReadableByPeers` accepts that whoever reads Secrets in the control plane's namespace of any member owns the mesh and
+	// all its clusters. It has no effect on a member that is not the hub. Default: `Protect`.
+	// +optional
+	HubSecrets HubSecrets `json:"hubSecrets,omitempty"`
+
 	// values are values of the istiod chart for this member only. They win over spec.controlPlane.values. The
 	// keys that the operator owns (revision, meshID, cluster name, network, trust domain) cannot be set.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
 }
+
+// HubSecrets says who may read the hub's Secrets when the hub is a member.
+//
+// +kubebuilder:validation:Enum=Protect;ReadableByPeers
+type HubSecrets string
+
+const (
+	// HubSecretsProtect refuses the hub as a member beside others.
+	HubSecretsProtect HubSecrets = "Protect"
+	// HubSecretsReadableByPeers accepts that peers can read all Secrets of the hub.
+	HubSecretsReadableByPeers HubSecrets = "ReadableByPeers"
+)
 
 // ClusterRef names one cluster. Exactly one field is set.
 //

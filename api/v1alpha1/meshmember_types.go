@@ -67,6 +67,9 @@ type MeshMemberSpec struct {
 	// apiServer is the URL at which peers reach the member's API server. Empty: the kubeconfig's server.
 	// +optional
 	APIServer string `json:"apiServer,omitempty"`
+	// hubSecrets says whether peers may read the Secrets of this member if it is the hub. Default: `Protect`.
+	// +optional
+	HubSecrets HubSecrets `json:"hubSecrets,omitempty"`
 	// caSecret is the hub Secret with the member's intermediate and the root.
 	// +required
 	CASecret string `json:"caSecret"`

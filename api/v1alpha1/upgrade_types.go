@@ -425,6 +425,10 @@ type RolloutForecast struct {
 	// fragile are those of the workloads that lose requests at any restart, each with the reason.
 	// +optional
 	Fragile Sample `json:"fragile,omitzero"`
+	// pinned name the former revision instead of a tag in their label `istio.io/rev`: namespaces and Gateways first, then pod
+	// templates and pods. What they make keeps the proxies of that revision, and it does not retire, until they name a tag.
+	// +optional
+	Pinned Sample `json:"pinned,omitzero"`
 }
 
 // Sample counts things and names the first of them.

@@ -4,6 +4,7 @@ package istioversion
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/Masterminds/semver/v3"
 )
@@ -25,6 +26,10 @@ type Release struct {
 	// get from the next owner cannot be seen before. Source: https://github.com/istio/istio/issues/59959, cured by
 	// https://github.com/istio/istio/pull/60158.
 	ConfiguresOwnGatewaysOnly bool
+	// ReadsPeerSecrets says that istiod cannot read a peer without the permission to list Secrets of all namespaces there: it
+	// starts a Secret informer for every cluster and waits until it has synced. Source: pilot/pkg/credentials/kube/secrets.go
+	// and the chart's reader-clusterrole.yaml of 1.28.3 and 1.29.1.
+	ReadsPeerSecrets bool
 	// GatewayAPI are the oldest bundles of the Gateway API, by the name of the CustomResourceDefinition, of which istiod of
 	// this release reads a kind. It ignores objects of a kind whose definition is older. Source: the release's list of
 	// minimum versions for its watches.
@@ -46,11 +51,12 @@ var gatewayAPI128 = map[string]string{
 
 var releases = []Release{
 	{
-		Version: "1.28.3", MinKubernetes: "1.30", ConfiguresOwnGatewaysOnly: true, GatewayAPI: gatewayAPI128, MaxJump: 2,
+		Version: "1.28.3", MinKubernetes: "1.30", ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
+		GatewayAPI: gatewayAPI128, MaxJump: 2,
 		Compatibility: []string{"1.25", "1.26", "1.27"}, Removed: removed128,
 	},
 	{
-		Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, ConfiguresOwnGatewaysOnly: true,
+		Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
 		GatewayAPI: gatewayAPI128, MaxJump: 2,
 		Compatibility: []string{"1.25", "1.26", "1.27", "1.28"}, Removed: removed128,
 	},
@@ -59,6 +65,14 @@ var releases = []Release{
 // Lookup finds a release by its exact version.
 func Lookup(version string) (Release, bool) {
 	return Known().Lookup(version)
+}
+
+// ReadPeerSecrets says whether istiod of any of these versions lists the Secrets of its peers. One that is not known counts as if.
+func ReadPeerSecrets(versions ...string) bool {
+	return slices.ContainsFunc(versions, func(v string) bool {
+		release, known := Lookup(v)
+		return !known || release.ReadsPeerSecrets
+	})
 }
 
 // Supported lists the versions that can be installed, oldest first.

@@ -108,6 +108,7 @@ func member(
 		ControlPlaneNamespace: inst.Spec.ControlPlaneNamespace,
 		ClusterRef:            m.ClusterRef,
 		APIServer:             m.APIServer,
+		HubSecrets:            m.HubSecrets,
 		CASecret:              CASecretName(inst.Name, m.Name),
 		PinnedRoot:            inst.Status.Trust.PinnedRoot,
 		ReaderVersion:         want.Version,

@@ -5,10 +5,21 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/test/harness"
 	"github.com/meshfleet/meshfleet/test/traffic"
 )
@@ -37,10 +48,54 @@ func (s *suite) memberAdded(t *testing.T) {
 	s.step(t, "nobody gets in without mutual TLS", func() error { return traffic.StrictMTLS(ctx, s.env) })
 }
 
+// refuseHub adds the hub without the field that accepts what peers can read then. Admission refuses it, and no token that peers
+// hold lists Secrets of the hub.
+func (s *suite) refuseHub(ctx context.Context) error {
+	err := s.env.AddHub(ctx, "")
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "hubSecrets: ReadableByPeers") {
+		return fmt.Errorf("want the hub refused with its cure, got: %w", err)
+	}
+	return s.requireNoReaders(ctx)
+}
+
+// requireNoReaders tries every token in the control plane's namespace of each member at the hub.
+func (s *suite) requireNoReaders(ctx context.Context) error {
+	for _, m := range s.env.Members() {
+		list := &corev1.SecretList{}
+		if err := s.env.Cluster(m).Client.List(ctx, list, client.InNamespace(istioSystem)); err != nil {
+			return fmt.Errorf("list Secrets of %s: %w", m, err)
+		}
+		tried := 0
+		for i := range list.Items {
+			for _, token := range jwt.FindAll(slices.Concat(slices.Collect(maps.Values(list.Items[i].Data))...), -1) {
+				config := rest.AnonymousClientConfig(s.env.Hub.Config)
+				config.BearerToken = string(token)
+				clientset, err := kubernetes.NewForConfig(config)
+				if err != nil {
+					return err
+				}
+				_, err = clientset.CoreV1().Secrets(harness.OperatorNamespace).List(ctx, metav1.ListOptions{})
+				if !apierrors.IsUnauthorized(err) && !apierrors.IsForbidden(err) {
+					return fmt.Errorf("a token in Secret %s of %s, at the hub: want it refused, got: %w", list.Items[i].Name, m, err)
+				}
+				tried++
+			}
+		}
+		if tried == 0 {
+			return fmt.Errorf("%s holds no tokens, so that nothing is proved", m)
+		}
+	}
+	return nil
+}
+
+// jwt is how a token of an account looks, in a kubeconfig or alone.
+var jwt = regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`)
+
 // hubAsMember makes the hub itself a member and takes it out again: the way without a kubeconfig.
 func (s *suite) hubAsMember(t *testing.T) {
 	ctx := t.Context()
-	s.step(t, "add the hub", func() error { return s.env.AddHub(ctx) })
+	s.step(t, "the hub is refused", func() error { return s.refuseHub(ctx) })
+	s.step(t, "add the hub", func() error { return s.env.AddHub(ctx, meshv1alpha1.HubSecretsReadableByPeers) })
 	s.step(t, "wait for the mesh", func() error { return s.waitReady(ctx) })
 	s.step(t, "deploy the workloads", func() error { return s.env.DeployWorkloads(ctx) })
 	s.step(t, "hub and members are one mesh", func() error { return traffic.AcrossClusters(ctx, s.env) })

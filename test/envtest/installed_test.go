@@ -47,7 +47,7 @@ func (s *suite) meshStatus(t *testing.T) {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	types := conditionTypes(inst.Status.Conditions)
-	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "Ready", "TagsCurrent", "TrustRootReady"}
+	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Ready", "TagsCurrent", "TrustRootReady"}
 	if diff := cmp.Diff(wantTypes, types); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}
@@ -96,15 +96,6 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if got.KubernetesVersion == "" {
 		t.Error("no Kubernetes version")
 	}
-	if got.Discovery.Marker == nil {
-		t.Fatal("no marker")
-	}
-	other, err := s.member(t.Context(), peer)
-	must(t, err)
-	if marker := got.Discovery.Peers[0].Marker; other.Status.Discovery.Marker == nil || marker != other.Status.Discovery.Marker.Address {
-		t.Errorf("the marker of %s is %v, %s has seen %q", peer, other.Status.Discovery.Marker, name, marker)
-	}
-	got.Discovery.Marker, got.Discovery.Peers[0].Marker = nil, ""
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires = nil, nil, nil
 	got.Discovery.Gateways, got.Discovery.AcknowledgedGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
@@ -119,7 +110,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "Reachable", "Ready", "TagsCurrent", "TrustRootReady"}
+	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Reachable", "Ready", "TagsCurrent", "TrustRootReady"}
 	if diff := cmp.Diff(wantTypes, conditionTypes(got.Conditions)); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}

@@ -78,6 +78,7 @@ func TestMesh(t *testing.T) {
 		{"MeshMember deleted by hand", s.deleteByHand},
 		{"deletion", s.deletion},
 		{"hub as a member", s.local},
+		{"hub beside another member", s.hubBeside},
 		{"permissions", s.permissions},
 		{"secrets", s.secrets},
 	} {

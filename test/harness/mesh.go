@@ -88,8 +88,9 @@ func (e *Env) AddMember(ctx context.Context, name string) error {
 }
 
 // AddHub makes the hub itself a member, which needs no kubeconfig: the operator gets the permissions of a member's
-// credential in its own cluster, and the peers are told where the hub's API server is.
-func (e *Env) AddHub(ctx context.Context) error {
+// credential in its own cluster, and the peers are told where the hub's API server is. Peers can then read its Secrets, which the field
+// given must accept.
+func (e *Env) AddHub(ctx context.Context, secrets meshv1alpha1.HubSecrets) error {
 	if err := e.kubectlQuiet(ctx, HubName, "apply", "--server-side", "-k", "config/local-member"); err != nil {
 		return err
 	}
@@ -97,6 +98,7 @@ func (e *Env) AddHub(ctx context.Context) error {
 		Name:       HubName,
 		ClusterRef: meshv1alpha1.ClusterRef{Local: &meshv1alpha1.LocalCluster{}},
 		APIServer:  e.Hub.Config.Host,
+		HubSecrets: secrets,
 	})
 }
 
