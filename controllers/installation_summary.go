@@ -26,7 +26,9 @@ func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 	var roots []string
 	for i := range members {
 		m := &members[i]
-		if upToDate(m, meshv1alpha1.ConditionReady) {
+		if plan.IsLeaving(m) {
+			counts.Leaving++
+		} else if upToDate(m, meshv1alpha1.ConditionReady) {
 			counts.Ready++
 		}
 		if c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionReachable); c != nil && c.Status != metav1.ConditionTrue {
@@ -111,7 +113,7 @@ func availability(members []meshv1alpha1.MeshMember) phase.Result {
 		switch {
 		case meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionAvailable):
 			serving++
-		case plan.HasServed(m) && m.DeletionTimestamp.IsZero():
+		case plan.HasServed(m) && !plan.IsLeaving(m):
 			down = append(down, m.Spec.Cluster)
 		}
 	}
@@ -129,7 +131,7 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 	seen := 0
 	for i := range members {
 		m := &members[i]
-		if !m.DeletionTimestamp.IsZero() {
+		if plan.IsLeaving(m) {
 			continue
 		}
 		seen++
@@ -205,7 +207,7 @@ func unseen(m *meshv1alpha1.MeshMember, kind string, members []meshv1alpha1.Mesh
 	var out []string
 	for _, p := range m.Spec.Peers {
 		serves := slices.ContainsFunc(members, func(o meshv1alpha1.MeshMember) bool {
-			return o.Spec.Cluster == p.Name && o.DeletionTimestamp.IsZero() && plan.HasServed(&o)
+			return o.Spec.Cluster == p.Name && o.Spec.Removal != meshv1alpha1.RemovalNow && plan.HasServed(&o)
 		})
 		isSynced := slices.ContainsFunc(m.Status.Discovery.Peers, func(s meshv1alpha1.PeerStatus) bool {
 			return s.Name == p.Name && s.State == synced
@@ -246,15 +248,4 @@ func list(names []string, total int) string {
 		return strings.Join(names, ", ")
 	}
 	return strings.Join(names[:namesShown], ", ") + fmt.Sprintf(" and %d more", total-namesShown)
-}
-
-// removalProblem says what the first member that is being removed waits for.
-func removalProblem(members []meshv1alpha1.MeshMember) string {
-	for i := range members {
-		c := meta.FindStatusCondition(members[i].Status.Conditions, meshv1alpha1.ConditionReady)
-		if c != nil && c.Reason == meshv1alpha1.ReasonDeleting {
-			return "; " + members[i].Spec.Cluster + ": " + c.Message
-		}
-	}
-	return ""
 }

@@ -67,6 +67,10 @@ func deleting() memberOption {
 	return func(m *meshv1alpha1.MeshMember) { m.DeletionTimestamp = &metav1.Time{Time: now} }
 }
 
+func departing(removal meshv1alpha1.MemberRemoval) memberOption {
+	return func(m *meshv1alpha1.MeshMember) { m.Spec.Removal = removal }
+}
+
 func root(fingerprints ...string) memberOption {
 	return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.RootFingerprints = fingerprints }
 }
@@ -88,7 +92,7 @@ func TestAggregateOne(t *testing.T) {
 	}{
 		"all are ready":                {fleetOf(east, west), phase.Done, "2 of 2 members"},
 		"one is not planned yet":       {fleetOf(east), phase.Wait, "1 of 2 members are planned"},
-		"one that is deleted is none":  {fleetOf(east, testutil.Member("west", ready(), deleting())), phase.Wait, "1 of 2 members are planned"},
+		"one that leaves is none":      {fleetOf(east, testutil.Member("west", ready(), departing(meshv1alpha1.RemovalWhenUnused))), phase.Wait, "1 of 2 members are planned"},
 		"one was not observed yet":     {fleetOf(east, testutil.Member("west")), phase.Wait, "1 of 2 members not ready (west); west: not observed yet"},
 		"one has a newer work order":   {fleetOf(east, testutil.Member("west", ready(), stale())), phase.Wait, "1 of 2 members not ready (west); west: not observed yet"},
 		"one waits":                    {fleetOf(east, testutil.Member("west", ready(), says("GatewaysReady=False WaitingForAddress", "Ready=Unknown WaitingForAddress"))), phase.Wait, "1 of 2 members not ready (west); west: WaitingForAddress: so it is"},
@@ -208,7 +212,7 @@ func TestAvailability(t *testing.T) {
 		"one whose istiod starts for the first time": {fleetOf(testutil.Member("east", ready()), starting), phase.Done},
 		"a new work order takes nothing away":        {fleetOf(testutil.Member("east", ready(), stale())), phase.Done},
 		"one that served is down":                    {fleetOf(testutil.Member("east", ready()), testutil.Member("west", reached(0), root("a"), says("Available=Unknown ConnectionDown"))), phase.Wait},
-		"one that served is removed":                 {fleetOf(testutil.Member("east", ready()), testutil.Member("west", reached(0), root("a"), deleting())), phase.Done},
+		"one that served is removed":                 {fleetOf(testutil.Member("east", ready()), testutil.Member("west", reached(0), root("a"), departing(meshv1alpha1.RemovalNow))), phase.Done},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,17 @@ const askAgain = 10 * time.Second
 
 func (r *MeshInstallationReconciler) trust() trust.Hub { return trust.Hub{Client: r.Client} }
 
+// formerMembers are the members that are no longer in the spec and not gone yet. They keep their certificates.
+func formerMembers(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []string {
+	var out []string
+	for i := range members {
+		if isNamed := slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == members[i].Spec.Cluster }); !isNamed {
+			out = append(out, members[i].Spec.Cluster)
+		}
+	}
+	return out
+}
+
 // certificates pins the root and makes the members' intermediates. The members wait for their own. A root that is lost or
 // is another one stalls it, and holds up nothing else: members keep what they have.
 func (r *MeshInstallationReconciler) certificates(
@@ -40,7 +51,7 @@ func (r *MeshInstallationReconciler) certificates(
 			list(pin.Unasked, len(pin.Unasked)), askAgain)
 	}
 	inst.Status.Trust.PinnedRoot = pin.Root
-	waiting, err := r.trust().Ensure(ctx, inst, r.Now())
+	waiting, err := r.trust().Ensure(ctx, inst, r.Now(), formerMembers(inst, members)...)
 	switch {
 	case errors.Is(err, trust.ErrRootMissing):
 		return stalled(meshv1alpha1.ReasonRootMissing, err)

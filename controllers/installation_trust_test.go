@@ -118,7 +118,7 @@ func TestWriteMembers(t *testing.T) {
 			t.Errorf("%s: owner %v, finalizers %v", m.Name, m.OwnerReferences, m.Finalizers)
 		}
 	}
-	inst.Spec.Members = inst.Spec.Members[:1]
+	inst.Spec.Members, inst.Spec.DeletionPolicy = inst.Spec.Members[:1], meshv1alpha1.DeletionPolicyForce
 	r.converge(t.Context(), inst, members)
 	members, err = r.members(t.Context(), inst)
 	if err != nil || len(members) != 2 || members[0].DeletionTimestamp != nil || members[1].DeletionTimestamp == nil {

@@ -43,12 +43,12 @@ func (r *MeshInstallationReconciler) upgrade(
 	case course.Active != nil:
 		return r.drive(ctx, inst, members, course.Active, course)
 	}
-	takeOver(inst, course.Target)
+	noteTarget(inst, course.Target)
 	return nil, nil, nil
 }
 
-// takeOver notes what the mesh runs. Members that differ after an upgrade that stopped may have left since.
-func takeOver(inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarget) {
+// noteTarget notes what the mesh runs. Members that differ after an upgrade that stopped may have left since.
+func noteTarget(inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarget) {
 	inst.Status.Hash = to.Hash
 	if slices.ContainsFunc(inst.Status.Revisions, func(r meshv1alpha1.RevisionMembers) bool { return r.Name == to.Revision }) {
 		inst.Status.Revision, inst.Status.EffectiveVersion = to.Revision, to.Version
@@ -60,6 +60,11 @@ func (r *MeshInstallationReconciler) drive(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 	u *meshv1alpha1.MeshUpgrade, course plan.Course,
 ) (*plan.Run, []status.Outcome, error) {
+	if lost := plan.Lost(u, inst, members, r.Now()); len(lost) > 0 {
+		run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}
+		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRestoring, "MeshUpgrade "+u.Name+
+			": MeshMembers were lost and are being made again: "+list(lost, len(lost)), shortWait)}}, nil
+	}
 	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
 	// One that shall not begin needs nothing before it ends.
 	if u.Status.StartedAt == nil && !course.IsSuperseded && !plan.IsAborted(u, state) {
@@ -128,7 +133,7 @@ func unprepared(members []meshv1alpha1.MeshMember, version string) []string {
 	var out []string
 	for i := range members {
 		m := &members[i]
-		if meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable) && m.DeletionTimestamp.IsZero() &&
+		if meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable) && m.Spec.Removal != meshv1alpha1.RemovalNow &&
 			(istioversion.Compare(m.Spec.ReaderVersion, version) < 0 || m.Status.ObservedGeneration != m.Generation) {
 			out = append(out, m.Spec.Cluster)
 		}
@@ -138,25 +143,31 @@ func unprepared(members []meshv1alpha1.MeshMember, version string) []string {
 
 // upgrades are the records of an installation, oldest first. Those beyond the limit are deleted.
 func (r *MeshInstallationReconciler) upgrades(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshUpgrade, error) {
-	found := &meshv1alpha1.MeshUpgradeList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
-		return nil, fmt.Errorf("list upgrades: %w", err)
+	all, err := r.records(ctx, inst)
+	if err != nil {
+		return nil, err
 	}
-	all := found.Items
-	slices.SortFunc(all, func(a, b meshv1alpha1.MeshUpgrade) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
-	limit := int(cmp.Or(inst.Spec.Upgrade.HistoryLimit, 5))
-	for len(all) > limit && all[0].Status.Phase.IsFinished() {
-		if err := r.Client.Delete(ctx, &all[0]); client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("delete MeshUpgrade %q: %w", all[0].Name, err)
+	var kept []meshv1alpha1.MeshUpgrade
+	for i := range all {
+		if err := r.hold(ctx, &all[i], plan.IsHeld(&all[i])); err != nil {
+			return nil, err
 		}
-		all = all[1:]
+		if all[i].DeletionTimestamp.IsZero() || plan.IsHeld(&all[i]) {
+			kept = append(kept, all[i])
+		}
 	}
-	return all, nil
+	limit := int(cmp.Or(inst.Spec.Upgrade.HistoryLimit, 5))
+	for len(kept) > limit && kept[0].Status.Phase.IsFinished() {
+		if err := r.Client.Delete(ctx, &kept[0]); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("delete MeshUpgrade %q: %w", kept[0].Name, err)
+		}
+		kept = kept[1:]
+	}
+	return kept, nil
 }
 
 func (r *MeshInstallationReconciler) startUpgrade(ctx context.Context, inst *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) error {
+	u.Finalizers = []string{meshv1alpha1.Finalizer}
 	if err := r.Client.Create(ctx, u); err != nil {
 		return fmt.Errorf("create MeshUpgrade %q: %w", u.Name, err)
 	}

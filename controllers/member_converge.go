@@ -148,10 +148,13 @@ func available(s *scope, connection status.Outcome) status.Outcome {
 // claim makes sure that the cluster is this member's and nobody else's, and that it can run the release. It writes the
 // namespace and a ConfigMap that says whose the cluster is and which root it belongs to.
 func (r *MeshMemberReconciler) claim(ctx context.Context, s *scope) phase.Result {
-	if result := r.duplicate(ctx, s); result.Kind != phase.Done {
-		return result
-	}
 	mine, err := r.holdsClaim(ctx, s)
+	if !mine {
+		// Who holds the claim is the member, however new its MeshMember is.
+		if result := r.duplicate(ctx, s); result.Kind != phase.Done {
+			return result
+		}
+	}
 	if errors.Is(err, errClaimed) && !r.isFormerHubs(s) {
 		s.member.Status.Trust.ClaimedRoot = plan.NoRoot
 	}
@@ -161,6 +164,9 @@ func (r *MeshMemberReconciler) claim(ctx context.Context, s *scope) phase.Result
 	root, err := r.holdsRoot(ctx, s, mine)
 	if err != nil {
 		return stalledOr(err, errForeignRoot, meshv1alpha1.ReasonForeignRoot)
+	}
+	if result := takeOver(s, s.claimed[claimOrder]); result.Kind != phase.Done {
+		return result
 	}
 	if !mine {
 		if err := r.foreignControlPlane(ctx, s); err != nil {
@@ -176,10 +182,14 @@ func (r *MeshMemberReconciler) claim(ctx context.Context, s *scope) phase.Result
 			return stalled(meshv1alpha1.ReasonVersionUnsupported, err)
 		}
 	}
+	object, err := r.claimObject(s, root)
+	if err != nil {
+		return failed(err)
+	}
 	if err := r.namespaceLabelled(ctx, s, s.member.Spec.Network); err != nil {
 		return failed(err)
 	}
-	if err := r.apply(ctx, s, apply.Component{Name: claimComponent, Objects: []*unstructured.Unstructured{r.claimObject(s, root)}}); err != nil {
+	if err := r.apply(ctx, s, apply.Component{Name: claimComponent, Objects: []*unstructured.Unstructured{object}}); err != nil {
 		return failed(err)
 	}
 	s.member.Status.Trust.ClaimedRoot = cmp.Or(root, plan.NoRoot)
@@ -243,22 +253,6 @@ func (r *MeshMemberReconciler) claimData(s *scope) map[string]string {
 	return map[string]string{
 		"hub": r.HubUID, "installation": s.member.Namespace + "/" + s.member.Spec.Installation, "member": s.member.Spec.Cluster,
 	}
-}
-
-// claimObject is the claim with the root that it records, if it is known.
-func (r *MeshMemberReconciler) claimObject(s *scope, root string) *unstructured.Unstructured {
-	data := map[string]any{}
-	if root != "" {
-		data[claimedRootKey] = root
-	}
-	for k, v := range r.claimData(s) {
-		data[k] = v
-	}
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]any{"name": claimName, "namespace": s.namespace()},
-		"data":     data,
-	}}
 }
 
 // foreignControlPlane refuses a cluster that already runs Istio: two meshes would fight over webhooks and roots.

@@ -83,7 +83,7 @@ func (r *MeshMemberReconciler) siblingMembers(ctx context.Context, s *scope) ([]
 		return nil, fmt.Errorf("list members: %w", err)
 	}
 	return slices.DeleteFunc(members.Items, func(m meshv1alpha1.MeshMember) bool {
-		return m.UID == s.member.UID || !m.DeletionTimestamp.IsZero()
+		return m.UID == s.member.UID || m.Spec.Removal == meshv1alpha1.RemovalNow
 	}), nil
 }
 

@@ -138,15 +138,11 @@ func TestExpectedPeers(t *testing.T) {
 			m.Status.Gateway = meshv1alpha1.GatewayStatus{Address: address, Announced: &metav1.Time{Time: now}}
 		}
 	}
-	leaving := func(m *meshv1alpha1.MeshMember) {
-		deleting()(m)
-		m.Finalizers = []string{meshv1alpha1.Finalizer}
-	}
 	east := testutil.Member("east", uid, reached(1), gatewayAt("192.0.2.1"))
 	r := &MeshMemberReconciler{Client: hubReconciler(t, east,
 		testutil.Member("west", uid, reached(1), gatewayAt("192.0.2.2")), testutil.Member("down", uid, reached(0), root("a")),
 		testutil.Member("cloud", uid, reached(1), gatewayAt("lb.example.com")), testutil.Member("north", uid, reached(0)),
-		testutil.Member("gone", uid, reached(1), gatewayAt("192.0.2.3"), leaving)).Client}
+		testutil.Member("gone", uid, reached(1), gatewayAt("192.0.2.3"), departing(meshv1alpha1.RemovalNow))).Client}
 	got, err := r.expectedPeers(t.Context(), &scope{member: east, now: now})
 	if err != nil {
 		t.Fatal(err)

@@ -38,8 +38,7 @@ func (r *MeshMemberReconciler) remove(ctx context.Context, s *scope) phase.Resul
 			// It was never reached, so nothing was ever written there; or what is there is to stay.
 			return phase.Result{}
 		}
-		return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for the member to answer ("+connection.Text()+
-			"); set spec.deletionPolicy to Orphan to leave what is installed there", recheck)
+		return phase.Waiting(meshv1alpha1.ReasonDeleting, unanswered(connection), recheck)
 	}
 	mine, err := r.holdsClaim(ctx, s)
 	if errors.Is(err, errClaimed) || err == nil && !mine {
@@ -48,10 +47,26 @@ func (r *MeshMemberReconciler) remove(ctx context.Context, s *scope) phase.Resul
 	if err != nil {
 		return failed(err)
 	}
-	for _, step := range []func(context.Context, *scope) phase.Result{r.forgotten, r.withdraw, r.uninstall} {
+	for _, step := range []func(context.Context, *scope) phase.Result{r.unused, r.forgotten, r.withdraw, r.uninstall} {
 		if result := step(ctx, s); result.Kind != phase.Done {
 			return result
 		}
+	}
+	return phase.Result{}
+}
+
+// unused lets a removal begin only when no proxy was counted, or the policy says that it does not matter. A member that
+// could not be reached when its removal was ordered is counted now. Once begun, a removal goes on.
+func (r *MeshMemberReconciler) unused(ctx context.Context, s *scope) phase.Result {
+	if s.member.Spec.DeletionPolicy == meshv1alpha1.DeletionPolicyForce {
+		s.member.Status.Removal = nil
+		return phase.Result{}
+	}
+	if st := s.member.Status.Removal; st != nil && st.Proxies == 0 {
+		return phase.Result{}
+	}
+	if result := r.countProxies(ctx, s); result.Kind != phase.Wait || s.member.Status.Removal.Proxies > 0 {
+		return result
 	}
 	return phase.Result{}
 }
@@ -67,7 +82,7 @@ func (r *MeshMemberReconciler) forgotten(ctx context.Context, s *scope) phase.Re
 	for i := range siblings {
 		o := &siblings[i]
 		if slices.ContainsFunc(o.Spec.Peers, func(p meshv1alpha1.Peer) bool { return p.Name == s.member.Spec.Cluster }) {
-			// It will not forget: the member is wanted again, or only its MeshMember was deleted.
+			// It will not forget: the member is wanted again.
 			continue
 		}
 		if slices.ContainsFunc(o.Status.Discovery.Peers, func(p meshv1alpha1.PeerStatus) bool { return p.Name == s.member.Spec.Cluster }) {

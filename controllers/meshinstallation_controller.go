@@ -56,13 +56,20 @@ func (r *MeshInstallationReconciler) Reconcile(ctx context.Context, req ctrl.Req
 	if !inst.DeletionTimestamp.IsZero() {
 		return r.remove(ctx, inst, members)
 	}
+	pending, err := r.restore(ctx, inst, members)
+	if err != nil {
+		return ctrl.Result{}, quiet(err)
+	}
 	if controllerutil.AddFinalizer(inst, meshv1alpha1.Finalizer) {
 		if err := r.Client.Update(ctx, inst); err != nil {
 			return ctrl.Result{}, ignoreGone(err)
 		}
 	}
 	before := inst.DeepCopy()
-	return r.finish(ctx, before, inst, r.converge(ctx, inst, members))
+	if len(pending) > 0 {
+		return r.awaitRestored(ctx, before, inst, pending, members)
+	}
+	return r.finish(ctx, before, inst, r.converge(ctx, inst, plan.Recovered(members)))
 }
 
 // members lists the members in the order of their names. The cache's own order differs each time, and a message that
@@ -111,6 +118,9 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 		// The members' TrustRootReady would only say that they wait for this, or nothing at all of what the hub has lost.
 		outcomes[0].Result = certificates
 	}
+	if leaving, ok := leavingMembers(members); ok {
+		outcomes = append(outcomes, leaving)
+	}
 	// What an upgrade does comes first: members that change are not ready because of it.
 	return append(told, outcomes...)
 }
@@ -128,13 +138,7 @@ func (r *MeshInstallationReconciler) writeMembers(ctx context.Context, inst *mes
 			return err
 		}
 	}
-	for _, name := range p.Remove {
-		m := &meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: inst.Namespace}}
-		if err := r.Client.Delete(ctx, m); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete MeshMember %q: %w", name, err)
-		}
-	}
-	return nil
+	return r.writeLeaving(ctx, inst, p)
 }
 
 func (r *MeshInstallationReconciler) finish(ctx context.Context, before, inst *meshv1alpha1.MeshInstallation, outcomes []status.Outcome) (ctrl.Result, error) {
@@ -157,45 +161,4 @@ func (r *MeshInstallationReconciler) finish(ctx context.Context, before, inst *m
 		}
 	}
 	return ctrl.Result{RequeueAfter: status.Next(outcomes)}, nil
-}
-
-// remove deletes the members, waits until each has let its cluster go, and then the certificates' Secrets; everything
-// else goes with the installation.
-func (r *MeshInstallationReconciler) remove(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) (ctrl.Result, error) {
-	if len(members) > 0 {
-		var names []string
-		for i := range members {
-			m := &members[i]
-			names = append(names, m.Spec.Cluster)
-			if err := r.orphanIfAsked(ctx, inst, m); err != nil {
-				return ctrl.Result{}, ignoreGone(err)
-			}
-			if !m.DeletionTimestamp.IsZero() {
-				continue
-			}
-			if err := r.Client.Delete(ctx, m); client.IgnoreNotFound(err) != nil {
-				return ctrl.Result{}, fmt.Errorf("delete MeshMember %q: %w", m.Name, err)
-			}
-		}
-		before := inst.DeepCopy()
-		summarise(inst, members)
-		return r.finish(ctx, before, inst, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonDeleting,
-			"uninstalling from "+list(names, len(members))+removalProblem(members), 0)}})
-	}
-	if err := r.trust().Remove(ctx, inst); err != nil {
-		return ctrl.Result{}, err
-	}
-	if controllerutil.RemoveFinalizer(inst, meshv1alpha1.Finalizer) {
-		return ctrl.Result{}, ignoreGone(r.Client.Update(ctx, inst))
-	}
-	return ctrl.Result{}, nil
-}
-
-// orphanIfAsked passes a change of the deletion policy on to members that are being deleted already.
-func (r *MeshInstallationReconciler) orphanIfAsked(ctx context.Context, inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) error {
-	if m.Spec.DeletionPolicy == inst.Spec.DeletionPolicy {
-		return nil
-	}
-	m.Spec.DeletionPolicy = inst.Spec.DeletionPolicy
-	return r.Client.Update(ctx, m)
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -125,6 +126,8 @@ type scope struct {
 	gatewayStep int32
 	// changed are the peers whose remote secret must change, which takes a restart of istiod.
 	changed []string
+	// isAbandoned says that the MeshMember is being deleted and has no installation any more.
+	isAbandoned bool
 	// wrote are the components of which something was written in this pass.
 	wrote map[string]bool
 	// withhold says that peers must not get a token of this cluster.
@@ -148,21 +151,41 @@ func (r *MeshMemberReconciler) Reconcile(ctx context.Context, req mcreconcile.Re
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	if isRestoring(member) {
+		return ctrl.Result{RequeueAfter: shortWait}, nil
+	}
 	before := member.DeepCopy()
 	s := &scope{member: member, key: req.NamespacedName, now: r.Now()}
-	var outcomes []status.Outcome
-	if member.DeletionTimestamp.IsZero() {
-		if outcomes = r.converge(ctx, s); reconnecting(member, outcomes) {
+	var err error
+	if s.isAbandoned, err = r.isAbandoned(ctx, member); err != nil {
+		return ctrl.Result{}, err
+	}
+	if member.Spec.Removal == meshv1alpha1.RemovalNow {
+		if member.DeletionTimestamp.IsZero() {
+			// The installation deletes it next.
 			return ctrl.Result{}, nil
 		}
-	} else {
-		result := r.remove(ctx, s)
-		if result.Kind == phase.Done {
-			return ctrl.Result{}, r.release(ctx, s)
-		}
-		outcomes = []status.Outcome{{Result: result}}
+		return r.takeOut(ctx, s, before)
+	}
+	// A deletion that the installation has not ordered changes nothing: it makes the MeshMember again.
+	outcomes := r.converge(ctx, s)
+	if reconnecting(member, outcomes) {
+		return ctrl.Result{}, nil
+	}
+	outcomes = r.leave(ctx, s, outcomes)
+	if s.isAbandoned && r.mayGo(s) {
+		return r.takeOut(ctx, s, before)
 	}
 	return r.finish(ctx, s, before, outcomes)
+}
+
+// takeOut takes the mesh out of a member, and lets its MeshMember go when that is done.
+func (r *MeshMemberReconciler) takeOut(ctx context.Context, s *scope, before *meshv1alpha1.MeshMember) (ctrl.Result, error) {
+	result := r.remove(ctx, s)
+	if result.Kind == phase.Done {
+		return ctrl.Result{}, r.release(ctx, s)
+	}
+	return r.finish(ctx, s, before, []status.Outcome{{Result: result}})
 }
 
 // reconnecting says that a member which was reached before is being connected again, as after a restart of the
@@ -179,7 +202,8 @@ func (r *MeshMemberReconciler) finish(ctx context.Context, s *scope, before *mes
 	status.Set(&member.Status.Conditions, member.Generation, outcomes, s.now)
 	metrics.SetMemberState(s.key, stateOf(outcomes))
 	if !equality.Semantic.DeepEqual(before.Status, member.Status) {
-		if err := r.Client.Status().Patch(ctx, member, client.MergeFrom(before)); err != nil {
+		// The MeshMember may be another object by now that was made again under its name.
+		if err := r.Client.Status().Patch(ctx, member, sameObject{client.MergeFrom(before)}); err != nil {
 			return ctrl.Result{}, ignoreGone(err)
 		}
 		status.RecordMember(r.Events, before, member)
@@ -198,6 +222,28 @@ func (r *MeshMemberReconciler) finish(ctx context.Context, s *scope, before *mes
 		next = shortWait
 	}
 	return ctrl.Result{RequeueAfter: next}, nil
+}
+
+// sameObject is a merge patch for the object that was read, and not for another one of that name: that is a conflict.
+type sameObject struct{ client.Patch }
+
+// Data adds the UID to the patch.
+func (p sameObject) Data(o client.Object) ([]byte, error) {
+	raw, err := p.Patch.Data(o)
+	if err != nil {
+		return nil, err
+	}
+	patch := map[string]any{}
+	if err := json.Unmarshal(raw, &patch); err != nil {
+		return nil, err
+	}
+	metadata, ok := patch["metadata"].(map[string]any)
+	if !ok {
+		metadata = map[string]any{}
+	}
+	metadata["uid"] = o.GetUID()
+	patch["metadata"] = metadata
+	return json.Marshal(patch)
 }
 
 // quiet drops conflicts: the next pass sees the newer object.
@@ -308,7 +354,7 @@ func (r *MeshMemberReconciler) forget(key types.NamespacedName) {
 func (r *MeshMemberReconciler) release(ctx context.Context, s *scope) error {
 	before := s.member.DeepCopy()
 	if controllerutil.RemoveFinalizer(s.member, meshv1alpha1.Finalizer) {
-		if err := r.Client.Patch(ctx, s.member, client.MergeFrom(before)); err != nil {
+		if err := r.Client.Patch(ctx, s.member, sameObject{client.MergeFrom(before)}); err != nil {
 			return ignoreGone(err)
 		}
 		log.FromContext(ctx).Info("Released member")

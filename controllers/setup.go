@@ -243,7 +243,7 @@ func tellsSiblings() predicate.Predicate {
 				!slices.Equal(before.Status.Discovery.AcknowledgedGateways, after.Status.Discovery.AcknowledgedGateways) ||
 				!slices.Equal(before.Status.Discovery.Peers, after.Status.Discovery.Peers) ||
 				!equality.Semantic.DeepEqual(before.Status.Discovery.Marker, after.Status.Discovery.Marker) ||
-				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero()
+				before.Spec.Removal != after.Spec.Removal
 		},
 	}
 }

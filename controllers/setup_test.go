@@ -23,7 +23,7 @@ func TestTellsSiblings(t *testing.T) {
 		"it serves for the first time":    {testutil.Member("east", reached(0)), testutil.Member("east", reached(1)), true},
 		"it serves again":                 {testutil.Member("east", reached(0), root("a")), testutil.Member("east", reached(1), root("a")), false},
 		"its istiod knows other gateways": {testutil.Member("east", knows("a")), testutil.Member("east", knows("b")), true},
-		"it leaves":                       {testutil.Member("east"), testutil.Member("east", deleting()), true},
+		"it leaves":                       {testutil.Member("east"), testutil.Member("east", departing(meshv1alpha1.RemovalNow)), true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,10 @@ func SetupWithManager(mgr ctrl.Manager, checker ValuesChecker, namespaces ...str
 	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshInstallation{}).WithValidator(v).Complete(); err != nil {
 		return err
 	}
-	return ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshUpgrade{}).WithValidator(orders{}).Complete()
+	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshMember{}).WithValidator(deletions{reader: mgr.GetClient()}).Complete(); err != nil {
+		return err
+	}
+	return ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshUpgrade{}).WithValidator(orders{reader: mgr.GetClient()}).Complete()
 }
 
 type validator struct {

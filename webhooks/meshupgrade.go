@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -13,10 +14,12 @@ import (
 
 // An operator that is down must not keep anybody from removing a finalizer: planning understands what is let through
 // meanwhile.
-// +kubebuilder:webhook:path=/validate-mesh-meshfleet-io-v1alpha1-meshupgrade,mutating=false,failurePolicy=ignore,sideEffects=None,groups=mesh.meshfleet.io,resources=meshupgrades,verbs=update,versions=v1alpha1,name=vmeshupgrade.meshfleet.io,admissionReviewVersions=v1
+// +kubebuilder:webhook:path=/validate-mesh-meshfleet-io-v1alpha1-meshupgrade,mutating=false,failurePolicy=ignore,sideEffects=None,groups=mesh.meshfleet.io,resources=meshupgrades,verbs=update;delete,versions=v1alpha1,name=vmeshupgrade.meshfleet.io,admissionReviewVersions=v1
 
-// orders refuses orders of people that an upgrade cannot follow.
-type orders struct{}
+// orders refuses orders of people that an upgrade cannot follow, and the deletion of one that is under way.
+type orders struct {
+	reader client.Reader
+}
 
 var _ admission.Validator[*meshv1alpha1.MeshUpgrade] = orders{}
 
@@ -39,9 +42,21 @@ func (orders) ValidateUpdate(_ context.Context, old, u *meshv1alpha1.MeshUpgrade
 	return warnings, nil
 }
 
-// ValidateDelete allows it.
-func (orders) ValidateDelete(context.Context, *meshv1alpha1.MeshUpgrade) (admission.Warnings, error) {
-	return nil, nil
+// ValidateDelete refuses it for an upgrade that has begun and is not over: members are on their way, and the record says
+// where to. A plan that never ran may be deleted, and everything once the MeshInstallation is being deleted.
+func (o orders) ValidateDelete(ctx context.Context, u *meshv1alpha1.MeshUpgrade) (admission.Warnings, error) {
+	if u.Status.StartedAt == nil || u.Status.Phase.IsFinished() || !u.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	inst := &meshv1alpha1.MeshInstallation{}
+	err := o.reader.Get(ctx, client.ObjectKey{Namespace: u.Namespace, Name: u.Spec.Installation}, inst)
+	if err != nil || !inst.DeletionTimestamp.IsZero() {
+		// What cannot be read stops nobody: the finalizer keeps the record until the upgrade is over.
+		return nil, nil
+	}
+	return nil, apierrors.NewForbidden(meshv1alpha1.GroupVersion.WithResource("meshupgrades").GroupResource(), u.Name, fmt.Errorf(
+		"the upgrade is under way (%s), and members are between two revisions; to end it, annotate it with %s=%s and delete it when it is over",
+		u.Status.Phase, meshv1alpha1.AnnotationOrder, meshv1alpha1.OrderAbort))
 }
 
 // checkOrder says why an upgrade cannot follow an order, and what to do instead.

@@ -93,12 +93,43 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-func TestOrdersHinderNoCreationAndNoDeletion(t *testing.T) {
-	u := upgrade("", "Stop")
-	if _, err := (orders{}).ValidateCreate(t.Context(), u); err != nil {
+func TestOrdersHinderNoCreation(t *testing.T) {
+	if _, err := (orders{}).ValidateCreate(t.Context(), upgrade("", "Stop")); err != nil {
 		t.Errorf("creation: %v", err)
 	}
-	if _, err := (orders{}).ValidateDelete(t.Context(), u); err != nil {
-		t.Errorf("deletion: %v", err)
+}
+
+func TestDeletionOfAnUpgrade(t *testing.T) {
+	started := func(u *meshv1alpha1.MeshUpgrade) { u.Status.StartedAt = &metav1.Time{Time: time.Unix(1, 0)} }
+	deleted := func(u *meshv1alpha1.MeshUpgrade) { u.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }
+	mesh := installation("shop")
+	going := installation("shop", func(inst *meshv1alpha1.MeshInstallation) {
+		inst.DeletionTimestamp, inst.Finalizers = &metav1.Time{Time: time.Unix(1, 0)}, []string{meshv1alpha1.Finalizer}
+	})
+	cases := map[string]struct {
+		upgrade *meshv1alpha1.MeshUpgrade
+		inst    *meshv1alpha1.MeshInstallation
+		refused bool
+	}{
+		"one that runs":                           {upgrade(meshv1alpha1.UpgradeRunning, "", started), mesh, true},
+		"one that is going back":                  {upgrade(meshv1alpha1.UpgradeRollingBack, "Abort", started), mesh, true},
+		"one that is paused":                      {upgrade(meshv1alpha1.UpgradePaused, "", started), mesh, true},
+		"a plan":                                  {upgrade(meshv1alpha1.UpgradePlanned, ""), mesh, false},
+		"one that is over":                        {upgrade(meshv1alpha1.UpgradeRolledBack, "", started), mesh, false},
+		"one that was deleted before":             {upgrade(meshv1alpha1.UpgradeRunning, "", started, deleted), mesh, false},
+		"one that runs while the mesh is deleted": {upgrade(meshv1alpha1.UpgradeRunning, "", started), going, false},
+		"one whose mesh is gone":                  {upgrade(meshv1alpha1.UpgradeRunning, "", started), nil, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.upgrade.Namespace, c.upgrade.Spec.Installation = "meshfleet-system", "shop"
+			_, err := orders{reader: readerOf(t, c.inst)}.ValidateDelete(t.Context(), c.upgrade)
+			if refused := apierrors.IsForbidden(err); refused != c.refused || err != nil && !refused {
+				t.Errorf("refused: %v (%v), want %v", refused, err, c.refused)
+			}
+			if c.refused && !strings.Contains(err.Error(), "mesh.meshfleet.io/order=Abort") {
+				t.Errorf("no cure in: %v", err)
+			}
+		})
 	}
 }

@@ -40,6 +40,10 @@ const (
 	ReasonRetrying = "Retrying"
 	// ReasonDeleting: the object is being deleted.
 	ReasonDeleting = "Deleting"
+	// ReasonWaitingForWorkloads: a member that is to leave still has pods with a proxy of the mesh; the message counts them.
+	ReasonWaitingForWorkloads = "WaitingForWorkloads"
+	// ReasonRestoring: a MeshMember that was deleted is being made again, or what its cluster runs is being found out.
+	ReasonRestoring = "Restoring"
 	// ReasonConnected: the API server answers.
 	ReasonConnected = "Connected"
 	// ReasonConnecting: the first connection is being made.

@@ -121,24 +121,27 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:default={}
 	Upgrade Upgrade `json:"upgrade,omitzero"`
 
-	// deletionPolicy says what happens at deletion (of the mesh or of one member) to a member that cannot be
-	// reached: `WaitForMembers` waits until it is back, `Orphan` leaves what is installed there and goes on.
-	// Default: `WaitForMembers`.
+	// deletionPolicy says when a member is taken out that is no longer in spec.members, or whose mesh is being deleted.
+	// `WaitForMembers` waits until no pod with a proxy of the mesh runs in it, and until it can be reached; meanwhile it stays
+	// as it is and goes on to serve. `Orphan` does the same, but lets a member that cannot be reached go with what is installed
+	// there. `Force` does not wait for pods: their proxies lose their control plane. Default: `WaitForMembers`.
 	// +optional
 	// +kubebuilder:default=WaitForMembers
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
-// DeletionPolicy says how deletion treats a member that cannot be reached.
+// DeletionPolicy says what the removal of a member waits for.
 //
-// +kubebuilder:validation:Enum=WaitForMembers;Orphan
+// +kubebuilder:validation:Enum=WaitForMembers;Orphan;Force
 type DeletionPolicy string
 
 const (
-	// DeletionPolicyWaitForMembers keeps the finalizer until the member answers again.
+	// DeletionPolicyWaitForMembers waits until no proxy runs in the member, and until the member answers.
 	DeletionPolicyWaitForMembers DeletionPolicy = "WaitForMembers"
 	// DeletionPolicyOrphan leaves what is installed in an unreachable member.
 	DeletionPolicyOrphan DeletionPolicy = "Orphan"
+	// DeletionPolicyForce takes the mesh out of a member although proxies run there.
+	DeletionPolicyForce DeletionPolicy = "Force"
 )
 
 // Member is one cluster of the mesh.
@@ -507,6 +510,9 @@ type MemberCounts struct {
 	// retiring is the number of members in which a control plane that the mesh no longer wants is still used.
 	// +optional
 	Retiring int32 `json:"retiring,omitempty"`
+	// leaving is the number of former members that are not taken out yet. They are not in total.
+	// +optional
+	Leaving int32 `json:"leaving,omitempty"`
 }
 
 // TrustStatus describes the root of trust in force.

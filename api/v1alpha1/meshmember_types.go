@@ -130,6 +130,11 @@ type MeshMemberSpec struct {
 	// deletionPolicy is the installation's.
 	// +required
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy"`
+	// removal is set when the member is no longer in spec.members, or the mesh is being deleted. `WhenUnused`: the member
+	// stays as it is until no proxy of the mesh runs there. `Now`: the mesh is taken out of it. Empty: the member stays.
+	// Deleting a MeshMember without that takes nothing out of its cluster.
+	// +optional
+	Removal MemberRemoval `json:"removal,omitempty"`
 }
 
 // ReaderTokens says how istiod gets the tokens by which it reads peers.
@@ -238,6 +243,13 @@ type MeshMemberStatus struct {
 	// rollout is the state of the upgrade that the member takes part in.
 	// +optional
 	Rollout *MemberRolloutStatus `json:"rollout,omitempty"`
+	// removal is what keeps a member that is to leave. Empty: it stays, or it was not counted yet.
+	// +optional
+	Removal *MemberRemovalStatus `json:"removal,omitempty"`
+	// recovered is what runs in the member according to its own record, while this object is new and has not seen it yet. The
+	// operator takes it over into the work order.
+	// +optional
+	Recovered *OrderInForce `json:"recovered,omitempty"`
 }
 
 // KeptTag is a tag that stays although the installation's spec no longer names it.

@@ -112,7 +112,7 @@ func isWayBack(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation,
 	for i := range members {
 		m := &members[i]
 		want, isMember := wanted[m.Spec.Cluster]
-		if !isMember || !m.DeletionTimestamp.IsZero() || !HasServed(m) {
+		if !isMember || IsLeaving(m) || !HasServed(m) {
 			continue
 		}
 		former := runningRevision(m)

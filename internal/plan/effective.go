@@ -14,7 +14,7 @@ import (
 func Running(members []meshv1alpha1.MeshMember) []meshv1alpha1.RevisionMembers {
 	var out []meshv1alpha1.RevisionMembers
 	for i := range members {
-		if !HasServed(&members[i]) || !members[i].DeletionTimestamp.IsZero() {
+		if !HasServed(&members[i]) || IsLeaving(&members[i]) {
 			continue
 		}
 		running := runningRevision(&members[i])

@@ -80,6 +80,11 @@ func (l *life) write(run *Run) (wrote bool) {
 		}
 		m.Spec = want.Spec
 	}
+	for i := range p.Leaving {
+		m := l.member(p.Leaving[i].Spec.Cluster)
+		wrote = wrote || m.Spec.Removal != p.Leaving[i].Spec.Removal
+		m.Spec = p.Leaving[i].Spec
+	}
 	for _, name := range p.Remove {
 		i := slices.IndexFunc(l.members, func(m *meshv1alpha1.MeshMember) bool { return m.Name == name })
 		if l.members[i].DeletionTimestamp.IsZero() {
@@ -184,6 +189,9 @@ func (l *life) live(ticks int) {
 			}
 			l.act(m)
 			l.install(m)
+			if IsLeaving(m) && m.Status.Removal == nil {
+				m.Status.Removal, l.changed = &meshv1alpha1.MemberRemovalStatus{}, true
+			}
 		}
 		for range 20 {
 			if isDue := !l.wake.IsZero() && !l.now.Before(l.wake); !l.changed && !isDue {
@@ -217,7 +225,7 @@ func (l *life) checkFollowed() {
 	for _, m := range l.members {
 		for _, peer := range l.members {
 			for _, r := range peer.Spec.Revisions {
-				if m.DeletionTimestamp.IsZero() && istioversion.Compare(m.Spec.ReaderVersion, r.Version) < 0 {
+				if m.Spec.Removal != meshv1alpha1.RemovalNow && istioversion.Compare(m.Spec.ReaderVersion, r.Version) < 0 {
 					l.violated("%s lets %s read, and %s runs %s", m.Spec.Cluster, m.Spec.ReaderVersion, peer.Spec.Cluster, r.Version)
 				}
 			}

@@ -19,7 +19,9 @@ import (
 type MembersPlan struct {
 	// Desired are the MeshMembers with their labels and complete specs, by name.
 	Desired []meshv1alpha1.MeshMember
-	// Remove are the names of MeshMembers of members that left and that are not being deleted yet.
+	// Leaving are the MeshMembers of members that left, with what their work orders must be until they are gone.
+	Leaving []meshv1alpha1.MeshMember
+	// Remove are the names of those of them that are to be taken out now and are not being deleted yet.
 	Remove []string
 	// Revision and Version are what new members join at.
 	Revision, Version string
@@ -50,29 +52,22 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 		present[existing[i].Name] = &existing[i]
 	}
 	shared := effectiveValues(inst, existing)
-	wanted := map[string]bool{}
-	for i := range inst.Spec.Members {
-		m := &inst.Spec.Members[i]
-		name := MemberName(inst.Name, m.Name)
-		wanted[name] = true
+	p.leave(inst, existing, run)
+	peers := p.peers(inst)
+	for _, m := range named(inst) {
 		values, err := mergedValues(shared, m)
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
 		joinAt := meshv1alpha1.Revision{Name: p.Revision, Version: p.Version, Values: values}
-		desired, err := member(inst, m, present[name], run, joinAt)
+		desired, err := member(inst, m, present[MemberName(inst.Name, m.Name)], run, joinAt)
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
 		desired.Spec.ReaderVersion = readerVersion(desired.Spec.ReaderVersion, existing, run)
+		desired.Spec.Peers = without(peers, m.Name)
 		p.Desired = append(p.Desired, desired)
 	}
-	for name, m := range present {
-		if !wanted[name] && m.DeletionTimestamp.IsZero() {
-			p.Remove = append(p.Remove, name)
-		}
-	}
-	slices.Sort(p.Remove)
 	slices.SortFunc(p.Desired, func(a, b meshv1alpha1.MeshMember) int { return cmp.Compare(a.Name, b.Name) })
 	return p, nil
 }
@@ -125,12 +120,6 @@ func member(
 	for _, t := range slices.Sorted(slices.Values(inst.Spec.DataPlane.Tags)) {
 		out.Spec.Tags = append(out.Spec.Tags, meshv1alpha1.Tag{Name: t, Revision: want.Name})
 	}
-	for _, peer := range inst.Spec.Members {
-		if peer.Name != m.Name {
-			out.Spec.Peers = append(out.Spec.Peers, meshv1alpha1.Peer{Name: peer.Name, ReaderSecret: ReaderSecretName(inst.Name, peer.Name)})
-		}
-	}
-	slices.SortFunc(out.Spec.Peers, func(a, b meshv1alpha1.Peer) int { return cmp.Compare(a.Name, b.Name) })
 	if run != nil && present != nil {
 		if stage, ok := run.Orders[m.Name]; ok {
 			order(&out.Spec, present, run, values, stage)
@@ -201,7 +190,7 @@ func revisionNamed(m *meshv1alpha1.MeshMember, name string, otherwise meshv1alph
 // place: nobody uses it. One that is down now may have served before; then istiod has handed out a root, which the
 // status keeps, and workloads that it has given identities wait for it as it was.
 func HasServed(m *meshv1alpha1.MeshMember) bool {
-	return len(m.Status.Trust.RootFingerprints) > 0 ||
+	return m.Status.Recovered != nil || len(m.Status.Trust.RootFingerprints) > 0 ||
 		slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -15,10 +16,16 @@ import (
 
 func TestAMemberThatLeavesIsRemovedOnce(t *testing.T) {
 	existing := serving(made(mesh()))
+	inst := testutil.Installation(testutil.With("east"))
+	inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyForce
+	p, err := Members(inst, existing, nil)
+	if diff := cmp.Diff([]string{"shop-west"}, p.Remove); err != nil || diff != "" {
+		t.Errorf("removed, %v (-want +got):\n%s", err, diff)
+	}
 	for i := range existing {
 		existing[i].DeletionTimestamp = &metav1.Time{Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	}
-	p, err := Members(testutil.Installation(testutil.With("east")), existing, nil)
+	p, err = Members(inst, existing, nil)
 	if err != nil || len(p.Remove) > 0 {
 		t.Errorf("removed are %v, %v, want none: all that left are being deleted", p.Remove, err)
 	}
@@ -102,6 +109,9 @@ func describe(t *testing.T, p MembersPlan) string {
 	fmt.Fprintf(&out, "new members join at revision %s of Istio %s\n", p.Revision, p.Version)
 	for _, name := range p.Remove {
 		fmt.Fprintf(&out, "remove %s\n", name)
+	}
+	for _, m := range p.Leaving {
+		fmt.Fprintf(&out, "%s leaves, removal %s, deletion policy %s, peers %v\n", m.Name, m.Spec.Removal, m.Spec.DeletionPolicy, m.Spec.Peers)
 	}
 	for _, m := range p.Desired {
 		text, err := yaml.Marshal(map[string]any{"labels": m.Labels, "spec": m.Spec})

@@ -21,6 +21,9 @@ func ReaderSecretName(installation, member string) string {
 	return installation + "-" + member + "-reader"
 }
 
+// SnapshotName is the name of the hub Secret that holds a MeshMember while it is made again.
+func SnapshotName(meshMember string) string { return meshMember + "-snapshot" }
+
 // RootName is the name of the root's Certificate, its Secret and the issuer that signs with it.
 func RootName(installation string) string { return installation + "-root" }
 

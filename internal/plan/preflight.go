@@ -45,7 +45,7 @@ func (r *rollout) unreachable() []string {
 		m := &r.Members[i]
 		answers := meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
 		isGivenUp := slices.Contains(r.out.Status.Failed, m.Spec.Cluster) || slices.Contains(left, m.Spec.Cluster)
-		if !answers && HasServed(m) && m.DeletionTimestamp.IsZero() && !isGivenUp {
+		if !answers && HasServed(m) && !IsLeaving(m) && !isGivenUp {
 			down = append(down, m.Spec.Cluster)
 		}
 	}

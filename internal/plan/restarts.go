@@ -79,7 +79,7 @@ func observeRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time
 	for i := range p.Desired {
 		desired := &p.Desired[i]
 		m := present[desired.Name]
-		if m == nil || !m.DeletionTimestamp.IsZero() || !HasServed(m) {
+		if m == nil || IsLeaving(m) || !HasServed(m) {
 			continue
 		}
 		name := m.Spec.Cluster

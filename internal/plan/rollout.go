@@ -95,7 +95,7 @@ func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollou
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range in.Members {
 		// Who leaves is not waited for.
-		if m := &in.Members[i]; m.DeletionTimestamp.IsZero() {
+		if m := &in.Members[i]; !IsLeaving(m) {
 			present[m.Spec.Cluster] = m
 		}
 	}

@@ -38,7 +38,7 @@ func PinnedRoot(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Mesh
 	witnesses := map[string][]string{}
 	for i := range members {
 		m := &members[i]
-		if root := RootOf(m); root != "" && m.DeletionTimestamp.IsZero() {
+		if root := RootOf(m); root != "" && !IsLeaving(m) {
 			witnesses[root] = append(witnesses[root], m.Spec.Cluster)
 		}
 	}

@@ -29,7 +29,7 @@ func TestPinnedRoot(t *testing.T) {
 			m.Status.Conditions = []metav1.Condition{{Type: meshv1alpha1.ConditionTrustRootReady, Reason: reason}}
 		}
 	}
-	leaves := func(m *meshv1alpha1.MeshMember) { m.DeletionTimestamp = &metav1.Time{Time: now} }
+	leaves := func(m *meshv1alpha1.MeshMember) { m.Spec.Removal = meshv1alpha1.RemovalWhenUnused }
 	fresh, old := made(time.Second), made(time.Hour)
 	cases := map[string]struct {
 		pinned     []string

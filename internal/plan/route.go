@@ -62,7 +62,7 @@ func blockers(table istioversion.Table, inst *meshv1alpha1.MeshInstallation, mem
 		for i := range members {
 			m := &members[i]
 			want, isMember := wanted[m.Spec.Cluster]
-			if !isMember || !m.DeletionTimestamp.IsZero() {
+			if !isMember || IsLeaving(m) {
 				continue
 			}
 			// A version that is not known yet is asked for by the member itself.

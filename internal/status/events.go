@@ -24,6 +24,7 @@ func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember
 	}
 	recordRetiring(r, before, after)
 	keptTags(r, before, after)
+	recordRemoval(r, before, after)
 }
 
 // recordRetiring tells when a revision begins to be kept by what uses it, and when it is gone. One that is wanted again is

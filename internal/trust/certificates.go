@@ -29,8 +29,8 @@ type Wanted struct {
 	Intermediates []cmv1.Certificate
 }
 
-// Plan says which cert-manager objects an installation needs.
-func Plan(inst *meshv1alpha1.MeshInstallation) Wanted {
+// Plan says which cert-manager objects an installation needs. Members that are leaving are not in its spec any more.
+func Plan(inst *meshv1alpha1.MeshInstallation, leaving ...string) Wanted {
 	w := Wanted{}
 	issuer := cmmeta.IssuerReference{Name: plan.RootName(inst.Name), Kind: cmv1.IssuerKind, Group: cmv1.SchemeGroupVersion.Group}
 	if ref := inst.Spec.Trust.Root.IssuerRef; ref != nil {
@@ -52,6 +52,9 @@ func Plan(inst *meshv1alpha1.MeshInstallation) Wanted {
 	}
 	for i := range inst.Spec.Members {
 		w.Intermediates = append(w.Intermediates, intermediate(inst, inst.Spec.Members[i].Name, issuer))
+	}
+	for _, name := range leaving {
+		w.Intermediates = append(w.Intermediates, intermediate(inst, name, issuer))
 	}
 	return w
 }

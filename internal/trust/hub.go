@@ -24,11 +24,11 @@ type Hub struct {
 }
 
 // Ensure makes the cert-manager objects exist as planned, each when what it rests on is ready, and removes the
-// certificates of members that left. Without a pinned root it pins what it finds in the status of inst. It says what it
+// certificates of members that left; those that are leaving keep theirs. Without a pinned root it pins what it finds in the status of inst. It says what it
 // waits for, and nothing when all objects are there. Errors: ErrRootMissing and ErrRootChanged, from which nothing is
 // issued anew.
-func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, now time.Time) (waiting string, err error) {
-	wanted := Plan(inst)
+func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, now time.Time, leaving ...string) (waiting string, err error) {
+	wanted := Plan(inst, leaving...)
 	keep := map[string]bool{}
 	if wanted.Root != nil {
 		keep[wanted.Root.Name] = true

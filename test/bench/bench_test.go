@@ -88,7 +88,7 @@ func prepare(ctx context.Context, env *harness.Env) error {
 	if err := env.Stages(env.StartUp(ctx)...); err != nil {
 		return err
 	}
-	if err := env.DeleteMesh(ctx, readyDeadline); err != nil {
+	if err := env.ForceDeleteMesh(ctx, readyDeadline); err != nil {
 		return err
 	}
 	return reset(ctx, env)
@@ -121,7 +121,7 @@ func operatorInstall(env *harness.Env) func(context.Context) error {
 }
 
 func operatorRemove(env *harness.Env) func(context.Context) error {
-	return func(ctx context.Context) error { return env.DeleteMesh(ctx, readyDeadline) }
+	return func(ctx context.Context) error { return env.ForceDeleteMesh(ctx, readyDeadline) }
 }
 
 // report prints the table and writes it to bin/bench.txt.

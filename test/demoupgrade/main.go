@@ -39,7 +39,7 @@ func run(ctx context.Context, env *harness.Env) error {
 	}
 	requests := harness.Stage{Name: "Send requests in and across the clusters", Run: func() error { return traffic.AcrossClusters(ctx, env) }}
 	stages := append(env.StartUp(ctx), []harness.Stage{
-		{Name: "Remove the mesh of an earlier demo", Run: func() error { return env.DeleteMesh(ctx, meshDeadline) }},
+		{Name: "Remove the mesh of an earlier demo", Run: func() error { return env.ForceDeleteMesh(ctx, meshDeadline) }},
 		{Name: "Create a mesh of Istio " + oldVersion + ", with " + env.Members()[0] + " in a wave of its own", Run: func() error {
 			return env.CreateMesh(ctx, inWaves(env))
 		}},

@@ -106,6 +106,9 @@ func (s *suite) hubAsMember(t *testing.T) {
 		if err := s.env.RemoveMember(ctx, harness.HubName); err != nil {
 			return err
 		}
+		if err := s.env.Hub.RemoveSidecars(ctx); err != nil {
+			return err
+		}
 		if err := s.awaitMemberGone(ctx, harness.HubName); err != nil {
 			return err
 		}
@@ -134,8 +137,8 @@ spec:
   host: nobody.demo.svc.cluster.local
 `
 
-// memberRemoved takes the third member out of the mesh while requests flow between the other two. Its Istio goes, what
-// users own there stays, and the peers forget it.
+// memberRemoved takes the third member out of the mesh while requests flow. It goes on to serve until its workloads have no
+// proxies any more. Then its Istio goes, what users own there stays, and the peers forget it.
 func (s *suite) memberRemoved(t *testing.T) {
 	ctx := t.Context()
 	south := s.env.Cluster(third)
@@ -143,10 +146,19 @@ func (s *suite) memberRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	rest := []string{"east", "west"}
-	s.underLoad(t, rest, loadPerSecond, func() error {
+	s.underLoad(t, s.env.Members(), loadPerSecond, func() error {
 		if err := s.env.RemoveMember(ctx, third); err != nil {
 			return err
 		}
+		if err := s.awaitWorkloads(ctx, third); err != nil {
+			return err
+		}
+		// It serves for as long as it waits.
+		time.Sleep(settle)
+		return s.awaitWorkloads(ctx, third)
+	})
+	s.step(t, "its workloads leave the mesh", func() error { return south.RemoveSidecars(ctx) })
+	s.underLoad(t, rest, loadPerSecond, func() error {
 		if err := s.awaitMemberGone(ctx, third); err != nil {
 			return err
 		}
@@ -173,7 +185,21 @@ func (s *suite) deleted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.step(t, "delete the MeshInstallation", func() error { return s.env.DeleteMesh(ctx, removalDeadline) })
+	s.step(t, "delete the MeshInstallation", func() error {
+		mesh, err := s.env.Installation(ctx)
+		if err != nil {
+			return err
+		}
+		return s.env.Hub.Client.Delete(ctx, mesh)
+	})
+	for _, m := range members {
+		s.step(t, m+" waits for its workloads", func() error { return s.awaitWorkloads(ctx, m) })
+	}
+	s.step(t, "it is one mesh until they are gone", func() error { return traffic.AcrossClusters(ctx, s.env) })
+	s.step(t, "the workloads leave the mesh", func() error {
+		return s.env.EachMember(func(c *harness.Cluster) error { return c.RemoveSidecars(ctx) })
+	})
+	s.step(t, "the MeshInstallation goes", func() error { return s.env.DeleteMesh(ctx, removalDeadline) })
 	for _, m := range members {
 		t.Run("member "+m, func(t *testing.T) {
 			s.step(t, "clean "+m, func() error { return s.requireClean(t.Context(), s.env.Cluster(m)) })
@@ -185,6 +211,15 @@ func (s *suite) deleted(t *testing.T) {
 			requireExists(t, s.env.Hub, owned{"v1", "Secret", harness.OperatorNamespace, harness.KubeconfigSecretName(m)})
 		}
 	})
+}
+
+// awaitWorkloads waits until a member that is to leave says that it waits for pods with a proxy.
+func (s *suite) awaitWorkloads(ctx context.Context, member string) error {
+	c, err := s.env.WaitCondition(ctx, member, meshv1alpha1.ConditionReady, func(c metav1.Condition) bool {
+		return c.Reason == meshv1alpha1.ReasonWaitingForWorkloads
+	}, time.Minute)
+	s.env.Logf("  %s", c.Message)
+	return err
 }
 
 // awaitMemberGone waits until the MeshMember of a cluster is gone, which is when its mesh is removed.

@@ -36,6 +36,7 @@ func TestMesh(t *testing.T) {
 	t.Run("peer that istiod reads no more", s.peerStuck)
 	t.Run("steady state makes no write calls", s.steadyState)
 	t.Run("a new operator process makes no write calls", s.restartedOperator)
+	t.Run("MeshMember deleted under load", s.memberDeletedByHand)
 	t.Run("broken kubeconfig", s.brokenKubeconfig)
 	t.Run("member cut off", s.cutOff)
 	if t.Run("member added under load", s.memberAdded) && t.Run("member removed under load", s.memberRemoved) {

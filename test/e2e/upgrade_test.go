@@ -55,7 +55,7 @@ type part struct {
 // installOld installs the old release with one member in the first wave and two in the second.
 func (s *suite) installOld(t *testing.T) {
 	ctx := t.Context()
-	s.step(t, "remove a former mesh", func() error { return s.env.DeleteMesh(ctx, removalDeadline) })
+	s.step(t, "remove a former mesh", func() error { return s.env.ForceDeleteMesh(ctx, removalDeadline) })
 	s.step(t, "apply the sample at "+oldVersion, func() error {
 		return s.env.CreateMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
 			m.Spec.Version = oldVersion

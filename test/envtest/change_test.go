@@ -2,8 +2,13 @@ package envtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -31,13 +36,15 @@ func (s *suite) change(t *testing.T) {
 		t.Errorf("west is more than looked at before its wave: %v, %v", m.Spec.Rollout, err)
 	}
 	s.steer(t)
+	s.deleteUnderWay(t)
 	s.edit(t, func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.Upgrade.State = meshv1alpha1.UpgradeStateAbort })
 	await(t, "the second run is back", func(ctx context.Context) error {
 		all, err := s.upgrades(ctx)
 		if err != nil {
 			return err
 		}
-		if len(all) != 2 || all[1].Status.Phase != meshv1alpha1.UpgradeRolledBack {
+		// Somebody has deleted its record, which stayed until then.
+		if len(all) != 1 {
 			return fmt.Errorf("upgrades: %v", all)
 		}
 		return nil
@@ -58,4 +65,36 @@ func (s *suite) change(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// deleteUnderWay deletes the upgrade under way: that is refused, and without admission it goes on as before.
+func (s *suite) deleteUnderWay(t *testing.T) {
+	all, err := s.upgrades(t.Context())
+	must(t, err)
+	if len(all) != 2 {
+		t.Fatalf("upgrades: %v", all)
+	}
+	second := &all[1]
+	await(t, "the second run has begun", func(ctx context.Context) error {
+		err := s.hub.admin.Get(ctx, client.ObjectKeyFromObject(second), second)
+		if err == nil && second.Status.StartedAt == nil {
+			err = errors.New("it has not")
+		}
+		return err
+	})
+	err = s.hub.admin.Delete(t.Context(), second.DeepCopy())
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), meshv1alpha1.AnnotationOrder+"=Abort") {
+		t.Errorf("deletion: want a refusal with the cure, got %v", err)
+	}
+	s.operator.stop(t)
+	must(t, s.hub.admin.Delete(t.Context(), second.DeepCopy()))
+	s.operator = s.startOperator(t)
+	s.awaitCalm(t)
+	must(t, s.hub.admin.Get(t.Context(), client.ObjectKeyFromObject(second), second))
+	if second.DeletionTimestamp.IsZero() || second.Status.Phase.IsFinished() {
+		t.Errorf("the record was deleted at %v, phase %s", second.DeletionTimestamp, second.Status.Phase)
+	}
+	if m, err := s.member(t.Context(), "east"); err != nil || m.Spec.Rollout == nil || m.Spec.Rollout.Upgrade != second.Name {
+		t.Errorf("the work order of the canary has changed: %v, %v", m.Spec.Rollout, err)
+	}
 }

@@ -47,8 +47,11 @@ func users(t *testing.T, c *cluster) {
 func (s *suite) leave(t *testing.T) {
 	north := s.members["north"]
 	users(t, north)
+	web := s.inUse(t, "north")
 	start := time.Now()
 	s.edit(t, withoutMember("north"))
+	t.Run("it waits while a proxy runs there", func(t *testing.T) { s.waitsForWorkloads(t, "north") })
+	must(t, north.admin.Delete(t.Context(), web, client.GracePeriodSeconds(0)))
 	await(t, "the gateway of north is withdrawn", func(context.Context) error {
 		if label := s.networkLabel(t, "north"); label != "" {
 			return fmt.Errorf("the network label is still %q", label)
@@ -108,23 +111,6 @@ func (s *suite) orderOfLeaving(t *testing.T, start time.Time) {
 	}
 }
 
-// deleteByHand deletes the MeshMember of a member that the mesh still has: it is taken out and comes back.
-func (s *suite) deleteByHand(t *testing.T) {
-	before, err := s.member(t.Context(), "west")
-	must(t, err)
-	must(t, s.hub.admin.Delete(t.Context(), before))
-	await(t, "west has a new MeshMember", func(ctx context.Context) error {
-		m, err := s.member(ctx, "west")
-		if err == nil && m.UID == before.UID {
-			return gone(nil, m.Status.Conditions)
-		}
-		return err
-	})
-	s.awaitReady(t, both...)
-	inventories(t, s.members["west"])
-	remoteSecrets(t, s.members["east"], []string{"west"})
-}
-
 // awaitGone waits until a MeshMember is gone.
 func (s *suite) awaitGone(t *testing.T, name string) {
 	t.Helper()
@@ -179,7 +165,10 @@ func (s *suite) deletion(t *testing.T) {
 		return errors.Join(err, has(m.Status.Conditions, meshv1alpha1.ConditionReady, metav1.ConditionUnknown, meshv1alpha1.ReasonConnectionDown))
 	})
 	before := westObjects(t, west)
-	must(t, s.hub.admin.Delete(t.Context(), mesh(meshName)))
+	web := s.inUse(t, "east")
+	must(t, s.hub.admin.Delete(t.Context(), mesh(meshName), client.PropagationPolicy(metav1.DeletePropagationForeground)))
+	s.awaitWorkloads(t, "east")
+	must(t, east.admin.Delete(t.Context(), web, client.GracePeriodSeconds(0)))
 	// Users delete everything in one go. The connection that the operator has is enough.
 	must(t, s.hub.admin.Delete(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: kubeconfigSecret("east")},

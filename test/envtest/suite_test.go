@@ -75,6 +75,7 @@ func TestMesh(t *testing.T) {
 		{"one cluster twice", s.twin},
 		{"member with obstacles joins", s.join},
 		{"member leaves", s.leave},
+		{"member that does not answer is let go", s.letGo},
 		{"MeshMember deleted by hand", s.deleteByHand},
 		{"deletion", s.deletion},
 		{"hub as a member", s.local},

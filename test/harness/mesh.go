@@ -129,7 +129,17 @@ func (e *Env) RemoveMember(ctx context.Context, name string) error {
 	return nil
 }
 
-// DeleteMesh deletes the MeshInstallation and waits until it is gone, which is when every member is clean.
+// ForceDeleteMesh is DeleteMesh without regard to the workloads whose proxies lose their control plane.
+func (e *Env) ForceDeleteMesh(ctx context.Context, deadline time.Duration) error {
+	err := e.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyForce })
+	if err != nil && !isAbsent(err) {
+		return err
+	}
+	return e.DeleteMesh(ctx, deadline)
+}
+
+// DeleteMesh deletes the MeshInstallation and waits until it is gone, which is when every member is clean. Members in which
+// pods with a proxy run are waited for.
 func (e *Env) DeleteMesh(ctx context.Context, deadline time.Duration) error {
 	m := &meshv1alpha1.MeshInstallation{ObjectMeta: metav1.ObjectMeta{Namespace: e.Mesh.Namespace, Name: e.Mesh.Name}}
 	if err := client.IgnoreNotFound(e.Hub.Client.Delete(ctx, m)); err != nil {

@@ -176,6 +176,29 @@ func (c *Cluster) awaitWorkloads(ctx context.Context, namespace string, wantProx
 	})
 }
 
+// RemoveSidecars restarts the demo workloads of a cluster without proxies, as one does before it leaves the mesh.
+func (c *Cluster) RemoveSidecars(ctx context.Context) error {
+	ns := &corev1.Namespace{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: DemoNamespace}, ns); err != nil {
+		return fmt.Errorf("read namespace %q: %w", DemoNamespace, err)
+	}
+	patch := client.MergeFrom(ns.DeepCopy())
+	delete(ns.Labels, "istio.io/rev")
+	if err := c.Client.Patch(ctx, ns, patch); err != nil {
+		return fmt.Errorf("take the label off namespace %q: %w", DemoNamespace, err)
+	}
+	deployments := &appsv1.DeploymentList{}
+	if err := c.Client.List(ctx, deployments, client.InNamespace(DemoNamespace)); err != nil {
+		return fmt.Errorf("list Deployments of %q: %w", DemoNamespace, err)
+	}
+	for i := range deployments.Items {
+		if err := c.Restart(ctx, &deployments.Items[i]); err != nil {
+			return err
+		}
+	}
+	return c.awaitWorkloads(ctx, DemoNamespace, false)
+}
+
 // InjectedRevision is the revision whose istiod gave the pod its proxy, or empty.
 func InjectedRevision(p *corev1.Pod) string {
 	return p.Annotations["istio.io/rev"]

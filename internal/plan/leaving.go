@@ -1,0 +1,181 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// IsLeaving says that a member is no longer in the spec. Until its removal is ordered it goes on to serve.
+func IsLeaving(m *meshv1alpha1.MeshMember) bool { return m.Spec.Removal != "" }
+
+// Removal is what is to be ordered of a member that is no longer in the spec. A removal that has begun goes on.
+func Removal(m *meshv1alpha1.MeshMember, policy meshv1alpha1.DeletionPolicy) meshv1alpha1.MemberRemoval {
+	counted := m.Status.Removal != nil && m.Status.ObservedGeneration == m.Generation
+	isReached := meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
+	switch {
+	case m.Spec.Removal == meshv1alpha1.RemovalNow,
+		policy == meshv1alpha1.DeletionPolicyForce,
+		// Nothing was ever written there.
+		m.Status.ClusterUID == "" && !isReached,
+		policy == meshv1alpha1.DeletionPolicyOrphan && !isReached,
+		counted && isReached && m.Status.Removal.Proxies == 0:
+		return meshv1alpha1.RemovalNow
+	}
+	return meshv1alpha1.RemovalWhenUnused
+}
+
+// named are the members that the mesh is to have: none when it is being deleted.
+func named(inst *meshv1alpha1.MeshInstallation) []*meshv1alpha1.Member {
+	if !inst.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	out := make([]*meshv1alpha1.Member, 0, len(inst.Spec.Members))
+	for i := range inst.Spec.Members {
+		out = append(out, &inst.Spec.Members[i])
+	}
+	return out
+}
+
+// leave plans the members that are no longer in the spec. One that waits for its workloads keeps its work order, but follows
+// the mesh in what its peers need of it.
+func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, run *Run) {
+	wanted := map[string]bool{}
+	for _, m := range named(inst) {
+		wanted[MemberName(inst.Name, m.Name)] = true
+	}
+	for i := range existing {
+		if wanted[existing[i].Name] {
+			continue
+		}
+		m := existing[i].DeepCopy()
+		m.Spec.Removal = Removal(m, inst.Spec.DeletionPolicy)
+		m.Spec.DeletionPolicy = inst.Spec.DeletionPolicy
+		m.Spec.ReaderVersion = readerVersion(m.Spec.ReaderVersion, existing, run)
+		p.Leaving = append(p.Leaving, *m)
+		if m.Spec.Removal == meshv1alpha1.RemovalNow && m.DeletionTimestamp.IsZero() {
+			p.Remove = append(p.Remove, m.Name)
+		}
+	}
+	slices.Sort(p.Remove)
+	slices.SortFunc(p.Leaving, func(a, b meshv1alpha1.MeshMember) int { return cmp.Compare(a.Name, b.Name) })
+	peers := p.peers(inst)
+	for i := range p.Leaving {
+		if m := &p.Leaving[i]; m.Spec.Removal == meshv1alpha1.RemovalWhenUnused {
+			m.Spec.Peers, m.Spec.PinnedRoot = without(peers, m.Spec.Cluster), inst.Status.Trust.PinnedRoot
+		}
+	}
+}
+
+// peers are all members that serve or are to serve, by name: those of the spec, and those that wait for their workloads
+// before they leave.
+func (p *MembersPlan) peers(inst *meshv1alpha1.MeshInstallation) []meshv1alpha1.Peer {
+	var out []meshv1alpha1.Peer
+	add := func(name string) {
+		out = append(out, meshv1alpha1.Peer{Name: name, ReaderSecret: ReaderSecretName(inst.Name, name)})
+	}
+	for _, m := range named(inst) {
+		add(m.Name)
+	}
+	for i := range p.Leaving {
+		if p.Leaving[i].Spec.Removal == meshv1alpha1.RemovalWhenUnused {
+			add(p.Leaving[i].Spec.Cluster)
+		}
+	}
+	slices.SortFunc(out, func(a, b meshv1alpha1.Peer) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// without is the list without one of them. Nil: none is left.
+func without(peers []meshv1alpha1.Peer, name string) []meshv1alpha1.Peer {
+	var out []meshv1alpha1.Peer
+	for _, p := range peers {
+		if p.Name != name {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Recovered are the members, each with the order that its cluster has a record of if its MeshMember was lost and is new.
+func Recovered(members []meshv1alpha1.MeshMember) []meshv1alpha1.MeshMember {
+	out := slices.Clone(members)
+	for i := range out {
+		r := out[i].Status.Recovered
+		if r == nil || equality.Semantic.DeepEqual(r, InForce(&out[i].Spec)) {
+			continue
+		}
+		m := out[i].DeepCopy()
+		m.Spec.Revisions, m.Spec.DefaultRevision, m.Spec.Tags = r.Revisions, r.DefaultRevision, r.Tags
+		m.Spec.GatewayRevision, m.Spec.Rollout = r.GatewayRevision, r.Rollout
+		out[i] = *m
+	}
+	return out
+}
+
+// InForce is the part of a work order that says what runs. A preflight changes nothing of it.
+func InForce(spec *meshv1alpha1.MeshMemberSpec) *meshv1alpha1.OrderInForce {
+	out := &meshv1alpha1.OrderInForce{
+		Revisions: spec.Revisions, DefaultRevision: spec.DefaultRevision, Tags: spec.Tags, GatewayRevision: spec.GatewayRevision,
+	}
+	if r := spec.Rollout; r != nil && r.Stage != meshv1alpha1.StagePreflight {
+		out.Rollout = r
+	}
+	return out
+}
+
+// IsKept says that a work order leaves what runs as it is: the revision that namespaces get stays, and none is changed in
+// place.
+func IsKept(running *meshv1alpha1.OrderInForce, spec *meshv1alpha1.MeshMemberSpec) bool {
+	isStaying := false
+	for _, r := range running.Revisions {
+		i := slices.IndexFunc(spec.Revisions, func(o meshv1alpha1.Revision) bool { return o.Name == r.Name })
+		if i >= 0 && difference(r, spec.Revisions[i]) != "" {
+			return false
+		}
+		isStaying = isStaying || i >= 0 && r.Name == running.DefaultRevision
+	}
+	return isStaying
+}
+
+// IsHeld says that the record of an upgrade must stay, also when somebody deletes it: members are on their way, and only
+// the record knows where to. A plan that never ran may go.
+func IsHeld(u *meshv1alpha1.MeshUpgrade) bool {
+	return !u.Status.Phase.IsFinished() && (u.Status.StartedAt != nil || u.DeletionTimestamp.IsZero())
+}
+
+// lostFor is how long an upgrade waits for a MeshMember that was lost: its cluster has a record of what it runs.
+const lostFor = 2 * time.Minute
+
+// Lost are the members of an upgrade under way whose MeshMember is missing although the spec names them, or is new and
+// has not found out yet what its cluster runs. Without it nothing can be decided: it looks as if they had left.
+func Lost(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, now time.Time) []string {
+	if u.Status.StartedAt == nil {
+		return nil
+	}
+	present := map[string]*meshv1alpha1.MeshMember{}
+	for i := range members {
+		present[members[i].Spec.Cluster] = &members[i]
+	}
+	isNamed := map[string]bool{}
+	for _, m := range named(inst) {
+		isNamed[m.Name] = true
+	}
+	var out []string
+	for i := range u.Spec.Waves {
+		for _, name := range u.Spec.Waves[i].Members {
+			m := present[name]
+			isNew := m != nil && !HasServed(m) && m.CreationTimestamp.After(u.Status.StartedAt.Time) && now.Sub(m.CreationTimestamp.Time) < lostFor
+			if isNamed[name] && (m == nil || isNew) {
+				out = append(out, name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
