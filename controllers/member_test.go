@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/metrics"
@@ -139,5 +140,16 @@ func TestRemovalRank(t *testing.T) {
 	want := []string{"eastwest-1-29-1", "remote-secrets", "tags", "istiod-1-29-1", "istiod-1-28-3", "base", "trust", "claim"}
 	if diff := cmp.Diff(want, components); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPatchIsForTheObjectThatWasRead(t *testing.T) {
+	before := testutil.Member("east")
+	after := before.DeepCopy()
+	after.Status.ClusterUID = "a"
+	raw, err := sameObject{client.MergeFrom(before)}.Data(after)
+	must(t, err)
+	if diff := cmp.Diff(`{"metadata":{"uid":"member-uid"},"status":{"clusterUID":"a"}}`, string(raw)); diff != "" {
+		t.Errorf("patch (-want +got):\n%s", diff)
 	}
 }

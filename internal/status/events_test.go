@@ -230,3 +230,32 @@ func TestEventsOfKeptTags(t *testing.T) {
 		})
 	}
 }
+
+func TestEventsOfAMemberThatLeaves(t *testing.T) {
+	removal := func(m meshv1alpha1.MemberRemoval, st *meshv1alpha1.MemberRemovalStatus) *meshv1alpha1.MeshMember {
+		return testutil.Member("east", func(o *meshv1alpha1.MeshMember) { o.Spec.Removal, o.Status.Removal = m, st })
+	}
+	proxies := func(n int32) *meshv1alpha1.MemberRemovalStatus { return &meshv1alpha1.MemberRemovalStatus{Proxies: n} }
+	const later, at = meshv1alpha1.RemovalWhenUnused, meshv1alpha1.RemovalNow
+	cases := map[string]struct {
+		before, after *meshv1alpha1.MeshMember
+		want          []string
+	}{
+		"the wait begins":      {removal(later, nil), removal(later, proxies(12)), []string{"Warning RemovalWaits Began to wait for 12 pods with a proxy of the mesh before the member leaves"}},
+		"the wait goes on":     {removal(later, proxies(12)), removal(later, proxies(3)), nil},
+		"nobody had to wait":   {removal(later, nil), removal(later, proxies(0)), nil},
+		"the wait ends":        {removal(later, proxies(3)), removal(later, proxies(0)), []string{"Normal RemovalUnblocked Ended the wait for workloads: no proxy of the mesh runs in the member"}},
+		"the wait is cut":      {removal(at, proxies(3)), removal(at, nil), []string{"Warning RemovalForced Ended the wait for 3 pods with a proxy of the mesh: spec.deletionPolicy is Force"}},
+		"the member stays":     {removal("", proxies(3)), removal("", nil), []string{"Normal RemovalCancelled Ended the wait for workloads: the member stays"}},
+		"nothing of it is new": {removal("", nil), removal("", nil), nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := events.NewFakeRecorder(10)
+			RecordMember(r, c.before, c.after)
+			if diff := cmp.Diff(c.want, recorded(r)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
