@@ -17,18 +17,25 @@ import (
 
 func TestFailed(t *testing.T) {
 	forbidden := apierrors.NewForbidden(corev1.Resource("secrets"), "cacerts", nil)
+	refused := func(kind apply.RefusalKind) error {
+		return fmt.Errorf("apply x: %w", &apply.Refusal{Object: apply.Reference{Kind: "Deployment", Name: "istiod"}, Kind: kind, Err: errors.New("no")})
+	}
 	cases := map[string]struct {
 		err        error
 		wantKind   phase.Kind
 		wantReason string
 	}{
-		"an object of somebody else needs a person": {apply.ErrConflict, phase.Stalled, meshv1alpha1.ReasonObjectConflict},
-		"a version without charts needs a person":   {charts.ErrNoChart, phase.Stalled, meshv1alpha1.ReasonVersionUnsupported},
-		"a namespace that goes away is waited for":  {apply.ErrTerminating, phase.Wait, meshv1alpha1.ReasonProgressing},
-		"a missing permission is tried again":       {forbidden, phase.Retry, meshv1alpha1.ReasonPermissionDenied},
-		"anything else is tried again":              {context.DeadlineExceeded, phase.Retry, meshv1alpha1.ReasonRetrying},
-		"a conflict among other failures":           {errors.Join(errors.New("another"), fmt.Errorf("apply x: %w", apply.ErrConflict)), phase.Stalled, meshv1alpha1.ReasonObjectConflict},
-		"a missing permission among other failures": {errors.Join(errors.New("another"), fmt.Errorf("apply x: %w", forbidden)), phase.Retry, meshv1alpha1.ReasonPermissionDenied},
+		"an object of somebody else needs a person":  {apply.ErrConflict, phase.Stalled, meshv1alpha1.ReasonObjectConflict},
+		"a version without charts needs a person":    {charts.ErrNoChart, phase.Stalled, meshv1alpha1.ReasonVersionUnsupported},
+		"a namespace that goes away is waited for":   {apply.ErrTerminating, phase.Wait, meshv1alpha1.ReasonProgressing},
+		"a missing permission is tried again":        {forbidden, phase.Retry, meshv1alpha1.ReasonPermissionDenied},
+		"an object that is invalid needs a person":   {refused(apply.RefusedInvalid), phase.Stalled, meshv1alpha1.ReasonObjectInvalid},
+		"a policy needs a person":                    {refused(apply.RefusedByPolicy), phase.Stalled, meshv1alpha1.ReasonAdmissionDenied},
+		"a quota needs a person":                     {refused(apply.RefusedByQuota), phase.Stalled, meshv1alpha1.ReasonQuotaExceeded},
+		"RBAC that refuses an object is asked again": {refused(apply.RefusedPermission), phase.Retry, meshv1alpha1.ReasonPermissionDenied},
+		"anything else is tried again":               {context.DeadlineExceeded, phase.Retry, meshv1alpha1.ReasonRetrying},
+		"a conflict among other failures":            {errors.Join(errors.New("another"), fmt.Errorf("apply x: %w", apply.ErrConflict)), phase.Stalled, meshv1alpha1.ReasonObjectConflict},
+		"a missing permission among other failures":  {errors.Join(errors.New("another"), fmt.Errorf("apply x: %w", forbidden)), phase.Retry, meshv1alpha1.ReasonPermissionDenied},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

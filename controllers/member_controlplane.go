@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
@@ -33,8 +34,10 @@ const (
 
 // foundation applies what all revisions share: CRDs, the reader account with its permissions, and the default validator. It needs no
 // certificate, so it does not wait for one.
+//
+// A member that goes back has all of it from before. What is refused then stays as it is.
 func (r *MeshMemberReconciler) foundation(ctx context.Context, s *scope) phase.Result {
-	crds, base, err := controlplane.Foundation(r.Charts, &s.member.Spec)
+	crds, base, err := controlplane.Foundation(r.Charts, withoutTarget(s.member))
 	if err != nil {
 		return renderFailed(err)
 	}
@@ -43,7 +46,12 @@ func (r *MeshMemberReconciler) foundation(ctx context.Context, s *scope) phase.R
 		return renderFailed(err)
 	}
 	for _, c := range []apply.Component{crds, base, reader} {
-		if err := r.apply(ctx, s, c); err != nil {
+		err := r.apply(ctx, s, c)
+		if isGoingBack(s.member) && apply.AsRefusal(err) != nil {
+			log.FromContext(ctx).Info("Going back without objects that the API server refuses", "component", c.Name, "reason", err.Error())
+			continue
+		}
+		if err != nil {
 			return failed(err)
 		}
 	}
@@ -54,19 +62,25 @@ func (r *MeshMemberReconciler) foundation(ctx context.Context, s *scope) phase.R
 }
 
 // install applies every istiod. Precondition: cacerts, because an istiod that starts without it makes a root of its
-// own.
+// own. One that is only being tried and that the API server refuses does not keep the member from what the other needs. One that is
+// gone back from stays as it is.
 func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Result {
 	spec := &s.member.Spec
 	wanted := map[string]bool{}
 	for i := range spec.Revisions {
-		c, err := controlplane.Revision(r.Charts, spec, &spec.Revisions[i])
+		rev := &spec.Revisions[i]
+		wanted[controlplane.RevisionPrefix+rev.Name] = true
+		if isGoingBack(s.member) && rev.Name == spec.Rollout.To {
+			r.restrict(ctx, s, rev)
+			continue
+		}
+		c, err := controlplane.Revision(r.Charts, spec, rev)
 		if err != nil {
 			return renderFailed(err)
 		}
-		if err := r.apply(ctx, s, c); err != nil {
+		if err := r.apply(ctx, s, c); err != nil && (s.refused == nil || inUse(spec)[rev.Name]) {
 			return failed(err)
 		}
-		wanted[c.Name] = true
 	}
 	if err := r.restartRetiring(ctx, s); err != nil {
 		return failed(err)
@@ -75,6 +89,18 @@ func (r *MeshMemberReconciler) install(ctx context.Context, s *scope) phase.Resu
 		return failed(err)
 	}
 	return phase.Complete(meshv1alpha1.ReasonProgressing, "istiod is applied")
+}
+
+// restrict takes from the istiod that is gone back from what would make two of them write for the same Gateways. Going back needs
+// nothing of the target, so it goes on when that fails.
+func (r *MeshMemberReconciler) restrict(ctx context.Context, s *scope, rev *meshv1alpha1.Revision) {
+	c, err := controlplane.Restriction(r.Charts, &s.member.Spec, rev)
+	if err == nil && len(c.Objects) > 0 {
+		err = r.apply(ctx, s, c)
+	}
+	if err != nil {
+		log.FromContext(ctx).Info("Going back although the target cannot be restricted", "revision", rev.Name, "reason", err.Error())
+	}
 }
 
 func renderFailed(err error) phase.Result {
@@ -101,15 +127,32 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 			continue
 		}
 		names = append(names, rev.Name)
+		// Going back cannot wait for room that what is gone back from has taken: one pod serves.
+		s.mayGoOn = isGoingBack(s.member) && st.Armed && st.ReadyReplicas > 0
 		if !st.Complete || !st.Armed {
 			result = phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, st.Message, shortWait).
 				Overdue(st.Created, s.now, istiodDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 		}
 	}
 	s.member.Status.Revisions = revisions
-	if result.Kind != phase.Done {
+	if result.Kind != phase.Done && !s.mayGoOn {
 		return result
 	}
+	moved := r.pointTags(ctx, s)
+	if moved.Kind != phase.Done || result.Kind == phase.Done {
+		s.mayGoOn = s.mayGoOn && moved.Kind == phase.Done
+		result = moved
+	}
+	if result.Kind == phase.Done && result.Message == "" {
+		note, after := retiringNote(s)
+		result.Message, result.After = "istiod serves: "+strings.Join(names, ", ")+note, after
+	}
+	return result
+}
+
+// pointTags points the tags at their revisions, which serve.
+func (r *MeshMemberReconciler) pointTags(ctx context.Context, s *scope) phase.Result {
+	spec, result := &s.member.Spec, phase.Complete(meshv1alpha1.ReasonReady, "")
 	keeper, err := r.keeper(ctx, s)
 	if err != nil {
 		return failed(err)
@@ -138,8 +181,6 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, armed.Message, shortWait).
 			Overdue(armed.Created, s.now, istiodDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
-	note, after := retiringNote(s)
-	result.Message, result.After = "istiod serves: "+strings.Join(names, ", ")+note, after
 	return result
 }
 

@@ -70,12 +70,18 @@ func (r *MeshMemberReconciler) converge(ctx context.Context, s *scope) []status.
 			s.gateway = result
 		}
 		metrics.ObservePhase("meshmember", st.name, time.Since(start))
-		if st.gate && result.Kind != phase.Done && !(st.name == "trust" && s.hasCertificate) {
+		if st.gate && result.Kind != phase.Done && !s.isPassable(st.name) {
 			interrupted(s, st.name, result)
 			break
 		}
 	}
 	return conclude(s, steps, results)
+}
+
+// isPassable says that later steps make sense although a gate is not done: with a certificate that is there, or with tags that point
+// at an istiod that serves.
+func (s *scope) isPassable(gate string) bool {
+	return gate == "trust" && s.hasCertificate || gate == "serve" && s.mayGoOn
 }
 
 // conclude turns the results of the phases that ran, of which there is at least one, into the outcome of each

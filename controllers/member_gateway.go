@@ -203,7 +203,9 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 		if announced == nil || s.now.Sub(announced.Time) < settle {
 			return waiting("the new one has just been announced")
 		}
-		if behind := withoutNews(siblings, s.member, s.member.Status.Gateway.Address); len(behind) > 0 {
+		// Going back ends, as forgetting does: a sibling that is stuck for a reason of its own reports nothing new.
+		isOverdue := isGoingBack(s.member) && s.now.Sub(announced.Time) >= forgetDeadline
+		if behind := withoutNews(siblings, s.member, s.member.Status.Gateway.Address); len(behind) > 0 && !isOverdue {
 			return waiting("peers whose istiod or proxies do not know the new one yet: %s", list(behind, len(behind)))
 		}
 	}

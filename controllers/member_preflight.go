@@ -3,13 +3,13 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/controlplane"
 	"github.com/meshfleet/meshfleet/internal/dataplane"
 	"github.com/meshfleet/meshfleet/internal/gateway"
@@ -24,14 +24,17 @@ const (
 	preflightPace, preflightRecheck = 10 * time.Second, time.Minute
 )
 
-// surveyed remembers when the checks were last asked, and for which order.
+// surveyed remembers when the checks were last asked, and for which order, and when and for which upgrade dry runs began.
 type surveyed struct {
-	order string
-	at    time.Time
+	order   string
+	at      time.Time
+	upgrade string
+	tried   time.Time
 }
 
 // preflight looks for what is in the way of the ordered upgrade, and foresees what it will do. It changes nothing in the
-// member. Everything that it finds can be cured, so it waits; only a target that cannot be rendered has failed.
+// member. Nearly everything that it finds can be cured, so it waits; only a target that cannot be rendered, or whose objects are
+// invalid, has failed.
 func (r *MeshMemberReconciler) preflight(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
 	st, order := s.member.Status.Rollout, s.member.Spec.Rollout
 	pace := preflightRecheck
@@ -42,10 +45,11 @@ func (r *MeshMemberReconciler) preflight(ctx context.Context, s *scope) (meshv1a
 	if last := s.state.surveyed; last.order == asked && s.now.Sub(last.at) < pace {
 		return st.State, st.Message, nil
 	}
-	before, after, err := r.objectsAround(s)
+	from, to, err := r.componentsAround(s)
 	if err != nil {
 		return meshv1alpha1.StageFailed, "the target cannot be rendered: " + err.Error(), nil
 	}
+	before, after := objectsOf(from), objectsOf(to)
 	release, ok := istioversion.Lookup(order.Target.Version)
 	if !ok {
 		return meshv1alpha1.StageFailed, fmt.Sprintf("istio %s cannot be installed by this operator; it knows %v", order.Target.Version, istioversion.Supported()), nil
@@ -62,17 +66,17 @@ func (r *MeshMemberReconciler) preflight(ctx context.Context, s *scope) (meshv1a
 	for _, t := range s.tags() {
 		m.Injects = append(m.Injects, t.Name)
 	}
-	findings := append(preflight.Run(ctx, m), peersFinding(s))
+	findings := append(preflight.Run(ctx, m), peersFinding(s), r.dryRun(ctx, s, to))
 	st.Gates = preflight.Results(findings, order.IgnoreChecks, st.Gates, s.now)
 	if st.Forecast, err = r.foresee(ctx, s); err != nil {
 		return meshv1alpha1.StageProgressing, err.Error(), nil
 	}
-	s.state.surveyed = surveyed{order: asked, at: s.now}
+	s.state.surveyed.order, s.state.surveyed.at = asked, s.now
 	state, message := preflightState(st, s.now)
 	return state, message, nil
 }
 
-// preflightState sums the checks up. What a person can cure is reported at once; a check that could not be asked, which
+// preflightState sums the checks up. What only another target cures has failed. What a person can cure is reported at once; a check that could not be asked, which
 // is mostly the network's fault, when it lasts.
 func preflightState(st *meshv1alpha1.MemberRolloutStatus, now time.Time) (meshv1alpha1.StageState, string) {
 	state := meshv1alpha1.StageDone
@@ -83,6 +87,8 @@ func preflightState(st *meshv1alpha1.MemberRolloutStatus, now time.Time) (meshv1
 		}
 		messages = append(messages, g.Name+": "+g.Message)
 		switch {
+		case g.Verdict == meshv1alpha1.VerdictFail || state == meshv1alpha1.StageFailed:
+			state = meshv1alpha1.StageFailed
 		case g.Verdict == meshv1alpha1.VerdictInconclusive, now.Sub(g.Since.Time) >= puzzledAfter:
 			state = meshv1alpha1.StageInconclusive
 		case state == meshv1alpha1.StageDone:
@@ -110,15 +116,15 @@ func peersFinding(s *scope) preflight.Finding {
 	return f
 }
 
-// objectsAround are the operator's objects before the upgrade and when it is over. Tags that are kept are not among them: they come
+// componentsAround are the operator's objects before the upgrade and when it is over. Tags that are kept are not among them: they come
 // and go by what users label, and a plan keeps its hash meanwhile.
-func (r *MeshMemberReconciler) objectsAround(s *scope) (before, after []*unstructured.Unstructured, err error) {
+func (r *MeshMemberReconciler) componentsAround(s *scope) (before, after []apply.Component, err error) {
 	order := s.member.Spec.Rollout
-	at := func(stage meshv1alpha1.Stage, version string) ([]*unstructured.Unstructured, error) {
+	at := func(stage meshv1alpha1.Stage, version string) ([]apply.Component, error) {
 		spec := s.member.Spec.DeepCopy()
 		plan.Content(spec, order.Former, order.Target, stage)
 		spec.ReaderVersion = version
-		return r.objects(spec)
+		return r.components(spec)
 	}
 	if before, err = at(meshv1alpha1.StageDiscard, s.member.Spec.ReaderVersion); err != nil {
 		return nil, nil, err
@@ -131,8 +137,8 @@ func (r *MeshMemberReconciler) objectsAround(s *scope) (before, after []*unstruc
 	return before, after, err
 }
 
-// objects are what a work order makes of charts.
-func (r *MeshMemberReconciler) objects(spec *meshv1alpha1.MeshMemberSpec) ([]*unstructured.Unstructured, error) {
+// components are what a work order makes of charts.
+func (r *MeshMemberReconciler) components(spec *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error) {
 	crds, base, err := controlplane.Foundation(r.Charts, spec)
 	if err != nil {
 		return nil, err
@@ -149,15 +155,23 @@ func (r *MeshMemberReconciler) objects(spec *meshv1alpha1.MeshMemberSpec) ([]*un
 	if err != nil {
 		return nil, err
 	}
-	all := slices.Concat(crds.Objects, base.Objects, reader.Objects, tags.Objects, gateways.Objects, gateway.ListenerObjects(spec.ControlPlaneNamespace).Objects)
+	all := []apply.Component{crds, base, reader, tags, gateways, gateway.ListenerObjects(spec.ControlPlaneNamespace)}
 	for i := range spec.Revisions {
 		c, err := controlplane.Revision(r.Charts, spec, &spec.Revisions[i])
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, c.Objects...)
+		all = append(all, c)
 	}
 	return all, nil
+}
+
+func objectsOf(components []apply.Component) []*unstructured.Unstructured {
+	var all []*unstructured.Unstructured
+	for _, c := range components {
+		all = append(all, c.Objects...)
+	}
+	return all
 }
 
 // foresee says what the tags' move will mean for workloads.
@@ -184,16 +198,4 @@ func (r *MeshMemberReconciler) foresee(ctx context.Context, s *scope) (meshv1alp
 		Budgets: preflight.SampleOf(f.Budgets), Fragile: preflight.SampleOf(f.Fragile),
 		Pinned: preflight.FirstOf(names.Of(order.From)),
 	}, nil
-}
-
-// interrupted says that a preflight cannot pass because something that comes before it is not well. A member that does not
-// answer is not judged: the upgrade knows of it by itself.
-func interrupted(s *scope, name string, result phase.Result) {
-	st := s.member.Status.Rollout
-	if st == nil || st.Stage != meshv1alpha1.StagePreflight || s.remote == nil {
-		return
-	}
-	s.state.surveyed = surveyed{}
-	st.State, st.Message = meshv1alpha1.StageInconclusive, "the member is not well ("+name+"): "+result.Text()
-	st.Gates = nil
 }

@@ -31,7 +31,9 @@ func TestPreflightState(t *testing.T) {
 		"an error that lasts is reported":         {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictError, puzzledAfter)}, meshv1alpha1.StageInconclusive},
 		"an error does not hide a problem":        {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictInconclusive, 0), answer(meshv1alpha1.VerdictError, 0)}, meshv1alpha1.StageInconclusive},
 		"a problem that is ignored holds nothing": {[]meshv1alpha1.GateResult{{Verdict: meshv1alpha1.VerdictInconclusive, DryRun: true}}, meshv1alpha1.StageDone},
-		"a problem is not hidden by a success":    {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictInconclusive, 0), pass}, meshv1alpha1.StageInconclusive},
+		"what is invalid has failed, whatever else is in the way": {
+			[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictFail, 0), answer(meshv1alpha1.VerdictInconclusive, 0), pass}, meshv1alpha1.StageFailed},
+		"a problem is not hidden by a success": {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictInconclusive, 0), pass}, meshv1alpha1.StageInconclusive},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -58,9 +60,9 @@ func TestInterruptedPreflight(t *testing.T) {
 	if s.state.surveyed.order != "" {
 		t.Error("the checks are not asked again when the member is well")
 	}
-	s = report(meshv1alpha1.StageSoak)
+	s = report(meshv1alpha1.StageRetire)
 	interrupted(s, "rootInForce", broken)
-	if st := s.member.Status.Rollout; st.State != meshv1alpha1.StageDone {
+	if st := s.member.Status.Rollout; st.State != meshv1alpha1.StageDone || st.Message != "" {
 		t.Errorf("another stage is %s", st.State)
 	}
 	s = report(meshv1alpha1.StagePreflight)

@@ -22,8 +22,8 @@ const (
 	failAfter = 15 * time.Second
 	// puzzledAfter is how long a gate may be unable to tell before a person is asked.
 	puzzledAfter = time.Minute
-	// tagsSettle is how long after the order to move a tag a pod may still be given the former proxy: the tag waits for
-	// permissions to be known, and API servers keep webhook configurations for a moment.
+	// tagsSettle is how long after the order to move a tag, or the last write of one, a pod may still be given the former proxy:
+	// the tag waits for permissions to be known, and API servers keep webhook configurations for a moment.
 	tagsSettle = 7 * time.Second
 	// gatePace is how often gates are asked.
 	gatePace = 2 * time.Second
@@ -103,6 +103,11 @@ func furthest(st *meshv1alpha1.MemberRolloutStatus, gatewayStep int32, now time.
 
 func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
 	order := s.member.Spec.Rollout
+	if isFailed, words := s.refusal(); isFailed {
+		return meshv1alpha1.StageFailed, words, nil
+	} else if words != "" {
+		return meshv1alpha1.StageProgressing, words, nil
+	}
 	switch order.Stage {
 	case meshv1alpha1.StagePreflight:
 		return r.preflight(ctx, s)
@@ -115,10 +120,7 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 	case meshv1alpha1.StageSoak:
 		return r.askGates(ctx, s, gate.Running())
 	case meshv1alpha1.StageRollBack:
-		if s.gateway.Kind != phase.Done {
-			return meshv1alpha1.StageProgressing, s.gateway.Text(), nil
-		}
-		return r.moveWorkloads(ctx, s, "")
+		return r.rollBack(ctx, s)
 	case meshv1alpha1.StageRetire:
 		state, message := retired(s, order.From)
 		return state, message, nil
@@ -127,6 +129,19 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 		return state, message, nil
 	}
 	return "", "", fmt.Errorf("stage %q is not known", order.Stage)
+}
+
+// rollBack moves the workloads while the gateway is replaced: a gateway of either revision serves workloads of either, and one that
+// finds no address must not keep workloads on a revision that has failed.
+func (r *MeshMemberReconciler) rollBack(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	state, message, err := r.moveWorkloads(ctx, s, "")
+	if err != nil || s.gateway.Kind == phase.Done {
+		return state, message, err
+	}
+	if state == meshv1alpha1.StageDone {
+		state = meshv1alpha1.StageProgressing
+	}
+	return state, message + "; " + s.gateway.Text(), nil
 }
 
 // moveGateway waits until the gateway of the new revision has taken over. It has the first proxies of that revision, so

@@ -41,7 +41,7 @@ func (r *MeshMemberReconciler) workloads(ctx context.Context, s *scope) (meshv1a
 // moveWorkloads restarts workloads in batches until every one has the proxy that its namespace's tag asks for. Between
 // the namespaces that go first and the rest, the gates are asked. Nothing more is restarted while there is a reason to hold.
 func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope, hold string) (meshv1alpha1.StageState, string, error) {
-	if s.now.Sub(s.member.Status.Rollout.Since.Time) < tagsSettle {
+	if s.now.Sub(s.member.Status.Rollout.Since.Time) < tagsSettle || s.now.Sub(s.state.tagsAt) < tagsSettle {
 		return meshv1alpha1.StageProgressing, "the tags have just been moved", nil
 	}
 	request, err := moveRequest(s)

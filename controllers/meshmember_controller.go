@@ -105,6 +105,8 @@ type memberState struct {
 	settled map[string]settledSecret
 	// stuckSince is since when istiod has not read a peer though it could, by peer.
 	stuckSince map[string]time.Time
+	refused    refusedTarget
+	tagsAt     time.Time
 }
 
 // scope is one pass over one member.
@@ -114,6 +116,8 @@ type scope struct {
 	state  *memberState
 	remote client.Client
 	now    time.Time
+	// mayGoOn says that the steps after serve make sense although it is not done: tags point at an istiod that serves.
+	mayGoOn bool
 	// peers and gateway are how these phases of this pass ended.
 	peers, gateway phase.Result
 	// users are the answers of usersOf in this pass, answers those of the gates.
@@ -128,6 +132,8 @@ type scope struct {
 	changed []string
 	// isAbandoned says that the MeshMember is being deleted and has no installation any more.
 	isAbandoned bool
+	// refused is what the API server has against the target of the upgrade under way.
+	refused *apply.Refusal
 	// wrote are the components of which something was written in this pass.
 	wrote map[string]bool
 	// withhold says that peers must not get a token of this cluster.
@@ -375,5 +381,9 @@ func (r *MeshMemberReconciler) apply(ctx context.Context, s *scope, c apply.Comp
 		log.FromContext(ctx).Info("Applied component", "component", c.Name, "count", len(wrote))
 		log.FromContext(ctx).V(1).Info("Wrote objects", "component", c.Name, "diff", wrote)
 	}
+	if len(wrote) > 0 && c.Name == controlplane.Tags {
+		s.state.tagsAt = s.now
+	}
+	noteRefusal(s, err)
 	return err
 }

@@ -70,6 +70,12 @@ const (
 	ReasonForeignControlPlane = "ForeignControlPlane"
 	// ReasonObjectConflict: an object of that name exists which the operator did not create.
 	ReasonObjectConflict = "ObjectConflict"
+	// ReasonObjectInvalid: the API server finds an object invalid that comes from the user's values.
+	ReasonObjectInvalid = "ObjectInvalid"
+	// ReasonAdmissionDenied: a policy or an admission webhook of the member denied an object.
+	ReasonAdmissionDenied = "AdmissionDenied"
+	// ReasonQuotaExceeded: a ResourceQuota of the member does not allow an object.
+	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonRootNotInForce: workloads are not yet given the mesh's root.
 	ReasonRootNotInForce = "RootNotInForce"
 	// ReasonWaitingForCertificate: cert-manager has not issued yet.

@@ -119,10 +119,12 @@ const (
 
 // PreflightCheck is a question about a member that is asked before anything changes there, and that people may overrule.
 //
-// +kubebuilder:validation:Enum=Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers
+// +kubebuilder:validation:Enum=Objects;Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers
 type PreflightCheck string
 
 const (
+	// CheckObjects: the API server takes the objects of the new revision.
+	CheckObjects PreflightCheck = "Objects"
 	// CheckPermissions: the credential may do what the new revision needs.
 	CheckPermissions PreflightCheck = "Permissions"
 	// CheckCustomResources: Istio's CustomResourceDefinitions can be brought to the new release.

@@ -7,6 +7,7 @@ package apply
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -54,6 +55,9 @@ type Component struct {
 	// Keep are objects that stay as they are if they exist, though they are not among Objects: what they are made from
 	// cannot be read now.
 	Keep []Reference
+	// Partial says that Objects are a part of the component: those that it has already are changed, none is made, and
+	// none is deleted.
+	Partial bool
 	// Shared components hold objects that others may have created and may use as well, such as CRDs: they are adopted,
 	// never downgraded, and have no inventory, so that they are never deleted.
 	Shared bool
@@ -68,12 +72,14 @@ type Applier struct {
 
 	mu    sync.Mutex
 	known map[string]seen
+	// taken are the hashes of objects that a dry run has found to be taken.
+	taken map[string][sha256.Size]byte
 }
 
 // New makes an Applier. The cache gives metadata of the objects that carry the owner's label; reads through it are free.
 func New(c client.Client, cache client.Reader, owner Owner) *Applier {
 	m := ssa.NewResourceManager(c, nil, ssa.Owner{Field: fieldManager, Group: meshv1alpha1.GroupVersion.Group})
-	return &Applier{client: c, cache: cache, owner: owner, ssa: m, known: map[string]seen{}}
+	return &Applier{client: c, cache: cache, owner: owner, ssa: m, known: map[string]seen{}, taken: map[string][sha256.Size]byte{}}
 }
 
 // Apply makes the component's objects exist as wanted and deletes those of its inventory that are not wanted any more.
@@ -86,6 +92,12 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 		var err error
 		if inventory, err = a.readInventory(ctx, c.Name); err != nil {
 			return nil, err
+		}
+		if c.Partial {
+			c.Objects = slices.DeleteFunc(slices.Clone(c.Objects), func(o *unstructured.Unstructured) bool {
+				return !slices.Contains(inventory.References, refOf(o))
+			})
+			c.Keep, wanted = inventory.References, references(c.Objects)
 		}
 		for _, ref := range inventory.References {
 			if slices.Contains(c.Keep, ref) {
@@ -136,6 +148,14 @@ func stages(objects []*unstructured.Unstructured) [2][]*unstructured.Unstructure
 }
 
 func (a *Applier) applyAll(ctx context.Context, c Component) ([]string, error) {
+	return each(c.Objects, func(o *unstructured.Unstructured) (string, error) {
+		action, err := a.applyOne(ctx, o, c)
+		return action, refuse(c.Name, o, err)
+	})
+}
+
+// each treats objects a few at a time, and returns what was done to which of them and the errors of the others.
+func each(objects []*unstructured.Unstructured, treat func(*unstructured.Unstructured) (string, error)) ([]string, error) {
 	var (
 		mu    sync.Mutex
 		wrote []string
@@ -143,15 +163,18 @@ func (a *Applier) applyAll(ctx context.Context, c Component) ([]string, error) {
 		wg    sync.WaitGroup
 		slots = make(chan struct{}, parallel)
 	)
-	for _, o := range c.Objects {
+	for _, o := range objects {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			action, err := a.applyOne(ctx, o, c)
+			action, err := treat(o)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				errs = append(errs, fmt.Errorf("apply %s: %w", refOf(o), err))
+				if AsRefusal(err) == nil {
+					err = fmt.Errorf("apply %s: %w", refOf(o), err)
+				}
+				errs = append(errs, err)
 			} else if action != "" {
 				wrote = append(wrote, action+" "+refOf(o).String())
 			}
@@ -160,7 +183,7 @@ func (a *Applier) applyAll(ctx context.Context, c Component) ([]string, error) {
 	wg.Wait()
 	slices.Sort(wrote)
 	slices.SortFunc(errs, func(x, y error) int { return compareText(x.Error(), y.Error()) })
-	return wrote, errors.Join(errs...)
+	return wrote, joined(errs)
 }
 
 func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c Component) (string, error) {
@@ -169,13 +192,8 @@ func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c 
 	if a.unchangedSince(ctx, desired, key, hash) {
 		return "", nil
 	}
-	live := &unstructured.Unstructured{}
-	live.SetGroupVersionKind(desired.GroupVersionKind())
-	err := a.client.Get(ctx, client.ObjectKeyFromObject(desired), live)
-	switch {
-	case apierrors.IsNotFound(err):
-		live = nil
-	case err != nil:
+	live, err := a.live(ctx, desired)
+	if err != nil {
 		return "", err
 	}
 	if live != nil {
@@ -203,6 +221,20 @@ func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c 
 		return "", nil
 	}
 	return string(entry.Action), nil
+}
+
+// live is an object as it is. Nil: it is not there.
+func (a *Applier) live(ctx context.Context, desired *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(desired.GroupVersionKind())
+	err := a.client.Get(ctx, client.ObjectKeyFromObject(desired), live)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return live, nil
 }
 
 // foreign says whether an existing object must be left alone: an error when it is somebody else's, true when it is

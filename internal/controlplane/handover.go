@@ -60,7 +60,7 @@ func forgetful(m *meshv1alpha1.MeshMemberSpec, revision string) string {
 func restricted(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
 	out := slices.Clone(objects)
 	for i, o := range out {
-		if o.GetKind() != "ClusterRole" || !strings.HasPrefix(o.GetName(), gatewayRole) {
+		if !isGatewayRole(o) {
 			continue
 		}
 		out[i] = o.DeepCopy()
@@ -72,6 +72,10 @@ func restricted(objects []*unstructured.Unstructured) []*unstructured.Unstructur
 		}
 	}
 	return out
+}
+
+func isGatewayRole(o *unstructured.Unstructured) bool {
+	return o.GetKind() == "ClusterRole" && strings.HasPrefix(o.GetName(), gatewayRole)
 }
 
 func isService(o *unstructured.Unstructured) bool   { return o.GetKind() == "Service" }

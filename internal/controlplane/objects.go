@@ -104,6 +104,18 @@ func Revision(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revi
 	return apply.Component{Name: RevisionPrefix + r.Name, Objects: objects}, nil
 }
 
+// Restriction is what Revision changes of an istiod that must leave Gateways to another: nothing is added. Without such, there
+// are no objects.
+func Restriction(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (apply.Component, error) {
+	if r.Name != idle(m) {
+		return apply.Component{}, nil
+	}
+	c, err := Revision(lib, m, r)
+	c.Partial = true
+	c.Objects = slices.DeleteFunc(c.Objects, func(o *unstructured.Unstructured) bool { return !isGatewayRole(o) })
+	return c, err
+}
+
 // TagObjects are the webhooks and Services of all tags of a member. They are rendered apart from the revisions, so
 // that a tag can move from one to another without either claiming it. The Services are those of the keeper, if there is
 // one; see Leaving.

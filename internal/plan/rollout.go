@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -209,20 +208,25 @@ func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
 	}
 	s.Phase, s.Cause, s.CauseDetail, s.Message = meshv1alpha1.UpgradeRollingBack, cause, why, why
 	r.out.After = 0
-	var waiting []string
+	isOver := true
+	var waiting []*progress
 	for _, p := range r.members {
 		r.wave(p.wave.Name).SoakingSince = nil
 		if p.isBack() {
 			continue
 		}
-		r.order(p, p.back())
-		waiting = append(waiting, p.name)
+		isOver = false
+		if r.order(p, p.back()); p.ordered == meshv1alpha1.StageRollBack {
+			waiting = append(waiting, p)
+		}
 	}
-	if len(waiting) == 0 {
+	if isOver {
 		s.Phase, s.FinishedAt = meshv1alpha1.UpgradeRolledBack, r.stamp()
 		return
 	}
-	r.out.Reason = why + "; members that go back: " + strings.Join(waiting, ", ")
+	if len(waiting) > 0 {
+		s.Message = why + "; rolling back: " + returning(waiting)
+	}
 }
 
 // hold leaves everything as it is ordered.

@@ -162,8 +162,8 @@ func TestRolloutIgnoresRehearsedGates(t *testing.T) {
 		{Name: "B", Verdict: meshv1alpha1.VerdictError, DryRun: true, Since: recent},
 	}
 	got := Rollout(w.stored()).Status
-	if got.Phase != meshv1alpha1.UpgradeRollingBack || !strings.HasSuffix(got.Message, ": waits") {
-		t.Errorf("the upgrade is %s (%s), want it to go back for the deadline with the member's own words", got.Phase, got.Message)
+	if got.Phase != meshv1alpha1.UpgradeRollingBack || !strings.HasSuffix(got.CauseDetail, ": waits") {
+		t.Errorf("the upgrade is %s (%s), want it to go back for the deadline with the member's own words", got.Phase, got.CauseDetail)
 	}
 	st.Gates[0].DryRun = false
 	if got := Rollout(w.stored()).Status; got.Phase == meshv1alpha1.UpgradeRollingBack {

@@ -50,8 +50,10 @@ type Member struct {
 type Finding struct {
 	// Name of the check.
 	Name string
-	// Problems, each with its cure. None: the check has passed.
+	// Problems, each with its cure. None, and no Failures: the check has passed.
 	Problems []string
+	// Failures are problems that only another target cures.
+	Failures []string
 	// Note says what was looked at.
 	Note string
 	// Err says why the check could not be asked.
@@ -105,6 +107,8 @@ func Results(findings []Finding, ignore []meshv1alpha1.PreflightCheck, previous 
 
 func (f *Finding) verdict() (meshv1alpha1.Verdict, string) {
 	switch {
+	case len(f.Failures) > 0:
+		return meshv1alpha1.VerdictFail, some(slices.Concat(f.Failures, f.Problems), "; ")
 	case f.Err != nil:
 		return meshv1alpha1.VerdictError, f.Err.Error()
 	case len(f.Problems) > 0:

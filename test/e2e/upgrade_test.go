@@ -39,6 +39,7 @@ func TestUpgrade(t *testing.T) {
 	if !t.Run("to "+newVersion, s.upgradeVersion) {
 		t.FailNow()
 	}
+	t.Run("objects that API servers refuse", s.refusedObjects)
 	t.Run("mutual TLS dropped", s.badTLS)
 	t.Run("configuration that proxies reject", s.badFilter)
 	for _, p := range s.moreUpgrades() {

@@ -7,6 +7,7 @@ func (s *suite) moreUpgrades() []part {
 	return []part{
 		{"values only, with hindrances", s.upgradeValues},
 		{"operator killed after every kind of write", s.upgradeKilled},
+		{"objects that a policy refuses later", s.refusedLate},
 		{"image that cannot start", s.badImage},
 		{"proxies that crash", s.badProxy},
 		{"peer that cannot be read", s.badPeer},

@@ -49,8 +49,13 @@ func (c call) isWrite() bool {
 
 // changes is true for calls that have changed something.
 func (c call) changes() bool {
+	return c.isWrite() && c.ResponseStatus.Code < 300 && !c.isDryRun()
+}
+
+// isDryRun is true for calls that only ask what would become of them.
+func (c call) isDryRun() bool {
 	u, err := url.Parse(c.URI)
-	return c.isWrite() && c.ResponseStatus.Code < 300 && err == nil && !u.Query().Has("dryRun")
+	return err == nil && u.Query().Has("dryRun")
 }
 
 func (c call) isAbout(resource, name string) bool {

@@ -71,6 +71,7 @@ func TestMesh(t *testing.T) {
 		{"pinned gateways", s.pin},
 		{"tag renamed", s.renameTag},
 		{"change of a serving mesh", s.change},
+		{"refused objects", s.refusedObjects},
 		{"kubeconfigs that do not work", s.kubeconfigs},
 		{"one cluster twice", s.twin},
 		{"member with obstacles joins", s.join},
