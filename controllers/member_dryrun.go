@@ -69,7 +69,7 @@ func leaves(err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined, isJoined := err.(interface{ Unwrap() []error }) //nolint:errorlint // one level after the other
+	joined, isJoined := err.(interface{ Unwrap() []error })
 	if !isJoined {
 		return []error{err}
 	}
