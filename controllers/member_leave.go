@@ -101,7 +101,7 @@ func (r *MeshMemberReconciler) proxies(ctx context.Context, s *scope) ([]string,
 		// One that does not answer keeps nothing: its pods are counted.
 		r.connectedTo(ctx, s, p, known, &u)
 	}
-	found := append(u.staying, u.leaving...)
+	found := slices.Concat(u.staying, u.leaving)
 	slices.Sort(found)
 	return slices.Compact(found), nil
 }
