@@ -58,6 +58,7 @@ var inWords = []string{
 	"spec.upgrade.waves[].memberSelector", "spec.upgrade.waves[].orderBy", "spec.upgrade.waves[].window",
 	"spec.upgrade.waves[].window.timeZone", "spec.upgrade.gates[].configDiff.failOn", "spec.upgrade.gates[].configDiff.sample",
 	"spec.rollout.gates[].configDiff.failOn", "spec.rollout.gates[].configDiff.sample",
+	"spec.members[].hubSecrets", "spec.hubSecrets",
 }
 
 // defaults creates objects that leave everything out and compares what the API server makes of them with what the

@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // addresses is what to hold so that LoadBalancer Services get no address.
@@ -66,14 +68,21 @@ func isRolledOut(d *appsv1.Deployment) bool {
 	return d.Status.ObservedGeneration == d.Generation && d.Status.AvailableReplicas == *d.Spec.Replicas
 }
 
-// pod makes one ready pod for a Deployment.
+// pod makes one ready pod for a Deployment, and another one when istiod was ordered to restart.
 func (s *stage) pod(ctx context.Context, d *appsv1.Deployment) error {
 	pod := &corev1.Pod{}
 	err := s.cluster.admin.Get(ctx, client.ObjectKey{Namespace: d.Namespace, Name: d.Name + "-0"}, pod)
+	if order := d.Spec.Template.Annotations[plan.RestartAnnotation]; err == nil && pod.Annotations[plan.RestartAnnotation] != order {
+		if err = s.cluster.admin.Delete(ctx, pod, client.GracePeriodSeconds(0)); err == nil {
+			err = s.cluster.admin.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+		}
+	}
 	if apierrors.IsNotFound(err) {
 		pod = &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name + "-0", Labels: d.Spec.Template.Labels},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "played", Image: "played"}}},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: d.Namespace, Name: d.Name + "-0", Labels: d.Spec.Template.Labels, Annotations: d.Spec.Template.Annotations,
+			},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "played", Image: "played"}}},
 		}
 		err = s.cluster.admin.Create(ctx, pod)
 	}
