@@ -96,6 +96,15 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if got.KubernetesVersion == "" {
 		t.Error("no Kubernetes version")
 	}
+	if got.Discovery.Marker == nil {
+		t.Fatal("no marker")
+	}
+	other, err := s.member(t.Context(), peer)
+	must(t, err)
+	if marker := got.Discovery.Peers[0].Marker; other.Status.Discovery.Marker == nil || marker != other.Status.Discovery.Marker.Address {
+		t.Errorf("the marker of %s is %v, %s has seen %q", peer, other.Status.Discovery.Marker, name, marker)
+	}
+	got.Discovery.Marker, got.Discovery.Peers[0].Marker = nil, ""
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires = nil, nil, nil
 	got.Discovery.Gateways, got.Discovery.AcknowledgedGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
