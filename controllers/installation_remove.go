@@ -27,12 +27,12 @@ func (r *MeshInstallationReconciler) remove(ctx context.Context, inst *meshv1alp
 	if controllerutil.RemoveFinalizer(inst, metav1.FinalizerDeleteDependents) {
 		// The garbage collector would delete the certificates of members that still serve.
 		if err := r.Client.Update(ctx, inst); err != nil {
-			return ctrl.Result{}, ignoreGone(err)
+			return written(err)
 		}
 	}
 	// An upgrade that is under way ends here: its members keep the revisions that they have until they are taken out.
 	if err := r.releaseUpgrades(ctx, inst); err != nil {
-		return ctrl.Result{}, quiet(err)
+		return written(err)
 	}
 	if len(members) > 0 {
 		before := inst.DeepCopy()
@@ -42,7 +42,7 @@ func (r *MeshInstallationReconciler) remove(ctx context.Context, inst *meshv1alp
 		return ctrl.Result{}, err
 	}
 	if controllerutil.RemoveFinalizer(inst, meshv1alpha1.Finalizer) {
-		return ctrl.Result{}, ignoreGone(r.Client.Update(ctx, inst))
+		return written(r.Client.Update(ctx, inst))
 	}
 	return ctrl.Result{}, nil
 }

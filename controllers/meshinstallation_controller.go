@@ -58,11 +58,11 @@ func (r *MeshInstallationReconciler) Reconcile(ctx context.Context, req ctrl.Req
 	}
 	pending, err := r.restore(ctx, inst, members)
 	if err != nil {
-		return ctrl.Result{}, quiet(err)
+		return written(err)
 	}
 	if controllerutil.AddFinalizer(inst, meshv1alpha1.Finalizer) {
 		if err := r.Client.Update(ctx, inst); err != nil {
-			return ctrl.Result{}, ignoreGone(err)
+			return written(err)
 		}
 	}
 	before := inst.DeepCopy()
@@ -146,7 +146,7 @@ func (r *MeshInstallationReconciler) finish(ctx context.Context, before, inst *m
 	status.Set(&inst.Status.Conditions, inst.Generation, outcomes, r.Now())
 	if !equality.Semantic.DeepEqual(before.Status, inst.Status) {
 		if err := r.Client.Status().Patch(ctx, inst, client.MergeFrom(before)); err != nil {
-			return ctrl.Result{}, ignoreGone(err)
+			return written(err)
 		}
 		status.RecordInstallation(r.Events, before, inst)
 	}

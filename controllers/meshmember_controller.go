@@ -210,7 +210,7 @@ func (r *MeshMemberReconciler) finish(ctx context.Context, s *scope, before *mes
 	if !equality.Semantic.DeepEqual(before.Status, member.Status) {
 		// The MeshMember may be another object by now that was made again under its name.
 		if err := r.Client.Status().Patch(ctx, member, sameObject{client.MergeFrom(before)}); err != nil {
-			return ctrl.Result{}, ignoreGone(err)
+			return written(err)
 		}
 		status.RecordMember(r.Events, before, member)
 	}
@@ -261,6 +261,15 @@ func quiet(err error) error {
 }
 
 func ignoreGone(err error) error { return quiet(client.IgnoreNotFound(err)) }
+
+// written ends a pass after a write on the hub. After a conflict it comes back by itself: the newer object may differ in its status
+// alone, of which no watch tells.
+func written(err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: shortWait}, nil
+	}
+	return ctrl.Result{}, client.IgnoreNotFound(err)
+}
 
 func stateOf(outcomes []status.Outcome) string {
 	worst := status.Worst(outcomes)
