@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -83,6 +84,10 @@ func (r *MeshMemberReconciler) forgotten(ctx context.Context, s *scope) phase.Re
 		o := &siblings[i]
 		if slices.ContainsFunc(o.Spec.Peers, func(p meshv1alpha1.Peer) bool { return p.Name == s.member.Spec.Cluster }) {
 			// It will not forget: the member is wanted again.
+			continue
+		}
+		if !meta.IsStatusConditionTrue(o.Status.Conditions, meshv1alpha1.ConditionReachable) {
+			// It cannot be told to forget.
 			continue
 		}
 		if slices.ContainsFunc(o.Status.Discovery.Peers, func(p meshv1alpha1.PeerStatus) bool { return p.Name == s.member.Spec.Cluster }) {

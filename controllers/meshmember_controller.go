@@ -29,6 +29,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 	"github.com/meshfleet/meshfleet/internal/xds"
 )
@@ -290,6 +291,10 @@ func stateOf(outcomes []status.Outcome) string {
 func (r *MeshMemberReconciler) connect(ctx context.Context, s *scope) phase.Result {
 	src, result := r.source(ctx, s)
 	if result.Kind != phase.Done {
+		if attached := r.attach(s); plan.IsLeaving(s.member) && attached.Kind == phase.Done {
+			// The kubeconfig's Secret may have been deleted along with the mesh; the connection made from it still works.
+			return attached
+		}
 		return result
 	}
 	if err := r.Fleet.Ensure(s.key, src); err != nil {
