@@ -114,27 +114,19 @@ func renderFailed(err error) phase.Result {
 // tried does not hold up the member. Precondition: install.
 func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result {
 	spec := &s.member.Spec
+	observed := map[string]controlplane.State{}
 	var revisions []meshv1alpha1.RevisionStatus
-	result := phase.Complete(meshv1alpha1.ReasonReady, "")
-	var names []string
 	for _, rev := range spec.Revisions {
 		st, err := controlplane.Observe(ctx, s.remote, s.namespace(), rev.Name, s.owner())
 		if err != nil {
 			return failed(err)
 		}
+		observed[rev.Name] = st
 		revisions = append(revisions, meshv1alpha1.RevisionStatus{Name: rev.Name, Version: rev.Version, Hash: plan.RevisionHash(rev), ReadyReplicas: st.ReadyReplicas})
-		if !inUse(spec)[rev.Name] {
-			continue
-		}
-		names = append(names, rev.Name)
-		// Going back cannot wait for room that what is gone back from has taken: one pod serves.
-		s.mayGoOn = isGoingBack(s.member) && st.Armed && st.ReadyReplicas > 0
-		if !st.Complete || !st.Armed {
-			result = phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, st.Message, shortWait).
-				Overdue(st.Created, s.now, istiodDeadline, meshv1alpha1.ReasonDeadlineExceeded)
-		}
 	}
 	s.member.Status.Revisions = revisions
+	result, mayGoOn := judgeServing(s.member, observed, s.now)
+	s.mayGoOn = mayGoOn
 	if result.Kind != phase.Done && !s.mayGoOn {
 		return result
 	}
@@ -145,9 +137,36 @@ func (r *MeshMemberReconciler) serve(ctx context.Context, s *scope) phase.Result
 	}
 	if result.Kind == phase.Done && result.Message == "" {
 		note, after := retiringNote(s)
-		result.Message, result.After = "istiod serves: "+strings.Join(names, ", ")+note, after
+		result.Message, result.After = "istiod serves: "+strings.Join(usedRevisions(spec), ", ")+note, after
 	}
 	return result
+}
+
+// judgeServing judges what was observed of each revision. Every istiod in use must be rolled out and armed. Rollback cannot wait for room
+// that the target has taken: mayGoOn says that one pod of each serves, so that tags may move before the rest is there.
+func judgeServing(m *meshv1alpha1.MeshMember, observed map[string]controlplane.State, now time.Time) (result phase.Result, mayGoOn bool) {
+	result, mayGoOn = phase.Complete(meshv1alpha1.ReasonReady, ""), isGoingBack(m)
+	for _, name := range usedRevisions(&m.Spec) {
+		st := observed[name]
+		mayGoOn = mayGoOn && st.Armed
+		if !st.Complete || !st.Armed {
+			result = phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, st.Message, shortWait).
+				Overdue(st.Created, now, istiodDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+		}
+	}
+	return result, mayGoOn
+}
+
+// usedRevisions are the ordered revisions that a tag, the gateway or namespaces use.
+func usedRevisions(spec *meshv1alpha1.MeshMemberSpec) []string {
+	used := inUse(spec)
+	var names []string
+	for _, rev := range spec.Revisions {
+		if used[rev.Name] {
+			names = append(names, rev.Name)
+		}
+	}
+	return names
 }
 
 // pointTags points the tags at their revisions, which serve.

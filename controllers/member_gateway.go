@@ -199,14 +199,8 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 		return failed(err)
 	}
 	if old.Announced {
-		announced := s.member.Status.Gateway.Announced
-		if announced == nil || s.now.Sub(announced.Time) < settle {
-			return waiting("the new one has just been announced")
-		}
-		// Going back ends, as forgetting does: a sibling that is stuck for a reason of its own reports nothing new.
-		isOverdue := isGoingBack(s.member) && s.now.Sub(announced.Time) >= forgetDeadline
-		if behind := withoutNews(siblings, s.member, s.member.Status.Gateway.Address); len(behind) > 0 && !isOverdue {
-			return waiting("peers whose istiod or proxies do not know the new one yet: %s", list(behind, len(behind)))
+		if why := beforeWithdrawal(s.member, siblings, s.now); why != "" {
+			return waiting("%s", why)
 		}
 	}
 	key := client.ObjectKey{Namespace: s.namespace(), Name: name}
@@ -232,6 +226,20 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 		return waiting("its pods stop")
 	}
 	return phase.Result{}
+}
+
+// beforeWithdrawal says what a gateway that peers were told of waits for before it is withdrawn. Empty: nothing.
+func beforeWithdrawal(m *meshv1alpha1.MeshMember, siblings []meshv1alpha1.MeshMember, now time.Time) string {
+	announced := m.Status.Gateway.Announced
+	if announced == nil || now.Sub(announced.Time) < settle {
+		return "the new one has just been announced"
+	}
+	behind := withoutNews(siblings, m, m.Status.Gateway.Address)
+	// Rollback ends, as forgetting does: a sibling that is stuck for a reason of its own reports nothing new.
+	if len(behind) == 0 || isGoingBack(m) && now.Sub(announced.Time) >= forgetDeadline {
+		return ""
+	}
+	return "peers whose istiod or proxies do not know the new one yet: " + list(behind, len(behind))
 }
 
 // reachableSiblings are the other members of the mesh that can be asked what they know.

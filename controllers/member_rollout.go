@@ -135,13 +135,22 @@ func (r *MeshMemberReconciler) stage(ctx context.Context, s *scope) (meshv1alpha
 // finds no address must not keep workloads on a revision that has failed.
 func (r *MeshMemberReconciler) rollBack(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
 	state, message, err := r.moveWorkloads(ctx, s, "")
-	if err != nil || s.gateway.Kind == phase.Done {
+	if err != nil {
 		return state, message, err
+	}
+	state, message = besideGateway(state, message, s.gateway)
+	return state, message, nil
+}
+
+// besideGateway adds to how far the workloads are what the gateway waits for. Rollback is done when both are.
+func besideGateway(state meshv1alpha1.StageState, message string, gateway phase.Result) (meshv1alpha1.StageState, string) {
+	if gateway.Kind == phase.Done {
+		return state, message
 	}
 	if state == meshv1alpha1.StageDone {
 		state = meshv1alpha1.StageProgressing
 	}
-	return state, message + "; " + s.gateway.Text(), nil
+	return state, message + "; " + gateway.Text()
 }
 
 // moveGateway waits until the gateway of the new revision has taken over. It has the first proxies of that revision, so

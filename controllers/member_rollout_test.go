@@ -175,3 +175,25 @@ func TestAcknowledgeKeepsWhenTheTagsMoved(t *testing.T) {
 		}
 	}
 }
+
+// TestBesideGateway never lets a gateway that waits hold back workloads that roll back, nor call the rollback done before it is there.
+func TestBesideGateway(t *testing.T) {
+	waiting, there := phase.Waiting(meshv1alpha1.ReasonProgressing, "no address yet", 0), phase.Complete(meshv1alpha1.ReasonReady, "")
+	for name, c := range map[string]struct {
+		state       meshv1alpha1.StageState
+		gateway     phase.Result
+		want        meshv1alpha1.StageState
+		wantMessage string
+	}{
+		"both are there":                     {meshv1alpha1.StageDone, there, meshv1alpha1.StageDone, "2 of 2 moved"},
+		"the gateway waits":                  {meshv1alpha1.StageDone, waiting, meshv1alpha1.StageProgressing, "2 of 2 moved; no address yet"},
+		"both wait":                          {meshv1alpha1.StageProgressing, waiting, meshv1alpha1.StageProgressing, "2 of 2 moved; no address yet"},
+		"a workload that fails stays failed": {meshv1alpha1.StageFailed, waiting, meshv1alpha1.StageFailed, "2 of 2 moved; no address yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if state, message := besideGateway(c.state, "2 of 2 moved", c.gateway); state != c.want || message != c.wantMessage {
+				t.Errorf("%s, %q, want %s, %q", state, message, c.want, c.wantMessage)
+			}
+		})
+	}
+}

@@ -3,11 +3,13 @@ package controllers
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -202,5 +204,32 @@ func TestAskedRevisions(t *testing.T) {
 		if diff := cmp.Diff(want, asked(&spec)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", stage, diff)
 		}
+	}
+}
+
+// TestBeforeWithdrawal waits for siblings without end in an upgrade, where nothing presses, and for a bounded time in rollback.
+func TestBeforeWithdrawal(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	stuck := testutil.Member("east")
+	stuck.Status.Discovery = meshv1alpha1.DiscoveryStatus{Gateways: []string{oldGateway}, AcknowledgedGateways: []string{oldGateway}}
+	for name, c := range map[string]struct {
+		stage meshv1alpha1.Stage
+		ago   time.Duration
+		want  string
+	}{
+		"just announced":                    {meshv1alpha1.StageRollBack, settle - time.Second, "just been announced"},
+		"an upgrade waits":                  {meshv1alpha1.StageGateways, 24 * time.Hour, "do not know the new one yet: east"},
+		"rollback waits":                    {meshv1alpha1.StageRollBack, forgetDeadline - time.Second, "do not know the new one yet: east"},
+		"rollback waits for a bounded time": {meshv1alpha1.StageRollBack, forgetDeadline, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			west := testutil.Member("west")
+			west.Spec.Rollout = &meshv1alpha1.MemberRollout{Stage: c.stage}
+			west.Status.Gateway = meshv1alpha1.GatewayStatus{Address: "203.0.113.2", Announced: &metav1.Time{Time: now.Add(-c.ago)}}
+			got := beforeWithdrawal(west, []meshv1alpha1.MeshMember{*stuck}, now)
+			if !strings.Contains(got, c.want) || c.want == "" && got != "" {
+				t.Errorf("waits for %q, want %q", got, c.want)
+			}
+		})
 	}
 }

@@ -14,15 +14,15 @@ import (
 // State is the state of one istiod.
 type State struct {
 	observe.Rollout
-	// Armed says that every webhook of the revision has the bundle by which the API server trusts istiod; istiod writes
-	// it when it serves.
+	// Armed says that a pod is ready and that every webhook of the revision has the bundle by which the API server trusts istiod;
+	// istiod writes it when it serves. The rollout may be incomplete all the same.
 	Armed bool
 }
 
 // Observe reads the state of a revision: its Deployment, and its webhooks that belong to the installation.
 func Observe(ctx context.Context, c client.Reader, namespace, revision, installation string) (State, error) {
 	rollout, err := observe.Deployment(ctx, c, client.ObjectKey{Namespace: namespace, Name: RevisionPrefix + revision})
-	if err != nil || !rollout.Complete {
+	if err != nil || rollout.ReadyReplicas == 0 {
 		return State{Rollout: rollout}, err
 	}
 	selector := client.MatchingLabels{"istio.io/rev": revision, meshv1alpha1.LabelInstallation: installation}
@@ -50,7 +50,9 @@ func Observe(ctx context.Context, c client.Reader, namespace, revision, installa
 
 func (s *State) disarmedBy(name string, c admissionregistrationv1.WebhookClientConfig) {
 	if len(c.CABundle) == 0 {
-		s.Armed = false
+		if s.Armed = false; !s.Complete {
+			return
+		}
 		s.Message = "istiod has not written the caBundle of webhook " + name + " yet"
 	}
 }

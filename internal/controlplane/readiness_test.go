@@ -27,6 +27,12 @@ func istiod(available int32) *appsv1.Deployment {
 	}
 }
 
+// scaled is a Deployment of which more replicas are wanted.
+func scaled(d *appsv1.Deployment, replicas int32) *appsv1.Deployment {
+	d.Spec.Replicas, d.Status.Replicas = &replicas, replicas
+	return d
+}
+
 // meta names a webhook configuration of the revision that the mesh owns.
 func meta(name string, options ...func(map[string]string)) metav1.ObjectMeta {
 	labels := map[string]string{"istio.io/rev": testutil.Revision, meshv1alpha1.LabelInstallation: installation}
@@ -68,6 +74,10 @@ func TestObserve(t *testing.T) {
 		"istiod starts":    {objects: []client.Object{istiod(0), injector(meta("i"), "CA"), validator(meta("v"), "CA")}, wantMessage: "0 of 1"},
 		"it serves and its webhooks are armed": {objects: []client.Object{istiod(1), injector(meta("i"), "CA", "CA"), validator(meta("v"), "CA")},
 			wantComplete: true, wantArmed: true, wantMessage: "1 of 1"},
+		"one of two pods serves": {objects: []client.Object{scaled(istiod(1), 2), injector(meta("i"), "CA"), validator(meta("v"), "CA")},
+			wantArmed: true, wantMessage: "1 of 2"},
+		"one of two pods serves and is not armed": {objects: []client.Object{scaled(istiod(1), 2), injector(meta("i"), ""), validator(meta("v"), "CA")},
+			wantMessage: "1 of 2"},
 		"one webhook of the injector is not armed": {objects: []client.Object{istiod(1), injector(meta("i"), "CA", ""), validator(meta("v"), "CA")},
 			wantComplete: true, wantMessage: "caBundle of webhook i"},
 		"the validator is not armed": {objects: []client.Object{istiod(1), injector(meta("i"), "CA"), validator(meta("v"), "")},
