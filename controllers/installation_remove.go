@@ -96,6 +96,9 @@ func (r *MeshInstallationReconciler) writeLeaving(ctx context.Context, inst *mes
 		if equality.Semantic.DeepEqual(have.Spec, want.Spec) {
 			continue
 		}
+		if have.ResourceVersion != want.ResourceVersion {
+			return changedMeanwhile(want.Name)
+		}
 		have.Spec = want.Spec
 		if err := r.Client.Update(ctx, have); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("write MeshMember %q: %w", want.Name, err)

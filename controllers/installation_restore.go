@@ -151,7 +151,10 @@ func (r *MeshInstallationReconciler) saveSnapshot(
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: plan.SnapshotName(m.Name), Namespace: m.Namespace}}
 	return s, hub.Ensure(ctx, r.Client, inst, s, map[string]string{
 		meshv1alpha1.LabelInstallation: inst.Name, meshv1alpha1.LabelMember: m.Spec.Cluster, snapshotLabel: "true",
-	}, func() { s.Data = map[string][]byte{snapshotKey: raw} })
+	}, func() error {
+		s.Data = map[string][]byte{snapshotKey: raw}
+		return nil
+	})
 }
 
 func readSnapshot(s *corev1.Secret) (*meshv1alpha1.MeshMember, error) {

@@ -22,6 +22,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
@@ -383,5 +384,71 @@ func TestFinishSaysWhenToComeBack(t *testing.T) {
 				t.Errorf("requeue after %v, error %v, want %v and %v", got.RequeueAfter, err, c.wantAfter, c.wantErr)
 			}
 		})
+	}
+}
+
+// TestWorkOrdersPlannedFromAnOlderStatusAreAConflict: what was planned for a member that serves nothing must not reach one that does.
+func TestWorkOrdersPlannedFromAnOlderStatusAreAConflict(t *testing.T) {
+	inst := testutil.Installation(testutil.With("east"))
+	for name, c := range map[string]struct {
+		existing []client.Object
+		planned  func(*meshv1alpha1.MeshMember)
+		want     bool
+	}{
+		"a new member": {nil, func(m *meshv1alpha1.MeshMember) { m.ResourceVersion = "" }, false},
+		"one that was made meanwhile": {[]client.Object{owned(inst)}, func(m *meshv1alpha1.MeshMember) {
+			m.ResourceVersion, m.Spec.DefaultRevision = "", "other"
+		}, true},
+		"one that has changed meanwhile": {[]client.Object{owned(inst)}, func(m *meshv1alpha1.MeshMember) {
+			m.ResourceVersion, m.Spec.DefaultRevision = "1", "other"
+		}, true},
+		"one that is as it was planned from": {[]client.Object{owned(inst)}, func(m *meshv1alpha1.MeshMember) { m.Spec.DefaultRevision = "other" }, false},
+		"one that is ordered nothing new":    {[]client.Object{owned(inst)}, func(m *meshv1alpha1.MeshMember) { m.ResourceVersion = "1" }, false},
+		"one that is gone":                   {nil, func(m *meshv1alpha1.MeshMember) { m.ResourceVersion = "1" }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := hubReconciler(t, c.existing...)
+			for where, write := range map[string]func(plan.MembersPlan) error{
+				"desired": func(p plan.MembersPlan) error { return r.writeMembers(t.Context(), inst, p) },
+				"leaving": func(p plan.MembersPlan) error {
+					if len(c.existing) == 0 {
+						return nil
+					}
+					return r.writeLeaving(t.Context(), inst, plan.MembersPlan{Leaving: p.Desired})
+				},
+			} {
+				planned := *owned(inst)
+				if len(c.existing) > 0 {
+					have := &meshv1alpha1.MeshMember{}
+					if err := r.Client.Get(t.Context(), client.ObjectKeyFromObject(&planned), have); err != nil {
+						t.Fatal(err)
+					}
+					planned = *have
+				}
+				c.planned(&planned)
+				err := write(plan.MembersPlan{Desired: []meshv1alpha1.MeshMember{planned}})
+				if want := c.want && (where == "desired" || len(c.existing) > 0); apierrors.IsConflict(err) != want || !want && err != nil {
+					t.Errorf("%s: error is %v, want a conflict: %v", where, err, want)
+				}
+			}
+		})
+	}
+}
+
+// owned is the MeshMember east that an installation made.
+func owned(inst *meshv1alpha1.MeshInstallation) *meshv1alpha1.MeshMember {
+	return testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
+		m.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(inst, meshv1alpha1.GroupVersion.WithKind("MeshInstallation"))}
+	})
+}
+
+// TestFinishTellsNothingOfAConflict: what was decided from an older object is out of date, and the next pass tells.
+func TestFinishTellsNothingOfAConflict(t *testing.T) {
+	inst := testutil.Installation(testutil.With("east"))
+	before := inst.DeepCopy()
+	r := hubReconciler(t)
+	result, err := r.finish(t.Context(), before, inst, []status.Outcome{{Result: failed(changedMeanwhile("shop-east"))}})
+	if err != nil || result.RequeueAfter != shortWait || len(inst.Status.Conditions) != 0 {
+		t.Errorf("again after %s, error %v, conditions %v, want %s and nothing told", result.RequeueAfter, err, inst.Status.Conditions, shortWait)
 	}
 }

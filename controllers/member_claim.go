@@ -48,6 +48,7 @@ func (r *MeshMemberReconciler) claimObject(s *scope, root string) (*unstructured
 // a backup. Until the work order follows, nothing is written. An order that changes nothing in place is obeyed after a while.
 func takeOver(s *scope, recorded string) phase.Result {
 	st := &s.member.Status
+	before := st.Recovered
 	st.Recovered = nil
 	if recorded == "" || plan.HasServed(s.member) {
 		return phase.Result{}
@@ -59,8 +60,10 @@ func takeOver(s *scope, recorded string) phase.Result {
 			s.namespace(), claimName, claimOrder))
 	}
 	ordered := plan.InForce(&s.member.Spec)
-	if equality.Semantic.DeepEqual(running, ordered) ||
-		plan.IsKept(running, &s.member.Spec) && s.now.Sub(s.member.CreationTimestamp.Time) > takeOverTime {
+	// Work orders are planned from the status. One from before the status tells what runs here is not obeyed, whatever it is.
+	isTold := before != nil
+	if isTold && (equality.Semantic.DeepEqual(running, ordered) ||
+		plan.IsKept(running, &s.member.Spec) && s.now.Sub(s.member.CreationTimestamp.Time) > takeOverTime) {
 		// Until the status shows it, this is all that tells the installation that a control plane has served here.
 		st.Recovered = ordered
 		return phase.Result{}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -125,15 +127,21 @@ func (r *MeshInstallationReconciler) converge(ctx context.Context, inst *meshv1a
 	return append(told, outcomes...)
 }
 
+// writeMembers writes the work orders. One that was planned from an older status than there is now is a conflict: a member may have
+// reported meanwhile that it serves.
 func (r *MeshInstallationReconciler) writeMembers(ctx context.Context, inst *meshv1alpha1.MeshInstallation, p plan.MembersPlan) error {
 	for i := range p.Desired {
 		want := &p.Desired[i]
 		have := &meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
-		if err := hub.Ensure(ctx, r.Client, inst, have, want.Labels, func() {
+		if err := hub.Ensure(ctx, r.Client, inst, have, want.Labels, func() error {
+			if have.ResourceVersion != want.ResourceVersion && !equality.Semantic.DeepEqual(have.Spec, want.Spec) {
+				return changedMeanwhile(want.Name)
+			}
 			if have.ResourceVersion == "" {
 				have.Finalizers = []string{meshv1alpha1.Finalizer}
 			}
 			have.Spec = want.Spec
+			return nil
 		}); err != nil {
 			return err
 		}
@@ -141,7 +149,17 @@ func (r *MeshInstallationReconciler) writeMembers(ctx context.Context, inst *mes
 	return r.writeLeaving(ctx, inst, p)
 }
 
+// changedMeanwhile is the conflict of a work order with a MeshMember that is newer than the one that it was planned from.
+func changedMeanwhile(name string) error {
+	return apierrors.NewConflict(meshv1alpha1.GroupVersion.WithResource("meshmembers").GroupResource(), name,
+		errors.New("it has changed since its work order was planned"))
+}
+
 func (r *MeshInstallationReconciler) finish(ctx context.Context, before, inst *meshv1alpha1.MeshInstallation, outcomes []status.Outcome) (ctrl.Result, error) {
+	if isConflicted(outcomes) {
+		// What was decided is out of date, and so are its words. No event need follow: some changes of what we own are not watched.
+		return ctrl.Result{RequeueAfter: shortWait}, nil
+	}
 	inst.Status.ObservedGeneration = inst.Generation
 	status.Set(&inst.Status.Conditions, inst.Generation, outcomes, r.Now())
 	if !equality.Semantic.DeepEqual(before.Status, inst.Status) {
@@ -153,12 +171,13 @@ func (r *MeshInstallationReconciler) finish(ctx context.Context, before, inst *m
 	for _, o := range outcomes {
 		// A member's failure is retried by its own reconciler; only our own carry an error.
 		if o.Result.Kind == phase.Retry && o.Result.Err != nil && o.Result.Message == "" {
-			if err := quiet(o.Result.Err); err != nil {
-				return ctrl.Result{}, err
-			}
-			// A conflict: no event need follow, because some changes of what we own are not watched.
-			return ctrl.Result{RequeueAfter: shortWait}, nil
+			return ctrl.Result{}, o.Result.Err
 		}
 	}
 	return ctrl.Result{RequeueAfter: status.Next(outcomes)}, nil
+}
+
+// isConflicted says that a write of ours met a newer object than the one that was read.
+func isConflicted(outcomes []status.Outcome) bool {
+	return slices.ContainsFunc(outcomes, func(o status.Outcome) bool { return o.Result.Kind == phase.Retry && apierrors.IsConflict(o.Result.Err) })
 }

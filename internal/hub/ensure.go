@@ -19,7 +19,7 @@ var ErrNotOurs = errors.New("exists already and was not made for this MeshInstal
 
 // Ensure creates or updates an object that the installation owns: mutate sets what is wanted, on what there is. It ends
 // with o as it is on the hub. An object of that name that somebody else made is left alone. Error: ErrNotOurs.
-func Ensure(ctx context.Context, c client.Client, inst *meshv1alpha1.MeshInstallation, o client.Object, labels map[string]string, mutate func()) error {
+func Ensure(ctx context.Context, c client.Client, inst *meshv1alpha1.MeshInstallation, o client.Object, labels map[string]string, mutate func() error) error {
 	op, err := controllerutil.CreateOrUpdate(ctx, c, o, func() error {
 		if o.GetResourceVersion() != "" && !metav1.IsControlledBy(o, inst) {
 			return fmt.Errorf("%T %q: %w", o, o.GetName(), ErrNotOurs)
@@ -32,7 +32,9 @@ func Ensure(ctx context.Context, c client.Client, inst *meshv1alpha1.MeshInstall
 			have[k] = v
 		}
 		o.SetLabels(have)
-		mutate()
+		if err := mutate(); err != nil {
+			return err
+		}
 		return controllerutil.SetControllerReference(inst, o, c.Scheme())
 	})
 	if op != controllerutil.OperationResultNone {

@@ -45,7 +45,10 @@ func TestEnsure(t *testing.T) {
 			}
 			store := fake.NewClientBuilder().WithScheme(s).WithObjects(c.objects...).Build()
 			o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: testutil.Namespace}}
-			err := Ensure(t.Context(), store, inst, o, map[string]string{"ours": "there"}, func() { o.Data = map[string]string{"key": "wanted"} })
+			err := Ensure(t.Context(), store, inst, o, map[string]string{"ours": "there"}, func() error {
+				o.Data = map[string]string{"key": "wanted"}
+				return nil
+			})
 			if !errors.Is(err, c.wantErr) {
 				t.Fatalf("error is %v, want %v", err, c.wantErr)
 			}

@@ -17,7 +17,8 @@ import (
 
 // MembersPlan says which MeshMembers there must be.
 type MembersPlan struct {
-	// Desired are the MeshMembers with their labels and complete specs, by name.
+	// Desired are the MeshMembers with their labels and complete specs, by name. Their resource versions are those of the MeshMembers
+	// that they were planned from. Empty: there was none.
 	Desired []meshv1alpha1.MeshMember
 	// Leaving are the MeshMembers of members that left, with what their work orders must be until they are gone.
 	Leaving []meshv1alpha1.MeshMember
@@ -89,6 +90,9 @@ func member(
 	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
 		Name: MemberName(inst.Name, m.Name), Namespace: inst.Namespace, Labels: map[string]string{},
 	}}
+	if present != nil {
+		out.ResourceVersion = present.ResourceVersion
+	}
 	for k, v := range m.Labels {
 		out.Labels[k] = v
 	}

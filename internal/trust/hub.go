@@ -124,12 +124,18 @@ func (h Hub) reissue(ctx context.Context, strays []*corev1.Secret) (string, erro
 
 func (h Hub) issuer(ctx context.Context, inst *meshv1alpha1.MeshInstallation, want *cmv1.Issuer) (*cmv1.Issuer, error) {
 	have := &cmv1.Issuer{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
-	return have, hub.Ensure(ctx, h.Client, inst, have, want.Labels, func() { have.Spec = want.Spec })
+	return have, hub.Ensure(ctx, h.Client, inst, have, want.Labels, func() error {
+		have.Spec = want.Spec
+		return nil
+	})
 }
 
 func (h Hub) certificate(ctx context.Context, inst *meshv1alpha1.MeshInstallation, want *cmv1.Certificate) error {
 	have := &cmv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
-	return hub.Ensure(ctx, h.Client, inst, have, want.Labels, func() { Set(&have.Spec, want.Spec) })
+	return hub.Ensure(ctx, h.Client, inst, have, want.Labels, func() error {
+		Set(&have.Spec, want.Spec)
+		return nil
+	})
 }
 
 // Remove deletes every certificate of an installation with its Secret, and the Secret of its root.
