@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,8 +46,15 @@ func OrderRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time.T
 	if len(s.candidates) == 0 {
 		return ""
 	}
+	// What is broken comes before what only is to change.
 	slices.SortFunc(s.candidates, func(a, b restartCandidate) int {
-		return cmp.Or(cmp.Compare(boolToInt(a.adopts), boolToInt(b.adopts)), strings.Compare(a.member.Name, b.member.Name))
+		switch {
+		case a.adopts == b.adopts:
+			return strings.Compare(a.member.Name, b.member.Name)
+		case b.adopts:
+			return -1
+		}
+		return 1
 	})
 	obstacle := s.obstacle()
 	if obstacle == "" {
@@ -76,10 +82,9 @@ func observeRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time
 	for i := range members {
 		present[members[i].Name] = &members[i]
 	}
-	for i := range p.Desired {
-		desired := &p.Desired[i]
+	for _, desired := range p.toServe() {
 		m := present[desired.Name]
-		if m == nil || IsLeaving(m) || !HasServed(m) {
+		if m == nil || !HasServed(m) {
 			continue
 		}
 		name := m.Spec.Cluster
@@ -107,6 +112,21 @@ func observeRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time
 		}
 	}
 	return s
+}
+
+// toServe are the work orders of the members that serve or are to serve: those of the spec, and those that wait for their workloads
+// before they leave.
+func (p *MembersPlan) toServe() []*meshv1alpha1.MeshMember {
+	var out []*meshv1alpha1.MeshMember
+	for i := range p.Desired {
+		out = append(out, &p.Desired[i])
+	}
+	for i := range p.Leaving {
+		if p.Leaving[i].Spec.Removal == meshv1alpha1.RemovalWhenUnused {
+			out = append(out, &p.Leaving[i])
+		}
+	}
+	return out
 }
 
 // failedRestarts is the number of restarts in a row that were ordered and not proved.
@@ -161,11 +181,4 @@ func isInTransit(stage meshv1alpha1.Stage) bool {
 		return true
 	}
 	return false
-}
-
-func boolToInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,10 @@ func cutOff(m *meshv1alpha1.MeshMember) {
 }
 
 func neverServed(m *meshv1alpha1.MeshMember) { m.Status.Trust.RootFingerprints = nil }
+
+func leavesWith(removal meshv1alpha1.MemberRemoval) restartOption {
+	return func(m *meshv1alpha1.MeshMember) { m.Spec.Removal = removal }
+}
 
 func inStage(stage meshv1alpha1.Stage) restartOption {
 	return func(m *meshv1alpha1.MeshMember) { m.Spec.Rollout = &meshv1alpha1.MemberRollout{Stage: stage} }
@@ -100,6 +105,17 @@ func TestOrderRestarts(t *testing.T) {
 			members:     []meshv1alpha1.MeshMember{restartMember(east, peerStuck), restartMember(west, inStage(meshv1alpha1.StageSoak))},
 			wantOrdered: east, wantAttempt: 1,
 		},
+		"one that leaves serves until its workloads are gone": {
+			members:     []meshv1alpha1.MeshMember{restartMember(east), restartMember(west, peerStuck, leavesWith(meshv1alpha1.RemovalWhenUnused))},
+			wantOrdered: west, wantAttempt: 1,
+		},
+		"one that is taken out needs nothing": {
+			members: []meshv1alpha1.MeshMember{restartMember(east), restartMember(west, peerStuck, leavesWith(meshv1alpha1.RemovalNow))},
+		},
+		"one that is taken out holds no other, reachable or not": {
+			members:     []meshv1alpha1.MeshMember{restartMember(east, peerStuck), restartMember(west, cutOff, leavesWith(meshv1alpha1.RemovalNow))},
+			wantOrdered: east, wantAttempt: 1,
+		},
 		"not again at once": {
 			members: []meshv1alpha1.MeshMember{restartMember(east, peerStuck, restartOrdered(9*time.Minute, 1, true)), restartMember(west)},
 		},
@@ -133,14 +149,18 @@ func TestOrderRestarts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := MembersPlan{}
 			for i := range c.members {
-				p.Desired = append(p.Desired, *c.members[i].DeepCopy())
+				if m := *c.members[i].DeepCopy(); IsLeaving(&m) {
+					p.Leaving = append(p.Leaving, m)
+				} else {
+					p.Desired = append(p.Desired, m)
+				}
 			}
 			waiting := OrderRestarts(&p, c.members, restartsAt)
 			if (waiting == "") != (c.wantWaiting == "") || !strings.Contains(waiting, c.wantWaiting) {
 				t.Errorf("waiting is %q, want %q in it", waiting, c.wantWaiting)
 			}
 			ordered := ""
-			for _, d := range p.Desired {
+			for _, d := range slices.Concat(p.Desired, p.Leaving) {
 				if o := d.Spec.IstiodRestart; o != nil && o.OrderedAt.Time.Equal(restartsAt) {
 					ordered += d.Spec.Cluster
 					if o.Attempt != c.wantAttempt || o.Reason == "" || d.Spec.ReaderTokens != meshv1alpha1.ReaderTokensFile {
