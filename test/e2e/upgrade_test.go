@@ -24,6 +24,8 @@ const (
 	upgradeDeadline = 10 * time.Minute
 	// upgradePerSecond is the rate of each of the nine loads.
 	upgradePerSecond = 5
+	// shortestTokens is the shortest life that Kubernetes grants a token: several are renewed while upgrades run.
+	shortestTokens = 10 * time.Minute
 )
 
 // TestUpgrade takes a mesh of three members to another release under load, and lets it refuse bad targets. With the build
@@ -43,7 +45,10 @@ func TestUpgrade(t *testing.T) {
 	t.Run("mutual TLS dropped", s.badTLS)
 	t.Run("configuration that proxies reject", s.badFilter)
 	for _, p := range s.moreUpgrades() {
-		t.Run(p.name, p.run)
+		t.Run(p.name, func(t *testing.T) {
+			p.run(t)
+			s.requireDiscovery(t)
+		})
 	}
 }
 
@@ -65,6 +70,7 @@ func (s *suite) installOld(t *testing.T) {
 				m.Spec.Members = append(m.Spec.Members, harness.MemberByKubeconfig(name, map[string]string{"wave": waveOf(name)}))
 			}
 			m.Spec.Upgrade.Waves = []meshv1alpha1.Wave{wave("canary"), wave("rest")}
+			m.Spec.Discovery.TokenDuration = &metav1.Duration{Duration: shortestTokens}
 		})
 	})
 	s.step(t, "wait for the mesh", func() error { return s.waitReady(ctx) })
@@ -106,6 +112,13 @@ func (s *suite) upgradeVersion(t *testing.T) {
 		})
 	})
 	s.checkTraffic(t)
+	s.requireDiscovery(t)
+}
+
+// requireDiscovery checks that members still read each other, whatever became of tokens and istiods meanwhile.
+func (s *suite) requireDiscovery(t *testing.T) {
+	t.Helper()
+	s.step(t, "what is new in a member is served in all", func() error { return s.freshServices(t.Context(), "discovered") })
 }
 
 // requireUpgraded checks that every member runs the target and nothing else.

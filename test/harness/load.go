@@ -27,6 +27,13 @@ type Failure struct {
 	Kind   string    `json:"kind"`
 	Error  string    `json:"error"`
 	Status int       `json:"status"`
+	// Load is the client and the address, if the load is one of several.
+	Load string `json:"-"`
+}
+
+// String tells when, where and why.
+func (f Failure) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s: %s %s (status %d)", f.At.Format("15:04:05.000"), f.Load, f.Kind, f.Error, f.Status))
 }
 
 // String sums the report up in one line.

@@ -58,8 +58,11 @@ func (s *Steady) Stop(ctx context.Context) (LoadReport, error) {
 				continue
 			}
 			s.env.Logf("  %-28s %s, from %d pods", fmt.Sprintf("%s → %s", l.client, shortURL(url)), r, pods)
+			for i := range r.Failures {
+				r.Failures[i].Load = fmt.Sprintf("%s → %s", l.client, shortURL(url))
+			}
 			for _, f := range r.Failures[:min(len(r.Failures), 5)] {
-				s.env.Logf("    failed at %s: %s %s (status %d)", f.At.Format(time.TimeOnly), f.Kind, f.Error, f.Status)
+				s.env.Logf("    failed at %s", f)
 			}
 			sum.add(r)
 		}

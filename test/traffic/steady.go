@@ -3,6 +3,7 @@ package traffic
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/meshfleet/meshfleet/test/harness"
@@ -11,6 +12,8 @@ import (
 const (
 	steadyRate   = 20
 	steadyPeriod = 10 * time.Second
+	// failuresShown of a load in an error: enough to see whether they have one time, one pair or one cause.
+	failuresShown = 10
 )
 
 // SteadyLoad sends load from every member to every member, itself included, for a while and accepts no failure.
@@ -36,7 +39,12 @@ func RequireNoFailure(report harness.LoadReport) error {
 	case report.Sent == 0:
 		return fmt.Errorf("no request was sent")
 	case report.Failed > 0:
-		return fmt.Errorf("%d of %d requests failed", report.Failed, report.Sent)
+		shown := report.Failures[:min(len(report.Failures), failuresShown)]
+		lines := make([]string, 0, len(shown))
+		for _, f := range shown {
+			lines = append(lines, "\n  "+f.String())
+		}
+		return fmt.Errorf("%d of %d requests failed:%s", report.Failed, report.Sent, strings.Join(lines, ""))
 	}
 	return nil
 }
