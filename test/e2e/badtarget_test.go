@@ -25,13 +25,13 @@ func value(v any, path ...string) func(*meshv1alpha1.MeshInstallation) error {
 
 // badImage names an image that does not exist: there is no istiod to ask, and the first wave goes back.
 func (s *suite) badImage(t *testing.T) {
-	s.goesBack(t, "ControlPlaneReady", value("no-such-release", "global", "tag"), value("", "global", "tag"), nil)
+	s.goesBack(t, "ControlPlaneReady", value("no-such-release", "global", "tag"), nil)
 }
 
 // badProxy names an image that is no proxy: istiod is well, but what it injects does not stay up. The gateway is the
 // first to be given it.
 func (s *suite) badProxy(t *testing.T) {
-	s.goesBack(t, "ProxiesSynced", value("lab.local/echo:1", "global", "proxy", "image"), value("", "global", "proxy", "image"), nil)
+	s.goesBack(t, "ProxiesSynced", value("lab.local/echo:1", "global", "proxy", "image"), nil)
 }
 
 // filter adds a cluster that Envoy rejects, for proxies of one revision. Validation cannot see it.
@@ -67,7 +67,7 @@ func (s *suite) badFilter(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s.goesBack(t, "ConfigAccepted", value("60", "env", "PILOT_PUSH_THROTTLE"), value("", "env", "PILOT_PUSH_THROTTLE"),
+	s.goesBack(t, "ConfigAccepted", value("60", "env", "PILOT_PUSH_THROTTLE"),
 		func(u *meshv1alpha1.MeshUpgrade) error {
 			if applied != "" {
 				return nil
@@ -95,18 +95,18 @@ func (s *suite) badPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	except := strings.Join([]string{south.Hostname(), own.Spec.ClusterIP, "localhost", "127.0.0.1"}, ",")
-	s.goesBack(t, "PeersSynced", proxyEnv("http://127.0.0.1:9", except), proxyEnv("", ""), nil)
+	s.goesBack(t, "PeersSynced", proxyEnv("http://127.0.0.1:9", except), nil)
 }
 
 // badTLS turns off what makes clients speak mutual TLS by themselves. Every peer demands it, so that each request would fail
 // once workloads had moved.
 func (s *suite) badTLS(t *testing.T) {
-	s.goesBack(t, "ConfigDiff", value(false, "meshConfig", "enableAutoMtls"), value("", "meshConfig", "enableAutoMtls"), nil)
+	s.goesBack(t, "ConfigDiff", value(false, "meshConfig", "enableAutoMtls"), nil)
 }
 
 // goesBack wants a target to be refused in the first wave without a lost request, for the cause given, and not to be
 // tried again.
-func (s *suite) goesBack(t *testing.T, wantCause string, change, undo func(*meshv1alpha1.MeshInstallation) error,
+func (s *suite) goesBack(t *testing.T, wantCause string, change func(*meshv1alpha1.MeshInstallation) error,
 	watch func(*meshv1alpha1.MeshUpgrade) error,
 ) {
 	t.Helper()
@@ -115,7 +115,7 @@ func (s *suite) goesBack(t *testing.T, wantCause string, change, undo func(*mesh
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.takeBack(t, undo) })
+	s.keepSpec(t)
 	back := &wayBack{suite: s, former: former.Spec.DefaultRevision}
 	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeRolledBack, change, func(u *meshv1alpha1.MeshUpgrade) error {
 		back.watch(ctx, u)
@@ -146,20 +146,25 @@ func (s *suite) goesBack(t *testing.T, wantCause string, change, undo func(*mesh
 	s.requireNotTriedAgain(t)
 }
 
-// takeBack takes a bad target back, also after a failure: what follows starts from a mesh that is well.
-func (s *suite) takeBack(t *testing.T, undo func(*meshv1alpha1.MeshInstallation) error) {
-	err := s.env.Step("take the bad target back", func() error {
-		ctx := context.WithoutCancel(t.Context())
-		var undoErr error
-		err := s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { undoErr = undo(m) })
-		if err := cmp.Or(undoErr, err); err != nil {
-			return err
-		}
-		return s.waitReady(ctx)
-	})
+// keepSpec gives the mesh its present spec again when the test is over, also after a failure: what follows starts from a mesh that is
+// well, whatever former tests left in the spec.
+func (s *suite) keepSpec(t *testing.T) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	before, err := s.env.Installation(ctx)
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.env.Step("take the bad target back", func() error {
+			if err := s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { before.Spec.DeepCopyInto(&m.Spec) }); err != nil {
+				return err
+			}
+			return s.waitReady(ctx)
+		}); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // requireNotTriedAgain writes the same spec again, as a tool does, and wants no new upgrade.

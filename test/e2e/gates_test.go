@@ -104,12 +104,7 @@ const memory = `avg(envoy_server_memory_allocated{pod=~"$(pods)"})`
 // member is scraped, so that the upgrade is aborted before the second one.
 func (s *suite) gateCompares(t *testing.T, address string) {
 	s.patience(t, measureDeadline)
-	t.Cleanup(func() {
-		s.takeBack(t, func(m *meshv1alpha1.MeshInstallation) error {
-			m.Spec.Upgrade.State, m.Spec.Upgrade.Waves[1].Approval = meshv1alpha1.UpgradeStateRun, meshv1alpha1.ApprovalNotRequired
-			return value("", "env", "PILOT_DEBOUNCE_MAX")(m)
-		})
-	})
+	s.keepSpec(t)
 	seen := map[string]meshv1alpha1.GateResult{}
 	isAborted := false
 	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeRolledBack, func(m *meshv1alpha1.MeshInstallation) error {
@@ -155,8 +150,5 @@ func (s *suite) refusedBy(t *testing.T, g meshv1alpha1.Gate, debounce string) {
 	s.goesBack(t, "gate "+g.Name, func(m *meshv1alpha1.MeshInstallation) error {
 		m.Spec.Upgrade.Gates = []meshv1alpha1.Gate{g}
 		return value(debounce, "env", "PILOT_DEBOUNCE_AFTER")(m)
-	}, func(m *meshv1alpha1.MeshInstallation) error {
-		m.Spec.Upgrade.Gates = nil
-		return value("", "env", "PILOT_DEBOUNCE_AFTER")(m)
 	}, nil)
 }

@@ -22,7 +22,7 @@ func (s *suite) noRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.takeBack(t, value("128Mi", request...)) })
+	s.keepSpec(t)
 	from := time.Now()
 	s.step(t, "ask for room that no node has", func() error {
 		var changeErr error
