@@ -28,8 +28,8 @@ func TestDiscovery(t *testing.T) {
 			m.Spec.Discovery.TokenDuration = &metav1.Duration{Duration: shortestTokens}
 		})
 	})
-	t.Run("twenty renewals", func(t *testing.T) { s.renewals(t, manyRenewals, nil) })
-	t.Run("renewals while istiod dies and API servers restart", func(t *testing.T) { s.renewals(t, 4, s.disturbDiscovery) })
+	t.Run("twenty renewals", func(t *testing.T) { s.renewals(t, manyRenewals, loadPerSecond, nil) })
+	t.Run("renewals while istiod dies and API servers restart", func(t *testing.T) { s.renewals(t, 4, loadPerSecond, s.disturbDiscovery) })
 }
 
 // disturbDiscovery kills all istiods of a member in one round, and restarts its API server in the next.

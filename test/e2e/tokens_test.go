@@ -31,14 +31,14 @@ const (
 // tokensRenewed renews the reader tokens of all members under load. No remote secret changes, no istiod restarts, and a Service that
 // is made afterwards in any member answers in every other.
 func (s *suite) tokensRenewed(t *testing.T) {
-	s.renewals(t, 3, nil)
+	s.renewals(t, 3, loadPerSecond, nil)
 }
 
 // renewals renews all tokens a number of times, with something in between.
-func (s *suite) renewals(t *testing.T, times int, between func(ctx context.Context, round int) error) {
+func (s *suite) renewals(t *testing.T, times, perSecond int, between func(ctx context.Context, round int) error) {
 	ctx := t.Context()
 	before := s.remoteSecretVersions(t)
-	s.underLoad(t, s.env.Members(), loadPerSecond, func() error {
+	s.underLoad(t, s.env.Members(), perSecond, func() error {
 		for i := range times {
 			if err := s.renewTokens(ctx); err != nil {
 				return err

@@ -38,7 +38,7 @@ func TestUpgrade(t *testing.T) {
 	if !t.Run("install "+oldVersion, s.installOld) {
 		t.FailNow()
 	}
-	t.Run("reader tokens renewed at "+oldVersion, func(t *testing.T) { s.renewals(t, 1, nil) })
+	t.Run("reader tokens renewed at "+oldVersion, func(t *testing.T) { s.renewals(t, 1, upgradePerSecond, nil) })
 	if !t.Run("to "+newVersion, s.upgradeVersion) {
 		t.FailNow()
 	}
