@@ -270,6 +270,7 @@ func (r *MeshMemberReconciler) gateMember(ctx context.Context, s *scope) (gate.M
 	}
 	m := gate.Member{
 		IgnoreDown: slices.Contains(order.IgnoreChecks, meshv1alpha1.CheckPeers),
+		IsBack:     !isReachedFor(s.member, returning, s.now),
 		Config:     s.state.connection.Config, Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Cluster: spec.Cluster,
 		From: order.From, To: order.To, Tags: []string{controlplane.DefaultTag},
 		Mesh:    types.NamespacedName{Namespace: s.member.Namespace, Name: spec.Installation},

@@ -52,6 +52,9 @@ type Member struct {
 	// cannot tell, or with IgnoreDown leave these peers out.
 	Down       []string
 	IgnoreDown bool
+	// IsBack says that the member itself was cut off until a moment ago: its istiods may not have read their peers again. No gate
+	// fails the member for that.
+	IsBack bool
 	// Witnesses are the peers that say themselves what they have, through Count: those that have served and can be reached.
 	// What is known of the others is held against the former revision alone.
 	Witnesses []string
@@ -158,6 +161,9 @@ func Evaluate(ctx context.Context, gates []Gate, m Member, previous []meshv1alph
 		r := meshv1alpha1.GateResult{
 			Name: a.Name, Verdict: a.Verdict, Message: a.Message, Value: a.Value, Threshold: a.Threshold, DryRun: a.DryRun,
 			AskedAt: a.AskedAt, Measurements: a.Measurements, Since: metav1.NewTime(now.Truncate(time.Second)),
+		}
+		if m.IsBack && r.Verdict == meshv1alpha1.VerdictFail {
+			r.Verdict, r.Message = meshv1alpha1.VerdictInconclusive, shorten("the member was cut off until a moment ago; "+r.Message, messageSize)
 		}
 		for _, p := range previous {
 			if p.Name == r.Name && p.Verdict == r.Verdict {

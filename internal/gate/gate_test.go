@@ -41,6 +41,17 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+// TestNoGateFailsAMemberThatIsJustBack looks at a member that was cut off itself: its istiods read their peers again at intervals.
+func TestNoGateFailsAMemberThatIsJustBack(t *testing.T) {
+	gates := []Gate{says("Failing", fail("no"), nil), says("Passing", pass("yes"), nil)}
+	for isBack, want := range map[bool]meshv1alpha1.Verdict{true: meshv1alpha1.VerdictInconclusive, false: meshv1alpha1.VerdictFail} {
+		got := Evaluate(t.Context(), gates, Member{IsBack: isBack}, nil, now)
+		if got[0].Verdict != want || got[1].Verdict != meshv1alpha1.VerdictPass || !strings.HasSuffix(got[0].Message, "no") {
+			t.Errorf("just back: %v: %+v, want %s", isBack, got, want)
+		}
+	}
+}
+
 func TestEvaluateOnceAsksOnlyWhatIsOpen(t *testing.T) {
 	at := metav1.NewTime(now)
 	answered := []meshv1alpha1.GateResult{
