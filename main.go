@@ -31,9 +31,9 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/controllers"
 	"github.com/meshfleet/meshfleet/internal/apply"
-	"github.com/meshfleet/meshfleet/internal/charts"
 	"github.com/meshfleet/meshfleet/internal/fleet"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/webhooks"
 )
 
@@ -139,7 +139,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 		return err
 	}
 	if err := (&controllers.MeshMemberReconciler{
-		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: xds.Istiod{},
+		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: istiod.Istiod{},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/census"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/peercache"
 	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
@@ -37,9 +37,9 @@ func (r *MeshMemberReconciler) hearPeers(m *gate.Member, siblings []meshv1alpha1
 			keys[cluster] = client.ObjectKeyFromObject(sibling)
 		}
 	}
-	m.Count = func(ctx context.Context, peer string, age time.Duration) (census.Hosts, error) {
+	m.Count = func(ctx context.Context, peer string, age time.Duration) (peercache.Hosts, error) {
 		key := keys[peer]
-		return r.endpoints.Ask(ctx, key, age, func(ctx context.Context) (census.Hosts, error) { return r.count(ctx, key) })
+		return r.endpoints.Get(ctx, key, age, func(ctx context.Context) (peercache.Hosts, error) { return r.count(ctx, key) })
 	}
 }
 
@@ -52,7 +52,7 @@ func isReachedFor(m *meshv1alpha1.MeshMember, long time.Duration, now time.Time)
 // count asks every istiod pod of a member that is in use what the member's own cluster has. It runs beside the member's passes,
 // of which it needs nothing and to which it leaves nothing: one that takes long, or waits for a peer itself, does not delay
 // it, and what fails here is no condition of the member.
-func (r *MeshMemberReconciler) count(ctx context.Context, key types.NamespacedName) (census.Hosts, error) {
+func (r *MeshMemberReconciler) count(ctx context.Context, key types.NamespacedName) (peercache.Hosts, error) {
 	member := &meshv1alpha1.MeshMember{}
 	if err := r.Client.Get(ctx, key, member); err != nil {
 		return nil, fmt.Errorf("read the member: %w", err)
@@ -80,7 +80,7 @@ func (r *MeshMemberReconciler) count(ctx context.Context, key types.NamespacedNa
 		// Without an answer of each pod, nobody can say what none of them knows.
 		return nil, fmt.Errorf("ask for endpoints: %w", err)
 	}
-	hosts := census.Merge(answers)
+	hosts := peercache.Merge(answers)
 	if hosts.IsEmpty() {
 		// Every cluster has at least the endpoint of its API server.
 		return nil, errNoEndpoints

@@ -16,9 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/census"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/peercache"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -71,16 +71,16 @@ func TestCount(t *testing.T) {
 		pods         []client.Object
 		known        map[string]map[string][]string
 		notConnected bool
-		want         census.Hosts
+		want         peercache.Hosts
 		wantErr      error
 	}{
 		"every pod of the revision in use is asked": {
 			pods: []client.Object{istiodOf("a", testutil.Revision), istiodOf("b", testutil.Revision)}, known: web,
-			want: census.Hosts{"web": {All: []string{"2"}, Any: []string{"1", "2"}}},
+			want: peercache.Hosts{"web": {All: []string{"2"}, Any: []string{"1", "2"}}},
 		},
 		"a revision that is not in use yet is not": {
 			pods: []client.Object{istiodOf("b", testutil.Revision), istiodOf("new", other)}, known: web,
-			want: census.Hosts{"web": {All: []string{"2"}, Any: []string{"2"}}},
+			want: peercache.Hosts{"web": {All: []string{"2"}, Any: []string{"2"}}},
 		},
 		"no pod is ready":           {pods: []client.Object{istiodOf("a", testutil.Revision, notReady), istiodOf("new", other)}, wantErr: errNoIstiod},
 		"one pod does not answer":   {pods: []client.Object{istiodOf("a", testutil.Revision), istiodOf("c", testutil.Revision)}, known: web, wantErr: errRefused},

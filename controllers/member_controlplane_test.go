@@ -5,8 +5,8 @@ import (
 	"time"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
 	"github.com/meshfleet/meshfleet/internal/observe"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/gateway"
+	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 )
@@ -77,16 +77,16 @@ func warmUp(s *scope, name string) time.Duration {
 // wait a minute or more for kubelet to refresh it.
 func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Result {
 	spec := &s.member.Spec
-	if err := r.apply(ctx, s, gateway.ListenerObjects(s.namespace())); err != nil {
+	if err := r.apply(ctx, s, eastwest.ListenerObjects(s.namespace())); err != nil {
 		return failed(err)
 	}
 	name := plan.GatewayName(plan.GatewayKey(spec, spec.GatewayRevision))
-	st, err := gateway.Observe(ctx, s.remote, s.namespace(), name)
+	st, err := eastwest.Observe(ctx, s.remote, s.namespace(), name)
 	if err != nil {
 		return failed(err)
 	}
 	announce := st.CanAnnounce(s.state.serving.since(name, st.IsServing(), s.now), warmUp(s, name))
-	component, err := gateway.Objects(r.Charts, spec, spec.GatewayRevision, announce)
+	component, err := eastwest.Objects(r.Charts, spec, spec.GatewayRevision, announce)
 	if err != nil {
 		return renderFailed(err)
 	}
@@ -127,7 +127,7 @@ func (r *MeshMemberReconciler) gateway(ctx context.Context, s *scope) phase.Resu
 }
 
 // reportGateway says where the member's gateway is. Until a new one serves, the former one is.
-func reportGateway(s *scope, name string, st gateway.State, announce bool) {
+func reportGateway(s *scope, name string, st eastwest.State, announce bool) {
 	revision, g := s.member.Spec.GatewayRevision, &s.member.Status.Gateway
 	isAnother := g.Revision != "" && g.Name != name
 	if g.Name == "" {
@@ -158,7 +158,7 @@ func (r *MeshMemberReconciler) gateways(ctx context.Context, s *scope) ([]string
 	}
 	var keys []string
 	for _, c := range components {
-		if key, ok := strings.CutPrefix(c, gateway.Prefix); ok {
+		if key, ok := strings.CutPrefix(c, eastwest.Prefix); ok {
 			keys = append(keys, key)
 		}
 	}
@@ -190,7 +190,7 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 	waiting := func(format string, args ...any) phase.Result {
 		return phase.Waiting(meshv1alpha1.ReasonProgressing, "replacing gateway "+name+": "+fmt.Sprintf(format, args...), shortWait)
 	}
-	old, err := gateway.Observe(ctx, s.remote, s.namespace(), name)
+	old, err := eastwest.Observe(ctx, s.remote, s.namespace(), name)
 	if err != nil {
 		return failed(err)
 	}
@@ -204,7 +204,7 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 		}
 	}
 	key := client.ObjectKey{Namespace: s.namespace(), Name: name}
-	at, err := gateway.Withdraw(ctx, s.remote, key, s.owner(), s.now)
+	at, err := eastwest.Withdraw(ctx, s.remote, key, s.owner(), s.now)
 	if err != nil {
 		return failed(err)
 	}
@@ -218,7 +218,7 @@ func (r *MeshMemberReconciler) replaceGateway(ctx context.Context, s *scope, old
 			return waiting("peers whose istiod or proxies still use it: %s", list(still, len(still)))
 		}
 	}
-	gone, err := s.state.applier.Delete(ctx, gateway.Prefix+oldKey)
+	gone, err := s.state.applier.Delete(ctx, eastwest.Prefix+oldKey)
 	if err != nil {
 		return failed(err)
 	}

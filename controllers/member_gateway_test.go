@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/gateway"
 	"github.com/meshfleet/meshfleet/internal/observe"
+	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -17,13 +17,13 @@ func TestReportGateway(t *testing.T) {
 	const older, newer, pinned = "istio-eastwestgateway-1-28-3", "istio-eastwestgateway-1-29-1", "istio-eastwestgateway"
 	before, at := metav1.NewTime(now.Add(-time.Hour)), metav1.NewTime(now)
 	former := meshv1alpha1.GatewayStatus{Name: older, Revision: "1-28-3", Address: "203.0.113.1", Announced: &before}
-	state := func(revision string, complete bool) gateway.State {
-		return gateway.State{Address: "203.0.113.2", Rollout: observe.Rollout{Revision: revision, Complete: complete}}
+	state := func(revision string, complete bool) eastwest.State {
+		return eastwest.State{Address: "203.0.113.2", Rollout: observe.Rollout{Revision: revision, Complete: complete}}
 	}
 	tests := map[string]struct {
 		reported meshv1alpha1.GatewayStatus
 		name     string
-		state    gateway.State
+		state    eastwest.State
 		announce bool
 		want     meshv1alpha1.GatewayStatus
 	}{

@@ -12,11 +12,11 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 	"github.com/meshfleet/meshfleet/internal/testutil"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 // withProxy is a pod with a proxy.
@@ -61,7 +61,7 @@ func TestAMemberThatLeavesCountsProxies(t *testing.T) {
 		},
 		"a proxy that is connected and no pod does": {
 			[]client.Object{ours, istiodOf("istiod-0", testutil.Revision), ownGateway},
-			playedIstiod{proxies: []xds.Proxy{proxy("vm.demo", 0), proxy("istio-eastwestgateway-1-29-1-0.istio-system", 0)}},
+			playedIstiod{proxies: []istiod.Proxy{proxy("vm.demo", 0), proxy("istio-eastwestgateway-1-29-1-0.istio-system", 0)}},
 			meshv1alpha1.MemberRemovalStatus{Proxies: 1, Sample: []string{`proxy vm.demo of cluster "east"`}}, meshv1alpha1.ReasonWaitingForWorkloads,
 		},
 		"an istiod that does not answer does not": {

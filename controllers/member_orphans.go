@@ -41,7 +41,7 @@ func (r *MeshMemberReconciler) usersInPeers(ctx context.Context, s *scope, revis
 // orphansOf asks a member, after the call, for its pods that have a proxy of the revision while it has no istiod of that revision
 // itself: if they are served at all, it is by another member. It runs beside the member's passes, as count does.
 func (r *MeshMemberReconciler) orphansOf(ctx context.Context, key types.NamespacedName, revision string) (users, error) {
-	byRevision, err := r.orphans.Ask(ctx, key, 0, func(ctx context.Context) (map[string]users, error) {
+	byRevision, err := r.orphans.Get(ctx, key, 0, func(ctx context.Context) (map[string]users, error) {
 		connection, err := r.Fleet.Member(key)
 		if err != nil {
 			return nil, err

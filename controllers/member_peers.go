@@ -16,11 +16,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/discovery"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/parts/discovery"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 const (
@@ -203,7 +203,7 @@ func allSynced(peers []meshv1alpha1.PeerStatus) bool {
 // askIstiod asks every istiod pod for its clusters and network gateways. A peer is as far as the pod that is least far;
 // a gateway is known when every pod knows it.
 func (r *MeshMemberReconciler) askIstiod(ctx context.Context, s *scope, pods []corev1.Pod, expected expectedPeers, v *verification) error {
-	var clusters [][]xds.RemoteCluster
+	var clusters [][]istiod.RemoteCluster
 	var known []string
 	agree := true
 	for i := range pods {
@@ -235,7 +235,7 @@ func (r *MeshMemberReconciler) askIstiod(ctx context.Context, s *scope, pods []c
 }
 
 // askPod asks one istiod pod. Its own cluster's gateways are left out.
-func (r *MeshMemberReconciler) askPod(ctx context.Context, s *scope, pod *corev1.Pod) ([]xds.RemoteCluster, []string, error) {
+func (r *MeshMemberReconciler) askPod(ctx context.Context, s *scope, pod *corev1.Pod) ([]istiod.RemoteCluster, []string, error) {
 	ask, cancel := context.WithTimeout(ctx, istiodQuestion)
 	defer cancel()
 	clusters, err := r.Istiod.Clusters(ask, s.state.connection.Config, pod.Namespace, pod.Name)
@@ -256,8 +256,8 @@ func (r *MeshMemberReconciler) askPod(ctx context.Context, s *scope, pod *corev1
 	return clusters, slices.Compact(known), nil
 }
 
-func peerState(clusters []xds.RemoteCluster, name, secret string) string {
-	i := slices.IndexFunc(clusters, func(c xds.RemoteCluster) bool { return c.ID == name })
+func peerState(clusters []istiod.RemoteCluster, name, secret string) string {
+	i := slices.IndexFunc(clusters, func(c istiod.RemoteCluster) bool { return c.ID == name })
 	switch {
 	case i < 0:
 		return absent

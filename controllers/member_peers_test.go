@@ -12,15 +12,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/testutil"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 func TestPeerState(t *testing.T) {
 	const secret = "istio-system/istio-remote-secret-west"
-	clusters := []xds.RemoteCluster{
+	clusters := []istiod.RemoteCluster{
 		{ID: "east", SyncStatus: "synced"},
 		{ID: "west", SecretName: secret, SyncStatus: "synced"},
 		{ID: "north", SecretName: "istio-system/istio-remote-secret-north", SyncStatus: "timeout"},

@@ -10,10 +10,10 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/dataplane"
-	"github.com/meshfleet/meshfleet/internal/gateway"
-	"github.com/meshfleet/meshfleet/internal/istioversion"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
+	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
+	"github.com/meshfleet/meshfleet/internal/parts/workloads"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/preflight"
@@ -151,11 +151,11 @@ func (r *MeshMemberReconciler) components(spec *meshv1alpha1.MeshMemberSpec) ([]
 	if err != nil {
 		return nil, err
 	}
-	gateways, err := gateway.Objects(r.Charts, spec, spec.GatewayRevision, true)
+	gateways, err := eastwest.Objects(r.Charts, spec, spec.GatewayRevision, true)
 	if err != nil {
 		return nil, err
 	}
-	all := []apply.Component{crds, base, reader, tags, gateways, gateway.ListenerObjects(spec.ControlPlaneNamespace)}
+	all := []apply.Component{crds, base, reader, tags, gateways, eastwest.ListenerObjects(spec.ControlPlaneNamespace)}
 	for i := range spec.Revisions {
 		c, err := controlplane.Revision(r.Charts, spec, &spec.Revisions[i])
 		if err != nil {
@@ -177,14 +177,14 @@ func objectsOf(components []apply.Component) []*unstructured.Unstructured {
 // foresee says what the tags' move will mean for workloads.
 func (r *MeshMemberReconciler) foresee(ctx context.Context, s *scope) (meshv1alpha1.RolloutForecast, error) {
 	order := s.member.Spec.Rollout
-	request := dataplane.Request{
+	request := workloads.Request{
 		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: order.To}, Revisions: append(retiringNames(s), order.From, order.To),
 		Method: s.member.Spec.Restart.Method, Now: s.now,
 	}
 	for _, t := range s.tags() {
 		request.Tags[t.Name] = order.To
 	}
-	world, err := dataplane.Observe(ctx, s.remote, request)
+	world, err := workloads.Observe(ctx, s.remote, request)
 	if err != nil {
 		return meshv1alpha1.RolloutForecast{}, fmt.Errorf("foresee restarts: %w", err)
 	}
@@ -192,7 +192,7 @@ func (r *MeshMemberReconciler) foresee(ctx context.Context, s *scope) (meshv1alp
 	if err != nil {
 		return meshv1alpha1.RolloutForecast{}, fmt.Errorf("find what names revision %s: %w", order.From, err)
 	}
-	f := dataplane.Foresee(world, request)
+	f := workloads.Foresee(world, request)
 	return meshv1alpha1.RolloutForecast{
 		Restarts: preflight.SampleOf(f.Restarts), Pods: int32(f.Pods), //nolint:gosec // far fewer than 2^31
 		Budgets: preflight.SampleOf(f.Budgets), Fragile: preflight.SampleOf(f.Fragile),

@@ -7,8 +7,8 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/gateway"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
+	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/phase"
 )
 
@@ -25,7 +25,7 @@ func noteRefusal(s *scope, err error) {
 		return
 	}
 	ofTarget := []string{controlplane.RevisionPrefix + order.To, controlplane.CRDs, controlplane.Base, controlplane.Reader, controlplane.Tags}
-	isGateway := strings.HasPrefix(refusal.Component, gateway.Prefix) && s.member.Spec.GatewayRevision == order.To
+	isGateway := strings.HasPrefix(refusal.Component, eastwest.Prefix) && s.member.Spec.GatewayRevision == order.To
 	if isGateway || slices.Contains(ofTarget, refusal.Component) {
 		s.refused = refusal
 	}

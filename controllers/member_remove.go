@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/gateway"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
+	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 )
@@ -108,7 +108,7 @@ func (r *MeshMemberReconciler) withdraw(ctx context.Context, s *scope) phase.Res
 	}
 	for _, g := range gateways {
 		key := client.ObjectKey{Namespace: s.namespace(), Name: plan.GatewayName(g)}
-		at, err := gateway.Withdraw(ctx, s.remote, key, s.owner(), s.now)
+		at, err := eastwest.Withdraw(ctx, s.remote, key, s.owner(), s.now)
 		if err != nil {
 			return failed(err)
 		}
@@ -146,9 +146,9 @@ func (r *MeshMemberReconciler) uninstall(ctx context.Context, s *scope) phase.Re
 // removalRank orders components for removal: the reverse of their making.
 func removalRank(component string) int {
 	switch {
-	case strings.HasPrefix(component, gateway.Prefix):
+	case strings.HasPrefix(component, eastwest.Prefix):
 		return 0
-	case component == gateway.Listener:
+	case component == eastwest.Listener:
 		return 1
 	case component == remoteSecretsComponent, component == markerComponent:
 		return 2

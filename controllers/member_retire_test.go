@@ -14,8 +14,8 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/testutil"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 func TestUsersOf(t *testing.T) {
@@ -29,7 +29,7 @@ func TestUsersOf(t *testing.T) {
 		return p
 	}
 	stops := func(p *corev1.Pod) { p.Finalizers = []string{"test/stops"} }
-	istiod := func(state corev1.ContainerState) *corev1.Pod {
+	istiodPod := func(state corev1.ContainerState) *corev1.Pod {
 		return &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: testutil.ControlPlane, Name: "istiod-0", Labels: map[string]string{"app": "istiod", "istio.io/rev": revision}},
 			Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: state}}},
@@ -43,36 +43,36 @@ func TestUsersOf(t *testing.T) {
 		istiod playedIstiod
 		want   users
 	}{
-		"nobody": {pods: []*corev1.Pod{istiod(runs)}},
+		"nobody": {pods: []*corev1.Pod{istiodPod(runs)}},
 		"a pod that it has injected": {
-			pods:   []*corev1.Pod{istiod(runs), injected("web")},
-			istiod: playedIstiod{proxies: []xds.Proxy{proxy("web.demo", 0)}}, want: users{staying: []string{"demo/web"}},
+			pods:   []*corev1.Pod{istiodPod(runs), injected("web")},
+			istiod: playedIstiod{proxies: []istiod.Proxy{proxy("web.demo", 0)}}, want: users{staying: []string{"demo/web"}},
 		},
 		"a pod that it has injected, connected elsewhere": {
-			pods: []*corev1.Pod{istiod(runs), injected("web")}, want: users{staying: []string{"demo/web"}},
+			pods: []*corev1.Pod{istiodPod(runs), injected("web")}, want: users{staying: []string{"demo/web"}},
 		},
 		"a pod that stops": {
-			pods:   []*corev1.Pod{istiod(runs), injected("web", stops)},
-			istiod: playedIstiod{proxies: []xds.Proxy{proxy("web.demo", 0)}}, want: users{leaving: []string{"demo/web"}},
+			pods:   []*corev1.Pod{istiodPod(runs), injected("web", stops)},
+			istiod: playedIstiod{proxies: []istiod.Proxy{proxy("web.demo", 0)}}, want: users{leaving: []string{"demo/web"}},
 		},
 		"a pod of what istiod runs for a Gateway, which stops": {
-			pods: []*corev1.Pod{istiod(runs), injected("gateway", stops, func(p *corev1.Pod) {
+			pods: []*corev1.Pod{istiodPod(runs), injected("gateway", stops, func(p *corev1.Pod) {
 				delete(p.Annotations, "sidecar.istio.io/status")
 				p.Labels = map[string]string{"gateway.istio.io/managed": "istio.io-gateway-controller"}
 			})},
-			istiod: playedIstiod{proxies: []xds.Proxy{proxy("gateway.demo", 0)}}, want: users{leaving: []string{"demo/gateway"}},
+			istiod: playedIstiod{proxies: []istiod.Proxy{proxy("gateway.demo", 0)}}, want: users{leaving: []string{"demo/gateway"}},
 		},
-		"a pod that has ended":   {pods: []*corev1.Pod{istiod(runs), injected("job", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })}},
+		"a pod that has ended":   {pods: []*corev1.Pod{istiodPod(runs), injected("job", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })}},
 		"a pod of another proxy": {pods: []*corev1.Pod{injected("web", func(p *corev1.Pod) { p.Annotations["istio.io/rev"] = "1-29-1" })}},
 		"a proxy that no pod tells of": {
-			pods: []*corev1.Pod{istiod(runs)}, istiod: playedIstiod{proxies: []xds.Proxy{proxy("vm.demo", 0)}},
+			pods: []*corev1.Pod{istiodPod(runs)}, istiod: playedIstiod{proxies: []istiod.Proxy{proxy("vm.demo", 0)}},
 			want: users{staying: []string{`proxy vm.demo of cluster "east"`}},
 		},
 		"an istiod that does not say": {
-			pods: []*corev1.Pod{istiod(runs)}, istiod: silent,
+			pods: []*corev1.Pod{istiodPod(runs)}, istiod: silent,
 			want: users{silent: []string{"istiod pod istiod-0"}},
 		},
-		"an istiod that cannot start has nobody": {pods: []*corev1.Pod{istiod(crashes)}, istiod: silent},
+		"an istiod that cannot start has nobody": {pods: []*corev1.Pod{istiodPod(crashes)}, istiod: silent},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

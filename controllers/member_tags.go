@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/dataplane"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
+	"github.com/meshfleet/meshfleet/internal/parts/workloads"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/preflight"
 	"github.com/meshfleet/meshfleet/internal/status"
@@ -89,11 +89,11 @@ func (r *MeshMemberReconciler) heldTag(ctx context.Context, s *scope, name strin
 }
 
 // readNames reads who names tags and revisions in the member, once in a pass.
-func (s *scope) readNames(ctx context.Context) (dataplane.Names, error) {
+func (s *scope) readNames(ctx context.Context) (workloads.Names, error) {
 	if s.names == nil {
-		names, err := dataplane.ReadNames(ctx, s.remote, s.namespace())
+		names, err := workloads.ReadNames(ctx, s.remote, s.namespace())
 		if err != nil {
-			return dataplane.Names{}, err
+			return workloads.Names{}, err
 		}
 		s.names = &names
 	}

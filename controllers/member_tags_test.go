@@ -17,9 +17,9 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/testutil"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 // namespaceOf is a namespace that names a tag or a revision.
@@ -139,7 +139,7 @@ func TestKeepTagsReads(t *testing.T) {
 func TestUsersOfARevisionThatIsNamed(t *testing.T) {
 	s := pass(namespaceOf("batch", "1-28-3"), namespaceOf("demo", "prod"))
 	s.state = &memberState{connection: &fleet.Member{}}
-	r := &MeshMemberReconciler{Client: hubReconciler(t).Client, Istiod: &playedIstiod{proxies: []xds.Proxy{}}}
+	r := &MeshMemberReconciler{Client: hubReconciler(t).Client, Istiod: &playedIstiod{proxies: []istiod.Proxy{}}}
 	got, err := r.usersOf(t.Context(), s, "1-28-3")
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
 const (
@@ -49,7 +49,7 @@ func (t *telling) look(known []string, announced, now time.Time) {
 }
 
 // hasTold says whether a connected proxy has acknowledged what istiod had to say of the change.
-func (t *telling) hasTold(p *xds.Proxy, now time.Time) bool {
+func (t *telling) hasTold(p *istiod.Proxy, now time.Time) bool {
 	endpoints, hasAny := p.Resources[endpointType]
 	switch {
 	case !hasAny:
@@ -63,7 +63,7 @@ func (t *telling) hasTold(p *xds.Proxy, now time.Time) bool {
 
 // behind are the proxies that have not acknowledged the change. One that is connected twice is as far as its better
 // connection: the other is what a former one has left.
-func (t *telling) behind(answers [][]xds.Proxy, now time.Time) []string {
+func (t *telling) behind(answers [][]istiod.Proxy, now time.Time) []string {
 	told := map[string]bool{}
 	for _, proxies := range answers {
 		for i := range proxies {
@@ -92,7 +92,7 @@ func (r *MeshMemberReconciler) acknowledged(ctx context.Context, s *scope, pods 
 	case !v.agree && s.now.Sub(t.since) < tellDeadline:
 		return nil
 	}
-	var answers [][]xds.Proxy
+	var answers [][]istiod.Proxy
 	for i := range pods {
 		proxies, err := r.askProxies(ctx, s.state.connection.Config, &pods[i])
 		if err != nil {
@@ -107,7 +107,7 @@ func (r *MeshMemberReconciler) acknowledged(ctx context.Context, s *scope, pods 
 }
 
 // askProxies asks one istiod pod which proxies are connected to it.
-func (r *MeshMemberReconciler) askProxies(ctx context.Context, config *rest.Config, pod *corev1.Pod) ([]xds.Proxy, error) {
+func (r *MeshMemberReconciler) askProxies(ctx context.Context, config *rest.Config, pod *corev1.Pod) ([]istiod.Proxy, error) {
 	ctx, cancel := context.WithTimeout(ctx, istiodQuestion)
 	defer cancel()
 	proxies, err := r.Istiod.Proxies(ctx, config, pod.Namespace, pod.Name)
@@ -115,7 +115,7 @@ func (r *MeshMemberReconciler) askProxies(ctx context.Context, config *rest.Conf
 		return nil, fmt.Errorf("ask istiod pod %s for its proxies: %w", pod.Name, err)
 	}
 	// Clients that only debug watch nothing that Envoy has a type for.
-	return slices.DeleteFunc(proxies, func(p xds.Proxy) bool {
+	return slices.DeleteFunc(proxies, func(p istiod.Proxy) bool {
 		for typeURL := range p.Resources {
 			if strings.HasPrefix(typeURL, "type.googleapis.com/") {
 				return false

@@ -14,8 +14,8 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/testutil"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 const (
@@ -24,49 +24,49 @@ const (
 )
 
 // proxy is connected, and was last sent endpoints so long ago.
-func proxy(id string, ago time.Duration, change ...func(*xds.Resource)) xds.Proxy {
-	r := xds.Resource{Sent: "a", Acked: "a", SentAt: now.Add(-ago)}
+func proxy(id string, ago time.Duration, change ...func(*istiod.Resource)) istiod.Proxy {
+	r := istiod.Resource{Sent: "a", Acked: "a", SentAt: now.Add(-ago)}
 	for _, c := range change {
 		c(&r)
 	}
-	return xds.Proxy{ID: id, Cluster: "east", Resources: map[string]xds.Resource{endpointType: r}}
+	return istiod.Proxy{ID: id, Cluster: "east", Resources: map[string]istiod.Resource{endpointType: r}}
 }
 
-func unacknowledged(r *xds.Resource) { r.Acked = "before" }
+func unacknowledged(r *istiod.Resource) { r.Acked = "before" }
 
 func TestTelling(t *testing.T) {
-	listeners := map[string]xds.Resource{"type.googleapis.com/envoy.config.listener.v3.Listener": {Sent: "b", Acked: "a"}}
+	listeners := map[string]istiod.Resource{"type.googleapis.com/envoy.config.listener.v3.Listener": {Sent: "b", Acked: "a"}}
 	tests := map[string]struct {
 		since   time.Duration // the change was seen so long ago, a second after it was not seen
-		answers [][]xds.Proxy
+		answers [][]istiod.Proxy
 		want    []string
 	}{
 		"nobody is connected": {},
 		"a proxy has acknowledged what was sent since": {
-			since: 5 * time.Second, answers: [][]xds.Proxy{{proxy("a.demo", 3*time.Second)}},
+			since: 5 * time.Second, answers: [][]istiod.Proxy{{proxy("a.demo", 3*time.Second)}},
 		},
 		"a proxy has not acknowledged it": {
-			since: 5 * time.Second, answers: [][]xds.Proxy{{proxy("a.demo", 3*time.Second, unacknowledged), proxy("b.demo", 3*time.Second)}},
+			since: 5 * time.Second, answers: [][]istiod.Proxy{{proxy("a.demo", 3*time.Second, unacknowledged), proxy("b.demo", 3*time.Second)}},
 			want: []string{"a.demo"},
 		},
 		"what was acknowledged was sent before": {
-			since: 5 * time.Second, answers: [][]xds.Proxy{{proxy("a.demo", time.Minute)}}, want: []string{"a.demo"},
+			since: 5 * time.Second, answers: [][]istiod.Proxy{{proxy("a.demo", time.Minute)}}, want: []string{"a.demo"},
 		},
 		"istiod has sent nothing since, and had nothing to send": {
-			since: nothingToSend, answers: [][]xds.Proxy{{proxy("a.demo", time.Hour)}},
+			since: nothingToSend, answers: [][]istiod.Proxy{{proxy("a.demo", time.Hour)}},
 		},
 		"the change may still be gathered with others": {
-			since: time.Second, answers: [][]xds.Proxy{{proxy("a.demo", 0)}}, want: []string{"a.demo"},
+			since: time.Second, answers: [][]istiod.Proxy{{proxy("a.demo", 0)}}, want: []string{"a.demo"},
 		},
 		"a proxy that has just connected will get what is so now": {
-			since: time.Second, answers: [][]xds.Proxy{{{ID: "a.demo"}}},
+			since: time.Second, answers: [][]istiod.Proxy{{{ID: "a.demo"}}},
 		},
 		"other types do not matter": {
-			since: time.Second, answers: [][]xds.Proxy{{{ID: "a.demo", Resources: listeners}}},
+			since: time.Second, answers: [][]istiod.Proxy{{{ID: "a.demo", Resources: listeners}}},
 		},
 		"a proxy that is connected twice is as far as the better connection": {
 			since:   5 * time.Second,
-			answers: [][]xds.Proxy{{proxy("a.demo", time.Minute, unacknowledged)}, {proxy("a.demo", 3*time.Second)}},
+			answers: [][]istiod.Proxy{{proxy("a.demo", time.Minute, unacknowledged)}, {proxy("a.demo", 3*time.Second)}},
 		},
 	}
 	for name, tt := range tests {
@@ -86,10 +86,10 @@ func TestTellingKnowsWhenAGatewayWasAnnounced(t *testing.T) {
 	var told telling
 	told.look([]string{oldGateway}, now.Add(-time.Hour), now.Add(-5*time.Minute))
 	told.look([]string{oldGateway, newGateway}, now.Add(-8*time.Second), now.Add(-6*time.Second))
-	if len(told.behind([][]xds.Proxy{{proxy("a.demo", time.Minute)}}, now)) != 1 {
+	if len(told.behind([][]istiod.Proxy{{proxy("a.demo", time.Minute)}}, now)) != 1 {
 		t.Error("what was sent since the last look, but before the announcement, counts")
 	}
-	if behind := told.behind([][]xds.Proxy{{proxy("a.demo", 7*time.Second)}}, now); len(behind) != 0 {
+	if behind := told.behind([][]istiod.Proxy{{proxy("a.demo", 7*time.Second)}}, now); len(behind) != 0 {
 		t.Errorf("%v are behind, though they were told after the announcement", behind)
 	}
 }
@@ -97,12 +97,12 @@ func TestTellingKnowsWhenAGatewayWasAnnounced(t *testing.T) {
 // playedIstiod answers for its proxies.
 type playedIstiod struct {
 	Istiod
-	proxies []xds.Proxy
+	proxies []istiod.Proxy
 	err     error
 	asked   int
 }
 
-func (p *playedIstiod) Proxies(context.Context, *rest.Config, string, string) ([]xds.Proxy, error) {
+func (p *playedIstiod) Proxies(context.Context, *rest.Config, string, string) ([]istiod.Proxy, error) {
 	p.asked++
 	return p.proxies, p.err
 }
@@ -120,19 +120,19 @@ func TestAcknowledged(t *testing.T) {
 		"nothing has changed, nobody is asked": {known: before, istiod: playedIstiod{err: errors.New("not to be asked")}, want: before},
 		"all have acknowledged": {
 			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: []string{newGateway},
-			istiod: playedIstiod{proxies: []xds.Proxy{proxy("a.demo", time.Second)}},
+			istiod: playedIstiod{proxies: []istiod.Proxy{proxy("a.demo", time.Second)}},
 		},
 		"one has not": {
 			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: before,
-			istiod: playedIstiod{proxies: []xds.Proxy{proxy("a.demo", time.Second, unacknowledged)}},
+			istiod: playedIstiod{proxies: []istiod.Proxy{proxy("a.demo", time.Second, unacknowledged)}},
 		},
 		"one that never does is not waited for": {
 			known: []string{newGateway}, since: tellDeadline, asked: 1, want: []string{newGateway},
-			istiod: playedIstiod{proxies: []xds.Proxy{proxy("a.demo", time.Second, unacknowledged)}},
+			istiod: playedIstiod{proxies: []istiod.Proxy{proxy("a.demo", time.Second, unacknowledged)}},
 		},
 		"a client that debugs is no proxy": {
 			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: []string{newGateway},
-			istiod: playedIstiod{proxies: []xds.Proxy{{ID: "me", Resources: map[string]xds.Resource{"istio.io/debug": {Sent: "a"}}}}},
+			istiod: playedIstiod{proxies: []istiod.Proxy{{ID: "me", Resources: map[string]istiod.Resource{"istio.io/debug": {Sent: "a"}}}}},
 		},
 		"istiod pods that do not agree are not believed": {known: []string{newGateway}, disagree: true, since: 5 * time.Second, want: before},
 	}

@@ -19,9 +19,9 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
-	"github.com/meshfleet/meshfleet/internal/trust"
 )
 
 // claimedRootKey is the key of a claim under which it records the mesh's root.

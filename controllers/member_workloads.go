@@ -8,9 +8,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/dataplane"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
+	"github.com/meshfleet/meshfleet/internal/parts/workloads"
 )
 
 // workloads moves the workloads and asks the gates all the while, so that what is wrong with the new revision shows in the
@@ -70,8 +70,8 @@ func (r *MeshMemberReconciler) moveWorkloads(ctx context.Context, s *scope, hold
 	return state, message, nil
 }
 
-func (r *MeshMemberReconciler) restartBatch(ctx context.Context, s *scope, request dataplane.Request) (dataplane.Report, error) {
-	report, err := dataplane.Move(ctx, s.remote, request)
+func (r *MeshMemberReconciler) restartBatch(ctx context.Context, s *scope, request workloads.Request) (workloads.Report, error) {
+	report, err := workloads.Move(ctx, s.remote, request)
 	if err == nil {
 		s.member.Status.Rollout.Workloads = meshv1alpha1.WorkloadCounts{
 			Total: int32(report.Total), Moved: int32(report.Moved), MovedPods: int32(report.MovedPods), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
@@ -81,9 +81,9 @@ func (r *MeshMemberReconciler) restartBatch(ctx context.Context, s *scope, reque
 }
 
 // moveRequest says where the work order wants the workloads.
-func moveRequest(s *scope) (dataplane.Request, error) {
+func moveRequest(s *scope) (workloads.Request, error) {
 	spec := &s.member.Spec
-	request := dataplane.Request{
+	request := workloads.Request{
 		Namespace: s.namespace(), Tags: map[string]string{controlplane.DefaultTag: spec.DefaultRevision},
 		Method: spec.Restart.Method, MaxUnavailable: spec.Restart.MaxUnavailable, Now: s.now,
 		Back: spec.Rollout.Stage == meshv1alpha1.StageRollBack,
@@ -98,14 +98,14 @@ func moveRequest(s *scope) (dataplane.Request, error) {
 	if spec.Restart.FirstNamespaces != nil {
 		first, err := metav1.LabelSelectorAsSelector(spec.Restart.FirstNamespaces)
 		if err != nil {
-			return dataplane.Request{}, fmt.Errorf("spec.dataPlane.restart.firstNamespaces: %w", err)
+			return workloads.Request{}, fmt.Errorf("spec.dataPlane.restart.firstNamespaces: %w", err)
 		}
 		request.First = first
 	}
 	return request, nil
 }
 
-func progressOf(report dataplane.Report) (meshv1alpha1.StageState, string) {
+func progressOf(report workloads.Report) (meshv1alpha1.StageState, string) {
 	switch {
 	case report.Failed != "":
 		return meshv1alpha1.StageFailed, report.Failed

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/dataplane"
+	"github.com/meshfleet/meshfleet/internal/parts/workloads"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -34,11 +34,11 @@ func TestMoveRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := dataplane.Request{
+	want := workloads.Request{
 		Namespace: testutil.ControlPlane, Tags: map[string]string{"default": "1-29-1", "prod": "1-29-1"},
 		Revisions: []string{"1-28-3", "1-29-1"}, Method: meshv1alpha1.RestartMethodEvict, MaxUnavailable: &three, Back: true, Now: now,
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(dataplane.Request{}, "First")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(workloads.Request{}, "First")); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
 	if !got.First.Matches(labels.Set{"canary": "yes"}) || got.First.Matches(labels.Set{}) {
@@ -57,22 +57,22 @@ func TestMoveRequestRefusesABrokenSelector(t *testing.T) {
 
 func TestProgressOf(t *testing.T) {
 	tests := map[string]struct {
-		report      dataplane.Report
+		report      workloads.Report
 		wantState   meshv1alpha1.StageState
 		wantMessage string
 	}{
 		"all have moved": {
-			dataplane.Report{Total: 2, Moved: 2, Done: true}, meshv1alpha1.StageDone, "2 of 2 workloads moved",
+			workloads.Report{Total: 2, Moved: 2, Done: true}, meshv1alpha1.StageDone, "2 of 2 workloads moved",
 		},
 		"one does not come back": {
-			dataplane.Report{Failed: "Deployment demo/a: late"}, meshv1alpha1.StageFailed, "Deployment demo/a: late",
+			workloads.Report{Failed: "Deployment demo/a: late"}, meshv1alpha1.StageFailed, "Deployment demo/a: late",
 		},
 		"only what is blocked is left": {
-			dataplane.Report{Blocked: []string{"Deployment demo/a: is paused"}}, meshv1alpha1.StageInconclusive,
+			workloads.Report{Blocked: []string{"Deployment demo/a: is paused"}}, meshv1alpha1.StageInconclusive,
 			"blocked: Deployment demo/a: is paused",
 		},
 		"others go on beside what is blocked": {
-			dataplane.Report{Total: 2, Blocked: []string{"Deployment demo/a: is paused"}, Restarting: []string{"Deployment demo/b"}},
+			workloads.Report{Total: 2, Blocked: []string{"Deployment demo/a: is paused"}, Restarting: []string{"Deployment demo/b"}},
 			meshv1alpha1.StageProgressing, "0 of 2 workloads moved; restarting Deployment demo/b",
 		},
 	}

@@ -23,15 +23,15 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
-	"github.com/meshfleet/meshfleet/internal/census"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/dataplane"
 	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
+	"github.com/meshfleet/meshfleet/internal/parts/workloads"
+	"github.com/meshfleet/meshfleet/internal/peercache"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 const (
@@ -55,11 +55,11 @@ type Fleet interface {
 // Istiod answers for one istiod pod.
 type Istiod interface {
 	// Clusters that it reads.
-	Clusters(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.RemoteCluster, error)
+	Clusters(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]istiod.RemoteCluster, error)
 	// Gateways of networks that it knows.
-	Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error)
+	Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]istiod.NetworkGateway, error)
 	// Proxies that are connected to it.
-	Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]xds.Proxy, error)
+	Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]istiod.Proxy, error)
 	// Addresses of one Service of its own namespace that it knows, by cluster.
 	Addresses(ctx context.Context, cfg *rest.Config, namespace, pod, name string) (map[string][]string, error)
 	// ClusterEndpoints that it knows of one cluster.
@@ -86,8 +86,8 @@ type MeshMemberReconciler struct {
 	members sync.Map     // types.NamespacedName → *memberState
 	enqueue atomic.Value // func(types.NamespacedName)
 	// endpoints has what members have of their own services, orphans their pods with proxies that only a peer could serve.
-	endpoints census.Census[census.Hosts]
-	orphans   census.Census[map[string]users]
+	endpoints peercache.Cache[peercache.Hosts]
+	orphans   peercache.Cache[map[string]users]
 }
 
 // memberState is what the reconciler keeps in memory for a member. Losing it costs reads, nothing else.
@@ -140,7 +140,7 @@ type scope struct {
 	// withhold says that peers must not get a token of this cluster.
 	withhold bool
 	// names are the answer of readNames in this pass, aside the conditions that Ready does not depend on.
-	names *dataplane.Names
+	names *workloads.Names
 	aside []status.Outcome
 }
 

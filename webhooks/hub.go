@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/istioversion"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 const hubReadable = "the hub as a member beside others lets every peer read all its Secrets, the root's private key and all kubeconfigs " +

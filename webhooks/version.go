@@ -5,7 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/meshfleet/meshfleet/internal/istioversion"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 // checkVersion refuses releases that the operator cannot install, and ways back: the way back from an upgrade that

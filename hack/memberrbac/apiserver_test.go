@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/meshfleet/meshfleet/internal/charts"
-	"github.com/meshfleet/meshfleet/internal/istioversion"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 

@@ -6,20 +6,20 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
 // configAccepted passes when no istiod pod has counted a rejection, an error while sending, or an internal error since
 // it started.
 func configAccepted(ctx context.Context, m *Member) (Answer, error) {
-	answers, err := askAll(ctx, m, m.To, xds.Metrics)
+	answers, err := askAll(ctx, m, m.To, istiod.Metrics)
 	if err != nil {
 		return Answer{}, err
 	}
 	return judgeMetrics(m, answers), nil
 }
 
-func judgeMetrics(m *Member, answers map[string]map[string][]xds.Sample) Answer {
+func judgeMetrics(m *Member, answers map[string]map[string][]istiod.Sample) Answer {
 	if len(answers) == 0 {
 		return noIstiod(m.To)
 	}
@@ -65,7 +65,7 @@ func judgeMetrics(m *Member, answers map[string]map[string][]xds.Sample) Answer 
 }
 
 // rejecting names the proxies that have rejected something.
-func rejecting(metrics map[string][]xds.Sample) []string {
+func rejecting(metrics map[string][]istiod.Sample) []string {
 	var nodes []string
 	for _, kind := range []string{"cds", "eds", "lds", "rds"} {
 		for _, s := range metrics["pilot_xds_"+kind+"_reject"] {

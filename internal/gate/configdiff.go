@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/configdiff"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/configdiff"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
 // configDiffName is the gate's name in the API.
@@ -87,7 +87,7 @@ func (c configDiff) ask(ctx context.Context, m *Member, _ *meshv1alpha1.GateResu
 }
 
 // look compares, and looks again at what is bad: endpoints come and go, and users change their objects.
-func (c configDiff) look(ctx context.Context, m *Member, pods [2]string, sample []xds.Client) (*configdiff.Report, error) {
+func (c configDiff) look(ctx context.Context, m *Member, pods [2]string, sample []istiod.Client) (*configdiff.Report, error) {
 	report, err := m.compareConfig(ctx, pods, sample)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (c configDiff) look(ctx context.Context, m *Member, pods [2]string, sample 
 	if err := pause(ctx, time.Second); err != nil {
 		return nil, err
 	}
-	second, err := m.compareConfig(ctx, pods, slices.DeleteFunc(slices.Clone(sample), func(p xds.Client) bool { return !slices.Contains(suspects, p.ID) }))
+	second, err := m.compareConfig(ctx, pods, slices.DeleteFunc(slices.Clone(sample), func(p istiod.Client) bool { return !slices.Contains(suspects, p.ID) }))
 	if err != nil {
 		return nil, err
 	}
@@ -159,12 +159,12 @@ func haveOne(pods int) string {
 
 // sample chooses among the proxies that are connected to the former revision and whose pods are there: istiod has to
 // find them. Proxies outside of Kubernetes, those of other clusters, and those that cannot be compared yet are left out.
-func (m *Member) sample(ctx context.Context, size int) (sample []xds.Client, kinds int, err error) {
-	answers, err := askAll(ctx, m, m.From, xds.Clients)
+func (m *Member) sample(ctx context.Context, size int) (sample []istiod.Client, kinds int, err error) {
+	answers, err := askAll(ctx, m, m.From, istiod.Clients)
 	if err != nil {
 		return nil, 0, err
 	}
-	var clients []xds.Client
+	var clients []istiod.Client
 	for _, list := range answers {
 		clients = append(clients, list...)
 	}
@@ -172,7 +172,7 @@ func (m *Member) sample(ctx context.Context, size int) (sample []xds.Client, kin
 	if err != nil {
 		return nil, 0, err
 	}
-	chosen := choose(slices.DeleteFunc(clients, func(c xds.Client) bool { return c.Text("CLUSTER_ID") != m.Cluster || isEarly(c) }))
+	chosen := choose(slices.DeleteFunc(clients, func(c istiod.Client) bool { return c.Text("CLUSTER_ID") != m.Cluster || isEarly(c) }))
 	kinds = len(chosen)
 	for _, c := range chosen {
 		if len(sample) == size {
@@ -194,7 +194,7 @@ func (m *Member) sample(ctx context.Context, size int) (sample []xds.Client, kin
 }
 
 // compareConfig asks both istiods, one proxy after the other so that no istiod is busy with us.
-func (m *Member) compareConfig(ctx context.Context, pods [2]string, sample []xds.Client) (*configdiff.Report, error) {
+func (m *Member) compareConfig(ctx context.Context, pods [2]string, sample []istiod.Client) (*configdiff.Report, error) {
 	report := &configdiff.Report{}
 	for _, c := range sample {
 		before, after, err := m.fetchBoth(ctx, pods, c)
@@ -211,15 +211,15 @@ func (m *Member) compareConfig(ctx context.Context, pods [2]string, sample []xds
 }
 
 // fetchBoth asks the former istiod about the proxy as it is, and the new one about what it will be after a restart.
-func (m *Member) fetchBoth(ctx context.Context, pods [2]string, c xds.Client) (before, after xds.ProxyConfig, err error) {
-	var configs [2]xds.ProxyConfig
+func (m *Member) fetchBoth(ctx context.Context, pods [2]string, c istiod.Client) (before, after istiod.ProxyConfig, err error) {
+	var configs [2]istiod.ProxyConfig
 	var errs [2]error
 	var wg sync.WaitGroup
 	for i, revision := range [][2]string{{m.From, m.FromVersion}, {m.To, m.ToVersion}} {
 		wg.Go(func() {
-			node, err := xds.Twin(c, revision[0], revision[1])
+			node, err := istiod.Twin(c, revision[0], revision[1])
 			if err == nil {
-				configs[i], err = xds.FetchConfig(ctx, m.Config, m.Namespace, pods[i], node)
+				configs[i], err = istiod.FetchConfig(ctx, m.Config, m.Namespace, pods[i], node)
 			}
 			if err != nil {
 				errs[i] = fmt.Errorf("istiod pod %s: %w", pods[i], err)

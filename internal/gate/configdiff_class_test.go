@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/configdiff"
+	"github.com/meshfleet/meshfleet/internal/istio/configdiff"
 )
 
 // The API accepts the classes that there are, in their order.

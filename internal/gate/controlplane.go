@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 )
 
 // controlPlaneReady passes when the Deployment is rolled out, the webhooks are armed and every istiod pod says that it
@@ -48,12 +48,12 @@ func controlPlaneReady(ctx context.Context, m *Member) (Answer, error) {
 }
 
 func (m *Member) isServing(ctx context.Context, pod string, hook webhook) error {
-	httpClient := xds.HTTPSClient(m.Config, m.Namespace, pod, xds.WebhookPort, hook.roots, hook.serverName)
+	httpClient := istiod.HTTPSClient(m.Config, m.Namespace, pod, istiod.WebhookPort, hook.roots, hook.serverName)
 	defer httpClient.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+hook.serverName+"/ready", nil)
 	if err != nil {
 		return fmt.Errorf("make a request: %w", err)
 	}
-	_, err = xds.Do(httpClient, req)
+	_, err = istiod.Do(httpClient, req)
 	return err
 }

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/census"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/peercache"
 )
 
 const (
@@ -19,7 +19,7 @@ const (
 )
 
 // CountFunc says what a peer itself has, as of so long ago at most. With an age of zero, it is counted after the call.
-type CountFunc func(ctx context.Context, peer string, age time.Duration) (census.Hosts, error)
+type CountFunc func(ctx context.Context, peer string, age time.Duration) (peercache.Hosts, error)
 
 // endpointsComplete passes when every istiod pod knows, for each service, exactly the addresses that each peer itself has,
 // and every address of any cluster that the former revision knows. Endpoints come and go and reach every istiod at its own
@@ -66,14 +66,14 @@ func settle(ctx context.Context, peers []string, look func(peers []string, age t
 // is late at least.
 func (m *Member) lookAtEndpoints(ctx context.Context, peers []string, age time.Duration) (comparison, error) {
 	said, silent := m.hear(ctx, peers, age)
-	var former map[string]map[string]xds.Shards
+	var former map[string]map[string]istiod.Shards
 	var err error
 	if m.From != "" {
-		if former, err = askAll(ctx, m, m.From, xds.Endpoints); err != nil {
+		if former, err = askAll(ctx, m, m.From, istiod.Endpoints); err != nil {
 			return comparison{}, err
 		}
 	}
-	answers, err := askAll(ctx, m, m.To, xds.Endpoints)
+	answers, err := askAll(ctx, m, m.To, istiod.Endpoints)
 	if err != nil {
 		return comparison{}, err
 	}
@@ -87,16 +87,16 @@ func (m *Member) lookAtEndpoints(ctx context.Context, peers []string, age time.D
 }
 
 // hear lets peers say what they have, all at the same time. For those that do not it returns why.
-func (m *Member) hear(ctx context.Context, peers []string, age time.Duration) (said map[string]census.Hosts, silent map[string]string) {
+func (m *Member) hear(ctx context.Context, peers []string, age time.Duration) (said map[string]peercache.Hosts, silent map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, hearing)
 	defer cancel()
-	answers, errs := make([]census.Hosts, len(peers)), make([]error, len(peers))
+	answers, errs := make([]peercache.Hosts, len(peers)), make([]error, len(peers))
 	var wg sync.WaitGroup
 	for i, peer := range peers {
 		wg.Go(func() { answers[i], errs[i] = m.Count(ctx, peer, age) })
 	}
 	wg.Wait()
-	said, silent = map[string]census.Hosts{}, map[string]string{}
+	said, silent = map[string]peercache.Hosts{}, map[string]string{}
 	for i, peer := range peers {
 		switch {
 		case errors.Is(errs[i], context.DeadlineExceeded):

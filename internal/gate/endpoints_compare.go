@@ -4,8 +4,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/meshfleet/meshfleet/internal/census"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/peercache"
 )
 
 // endpoint is an address of a service in a cluster that an istiod pod lacks, or that it knows though the cluster has it not.
@@ -42,7 +42,7 @@ type comparison struct {
 
 // compare looks in every pod of the new revision for each address that any pod of the former one knows, and for exactly
 // the addresses that peers have.
-func compare(former, answers map[string]map[string]xds.Shards, said map[string]census.Hosts) comparison {
+func compare(former, answers map[string]map[string]istiod.Shards, said map[string]peercache.Hosts) comparison {
 	c := comparison{
 		pods: len(answers), formerPods: len(former), heard: slices.Sorted(maps.Keys(said)), known: map[string]int{},
 		differences: map[endpoint]deviation{}, leftOut: map[service]bool{},
@@ -76,7 +76,7 @@ func compare(former, answers map[string]map[string]xds.Shards, said map[string]c
 }
 
 // missing looks for what a peer has.
-func (c *comparison) missing(answers map[string]map[string]xds.Shards, now, before known, peer string, hosts census.Hosts) {
+func (c *comparison) missing(answers map[string]map[string]istiod.Shards, now, before known, peer string, hosts peercache.Hosts) {
 	for host, addresses := range hosts {
 		if len(addresses.All) > 0 && len(now[host][peer]) == 0 && len(before[host][peer]) == 0 {
 			c.leftOut[service{host, peer}] = true
@@ -90,7 +90,7 @@ func (c *comparison) missing(answers map[string]map[string]xds.Shards, now, befo
 }
 
 // stale looks for what a peer has not.
-func (c *comparison) stale(answers map[string]map[string]xds.Shards, before known, peer string, hosts census.Hosts) {
+func (c *comparison) stale(answers map[string]map[string]istiod.Shards, before known, peer string, hosts peercache.Hosts) {
 	for pod, shards := range answers {
 		for host, clusters := range shards {
 			for _, address := range clusters[peer] {
@@ -106,7 +106,7 @@ func (c *comparison) stale(answers map[string]map[string]xds.Shards, before know
 }
 
 // search notes the pods that lack an endpoint.
-func (c *comparison) search(answers map[string]map[string]xds.Shards, e endpoint, d deviation) {
+func (c *comparison) search(answers map[string]map[string]istiod.Shards, e endpoint, d deviation) {
 	for pod, hosts := range answers {
 		if _, ok := slices.BinarySearch(hosts[e.host][e.cluster], e.address); !ok {
 			e.pod = pod
@@ -151,7 +151,7 @@ func (c *comparison) confirmed(later comparison) comparison {
 type known map[string]map[string]map[string]bool
 
 // union has every address that any pod knows.
-func union(answers map[string]map[string]xds.Shards) known {
+func union(answers map[string]map[string]istiod.Shards) known {
 	all := known{}
 	for _, hosts := range answers {
 		for host, shards := range hosts {

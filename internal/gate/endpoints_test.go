@@ -16,9 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/census"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/peercache"
 	"github.com/meshfleet/meshfleet/internal/testutil"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 // scene is what there is to see at one look: what pods of both revisions know by pod, and what the peer west says of itself.
@@ -62,14 +62,14 @@ func play(t *testing.T, m *Member, scenes []scene) Answer {
 				t.Errorf("look %d takes the word of %s ago, want %s", n+1, age, want)
 			}
 			n++
-			words, silent := decode[census.Hosts](t, or(now.west)), map[string]string{}
-			maps.DeleteFunc(words, func(peer string, _ census.Hosts) bool { return !slices.Contains(peers, peer) })
+			words, silent := decode[peercache.Hosts](t, or(now.west)), map[string]string{}
+			maps.DeleteFunc(words, func(peer string, _ peercache.Hosts) bool { return !slices.Contains(peers, peer) })
 			for _, peer := range peers {
 				if words[peer] == nil {
 					silent[peer] = "no istiod pod is ready"
 				}
 			}
-			c := compare(decode[map[string]xds.Shards](t, or(now.old)), decode[map[string]xds.Shards](t, or(now.new)), words)
+			c := compare(decode[map[string]istiod.Shards](t, or(now.old)), decode[map[string]istiod.Shards](t, or(now.new)), words)
 			c.silent = silent
 			return c, nil
 		})
@@ -283,8 +283,8 @@ func TestEndpointsOfAFreshIstiod(t *testing.T) {
 		"it has not forgotten one": {knows("new", "10.9.0.1", "10.9.0.2"), "still knowing 1 stale endpoint: web.demo in west (new)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := compare(decode[map[string]xds.Shards](t, knows("old", "10.9.0.1")), decode[map[string]xds.Shards](t, test.new),
-				decode[census.Hosts](t, has("10.9.0.1")))
+			c := compare(decode[map[string]istiod.Shards](t, knows("old", "10.9.0.1")), decode[map[string]istiod.Shards](t, test.new),
+				decode[peercache.Hosts](t, has("10.9.0.1")))
 			c.isFresh = true
 			checkAnswer(t, judgeEndpoints(testMember(), c), meshv1alpha1.VerdictInconclusive, test.words)
 		})
@@ -329,7 +329,7 @@ func TestSettleAsksAsLittleAsItCan(t *testing.T) {
 
 func TestHear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &Member{Count: func(ctx context.Context, peer string, _ time.Duration) (census.Hosts, error) {
+		m := &Member{Count: func(ctx context.Context, peer string, _ time.Duration) (peercache.Hosts, error) {
 			switch peer {
 			case "hangs":
 				<-ctx.Done()
@@ -337,11 +337,11 @@ func TestHear(t *testing.T) {
 			case "broken":
 				return nil, errors.New("no istiod\npod is ready")
 			}
-			return census.Hosts{peer: {}}, nil
+			return peercache.Hosts{peer: {}}, nil
 		}}
 		started := time.Now()
 		said, silent := m.hear(t.Context(), []string{"broken", "hangs", "west"}, 0)
-		if diff := cmp.Diff(map[string]census.Hosts{"west": {"west": {}}}, said); diff != "" {
+		if diff := cmp.Diff(map[string]peercache.Hosts{"west": {"west": {}}}, said); diff != "" {
 			t.Errorf("said (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(map[string]string{"broken": "no istiod pod is ready", "hangs": "no answer in 5s"}, silent); diff != "" {
@@ -374,9 +374,9 @@ func TestEndpointsComplete(t *testing.T) {
 			m := testMember()
 			m.Config, m.Witnesses = api.Config(), []string{"west"}
 			asked := 0
-			m.Count = func(context.Context, string, time.Duration) (census.Hosts, error) {
+			m.Count = func(context.Context, string, time.Duration) (peercache.Hosts, error) {
 				asked++
-				return census.Hosts{"web.demo": {All: []string{"10.9.0.1"}, Any: []string{"10.9.0.1"}}}, nil
+				return peercache.Hosts{"web.demo": {All: []string{"10.9.0.1"}, Any: []string{"10.9.0.1"}}}, nil
 			}
 			pods := map[string]*corev1.Pod{formerPod: istiodPod(formerPod, "1-28-3", time.Hour), newPod: istiodPod(newPod, "1-29-1", time.Hour)}
 			builder := fake.NewClientBuilder()

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
 // day is how old everything is.
@@ -100,20 +100,20 @@ func TestTooEarlyToCompare(t *testing.T) {
 	byHand := gatewayAPIObject("Gateway", "ingress", "web", map[string]any{"spec": map[string]any{
 		"gatewayClassName": "istio", "addresses": []any{map[string]any{"type": "Hostname", "value": "ingress.ingress.svc.cluster.local"}},
 	}})
-	proxy := func(kind, namespace string, labels map[string]string) xds.Client {
-		return xds.Client{Type: kind, Labels: labels, Metadata: map[string]any{"NAMESPACE": namespace}}
+	proxy := func(kind, namespace string, labels map[string]string) istiod.Client {
+		return istiod.Client{Type: kind, Labels: labels, Metadata: map[string]any{"NAMESPACE": namespace}}
 	}
 	tests := map[string]struct {
-		client  xds.Client
+		client  istiod.Client
 		version string
 		want    bool
 	}{
-		"a sidecar":                              {client: proxy(xds.Sidecar, "demo", nil)},
-		"a gateway of Istio's own API":           {client: proxy(xds.Router, "istio-system", nil)},
-		"what istiod runs for a Gateway":         {client: proxy(xds.Router, "demo", map[string]string{managedLabel: "x"}), want: true},
-		"a gateway that users run for a Gateway": {client: proxy(xds.Router, "ingress", nil), want: true},
-		"a sidecar beside it":                    {client: proxy(xds.Sidecar, "ingress", nil)},
-		"a release that knows all Gateways":      {client: proxy(xds.Router, "ingress", nil), version: "99.0.0"},
+		"a sidecar":                              {client: proxy(istiod.Sidecar, "demo", nil)},
+		"a gateway of Istio's own API":           {client: proxy(istiod.Router, "istio-system", nil)},
+		"what istiod runs for a Gateway":         {client: proxy(istiod.Router, "demo", map[string]string{managedLabel: "x"}), want: true},
+		"a gateway that users run for a Gateway": {client: proxy(istiod.Router, "ingress", nil), want: true},
+		"a sidecar beside it":                    {client: proxy(istiod.Sidecar, "ingress", nil)},
+		"a release that knows all Gateways":      {client: proxy(istiod.Router, "ingress", nil), version: "99.0.0"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

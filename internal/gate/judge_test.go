@@ -7,7 +7,7 @@ import (
 	"time"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -55,12 +55,12 @@ func TestPeersSynced(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			former := decode[[]xds.RemoteCluster](t, `{"old":[{"id":"west","secretName":"`+ours+`","syncStatus":"synced"}]}`)
-			got := judgePeers(testMember(), decode[[]xds.RemoteCluster](t, test.answers), former, now.Add(-time.Hour))
+			former := decode[[]istiod.RemoteCluster](t, `{"old":[{"id":"west","secretName":"`+ours+`","syncStatus":"synced"}]}`)
+			got := judgePeers(testMember(), decode[[]istiod.RemoteCluster](t, test.answers), former, now.Add(-time.Hour))
 			checkAnswer(t, got, test.want, test.words)
 		})
 	}
-	timeout := decode[[]xds.RemoteCluster](t, `{"a":[{"id":"west","secretName":"`+ours+`","syncStatus":"timeout"}]}`)
+	timeout := decode[[]istiod.RemoteCluster](t, `{"a":[{"id":"west","secretName":"`+ours+`","syncStatus":"timeout"}]}`)
 	checkAnswer(t, judgePeers(testMember(), timeout, timeout, now.Add(-time.Hour)),
 		meshv1alpha1.VerdictInconclusive, "a: west is timeout, and revision 1-28-3 does not read it either")
 	checkAnswer(t, judgePeers(testMember(), timeout, nil, now.Add(-20*time.Second)), meshv1alpha1.VerdictInconclusive, "a: west is timeout")
@@ -68,8 +68,8 @@ func TestPeersSynced(t *testing.T) {
 
 // TestPeersThatAreDown judges nobody for what a peer that is down takes away, and leaves it out where people want that.
 func TestPeersThatAreDown(t *testing.T) {
-	timeout := decode[[]xds.RemoteCluster](t, `{"a":[{"id":"west","syncStatus":"timeout"}]}`)
-	synced := decode[[]xds.RemoteCluster](t, `{"old":[{"id":"west","syncStatus":"synced"}]}`)
+	timeout := decode[[]istiod.RemoteCluster](t, `{"a":[{"id":"west","syncStatus":"timeout"}]}`)
+	synced := decode[[]istiod.RemoteCluster](t, `{"old":[{"id":"west","syncStatus":"synced"}]}`)
 	m := testMember()
 	m.Down = []string{"west"}
 	checkAnswer(t, judgePeers(m, timeout, synced, now.Add(-time.Hour)), meshv1alpha1.VerdictInconclusive, "cannot be reached")
@@ -99,7 +99,7 @@ func TestConfigAccepted(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			checkAnswer(t, judgeMetrics(testMember(), decode[map[string][]xds.Sample](t, test.answers)), test.want, test.words)
+			checkAnswer(t, judgeMetrics(testMember(), decode[map[string][]istiod.Sample](t, test.answers)), test.want, test.words)
 		})
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/discovery"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/parts/discovery"
 )
 
 const stateSynced = "synced"
@@ -15,13 +15,13 @@ const stateSynced = "synced"
 // peersSynced passes when every istiod pod reads every peer through our Secret and has filled its caches.
 func peersSynced(ctx context.Context, m *Member) (Answer, error) {
 	return lookAgain(ctx, func() (Answer, bool, error) {
-		answers, err := askAll(ctx, m, m.To, xds.Clusters)
+		answers, err := askAll(ctx, m, m.To, istiod.Clusters)
 		if err != nil {
 			return Answer{}, true, err
 		}
-		former := map[string][]xds.RemoteCluster{}
+		former := map[string][]istiod.RemoteCluster{}
 		if m.From != "" {
-			if former, err = askAll(ctx, m, m.From, xds.Clusters); err != nil {
+			if former, err = askAll(ctx, m, m.From, istiod.Clusters); err != nil {
 				return Answer{}, true, err
 			}
 		}
@@ -33,7 +33,7 @@ func peersSynced(ctx context.Context, m *Member) (Answer, error) {
 
 // judgePeers says Fail only of what the new revision alone cannot do: a peer that the former one does not read either
 // is in trouble itself, and an istiod that has just started has not given up for good.
-func judgePeers(m *Member, answers, former map[string][]xds.RemoteCluster, newestIstiod time.Time) Answer {
+func judgePeers(m *Member, answers, former map[string][]istiod.RemoteCluster, newestIstiod time.Time) Answer {
 	if len(answers) == 0 {
 		return noIstiod(m.To)
 	}
@@ -65,8 +65,8 @@ func judgePeers(m *Member, answers, former map[string][]xds.RemoteCluster, newes
 }
 
 // peerState is istiod's word for how far it reads a peer, or ours when it does not as it should.
-func (m *Member) peerState(clusters []xds.RemoteCluster, peer string) string {
-	i := slices.IndexFunc(clusters, func(c xds.RemoteCluster) bool { return c.ID == peer })
+func (m *Member) peerState(clusters []istiod.RemoteCluster, peer string) string {
+	i := slices.IndexFunc(clusters, func(c istiod.RemoteCluster) bool { return c.ID == peer })
 	switch {
 	case i < 0:
 		return "missing"

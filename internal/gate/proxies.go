@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 // a proxy of the revision is connected.
 func proxiesSynced(ctx context.Context, m *Member) (Answer, error) {
 	return lookAgain(ctx, func() (Answer, bool, error) {
-		answers, err := askAll(ctx, m, m.To, xds.Proxies)
+		answers, err := askAll(ctx, m, m.To, istiod.Proxies)
 		if err != nil {
 			return Answer{}, true, err
 		}
@@ -93,7 +93,7 @@ type proxiesAnswer struct {
 }
 
 // judgeProxies allows proxies time to come back after an istiod pod has started: they wait longer after each attempt.
-func judgeProxies(m *Member, answers map[string][]xds.Proxy, pods []injectedPod, newestIstiod time.Time) proxiesAnswer {
+func judgeProxies(m *Member, answers map[string][]istiod.Proxy, pods []injectedPod, newestIstiod time.Time) proxiesAnswer {
 	if len(answers) == 0 {
 		return proxiesAnswer{noIstiod(m.To), true}
 	}
@@ -154,7 +154,7 @@ type lag struct {
 }
 
 // behindBy says what a proxy has not acknowledged. Clients that only debug watch nothing that Envoy has a type for.
-func behindBy(p xds.Proxy, now time.Time) (l lag, isProxy bool) {
+func behindBy(p istiod.Proxy, now time.Time) (l lag, isProxy bool) {
 	if len(p.Resources) == 0 {
 		return lag{what: "has just connected"}, true
 	}

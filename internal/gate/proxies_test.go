@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
 func TestProxiesSynced(t *testing.T) {
@@ -47,7 +47,7 @@ func TestProxiesSynced(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := judgeProxies(testMember(), decode[[]xds.Proxy](t, test.answers), test.pods, now.Add(-time.Hour))
+			got := judgeProxies(testMember(), decode[[]istiod.Proxy](t, test.answers), test.pods, now.Add(-time.Hour))
 			checkAnswer(t, got.Answer, test.want, test.words)
 			if got.isSettled != test.settled {
 				t.Errorf("settled: %v, want %v", got.isSettled, test.settled)
@@ -58,7 +58,7 @@ func TestProxiesSynced(t *testing.T) {
 
 func TestProxiesComeBackToANewIstiod(t *testing.T) {
 	ready := []injectedPod{{id: "web-0.demo", ready: true, since: now.Add(-time.Hour)}}
-	got := judgeProxies(testMember(), decode[[]xds.Proxy](t, `{"a":[]}`), ready, now.Add(-20*time.Second))
+	got := judgeProxies(testMember(), decode[[]istiod.Proxy](t, `{"a":[]}`), ready, now.Add(-20*time.Second))
 	checkAnswer(t, got.Answer, meshv1alpha1.VerdictInconclusive, "web-0.demo is not connected yet")
 }
 

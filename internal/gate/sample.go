@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshfleet/meshfleet/internal/istioversion"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 // sampleSize is how many proxies stand for all unless the gate is configured.
@@ -21,7 +21,7 @@ var ofOnePod = []string{
 
 // kindOf is what istiod's configuration of a proxy depends on, the coarsest first: two proxies that have all of it in
 // common get the same configuration, but for what a Sidecar or an EnvoyFilter takes from other metadata.
-func kindOf(c xds.Client) []string {
+func kindOf(c istiod.Client) []string {
 	labels := make([]string, 0, len(c.Labels))
 	for name, value := range c.Labels {
 		if !slices.Contains(ofOnePod, name) {
@@ -38,10 +38,10 @@ func kindOf(c xds.Client) []string {
 // choose puts proxies in the order in which they stand for others, one of each kind: the next one is always the one that
 // shows most of what no former one shows: a type first, then a namespace, then a service account, then labels. Proxies
 // that are no Envoy, or no sidecar and no gateway, are left out.
-func choose(clients []xds.Client) []xds.Client {
-	candidates := map[string]xds.Client{}
+func choose(clients []istiod.Client) []istiod.Client {
+	candidates := map[string]istiod.Client{}
 	for _, c := range clients {
-		if (c.Type != xds.Sidecar && c.Type != xds.Router) || c.Text("GENERATOR") != "" || c.Text("NAMESPACE") == "" {
+		if (c.Type != istiod.Sidecar && c.Type != istiod.Router) || c.Text("GENERATOR") != "" || c.Text("NAMESPACE") == "" {
 			continue
 		}
 		parts := kindOf(c)
@@ -50,7 +50,7 @@ func choose(clients []xds.Client) []xds.Client {
 			candidates[key] = c
 		}
 	}
-	var chosen []xds.Client
+	var chosen []istiod.Client
 	seen := map[string]bool{}
 	for len(candidates) > 0 {
 		best := ""
@@ -69,7 +69,7 @@ func choose(clients []xds.Client) []xds.Client {
 }
 
 // better says that a shows something coarser than b that has not been seen. Names decide between equals.
-func better(a, b xds.Client, seen map[string]bool) bool {
+func better(a, b istiod.Client, seen map[string]bool) bool {
 	x, y := firstUnseen(a, seen), firstUnseen(b, seen)
 	if x != y {
 		return x < y
@@ -77,15 +77,15 @@ func better(a, b xds.Client, seen map[string]bool) bool {
 	return a.ID < b.ID
 }
 
-func firstUnseen(c xds.Client, seen map[string]bool) int {
+func firstUnseen(c istiod.Client, seen map[string]bool) int {
 	return slices.IndexFunc(kindOf(c), func(part string) bool { return !seen[part] })
 }
 
 // tooEarly says of which proxies it cannot be seen yet what the new revision will send them: it knows the Gateways of the
 // Gateway API only when the tags have moved. Where users run a gateway themselves, every gateway of its namespace counts.
-func (m *Member) tooEarly(ctx context.Context) (func(xds.Client) bool, error) {
+func (m *Member) tooEarly(ctx context.Context) (func(istiod.Client) bool, error) {
 	if release, _ := istioversion.Lookup(m.ToVersion); !release.ConfiguresOwnGatewaysOnly {
-		return func(xds.Client) bool { return false }, nil
+		return func(istiod.Client) bool { return false }, nil
 	}
 	gateways, _, err := m.istioGateways(ctx)
 	if err != nil {
@@ -95,7 +95,7 @@ func (m *Member) tooEarly(ctx context.Context) (func(xds.Client) bool, error) {
 	for i := range gateways {
 		byHand[gateways[i].Namespace] = byHand[gateways[i].Namespace] || gateways[i].isByHand()
 	}
-	return func(c xds.Client) bool {
-		return c.Labels[managedLabel] != "" || c.Type == xds.Router && byHand[c.Text("NAMESPACE")]
+	return func(c istiod.Client) bool {
+		return c.Labels[managedLabel] != "" || c.Type == istiod.Router && byHand[c.Text("NAMESPACE")]
 	}, nil
 }

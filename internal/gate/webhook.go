@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/controlplane"
-	"github.com/meshfleet/meshfleet/internal/xds"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 )
 
 // webhook is how the API server reaches a webhook of istiod, and what it trusts there.
@@ -85,7 +85,7 @@ type reviewer struct {
 
 func (m *Member) reviewer(pod string, hook webhook) reviewer {
 	return reviewer{
-		client: xds.HTTPSClient(m.Config, m.Namespace, pod, xds.WebhookPort, hook.roots, hook.serverName),
+		client: istiod.HTTPSClient(m.Config, m.Namespace, pod, istiod.WebhookPort, hook.roots, hook.serverName),
 		url:    "https://" + hook.serverName + hook.path,
 	}
 }
@@ -117,7 +117,7 @@ func (r reviewer) create(ctx context.Context, kind metav1.GroupVersionKind, reso
 		return nil, fmt.Errorf("make a request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	answer, err := xds.Do(r.client, req)
+	answer, err := istiod.Do(r.client, req)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/istioversion"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 // Running counts the members that have served by the revision that their namespaces get, oldest version first.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/istioversion"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 // route are the releases by which the members come to a version: each step is an upgrade of its own. Members that

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/apply"
-	"github.com/meshfleet/meshfleet/internal/istioversion"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 const (

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/discovery"
+	"github.com/meshfleet/meshfleet/internal/parts/discovery"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/test/harness"
 )

@@ -19,9 +19,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/meshfleet/meshfleet/internal/charts"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/plan"
-	"github.com/meshfleet/meshfleet/internal/xds"
 )
 
 const rootKey = "root-cert.pem"
@@ -114,11 +114,11 @@ func (s *stage) arm(ctx context.Context, configuration client.Object, mutate fun
 	return s.cluster.admin.Update(ctx, configuration)
 }
 
-// istiod answers for an istiod of the member that a configuration leads to.
-type istiod struct{ *suite }
+// playedIstiod answers for an istiod of the member that a configuration leads to.
+type playedIstiod struct{ *suite }
 
 // memberAt is the member that a configuration leads to.
-func (s istiod) memberAt(config *rest.Config) (*cluster, error) {
+func (s playedIstiod) memberAt(config *rest.Config) (*cluster, error) {
 	for _, c := range s.clusters() {
 		if _, port, _ := strings.Cut(c.server(), "127.0.0.1:"); strings.HasSuffix(config.Host, ":"+port) {
 			return c, nil
@@ -128,17 +128,17 @@ func (s istiod) memberAt(config *rest.Config) (*cluster, error) {
 }
 
 // Proxies are none: nobody plays one.
-func (istiod) Proxies(context.Context, *rest.Config, string, string) ([]xds.Proxy, error) {
+func (playedIstiod) Proxies(context.Context, *rest.Config, string, string) ([]istiod.Proxy, error) {
 	return nil, nil
 }
 
 // ClusterEndpoints are none: no gate gets as far as to ask for them.
-func (istiod) ClusterEndpoints(context.Context, *rest.Config, string, string, string) (map[string][]string, error) {
+func (playedIstiod) ClusterEndpoints(context.Context, *rest.Config, string, string, string) (map[string][]string, error) {
 	return nil, nil
 }
 
 // Addresses are the endpoints of a Service in every cluster whose remote secret is there.
-func (s istiod) Addresses(ctx context.Context, config *rest.Config, namespace, pod, name string) (map[string][]string, error) {
+func (s playedIstiod) Addresses(ctx context.Context, config *rest.Config, namespace, pod, name string) (map[string][]string, error) {
 	clusters, err := s.Clusters(ctx, config, namespace, pod)
 	if err != nil {
 		return nil, err
@@ -164,12 +164,12 @@ func (s istiod) Addresses(ctx context.Context, config *rest.Config, namespace, p
 }
 
 // Gateways are the announced gateways of every member whose remote secret is there.
-func (s istiod) Gateways(ctx context.Context, config *rest.Config, namespace, pod string) ([]xds.NetworkGateway, error) {
+func (s playedIstiod) Gateways(ctx context.Context, config *rest.Config, namespace, pod string) ([]istiod.NetworkGateway, error) {
 	clusters, err := s.Clusters(ctx, config, namespace, pod)
 	if err != nil {
 		return nil, err
 	}
-	var gateways []xds.NetworkGateway
+	var gateways []istiod.NetworkGateway
 	for _, c := range clusters {
 		at := slices.IndexFunc(s.clusters(), func(one *cluster) bool { return one.name == c.ID })
 		if at < 0 {
@@ -181,7 +181,7 @@ func (s istiod) Gateways(ctx context.Context, config *rest.Config, namespace, po
 		}
 		for i := range services.Items {
 			for _, ingress := range services.Items[i].Status.LoadBalancer.Ingress {
-				gateways = append(gateways, xds.NetworkGateway{Network: services.Items[i].Labels[charts.NetworkLabel], Cluster: c.ID, Addr: ingress.IP})
+				gateways = append(gateways, istiod.NetworkGateway{Network: services.Items[i].Labels[charts.NetworkLabel], Cluster: c.ID, Addr: ingress.IP})
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func (s istiod) Gateways(ctx context.Context, config *rest.Config, namespace, po
 
 // Clusters are its own cluster, and one for each remote secret. A peer is synced when what istiod reads can be read
 // with the secret's credential.
-func (s istiod) Clusters(ctx context.Context, config *rest.Config, namespace, _ string) ([]xds.RemoteCluster, error) {
+func (s playedIstiod) Clusters(ctx context.Context, config *rest.Config, namespace, _ string) ([]istiod.RemoteCluster, error) {
 	here, err := s.memberAt(config)
 	if err != nil {
 		return nil, err
@@ -199,10 +199,10 @@ func (s istiod) Clusters(ctx context.Context, config *rest.Config, namespace, _ 
 	if err := here.admin.List(ctx, secrets, client.InNamespace(namespace), client.MatchingLabels{"istio/multiCluster": "true"}); err != nil {
 		return nil, err
 	}
-	clusters := []xds.RemoteCluster{{ID: here.name, SyncStatus: "synced"}}
+	clusters := []istiod.RemoteCluster{{ID: here.name, SyncStatus: "synced"}}
 	for i := range secrets.Items {
 		for id, kubeconfig := range secrets.Items[i].Data {
-			clusters = append(clusters, xds.RemoteCluster{
+			clusters = append(clusters, istiod.RemoteCluster{
 				ID: id, SecretName: namespace + "/" + secrets.Items[i].Name, SyncStatus: here.syncPeer(ctx, id, kubeconfig),
 			})
 		}

@@ -17,8 +17,8 @@ import (
 
 	"github.com/meshfleet/meshfleet/controllers"
 	"github.com/meshfleet/meshfleet/internal/apply"
-	"github.com/meshfleet/meshfleet/internal/charts"
 	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/webhooks"
 )
 
@@ -72,7 +72,7 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 		return err
 	}
 	if err := (&controllers.MeshMemberReconciler{
-		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: istiod{s},
+		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: playedIstiod{s},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err

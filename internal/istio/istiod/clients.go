@@ -1,0 +1,84 @@
+package istiod
+
+import (
+	"context"
+	"strings"
+
+	"k8s.io/client-go/rest"
+)
+
+// Node types of Istio.
+const (
+	Sidecar = "sidecar"
+	Router  = "router"
+)
+
+// instanceIPs is the metadata field with the addresses of a proxy, separated by commas.
+const instanceIPs = "INSTANCE_IPS"
+
+// Client is a proxy that is connected to an istiod pod, with all that istiod makes its configuration from.
+type Client struct {
+	// ID is `<pod>.<namespace>`.
+	ID string
+	// Type is sidecar, router, waypoint or ztunnel.
+	Type string
+	// Labels are those of the workload, as istiod knows them.
+	Labels map[string]string
+	// Metadata is what the proxy has said of itself, without what istiod has no field for.
+	Metadata map[string]any
+	// Locality may be nil.
+	Locality *Locality
+}
+
+// Locality is where a proxy runs.
+type Locality struct {
+	Region  string `json:"region"`
+	Zone    string `json:"zone"`
+	SubZone string `json:"sub_zone"`
+}
+
+// Text is a metadata field that is a string, or empty.
+func (c Client) Text(field string) string {
+	text, _ := c.Metadata[field].(string)
+	return text
+}
+
+// Clients asks an istiod pod which proxies are connected to it. Connections that have not told a type yet are left out,
+// and so are those of FetchConfig.
+func Clients(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]Client, error) {
+	var types []struct {
+		ID   string `json:"proxy"`
+		Type string `json:"proxy_type"`
+	}
+	if err := ask(ctx, cfg, namespace, pod, "/debug/syncz", &types); err != nil {
+		return nil, err
+	}
+	typeOf := make(map[string]string, len(types))
+	for _, t := range types {
+		typeOf[t.ID] = t.Type
+	}
+	var answer struct {
+		Clients []struct {
+			ConnectionID string            `json:"connectionId"`
+			Labels       map[string]string `json:"labels"`
+			Metadata     map[string]any    `json:"metadata"`
+			Locality     *Locality         `json:"locality"`
+		} `json:"clients"`
+	}
+	if err := ask(ctx, cfg, namespace, pod, "/debug/adsz", &answer); err != nil {
+		return nil, err
+	}
+	var clients []Client
+	for _, c := range answer.Clients {
+		// A connection's ID is the proxy's with a number.
+		id := c.ConnectionID
+		if i := strings.LastIndexByte(id, '-'); i >= 0 {
+			id = id[:i]
+		}
+		client := Client{ID: id, Type: typeOf[id], Labels: c.Labels, Metadata: c.Metadata, Locality: c.Locality}
+		if client.Type != "" && !isTwin(client) {
+			clients = append(clients, client)
+		}
+	}
+	return clients, nil
+}

@@ -1,0 +1,65 @@
+package version
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ValueRule is a value of the istiod chart that a release does not take, or that does nothing any more.
+type ValueRule struct {
+	// Path of the value, its keys joined by dots.
+	Path string
+	// Is is the content that is not taken. Empty: any.
+	Is string
+	// Cure says what to write instead.
+	Cure string
+}
+
+// removed128 holds for 1.28 and 1.29. Source: the notes of the chart, and of release 1.28 for the metrics.
+var removed128 = []ValueRule{
+	{Path: "global.pilotCertProvider", Is: "kubernetes", Cure: "leave it out, or write istiod"},
+	{Path: "telemetry.v2.prometheus.configOverride", Cure: "use the Telemetry API"},
+	{Path: "telemetry.v2.stackdriver.disableOutbound", Cure: "use the Telemetry API"},
+	{Path: "global.tracer.stackdriver", Cure: "use the Telemetry API"},
+	{Path: "meshConfig.defaultConfig.tracing.stackdriver", Cure: "use the Telemetry API"},
+	{Path: "env.METRIC_ROTATION_INTERVAL", Cure: "use the pods' annotation sidecar.istio.io/statsEvictionInterval"},
+	{Path: "env.METRIC_GRACEFUL_DELETION_INTERVAL", Cure: "use the pods' annotation sidecar.istio.io/statsEvictionInterval"},
+}
+
+// CheckValues says what the release does not take of these values of the istiod chart, each with its cure, sorted. The
+// chart reads everything below `pilot` as if it were at the top.
+func (r Release) CheckValues(values map[string]any) []string {
+	var problems []string
+	pilot, _ := values["pilot"].(map[string]any)
+	for _, at := range []struct {
+		prefix string
+		values map[string]any
+	}{{"", values}, {"pilot.", pilot}} {
+		for _, rule := range r.Removed {
+			if have, ok := lookup(at.values, rule.Path); ok && (rule.Is == "" || fmt.Sprint(have) == rule.Is) {
+				problems = append(problems, fmt.Sprintf("istio %s does not take the value %s%s: %s", r.Version, at.prefix, rule.Path, rule.Cure))
+			}
+		}
+	}
+	if compatible, ok := values["compatibilityVersion"]; ok && fmt.Sprint(compatible) != "" && !slices.Contains(r.Compatibility, fmt.Sprint(compatible)) {
+		cure := "leave it out"
+		if len(r.Compatibility) > 0 {
+			cure += ", or write one of " + strings.Join(r.Compatibility, ", ")
+		}
+		problems = append(problems, fmt.Sprintf("istio %s does not know the compatibilityVersion %v: %s", r.Version, compatible, cure))
+	}
+	slices.Sort(problems)
+	return problems
+}
+
+// lookup finds a value. One that is null is not there.
+func lookup(values map[string]any, path string) (any, bool) {
+	key, rest, isDeep := strings.Cut(path, ".")
+	v, ok := values[key]
+	if !isDeep {
+		return v, ok && v != nil
+	}
+	below, _ := v.(map[string]any)
+	return lookup(below, rest)
+}

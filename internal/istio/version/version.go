@@ -1,0 +1,143 @@
+// Package version is the capability table: every Istio release that the operator can install, with what differs
+// between them. No other package compares Istio versions.
+package version
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// Release is one Istio release that the operator can install.
+type Release struct {
+	// Version is the exact release, for example `1.29.1`.
+	Version string
+	// MinKubernetes is the oldest Kubernetes minor version that istiod of this release accepts. Source: the minimum
+	// version check in the release's own pre-flight code.
+	MinKubernetes string
+	// MisreadsPeerTrustDomain says that istiod learns a peer's trust domain from the mesh ConfigMap of its own revision in
+	// that peer, and gives pods that it sees before it has read one an identity without the domain, for as long as they
+	// live. Clients then refuse these pods' certificates. Source: https://github.com/istio/istio/issues/59474; from 1.29.2
+	// on the local trust domain is used instead.
+	MisreadsPeerTrustDomain bool
+	// ConfiguresOwnGatewaysOnly says that istiod knows a Gateway of the Gateway API only while the Gateway is its own, by its
+	// tags. When a tag moves, the former owner takes the listeners away from pods that still serve; and what proxies will
+	// get from the next owner cannot be seen before. Source: https://github.com/istio/istio/issues/59959, cured by
+	// https://github.com/istio/istio/pull/60158.
+	ConfiguresOwnGatewaysOnly bool
+	// ReadsPeerSecrets says that istiod cannot read a peer without the permission to list Secrets of all namespaces there: it
+	// starts a Secret informer for every cluster and waits until it has synced. Source: pilot/pkg/credentials/kube/secrets.go
+	// and the chart's reader-clusterrole.yaml of 1.28.3 and 1.29.1.
+	ReadsPeerSecrets bool
+	// GatewayAPI are the oldest bundles of the Gateway API, by the name of the CustomResourceDefinition, of which istiod of
+	// this release reads a kind. It ignores objects of a kind whose definition is older. Source: the release's list of
+	// minimum versions for its watches.
+	GatewayAPI map[string]string
+	// MaxJump is the number of minor versions by which a control plane may be older when a revision of this release is run
+	// beside it. Source: upstream's policy, which supports two by revision and has not tested more.
+	MaxJump uint64
+	// Compatibility are the values of compatibilityVersion that the charts have a profile for. Any other fails to render.
+	Compatibility []string
+	// Removed are values that the istiod chart does not take any more.
+	Removed []ValueRule
+}
+
+// gatewayAPI128 holds for 1.28 and 1.29.
+var gatewayAPI128 = map[string]string{
+	"grpcroutes.gateway.networking.k8s.io":         "1.1.0",
+	"backendtlspolicies.gateway.networking.k8s.io": "1.4.0",
+}
+
+var releases = []Release{
+	{
+		Version: "1.28.3", MinKubernetes: "1.30", ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
+		GatewayAPI: gatewayAPI128, MaxJump: 2,
+		Compatibility: []string{"1.25", "1.26", "1.27"}, Removed: removed128,
+	},
+	{
+		Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
+		GatewayAPI: gatewayAPI128, MaxJump: 2,
+		Compatibility: []string{"1.25", "1.26", "1.27", "1.28"}, Removed: removed128,
+	},
+}
+
+// Lookup finds a release by its exact version.
+func Lookup(version string) (Release, bool) {
+	return Known().Lookup(version)
+}
+
+// ReadPeerSecrets says whether istiod of any of these versions lists the Secrets of its peers. One that is not known counts as if.
+func ReadPeerSecrets(versions ...string) bool {
+	return slices.ContainsFunc(versions, func(v string) bool {
+		release, known := Lookup(v)
+		return !known || release.ReadsPeerSecrets
+	})
+}
+
+// Supported lists the versions that can be installed, oldest first.
+func Supported() []string {
+	versions := make([]string, 0, len(releases))
+	for _, r := range releases {
+		versions = append(versions, r.Version)
+	}
+	return versions
+}
+
+// Compare orders two versions: negative when a is older than b. A version that is no semantic version is older than
+// every one that is.
+func Compare(a, b string) int {
+	va, errA := semver.NewVersion(a)
+	vb, errB := semver.NewVersion(b)
+	switch {
+	case errA != nil && errB != nil:
+		return 0
+	case errA != nil:
+		return -1
+	case errB != nil:
+		return 1
+	}
+	return va.Compare(vb)
+}
+
+// CheckKubernetes says whether an API server of this version, as `/version` reports it, can run the release.
+func (r Release) CheckKubernetes(gitVersion string) error {
+	v, err := semver.NewVersion(gitVersion)
+	if err != nil {
+		return fmt.Errorf("read Kubernetes version %q: %w", gitVersion, err)
+	}
+	least, err := semver.NewVersion(r.MinKubernetes)
+	if err != nil {
+		return fmt.Errorf("read minimum Kubernetes version %q: %w", r.MinKubernetes, err)
+	}
+	// Only the minor counts: vendors add suffixes that semantic versioning would read as pre-releases.
+	if v.Major() < least.Major() || v.Major() == least.Major() && v.Minor() < least.Minor() {
+		return fmt.Errorf("istio %s needs Kubernetes %s or newer, the cluster has %s", r.Version, r.MinKubernetes, gitVersion)
+	}
+	return nil
+}
+
+// CheckGatewayAPI says whether istiod of the release reads the kind of a CustomResourceDefinition of the Gateway API with
+// this bundle version, as its annotation says. Any definition that the release has no minimum for is fine.
+func (r Release) CheckGatewayAPI(name, bundle string) error {
+	least, ok := r.GatewayAPI[name]
+	if !ok {
+		return nil
+	}
+	if bundle == "" {
+		return fmt.Errorf("does not say its version, and istiod %s reads it from %s on", r.Version, least)
+	}
+	want, err := semver.NewVersion(least)
+	if err != nil {
+		return fmt.Errorf("read minimum bundle version %q: %w", least, err)
+	}
+	have, err := semver.NewVersion(bundle)
+	if err != nil {
+		return fmt.Errorf("read bundle version %q: %w", bundle, err)
+	}
+	// A pre-release counts as its release, as istiod sees it.
+	if core := semver.New(have.Major(), have.Minor(), have.Patch(), "", ""); core.LessThan(want) {
+		return fmt.Errorf("is of version %s, and istiod %s reads it from %s on", bundle, r.Version, least)
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+// Package eastwest runs a member's east-west gateway and decides when peers are told of it.
+package eastwest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/observe"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
+	"github.com/meshfleet/meshfleet/internal/plan"
+)
+
+const (
+	// Listener is the name of the component of the listener, which all gateways of a member share.
+	Listener = "gateway-listener"
+	// Prefix and a gateway's key make the name of its component.
+	Prefix = "eastwest-"
+)
+
+// crossNetworkName is the name that Istio's guides use for the listener.
+const crossNetworkName = "cross-network-gateway"
+
+// passthroughPort is where peers connect with mutual TLS; the gateway routes by SNI without ending it.
+const passthroughPort = 15443
+
+// Objects are the objects of the gateway of a revision. With announce its Service carries the network label, which
+// tells istiod of every peer to send traffic there.
+func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, revision string, announce bool) (apply.Component, error) {
+	key := plan.GatewayKey(m, revision)
+	c := apply.Component{Name: Prefix + key}
+	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == revision })
+	if i < 0 {
+		return c, fmt.Errorf("revision %q of the gateway is not among the member's revisions", revision)
+	}
+	values, err := plan.GatewayValues(m, revision)
+	if err != nil {
+		return c, err
+	}
+	objects, err := lib.Render(charts.Request{
+		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: plan.GatewayName(key),
+		Namespace: m.ControlPlaneNamespace, Values: values,
+	})
+	if err != nil {
+		return c, err
+	}
+	for _, o := range objects {
+		if o.GetKind() == "Service" && announce {
+			o = o.DeepCopy()
+			labels := o.GetLabels()
+			labels[charts.NetworkLabel] = m.Network
+			o.SetLabels(labels)
+		}
+		c.Objects = append(c.Objects, o)
+	}
+	return c, nil
+}
+
+// ListenerObjects are what every gateway of a member serves.
+func ListenerObjects(namespace string) apply.Component {
+	return apply.Component{Name: Listener, Objects: []*unstructured.Unstructured{listener(namespace)}}
+}
+
+// listener exposes every service of the cluster to peers, for mutual TLS only.
+func listener(namespace string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.istio.io/v1",
+		"kind":       "Gateway",
+		"metadata":   map[string]any{"name": crossNetworkName, "namespace": namespace},
+		"spec": map[string]any{
+			"selector": map[string]any{"istio": plan.GatewayLabel},
+			"servers": []any{map[string]any{
+				"port":  map[string]any{"number": int64(passthroughPort), "name": "tls", "protocol": "TLS"},
+				"tls":   map[string]any{"mode": "AUTO_PASSTHROUGH"},
+				"hosts": []any{"*.local"},
+			}},
+		},
+	}}
+}
+
+// State is the state of a gateway.
+type State struct {
+	observe.Rollout
+	// Address at which peers reach it; empty while the Service has none.
+	Address string
+	// Announced says that the Service carries the network label.
+	Announced bool
+	// ServiceCreated is when the Service was made; zero when there is none.
+	ServiceCreated time.Time
+}
+
+// Observe reads the state of the gateway of a name.
+func Observe(ctx context.Context, c client.Reader, namespace, name string) (State, error) {
+	key := client.ObjectKey{Namespace: namespace, Name: name}
+	rollout, err := observe.Deployment(ctx, c, key)
+	if err != nil {
+		return State{}, err
+	}
+	s := State{Rollout: rollout}
+	service := &corev1.Service{}
+	err = c.Get(ctx, key, service)
+	if apierrors.IsNotFound(err) {
+		return s, nil
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("read Service %s: %w", key, err)
+	}
+	s.ServiceCreated = service.CreationTimestamp.Time
+	s.Announced = service.Labels[charts.NetworkLabel] != ""
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		s.Address = ingress.IP
+		if s.Address == "" {
+			s.Address = ingress.Hostname
+		}
+		if s.Address != "" {
+			break
+		}
+	}
+	return s, nil
+}
+
+// CanAnnounce says whether peers may be told: the gateway has an address and pods that serve, and what leads from the one to
+// the other, which learns of ready pods a moment later, had the time to. Once told, they are not untold because a pod
+// restarts: that would cut off what works.
+func (s State) CanAnnounce(served, least time.Duration) bool {
+	return s.Announced || s.IsServing() && served >= least
+}
+
+// IsServing says whether the gateway has an address and pods that are ready.
+func (s State) IsServing() bool { return s.Address != "" && s.ReadyReplicas > 0 }
+
+// Raise starts the least number of replicas at once. The chart leaves the number to the autoscaler, which begins with one
+// and takes up to 15 seconds to look.
+func (s State) Raise(ctx context.Context, c client.Client, key client.ObjectKey, least int32) (raised bool, err error) {
+	if !s.Exists || s.Replicas >= least {
+		return false, nil
+	}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, least))
+	// The autoscaler owns the number: another field manager than that of what is applied.
+	if err := c.Patch(ctx, d, patch, client.FieldOwner("meshfleet-scale")); err != nil {
+		return false, fmt.Errorf("scale Deployment %s to %d replicas: %w", key, least, err)
+	}
+	return true, nil
+}
+
+// withdrawnAnnotation keeps when peers were told that a gateway goes, so that a restart of the operator does not start
+// the drain again.
+const withdrawnAnnotation = "mesh.meshfleet.io/withdrawn-at"
+
+// Withdraw takes the network label off the Service, so that peers stop sending before the gateway goes. It returns
+// when that was done: now, or earlier; zero when there is nothing to withdraw.
+func Withdraw(ctx context.Context, c client.Client, key client.ObjectKey, installation string, now time.Time) (time.Time, error) {
+	service := &corev1.Service{}
+	err := c.Get(ctx, key, service)
+	if apierrors.IsNotFound(err) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read Service %s: %w", key, err)
+	}
+	if service.Labels[meshv1alpha1.LabelInstallation] != installation {
+		return time.Time{}, nil
+	}
+	if service.Labels[charts.NetworkLabel] == "" {
+		at, err := time.Parse(time.RFC3339, service.Annotations[withdrawnAnnotation])
+		if err != nil {
+			// It was never announced.
+			return time.Time{}, nil
+		}
+		return at, nil
+	}
+	before := service.DeepCopy()
+	delete(service.Labels, charts.NetworkLabel)
+	if service.Annotations == nil {
+		service.Annotations = map[string]string{}
+	}
+	service.Annotations[withdrawnAnnotation] = now.UTC().Format(time.RFC3339)
+	if err := c.Patch(ctx, service, client.MergeFrom(before)); err != nil {
+		return time.Time{}, fmt.Errorf("withdraw Service %s: %w", key, err)
+	}
+	return now, nil
+}

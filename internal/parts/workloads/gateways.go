@@ -1,0 +1,100 @@
+package workloads
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// managedLabel is on what istiod makes for a Gateway of the Gateway API, and on its pods. These are not injected: istiod
+// writes the proxy into the template.
+const managedLabel = "gateway.istio.io/managed"
+
+var gatewayKind = schema.GroupVersionKind{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "Gateway"}
+
+// gatewayOf names the Gateway for which istiod has made an object, empty if it has not.
+func gatewayOf(o metav1.Object) string {
+	if o.GetLabels()[managedLabel] == "" {
+		return ""
+	}
+	for _, ref := range o.GetOwnerReferences() {
+		if group, _, _ := strings.Cut(ref.APIVersion, "/"); ref.Kind == gatewayKind.Kind && group == gatewayKind.Group {
+			return ref.Name
+		}
+	}
+	return ""
+}
+
+// readGateways reads the labels of all Gateways, if any workload was made for one.
+func readGateways(ctx context.Context, c client.Reader, w *World) error {
+	needed := false
+	for _, o := range w.Workloads {
+		needed = needed || o.Gateway != ""
+	}
+	if !needed {
+		return nil
+	}
+	w.Gateways = map[types.NamespacedName]map[string]string{}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(gatewayKind.GroupVersion().WithKind(gatewayKind.Kind + "List"))
+	err := pages(ctx, c, list, func() error {
+		for i := range list.Items {
+			w.Gateways[client.ObjectKeyFromObject(&list.Items[i])] = list.Items[i].Labels
+		}
+		return nil
+	})
+	if err != nil && !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("list Gateways: %w", err)
+	}
+	return nil
+}
+
+// chooseGateway is choose for what istiod makes for a Gateway, and follows istiod: the label of the Gateway itself beats
+// that of its namespace, a tag is as good as a revision, and no label is the default tag. How a namespace is injected does
+// not matter.
+func chooseGateway(gateway, namespace map[string]string, r Request) selection {
+	name, isOwn := gateway[revisionKey]
+	where := "its Gateway"
+	if !isOwn {
+		name, where = namespace[revisionKey], "its namespace"
+	}
+	if name == "" {
+		name = defaultTag
+	}
+	if revision, isTag := r.Tags[name]; isTag {
+		return selection{revision: revision}
+	}
+	if slices.Contains(r.Revisions, name) {
+		return selection{skip: fmt.Sprintf("is pinned to revision %s by the label %s of %s: take the label off, or name a tag in it",
+			name, revisionKey, where)}
+	}
+	return selection{skip: fmt.Sprintf("the label %s of %s asks for %s, which is neither a tag nor an installed revision: no istiod keeps it",
+		revisionKey, where, name)}
+}
+
+// isGateway says that istiod makes it for a Gateway.
+func (c *candidate) isGateway() bool { return c.workload.Gateway != "" }
+
+// gateway reports what istiod makes for a Gateway. Istiod of the wanted revision replaces its pods as soon as the tag has
+// moved, at any rate and all such workloads at once, so the operator only waits. It does not wait for the new pods to
+// serve: whether they must is for the gates to say, which know how it was before.
+func (p *planner) gateway(c *candidate) {
+	if c.workload.isReplaced(c.revision) && !c.differs(true) {
+		p.Moved++
+		return
+	}
+	reason := "istiod replaces its pods"
+	if c.workload.Rendered != c.revision {
+		reason = "istiod of revision " + c.revision + " has not taken it over yet"
+	}
+	p.Restarting = append(p.Restarting, c.entry(reason, c.failure(), c.workload.Obstacle))
+	p.occupy(c)
+}
