@@ -29,7 +29,8 @@ import (
 	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/controllers"
+	"github.com/meshfleet/meshfleet/controllers/installation"
+	"github.com/meshfleet/meshfleet/controllers/member"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
@@ -94,7 +95,7 @@ func run(ctx context.Context, s settings) error {
 	scheme := newScheme()
 	provider := fleet.NewProvider(fleet.Options{
 		Local: config, Scheme: scheme, ManagedLabel: labels.SelectorFromSet(apply.ManagedLabels()),
-		Selectors: controllers.CacheSelectors(), ProbeInterval: s.probeInterval, DownAfter: s.downTime,
+		Selectors: member.CacheSelectors(), ProbeInterval: s.probeInterval, DownAfter: s.downTime,
 	})
 	mgr, err := mcmanager.New(config, provider, managerOptions(s, scheme))
 	if err != nil {
@@ -133,12 +134,12 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 		return err
 	}
 	library := charts.NewLibrary(s.chartsDir)
-	if err := (&controllers.MeshInstallationReconciler{
+	if err := (&installation.Reconciler{
 		Client: local.GetClient(), Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(local); err != nil {
 		return err
 	}
-	if err := (&controllers.MeshMemberReconciler{
+	if err := (&member.Reconciler{
 		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: istiod.Istiod{},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {

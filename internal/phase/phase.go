@@ -20,6 +20,11 @@ const (
 	Stalled
 )
 
+// String is the kind in one word.
+func (k Kind) String() string {
+	return [...]string{Done: "done", Wait: "wait", Retry: "retry", Stalled: "stalled"}[k]
+}
+
 // Result is the outcome of a phase. It keeps the error itself, so that callers can ask what it is.
 type Result struct {
 	// Kind of the outcome.

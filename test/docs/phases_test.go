@@ -40,7 +40,7 @@ func TestPhasesAreDocumented(t *testing.T) {
 // steps gives each step's name.
 func phases(t *testing.T) map[string][]string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "controllers", "*.go"))
+	files, err := filepath.Glob(filepath.Join(root, "controllers", "*", "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

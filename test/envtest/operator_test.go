@@ -15,7 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
 
-	"github.com/meshfleet/meshfleet/controllers"
+	"github.com/meshfleet/meshfleet/controllers/installation"
+	"github.com/meshfleet/meshfleet/controllers/member"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
@@ -37,7 +38,7 @@ func (s *suite) startOperator(t *testing.T) *operator {
 	hub.BearerToken, hub.QPS, hub.Burst = s.hub.token, 100, 200
 	provider := fleet.NewProvider(fleet.Options{
 		Local: hub, Scheme: scheme, ManagedLabel: labels.SelectorFromSet(apply.ManagedLabels()),
-		Selectors: controllers.CacheSelectors(), ProbeInterval: interval, DownAfter: down,
+		Selectors: member.CacheSelectors(), ProbeInterval: interval, DownAfter: down,
 	})
 	serving := s.hub.env.WebhookInstallOptions
 	mgr, err := mcmanager.New(hub, provider, ctrl.Options{
@@ -66,12 +67,12 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 		return err
 	}
 	local, library := mgr.GetLocalManager(), charts.NewLibrary(chartsDir)
-	if err := (&controllers.MeshInstallationReconciler{
+	if err := (&installation.Reconciler{
 		Client: local.GetClient(), Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(local); err != nil {
 		return err
 	}
-	if err := (&controllers.MeshMemberReconciler{
+	if err := (&member.Reconciler{
 		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: playedIstiod{s},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {

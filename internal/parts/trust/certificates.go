@@ -18,6 +18,9 @@ const (
 	defaultRenewBefore          = 720 * time.Hour
 )
 
+// IssueDeadline is how long cert-manager may take to issue a certificate before that is a failure.
+const IssueDeadline = 5 * time.Minute
+
 // Wanted are the cert-manager objects of an installation on the hub, in the order in which they can work: an issuer
 // whose root does not exist yet, or a request to an issuer that is not ready, is put off by cert-manager for seconds.
 type Wanted struct {

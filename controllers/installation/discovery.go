@@ -1,0 +1,55 @@
+package installation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
+)
+
+// noteRestarts adds to DiscoveryReady why restarts of istiod wait, and looks again when time alone may have changed that.
+func noteRestarts(outcomes []status.Outcome, waiting string) {
+	if waiting == "" {
+		return
+	}
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Type == meshv1alpha1.ConditionDiscoveryReady {
+			o.Result.Message = o.Result.Text() + "; " + waiting
+			o.Result.After = outcome.Recheck
+		}
+	}
+}
+
+// dropReaders deletes the reader credentials of members that have left. They belong to the installation, so that those of a
+// MeshMember that is made again stay.
+func (r *Reconciler) dropReaders(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, p plan.MembersPlan, members []meshv1alpha1.MeshMember,
+) error {
+	found := &corev1.SecretList{}
+	if err := r.Client.List(ctx, found, client.InNamespace(inst.Namespace),
+		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}, client.HasLabels{meshv1alpha1.LabelMember}); err != nil {
+		return fmt.Errorf("list reader credentials: %w", err)
+	}
+	isOf := func(name string) func(meshv1alpha1.MeshMember) bool {
+		return func(m meshv1alpha1.MeshMember) bool { return m.Name == name }
+	}
+	for i := range found.Items {
+		s := &found.Items[i]
+		cluster := s.Labels[meshv1alpha1.LabelMember]
+		name := plan.MemberName(inst.Name, cluster)
+		if s.Name != plan.ReaderSecretName(inst.Name, cluster) || slices.ContainsFunc(p.Desired, isOf(name)) || slices.ContainsFunc(members, isOf(name)) {
+			continue
+		}
+		if err := r.Client.Delete(ctx, s, client.Preconditions{UID: &s.UID}); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete Secret %q: %w", s.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/parts/trust"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+)
+
+// askAgain is the pace at which members that have not answered yet are counted again.
+const askAgain = 10 * time.Second
+
+func (r *Reconciler) trust() trust.Hub { return trust.Hub{Client: r.Client} }
+
+// formerMembers are the members that are no longer in the spec and not gone yet. They keep their certificates.
+func formerMembers(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []string {
+	var out []string
+	for i := range members {
+		if isNamed := slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == members[i].Spec.Cluster }); !isNamed {
+			out = append(out, members[i].Spec.Cluster)
+		}
+	}
+	return out
+}
+
+// certificates pins the root and makes the members' intermediates. The members wait for their own. A root that is lost or
+// is another one stalls it, and holds up nothing else: members keep what they have.
+func (r *Reconciler) certificates(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
+) phase.Result {
+	pin := plan.PinnedRoot(inst, members, r.Now())
+	switch {
+	case len(pin.Witnesses) > 0:
+		return outcome.Stalled(meshv1alpha1.ReasonForeignRoot, rootsDiffer(pin.Witnesses))
+	case len(pin.Unasked) > 0:
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForMembers, "no root is made or trusted before it is known whether members have one: waiting for "+
+			mesh.List(pin.Unasked, len(pin.Unasked)), askAgain)
+	}
+	inst.Status.Trust.PinnedRoot = pin.Root
+	waiting, err := r.trust().Ensure(ctx, inst, r.Now(), formerMembers(inst, members)...)
+	switch {
+	case errors.Is(err, trust.ErrRootMissing):
+		return outcome.Stalled(meshv1alpha1.ReasonRootMissing, err)
+	case errors.Is(err, trust.ErrRootChanged):
+		return outcome.Stalled(meshv1alpha1.ReasonRootChanged, err)
+	case apierrors.IsConflict(err):
+		return phase.Waiting(meshv1alpha1.ReasonProgressing, "the objects of the root have just changed", outcome.ShortWait)
+	case err != nil:
+		return outcome.Failed(err)
+	case waiting != "":
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForCertificate, waiting, outcome.ShortWait).
+			Overdue(inst.CreationTimestamp.Time, r.Now(), trust.IssueDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+	}
+	return phase.Complete(meshv1alpha1.ReasonReady, "")
+}
+
+// holdsUp says whether nothing can be planned before the certificates' result is another.
+func holdsUp(certificates phase.Result) bool {
+	switch certificates.Reason {
+	case meshv1alpha1.ReasonRootMissing, meshv1alpha1.ReasonRootChanged, meshv1alpha1.ReasonForeignRoot:
+		return false
+	}
+	return certificates.Kind != phase.Done && certificates.Kind != phase.Wait
+}
+
+// rootsDiffer says which members have which root, when none is pinned.
+func rootsDiffer(witnesses map[string][]string) error {
+	var parts []string
+	for _, root := range slices.Sorted(maps.Keys(witnesses)) {
+		parts = append(parts, fmt.Sprintf("%s has root %s", mesh.List(witnesses[root], len(witnesses[root])), trust.Short(strings.Split(root, ","))))
+	}
+	return fmt.Errorf("members have different roots, so none is pinned and no signing certificate is given out: %s; take the members "+
+		"with the wrong root out of spec.members, and add them again when they are gone", strings.Join(parts, "; "))
+}
+
+// rootExpiry reports the end of the pinned root's life, when that root is on the hub.
+func (r *Reconciler) rootExpiry(ctx context.Context, inst *meshv1alpha1.MeshInstallation) error {
+	if len(inst.Status.Trust.PinnedRoot) == 0 {
+		return nil
+	}
+	at, err := r.trust().RootNotAfter(ctx, inst)
+	if err == nil && !at.IsZero() {
+		inst.Status.Trust.NotAfter = &metav1.Time{Time: at}
+	}
+	return err
+}
+
+// usersOfSecret are the installations whose root or intermediates a Secret is. It goes by names: a Secret that was restored
+// by hand may have lost its labels.
+func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []reconcile.Request {
+	found := &meshv1alpha1.MeshInstallationList{}
+	if err := r.Client.List(ctx, found, client.InNamespace(o.GetNamespace())); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing installations for an event failed")
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range found.Items {
+		inst := &found.Items[i]
+		if plan.RootName(inst.Name) == o.GetName() || slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool {
+			return plan.CASecretName(inst.Name, m.Name) == o.GetName()
+		}) {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(inst)})
+		}
+	}
+	return out
+}

@@ -1,0 +1,144 @@
+package installation
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/parts/trust"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+// hubReconciler is a reconciler over a hub with the objects.
+func hubReconciler(t *testing.T, objects ...client.Object) *Reconciler {
+	t.Helper()
+	return &Reconciler{
+		Client: testutil.HubClient(t, objects...),
+		Events: events.NewFakeRecorder(10), Now: func() time.Time { return testutil.Now },
+	}
+}
+
+func TestCertificatesThatTakeTooLongAreAFailure(t *testing.T) {
+	r := hubReconciler(t)
+	inst := testutil.Installation(testutil.With("east"))
+	inst.CreationTimestamp = metav1.NewTime(testutil.Now.Add(-trust.IssueDeadline))
+	members := testutil.Members(testutil.Member("east", rootless))
+	if got := r.certificates(t.Context(), inst, members); got.Kind != phase.Retry || got.Reason != meshv1alpha1.ReasonDeadlineExceeded {
+		t.Errorf("result is %+v, want a deadline that is exceeded", got)
+	}
+}
+
+// rootless is a member that has reported that it belongs to no root.
+func rootless(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = plan.NoRoot }
+
+func TestTroubleWithTheRootHoldsUpNothingElse(t *testing.T) {
+	claims := func(root string) testutil.MemberOption {
+		return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = root }
+	}
+	cases := map[string]struct {
+		members    []meshv1alpha1.MeshMember
+		wantKind   phase.Kind
+		wantReason string
+		wantPinned []string
+	}{
+		"it is not known yet whether members have a root": {
+			testutil.Members(testutil.Member("east", rootless)), phase.Wait, meshv1alpha1.ReasonWaitingForMembers, nil,
+		},
+		"members differ": {
+			testutil.Members(testutil.Member("east", claims("a")), testutil.Member("west", claims("b"))), phase.Stalled, meshv1alpha1.ReasonForeignRoot, nil,
+		},
+		"the hub has lost the root that a member knows": {
+			testutil.Members(testutil.Member("east", claims("a"))), phase.Stalled, meshv1alpha1.ReasonRootMissing, []string{"a"},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r, inst := hubReconciler(t), testutil.Installation(testutil.With("east"), testutil.With("west"))
+			outcomes := r.converge(t.Context(), inst, c.members)
+			i := slices.IndexFunc(outcomes, func(o status.Outcome) bool { return o.Type == meshv1alpha1.ConditionTrustRootReady })
+			if got := outcomes[i].Result; got.Kind != c.wantKind || got.Reason != c.wantReason {
+				t.Errorf("result is %s %s: %s, want %s %s", got.Kind, got.Reason, got.Text(), c.wantKind, c.wantReason)
+			}
+			if diff := cmp.Diff(c.wantPinned, inst.Status.Trust.PinnedRoot); diff != "" {
+				t.Errorf("pinned root (-want +got):\n%s", diff)
+			}
+			members, err := r.members(t.Context(), inst)
+			if err != nil || len(members) != 2 {
+				t.Fatalf("members are %v, %v, want them to be planned", members, err)
+			}
+			if diff := cmp.Diff(c.wantPinned, members[0].Spec.PinnedRoot); diff != "" {
+				t.Errorf("root of the work order (-want +got):\n%s", diff)
+			}
+			certificates := &cmv1.CertificateList{}
+			if err := r.Client.List(t.Context(), certificates); err != nil || len(certificates.Items) > 0 {
+				t.Errorf("something is issued: %v, %v", certificates.Items, err)
+			}
+		})
+	}
+}
+
+func TestInstallationsOfSecret(t *testing.T) {
+	r := hubReconciler(t, testutil.Installation(testutil.With("east")))
+	for name, want := range map[string]int{"shop-root": 1, "shop-east-ca": 1, "shop-west-ca": 0, "another": 0} {
+		got := r.usersOfSecret(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}})
+		if len(got) != want {
+			t.Errorf("%s: %v, want %d", name, got, want)
+		}
+	}
+}
+
+func TestWriteMembers(t *testing.T) {
+	r := hubReconciler(t)
+	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
+	if got := r.converge(t.Context(), withIssuer(inst), nil); len(got) == 0 {
+		t.Fatal("no outcome")
+	}
+	members, err := r.members(t.Context(), inst)
+	if err != nil || len(members) != 2 {
+		t.Fatalf("members are %v, %v", members, err)
+	}
+	for i := range members {
+		m := &members[i]
+		if !metav1.IsControlledBy(m, inst) || len(m.Finalizers) != 1 || m.Finalizers[0] != meshv1alpha1.Finalizer {
+			t.Errorf("%s: owner %v, finalizers %v", m.Name, m.OwnerReferences, m.Finalizers)
+		}
+	}
+	inst.Spec.Members, inst.Spec.DeletionPolicy = inst.Spec.Members[:1], meshv1alpha1.DeletionPolicyForce
+	r.converge(t.Context(), inst, members)
+	members, err = r.members(t.Context(), inst)
+	if err != nil || len(members) != 2 || members[0].DeletionTimestamp != nil || members[1].DeletionTimestamp == nil {
+		t.Errorf("members are %v, %v, want west to be deleted", members, err)
+	}
+}
+
+// withIssuer spares a mesh the wait for a root of its own.
+func withIssuer(inst *meshv1alpha1.MeshInstallation) *meshv1alpha1.MeshInstallation {
+	inst.Spec.Trust.Root.IssuerRef = &meshv1alpha1.IssuerRef{Name: "vault"}
+	return inst
+}
+
+func TestAnotherVersionStartsAnUpgrade(t *testing.T) {
+	inst := withIssuer(testutil.Installation(testutil.With("east")))
+	inst.Spec.Version = "1.28.3"
+	serving := testutil.Member("east", testutil.Ready(), testutil.Reached(1))
+	r := hubReconciler(t)
+	outcomes := r.converge(t.Context(), inst, testutil.Members(serving))
+	if first := outcomes[0].Result; first.Kind != phase.Wait || first.Reason != meshv1alpha1.ReasonUpgrading {
+		t.Errorf("result is %+v, want Upgrading", first)
+	}
+	found := &meshv1alpha1.MeshUpgradeList{}
+	if err := r.Client.List(t.Context(), found); err != nil || len(found.Items) != 1 || found.Items[0].Spec.To.Version != "1.28.3" {
+		t.Errorf("upgrades are %v, %v, want one to 1.28.3", found.Items, err)
+	}
+}

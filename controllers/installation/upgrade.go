@@ -1,0 +1,226 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
+)
+
+// upgrade starts, drives or ends an upgrade. It returns the run that work orders follow, nil when there is none, and what
+// to tell people.
+func (r *Reconciler) upgrade(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
+) (*plan.Run, []status.Outcome, error) {
+	history, err := r.upgrades(ctx, inst)
+	if err != nil {
+		return nil, nil, err
+	}
+	course := plan.Steer(inst, members, history)
+	switch {
+	case course.Problem != nil:
+		return nil, []status.Outcome{{Result: phase.Stall(course.Reason, course.Problem)}}, nil
+	case course.Start != nil:
+		if err := r.startUpgrade(ctx, inst, course.Start); err != nil {
+			return nil, nil, err
+		}
+		return r.drive(ctx, inst, members, course.Start, course)
+	case course.Outdated != nil:
+		return nil, nil, r.dropPlan(ctx, inst, course.Outdated)
+	case course.Active != nil:
+		return r.drive(ctx, inst, members, course.Active, course)
+	}
+	noteTarget(inst, course.Target)
+	return nil, nil, nil
+}
+
+// noteTarget notes what the mesh runs. Members that differ after an upgrade that stopped may have left since.
+func noteTarget(inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarget) {
+	inst.Status.Hash = to.Hash
+	if slices.ContainsFunc(inst.Status.Revisions, func(r meshv1alpha1.RevisionMembers) bool { return r.Name == to.Revision }) {
+		inst.Status.Revision, inst.Status.EffectiveVersion = to.Revision, to.Version
+	}
+}
+
+// drive takes an upgrade one step further.
+func (r *Reconciler) drive(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
+	u *meshv1alpha1.MeshUpgrade, course plan.Course,
+) (*plan.Run, []status.Outcome, error) {
+	if lost := plan.Lost(u, inst, members, r.Now()); len(lost) > 0 {
+		run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}
+		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRestoring, "MeshUpgrade "+u.Name+
+			": MeshMembers were lost and are being made again: "+mesh.List(lost, len(lost)), outcome.ShortWait)}}, nil
+	}
+	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
+	// One that shall not begin needs nothing before it ends.
+	if u.Status.StartedAt == nil && !course.IsSuperseded && !plan.IsAborted(u, state) {
+		if run, told, err := r.prepare(ctx, inst, members, u); run != nil || err != nil {
+			return run, told, err
+		}
+		if waiting := unprepared(members, u.Spec.To.Version); len(waiting) > 0 {
+			run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}
+			return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
+				": granting what istiod "+u.Spec.To.Version+" reads in "+mesh.List(waiting, len(waiting)), outcome.ShortWait)}}, nil
+		}
+	}
+	approvals, err := r.approvals(ctx, u)
+	if err != nil {
+		return nil, nil, err
+	}
+	decision := plan.Rollout(plan.RolloutInput{
+		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), WatchedSince: r.watchedSince(),
+		IsSuperseded: course.IsSuperseded, IsTakenBack: course.IsTakenBack,
+		State: state, UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
+	})
+	for _, wave := range decision.Approvals {
+		if err := r.askApproval(ctx, u, wave); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := r.writeUpgrade(ctx, u, decision.Status); apierrors.IsConflict(err) {
+		// This was decided from an older record than there is, and may have been decided before. Work orders stay as they are.
+		return &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}, []status.Outcome{underWay(u, outcome.ShortWait)}, nil
+	} else if err != nil {
+		return nil, nil, err
+	}
+	inst.Status.Upgrade = u.Name
+	if hasArrived(inst, u) {
+		inst.Status.Revision, inst.Status.EffectiveVersion, inst.Status.Hash = u.Spec.To.Revision, u.Spec.To.Version, u.Spec.To.Hash
+	}
+	if u.Status.Phase.IsFinished() {
+		// The next pass, which the record's status causes, sees a mesh without a run.
+		return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, u.Status.Message, outcome.ShortWait)}}, nil
+	}
+	return &plan.Run{Upgrade: u, Orders: decision.Orders, Now: r.Now()}, []status.Outcome{underWay(u, decision.After)}, nil
+}
+
+// hasArrived says whether the mesh runs the target of an upgrade that is over: it has succeeded, or another target ended it
+// when every member had moved.
+func hasArrived(inst *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) bool {
+	running := inst.Status.Revisions
+	return u.Status.Phase == meshv1alpha1.UpgradeSucceeded ||
+		u.Status.Phase == meshv1alpha1.UpgradeStopped && len(running) == 1 && running[0].Name == u.Spec.To.Revision
+}
+
+// underWay tells how far an upgrade is, and when to look again.
+func underWay(u *meshv1alpha1.MeshUpgrade, after time.Duration) status.Outcome {
+	reason := map[meshv1alpha1.UpgradePhase]string{
+		meshv1alpha1.UpgradePaused:             meshv1alpha1.ReasonUpgradePaused,
+		meshv1alpha1.UpgradeWaitingForApproval: meshv1alpha1.ReasonWaitingForApproval,
+		meshv1alpha1.UpgradeWaitingForWindow:   meshv1alpha1.ReasonWaitingForWindow,
+		meshv1alpha1.UpgradeRollingBack:        meshv1alpha1.ReasonRollingBack,
+		meshv1alpha1.UpgradeStopping:           meshv1alpha1.ReasonUpgradeStopping,
+	}[u.Status.Phase]
+	return status.Outcome{Result: phase.Waiting(cmp.Or(reason, meshv1alpha1.ReasonUpgrading), "MeshUpgrade "+u.Name+": "+u.Status.Message, after)}
+}
+
+// unprepared lists the members that can be reached and have not yet granted what istiod of a version reads in its peers.
+func unprepared(members []meshv1alpha1.MeshMember, version string) []string {
+	var out []string
+	for i := range members {
+		m := &members[i]
+		if meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable) && m.Spec.Removal != meshv1alpha1.RemovalNow &&
+			(istioversion.Compare(m.Spec.ReaderVersion, version) < 0 || m.Status.ObservedGeneration != m.Generation) {
+			out = append(out, m.Spec.Cluster)
+		}
+	}
+	return out
+}
+
+// upgrades are the records of an installation, oldest first. Those beyond the limit are deleted.
+func (r *Reconciler) upgrades(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshUpgrade, error) {
+	all, err := r.records(ctx, inst)
+	if err != nil {
+		return nil, err
+	}
+	var kept []meshv1alpha1.MeshUpgrade
+	for i := range all {
+		if err := r.hold(ctx, &all[i], plan.IsHeld(&all[i])); err != nil {
+			return nil, err
+		}
+		if all[i].DeletionTimestamp.IsZero() || plan.IsHeld(&all[i]) {
+			kept = append(kept, all[i])
+		}
+	}
+	limit := int(cmp.Or(inst.Spec.Upgrade.HistoryLimit, 5))
+	for len(kept) > limit && kept[0].Status.Phase.IsFinished() {
+		if err := r.Client.Delete(ctx, &kept[0]); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("delete MeshUpgrade %q: %w", kept[0].Name, err)
+		}
+		kept = kept[1:]
+	}
+	return kept, nil
+}
+
+func (r *Reconciler) startUpgrade(ctx context.Context, inst *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) error {
+	u.Finalizers = []string{meshv1alpha1.Finalizer}
+	if err := r.Client.Create(ctx, u); err != nil {
+		return fmt.Errorf("create MeshUpgrade %q: %w", u.Name, err)
+	}
+	reason, text := "UpgradeStarted", "Started MeshUpgrade %s from %s to %s"
+	if mode := inst.Spec.Upgrade.Mode; mode == meshv1alpha1.UpgradeModePlan || mode == meshv1alpha1.UpgradeModeLocked {
+		reason, text = "UpgradePlanned", "Planned MeshUpgrade %s from %s to %s"
+	}
+	if u.Spec.Towards != "" {
+		text += ", a step towards " + u.Spec.Towards
+	}
+	r.Events.Eventf(inst, u, "Normal", reason, "Upgrade", text, u.Name, u.Spec.From.Revision, u.Spec.To.Revision)
+	return nil
+}
+
+// writeUpgrade writes a status that was decided from the record as it is, or nothing: a cache that lags behind must not
+// make the operator record twice what a person did once. After an error the record is as before.
+func (r *Reconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgrade, st meshv1alpha1.MeshUpgradeStatus) error {
+	if equality.Semantic.DeepEqual(u.Status, st) {
+		return nil
+	}
+	before := u.DeepCopy()
+	u.Status = st
+	if err := r.Client.Status().Patch(ctx, u, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		before.DeepCopyInto(u)
+		return fmt.Errorf("write the status of MeshUpgrade %q: %w", u.Name, err)
+	}
+	status.RecordUpgrade(r.Events, before, u)
+	return nil
+}
+
+func (r *Reconciler) approvals(ctx context.Context, u *meshv1alpha1.MeshUpgrade) ([]meshv1alpha1.MeshApproval, error) {
+	found := &meshv1alpha1.MeshApprovalList{}
+	if err := r.Client.List(ctx, found, client.InNamespace(u.Namespace)); err != nil {
+		return nil, fmt.Errorf("list approvals: %w", err)
+	}
+	return slices.DeleteFunc(found.Items, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Upgrade != u.Name }), nil
+}
+
+// askApproval makes the question of a wave exist. Its answer is a person's.
+func (r *Reconciler) askApproval(ctx context.Context, u *meshv1alpha1.MeshUpgrade, wave string) error {
+	a := &meshv1alpha1.MeshApproval{ObjectMeta: metav1.ObjectMeta{
+		Name: u.Name + "-" + wave, Namespace: u.Namespace,
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(u, meshv1alpha1.GroupVersion.WithKind("MeshUpgrade"))},
+	}, Spec: meshv1alpha1.MeshApprovalSpec{Upgrade: u.Name, Wave: wave, Decision: meshv1alpha1.DecisionPending}}
+	err := r.Client.Create(ctx, a)
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create MeshApproval %q: %w", a.Name, err)
+	}
+	r.Events.Eventf(u, a, "Normal", "ApprovalRequested", "Upgrade", "Asked for approval of wave %s: set spec.decision of MeshApproval %s", wave, a.Name)
+	return nil
+}

@@ -1,0 +1,229 @@
+package installation
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+// steering is a mesh whose spec asks for other values than run.
+type steering struct {
+	t       *testing.T
+	r       *Reconciler
+	inst    *meshv1alpha1.MeshInstallation
+	members []meshv1alpha1.MeshMember
+	events  *events.FakeRecorder
+}
+
+func newSteering(t *testing.T) *steering {
+	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
+	inst.Spec.ControlPlane.Values = testutil.JSON(map[string]any{"autoscaleMin": 3})
+	inst.Status.Revision, inst.Status.EffectiveVersion = testutil.Revision, testutil.Version
+	s := &steering{t: t, inst: inst, events: events.NewFakeRecorder(20)}
+	for _, name := range []string{"east", "west"} {
+		s.members = append(s.members, *testutil.Member(name, testutil.Ready(), testutil.Reached(1), func(m *meshv1alpha1.MeshMember) {
+			m.Spec.ReaderVersion, m.Status.ObservedGeneration = testutil.Version, m.Generation
+		}))
+	}
+	s.r = &Reconciler{
+		Client: fake.NewClientBuilder().WithScheme(testutil.HubScheme(t)).WithObjects(inst).WithStatusSubresource(inst, &meshv1alpha1.MeshUpgrade{}).Build(),
+		Events: s.events, Now: func() time.Time { return testutil.Now },
+	}
+	return s
+}
+
+// pass is the part of a reconciliation that is about upgrades. It returns what people are told.
+func (s *steering) pass() phase.Result {
+	s.t.Helper()
+	_, told, err := s.r.upgrade(s.t.Context(), s.inst, s.members)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return status.Worst(told).Result
+}
+
+// records are the upgrades, oldest first.
+func (s *steering) records() []meshv1alpha1.MeshUpgrade {
+	s.t.Helper()
+	all, err := s.r.upgrades(s.t.Context(), s.inst)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+func (s *steering) order(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeOrder) {
+	s.t.Helper()
+	before := u.DeepCopy()
+	metav1.SetMetaDataAnnotation(&u.ObjectMeta, meshv1alpha1.AnnotationOrder, string(order))
+	if err := s.r.Client.Patch(s.t.Context(), u, client.MergeFrom(before)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// told drains the events' reasons.
+func (s *steering) told() (out []string) {
+	for len(s.events.Events) > 0 {
+		out = append(out, strings.Fields(<-s.events.Events)[1])
+	}
+	return out
+}
+
+func TestAnUpgradeIsSteeredByAnnotation(t *testing.T) {
+	s := newSteering(t)
+	s.pass()
+	u := &s.records()[0]
+	s.order(u, meshv1alpha1.OrderPause)
+	if got := s.pass(); got.Reason != meshv1alpha1.ReasonUpgradePaused || !strings.Contains(got.Message, meshv1alpha1.AnnotationOrder) {
+		t.Errorf("paused, people are told: %s: %s", got.Reason, got.Text())
+	}
+	s.pass()
+	u = &s.records()[0]
+	s.order(u, meshv1alpha1.OrderAbort)
+	s.pass()
+	if u = &s.records()[0]; u.Status.Phase != meshv1alpha1.UpgradeRolledBack || u.Status.Cause != meshv1alpha1.CauseAborted {
+		t.Errorf("aborted, the upgrade is %s (%s)", u.Status.Phase, u.Status.Cause)
+	}
+	for range 2 {
+		if got := s.pass(); got.Kind != phase.Stalled || got.Reason != meshv1alpha1.ReasonUpgradeAborted || !strings.Contains(got.Text(), meshv1alpha1.AnnotationOrder) {
+			t.Errorf("after that, people are told: %s: %s", got.Reason, got.Text())
+		}
+	}
+	s.order(u, meshv1alpha1.OrderRetry)
+	s.pass()
+	all := s.records()
+	if len(all) != 2 {
+		t.Fatalf("%d records after a retry", len(all))
+	}
+	again := all[slices.IndexFunc(all, func(a meshv1alpha1.MeshUpgrade) bool { return a.Name != u.Name })]
+	var did []string
+	for _, i := range slices.Concat(u.Status.Interventions, again.Status.Interventions) {
+		did = append(did, string(i.Action)+" by "+i.By)
+	}
+	if diff := cmp.Diff([]string{"Pause by annotation", "Abort by annotation", "Retry by annotation"}, did); diff != "" {
+		t.Errorf("recorded (-want +got):\n%s", diff)
+	}
+	want := []string{
+		"UpgradeStarted", "UpgradeRunning", "WaveStarted", "Paused", "UpgradePaused", "Aborted", "UpgradeRolledBack",
+		"UpgradeStarted", "Retried", "UpgradeRunning", "WaveStarted",
+	}
+	if diff := cmp.Diff(want, s.told()); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// TestAPlanThatIsAbortedIsKept wants the word of a person to outlive the plan that it ends.
+func TestAPlanThatIsAbortedIsKept(t *testing.T) {
+	s := newSteering(t)
+	s.inst.Spec.Upgrade.Mode = meshv1alpha1.UpgradeModePlan
+	s.pass()
+	u := &s.records()[0]
+	if u.Status.Phase != meshv1alpha1.UpgradePlanning {
+		t.Fatalf("the plan is %s", u.Status.Phase)
+	}
+	s.order(u, meshv1alpha1.OrderAbort)
+	// Nobody grants anything for what shall not begin.
+	s.members[0].Spec.ReaderVersion = "1.0.0"
+	s.pass()
+	if all := s.records(); len(all) != 1 || all[0].Status.Phase != meshv1alpha1.UpgradeRolledBack {
+		t.Fatalf("after the abort there is %+v", all)
+	}
+	if got := s.pass(); got.Reason != meshv1alpha1.ReasonUpgradeAborted {
+		t.Errorf("people are told: %s: %s", got.Reason, got.Text())
+	}
+}
+
+// TestAStaleRecordIsNotWrittenOver drives an upgrade from a cache that lags behind what the operator wrote itself.
+func TestAStaleRecordIsNotWrittenOver(t *testing.T) {
+	for _, mode := range []meshv1alpha1.UpgradeMode{meshv1alpha1.UpgradeModeRun, meshv1alpha1.UpgradeModePlan} {
+		t.Run(string(mode), func(t *testing.T) {
+			s := newSteering(t)
+			s.inst.Spec.Upgrade.Mode = mode
+			s.pass()
+			stale := s.records()[0].DeepCopy()
+			stale.Status = meshv1alpha1.MeshUpgradeStatus{}
+			u := &s.records()[0]
+			s.order(u, "")
+			s.told()
+			run, told, err := s.r.drive(t.Context(), s.inst, s.members, stale, plan.Course{})
+			if err != nil || run == nil || len(run.Orders) > 0 || run.IsPlanOnly != (mode == meshv1alpha1.UpgradeModePlan) {
+				t.Fatalf("run %+v, error %v, want work orders to stay as they are", run, err)
+			}
+			if got := status.Worst(told).Result; got.Kind != phase.Wait || got.After == 0 {
+				t.Errorf("people are told %+v, want a look again", got)
+			}
+			if diff := cmp.Diff(u.Status, s.records()[0].Status); diff != "" {
+				t.Errorf("written over (-before +after):\n%s", diff)
+			}
+			if got := s.told(); len(got) > 0 {
+				t.Errorf("told again: %v", got)
+			}
+			if stale.Status.Phase != "" {
+				t.Errorf("what was not written is remembered: %+v", stale.Status)
+			}
+		})
+	}
+}
+
+// TestTheMeshHasArrived takes over what every member runs, also when another target ended the upgrade before it had soaked.
+func TestTheMeshHasArrived(t *testing.T) {
+	to, other := meshv1alpha1.RevisionMembers{Name: "1-29-1", Members: 2}, meshv1alpha1.RevisionMembers{Name: "1-28-3", Members: 1}
+	for name, c := range map[string]struct {
+		phase   meshv1alpha1.UpgradePhase
+		running []meshv1alpha1.RevisionMembers
+		want    bool
+	}{
+		"it has succeeded":                  {meshv1alpha1.UpgradeSucceeded, []meshv1alpha1.RevisionMembers{other, to}, true},
+		"it was ended, and all have moved":  {meshv1alpha1.UpgradeStopped, []meshv1alpha1.RevisionMembers{to}, true},
+		"it was ended, and some have moved": {meshv1alpha1.UpgradeStopped, []meshv1alpha1.RevisionMembers{other, to}, false},
+		"it went back":                      {meshv1alpha1.UpgradeRolledBack, []meshv1alpha1.RevisionMembers{other}, false},
+		"it goes on":                        {meshv1alpha1.UpgradeRunning, []meshv1alpha1.RevisionMembers{to}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inst, u := testutil.Installation(), &meshv1alpha1.MeshUpgrade{}
+			inst.Status.Revisions, u.Status.Phase, u.Spec.To.Revision = c.running, c.phase, "1-29-1"
+			if got := hasArrived(inst, u); got != c.want {
+				t.Errorf("has arrived: %t, want %t", got, c.want)
+			}
+		})
+	}
+}
+
+// TestARestartFailsNobody gives members their deadline anew: an operator that was down has not seen what they did.
+func TestARestartFailsNobody(t *testing.T) {
+	s := newSteering(t)
+	s.pass()
+	u := &s.records()[0]
+	long := metav1.NewTime(testutil.Now.Add(-2 * time.Hour))
+	for _, m := range s.members {
+		for i := range m.Status.Conditions {
+			m.Status.Conditions[i].LastTransitionTime = long
+		}
+	}
+	s.members[0].Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, Stage: meshv1alpha1.StageInstall, OrderedAt: long}
+	s.members[0].Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
+		Upgrade: u.Name, Stage: meshv1alpha1.StageInstall, State: meshv1alpha1.StageProgressing, Since: long,
+	}
+	s.pass()
+	if got := s.records()[0].Status.Phase; got != meshv1alpha1.UpgradeRunning {
+		t.Errorf("just restarted, the upgrade is %s", got)
+	}
+	s.r.Now = func() time.Time { return testutil.Now.Add(31 * time.Minute) }
+	s.pass()
+	if got := s.records()[0].Status.Phase; got != meshv1alpha1.UpgradeRollingBack {
+		t.Errorf("after the deadline the upgrade is %s: %s", got, s.records()[0].Status.Message)
+	}
+}

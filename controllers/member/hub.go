@@ -1,0 +1,147 @@
+package member
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
+)
+
+// errHubReadable says what follows when peers read the hub.
+var errHubReadable = errors.New("the member is the hub: the token by which peers read it lists all its Secrets, the root's private key and all kubeconfigs among them")
+
+const hubCure = "take it out of spec.members, or accept this by spec.members[].hubSecrets: ReadableByPeers"
+
+// hubSecrets sees to it that peers get no token of the hub unless the spec accepts what they can read with it. It comes before
+// anything is written in the cluster. A hub that peers read already stays as it is, because to take their token away would
+// cut them off; a hub that has served without peers goes on to be kept, without a token.
+func (r *Reconciler) hubSecrets(ctx context.Context, s *scope) phase.Result {
+	spec := &s.member.Spec
+	tell := func(result phase.Result) {
+		s.aside = append(s.aside, status.Outcome{Type: meshv1alpha1.ConditionHubSecretsProtected, Aside: true, Result: result})
+	}
+	readable := func(message string, args ...any) {
+		tell(phase.Waiting(meshv1alpha1.ReasonHubSecretsReadable, errHubReadable.Error()+"; "+fmt.Sprintf(message, args...), 0))
+	}
+	protected := phase.Complete(meshv1alpha1.ReasonReady, "no peer reads the Secrets of the hub")
+	if !r.isReadableHub(s) {
+		tell(protected)
+		return phase.Result{}
+	}
+	if len(spec.Peers) > 0 && spec.HubSecrets == meshv1alpha1.HubSecretsReadableByPeers {
+		readable("spec.members[%s].hubSecrets accepts it", spec.Cluster)
+		return phase.Result{}
+	}
+	readers, err := r.readersOfHub(ctx, s)
+	switch {
+	case err != nil:
+		return outcome.Failed(err)
+	case len(readers) > 0:
+		readable("it stays as it is, because these read it already: %s; %s", mesh.List(readers, len(readers)), hubCure)
+		return phase.Result{}
+	}
+	s.withhold = true
+	tell(protected)
+	if len(spec.Peers) == 0 || plan.HasServed(s.member) {
+		return phase.Result{}
+	}
+	return r.refuseHub(ctx, s)
+}
+
+// refuseHub reads the root that the cluster belongs to, because a new mesh has none before every member has reported it, and
+// writes nothing.
+func (r *Reconciler) refuseHub(ctx context.Context, s *scope) phase.Result {
+	mine, err := r.holdsClaim(ctx, s)
+	if err != nil {
+		return outcome.StalledOr(err, errClaimed, meshv1alpha1.ReasonClusterClaimed)
+	}
+	root, err := r.claimedRoot(ctx, s, mine)
+	if err != nil {
+		return outcome.Failed(err)
+	}
+	s.member.Status.Trust.ClaimedRoot = cmp.Or(root, plan.NoRoot)
+	return outcome.Stalled(meshv1alpha1.ReasonHubSecretsReadable, fmt.Errorf("%w; %s", errHubReadable, hubCure))
+}
+
+// isReadableHub says whether the member is the hub, whatever its clusterRef, and a release in the mesh reads peers' Secrets.
+func (r *Reconciler) isReadableHub(s *scope) bool {
+	if r.HubUID == "" || s.member.Status.ClusterUID != r.HubUID {
+		return false
+	}
+	versions := []string{s.member.Spec.ReaderVersion}
+	for _, rev := range s.member.Spec.Revisions {
+		versions = append(versions, rev.Version)
+	}
+	return istioversion.ReadPeerSecrets(versions...)
+}
+
+// readersOfHub are the peers that have the hub's token: those whose istiod lists the hub, or all, if the token is there for them.
+func (r *Reconciler) readersOfHub(ctx context.Context, s *scope) ([]string, error) {
+	if len(s.member.Spec.Peers) == 0 {
+		return nil, nil
+	}
+	if secret, err := r.readerSecret(ctx, s); err != nil || secret != nil {
+		var all []string
+		for _, p := range s.member.Spec.Peers {
+			all = append(all, p.Name)
+		}
+		return all, err
+	}
+	siblings, err := r.siblingMembers(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for i := range siblings {
+		if slices.ContainsFunc(siblings[i].Status.Discovery.Peers, func(p meshv1alpha1.PeerStatus) bool {
+			return p.Name == s.member.Spec.Cluster && p.State != absent && p.State != foreign
+		}) {
+			out = append(out, siblings[i].Spec.Cluster)
+		}
+	}
+	return out, nil
+}
+
+// readerSecret is the hub Secret with the member's reader token, or nil.
+func (r *Reconciler) readerSecret(ctx context.Context, s *scope) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: s.member.Namespace, Name: plan.ReaderSecretName(s.member.Spec.Installation, s.member.Spec.Cluster)}
+	if err := r.Client.Get(ctx, key, secret); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	if secret.Labels[meshv1alpha1.LabelInstallation] != s.member.Spec.Installation || secret.Labels[meshv1alpha1.LabelMember] != s.member.Spec.Cluster {
+		return nil, nil
+	}
+	return secret, nil
+}
+
+// withheld keeps the hub's token from being made. One that was made while no peer could read it is deleted.
+func (r *Reconciler) withheld(ctx context.Context, s *scope) phase.Result {
+	s.member.Status.Discovery.TokenExpires = nil
+	if len(s.member.Spec.Peers) > 0 {
+		return outcome.Stalled(meshv1alpha1.ReasonHubSecretsReadable, fmt.Errorf("peers get no token: %w; %s", errHubReadable, hubCure))
+	}
+	secret, err := r.readerSecret(ctx, s)
+	if err == nil {
+		err = r.mark(ctx, s, "")
+	}
+	if err == nil && secret != nil {
+		err = client.IgnoreNotFound(r.Client.Delete(ctx, secret))
+	}
+	if err != nil {
+		return outcome.Failed(err)
+	}
+	return phase.Complete(meshv1alpha1.ReasonReady, "")
+}

@@ -1,0 +1,106 @@
+package member
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+func TestPreflightState(t *testing.T) {
+	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	answer := func(v meshv1alpha1.Verdict, ago time.Duration) meshv1alpha1.GateResult {
+		return meshv1alpha1.GateResult{Name: "Room", Verdict: v, Message: "said", Since: metav1.NewTime(at.Add(-ago))}
+	}
+	pass := answer(meshv1alpha1.VerdictPass, 0)
+	cases := map[string]struct {
+		gates []meshv1alpha1.GateResult
+		want  meshv1alpha1.StageState
+	}{
+		"everything passes":                       {[]meshv1alpha1.GateResult{pass, pass}, meshv1alpha1.StageDone},
+		"a problem is reported at once":           {[]meshv1alpha1.GateResult{pass, answer(meshv1alpha1.VerdictInconclusive, 0)}, meshv1alpha1.StageInconclusive},
+		"an error is given a moment":              {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictError, time.Second), pass}, meshv1alpha1.StageProgressing},
+		"an error that lasts is reported":         {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictError, puzzledAfter)}, meshv1alpha1.StageInconclusive},
+		"an error does not hide a problem":        {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictInconclusive, 0), answer(meshv1alpha1.VerdictError, 0)}, meshv1alpha1.StageInconclusive},
+		"a problem that is ignored holds nothing": {[]meshv1alpha1.GateResult{{Verdict: meshv1alpha1.VerdictInconclusive, DryRun: true}}, meshv1alpha1.StageDone},
+		"what is invalid has failed, whatever else is in the way": {
+			[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictFail, 0), answer(meshv1alpha1.VerdictInconclusive, 0), pass}, meshv1alpha1.StageFailed},
+		"a problem is not hidden by a success": {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictInconclusive, 0), pass}, meshv1alpha1.StageInconclusive},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got, message := preflightState(&meshv1alpha1.MemberRolloutStatus{Gates: c.gates}, at); got != c.want || message == "" {
+				t.Errorf("got %s (%s), want %s", got, message, c.want)
+			}
+		})
+	}
+}
+
+// TestInterruptedPreflight looks at a preflight whose member stopped being well: it must not stay Done.
+func TestInterruptedPreflight(t *testing.T) {
+	broken := phase.Waiting(meshv1alpha1.ReasonRootNotInForce, "istiod has not published its root yet", 0)
+	report := func(stage meshv1alpha1.Stage) *scope {
+		m := testutil.Member("east")
+		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{Stage: stage, State: meshv1alpha1.StageDone}
+		return &scope{member: m, remote: fake.NewClientBuilder().Build(), state: &memberState{surveyed: surveyed{order: "x"}}}
+	}
+	s := report(meshv1alpha1.StagePreflight)
+	interrupted(s, "rootInForce", broken)
+	if st := s.member.Status.Rollout; st.State != meshv1alpha1.StageInconclusive || st.Message != "the member is not well (rootInForce): istiod has not published its root yet" {
+		t.Errorf("the preflight is %s: %s", st.State, st.Message)
+	}
+	if s.state.surveyed.order != "" {
+		t.Error("the checks are not asked again when the member is well")
+	}
+	s = report(meshv1alpha1.StageRetire)
+	interrupted(s, "rootInForce", broken)
+	if st := s.member.Status.Rollout; st.State != meshv1alpha1.StageDone || st.Message != "" {
+		t.Errorf("another stage is %s", st.State)
+	}
+	s = report(meshv1alpha1.StagePreflight)
+	s.remote = nil
+	interrupted(s, "connect", phase.Retrying(meshv1alpha1.ReasonConnectionDown, errors.New("no answer")))
+	if st := s.member.Status.Rollout; st.State != meshv1alpha1.StageDone {
+		t.Errorf("the preflight of a member that does not answer is judged: %s", st.State)
+	}
+}
+
+func TestPeersFinding(t *testing.T) {
+	well := &scope{peers: phase.Complete(meshv1alpha1.ReasonReady, "2/2 peers synced")}
+	if f := peersFinding(well); len(f.Problems) > 0 || f.Note != "2/2 peers synced" {
+		t.Errorf("synced peers: %+v", f)
+	}
+	for name, result := range map[string]phase.Result{
+		"waiting": phase.Waiting(meshv1alpha1.ReasonWaitingForPeers, "istiod: west is timeout", 0),
+		"failing": phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, errors.New("no answer")),
+	} {
+		if f := peersFinding(&scope{peers: result}); len(f.Problems) != 1 {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+// TestForeseeNamesWhatIsPinned names what keeps the former revision by naming it, with the cure.
+func TestForeseeNamesWhatIsPinned(t *testing.T) {
+	s := pass(namespaceOf("batch", "1-28-3"), namespaceOf("demo", "prod"))
+	s.member.Spec.Rollout = &meshv1alpha1.MemberRollout{From: "1-28-3", To: "1-29-1"}
+	f, err := (&Reconciler{}).foresee(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(meshv1alpha1.Sample{Count: 1, Names: []string{"Namespace batch"}}, f.Pinned); diff != "" {
+		t.Errorf("pinned (-want +got):\n%s", diff)
+	}
+	_, message := preflightState(&meshv1alpha1.MemberRolloutStatus{Forecast: f}, testutil.Now)
+	if want := "in the label istio.io/rev of Namespace batch: name a tag there"; !strings.Contains(message, want) {
+		t.Errorf("message %q, want %q in it", message, want)
+	}
+}

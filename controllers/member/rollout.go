@@ -1,0 +1,299 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
+	"github.com/meshfleet/meshfleet/internal/phase"
+)
+
+const (
+	// failAfter is how long a gate must say no before the member has failed: right after a change, proxies are still
+	// being told of it.
+	failAfter = 15 * time.Second
+	// puzzledAfter is how long a gate may be unable to tell before a person is asked.
+	puzzledAfter = time.Minute
+	// tagsSettle is how long after the order to move a tag, or the last write of one, a pod may still be given the former proxy:
+	// the tag waits for permissions to be known, and API servers keep webhook configurations for a moment.
+	tagsSettle = 7 * time.Second
+	// gatePace is how often gates are asked.
+	gatePace = 2 * time.Second
+)
+
+// acknowledge starts a new stage's record, so that its deadline runs even if the member never gets to act on it.
+func acknowledge(s *scope) {
+	order := s.member.Spec.Rollout
+	if order == nil {
+		s.member.Status.Rollout = nil
+		return
+	}
+	if st := s.member.Status.Rollout; st != nil && st.Upgrade == order.Upgrade && st.Stage == order.Stage {
+		return
+	}
+	st := &meshv1alpha1.MemberRolloutStatus{
+		Upgrade: order.Upgrade, Stage: order.Stage, State: meshv1alpha1.StageProgressing, Since: metav1.NewTime(s.now.Truncate(time.Second)),
+	}
+	if before := s.member.Status.Rollout; before != nil && before.Upgrade == order.Upgrade {
+		st.Workloads, st.Changes, st.Forecast, st.TagsMovedAt = before.Workloads, before.Changes, before.Forecast, before.TagsMovedAt
+		if before.Stage == meshv1alpha1.StageWorkloads && st.Stage == meshv1alpha1.StageSoak {
+			// What was measured since the workloads were moved still counts.
+			st.Gates = slices.DeleteFunc(before.Gates, func(g meshv1alpha1.GateResult) bool { return g.Measurements == nil })
+		}
+	}
+	if st.Stage == meshv1alpha1.StageWorkloads {
+		st.TagsMovedAt = st.Since.DeepCopy()
+	}
+	s.member.Status.Rollout = st
+}
+
+// rollout carries out the ordered stage of an upgrade, after everything that the work order says has been applied, and
+// reports how it stands.
+func (r *Reconciler) rollout(ctx context.Context, s *scope) phase.Result {
+	st := s.member.Status.Rollout
+	if st == nil {
+		return phase.Complete(meshv1alpha1.ReasonReady, "")
+	}
+	state, message, err := r.stage(ctx, s)
+	if err != nil {
+		return outcome.Failed(err)
+	}
+	if state == meshv1alpha1.StageDone && st.State != meshv1alpha1.StageDone {
+		st.DoneAt = &metav1.Time{Time: s.now.Truncate(time.Second)}
+	}
+	if st.State == meshv1alpha1.StageInconclusive && state == meshv1alpha1.StageProgressing {
+		// What it waited for was a person's: the deadline starts again.
+		st.Since = metav1.NewTime(s.now.Truncate(time.Second))
+	}
+	st.State, st.Message = state, message
+	st.Progress = furthest(st, s.gatewayStep, s.now)
+	result := phase.Complete(meshv1alpha1.ReasonReady, "")
+	switch result.After = gatePace; st.Stage {
+	case meshv1alpha1.StagePreflight:
+		result.After = preflightPace
+	case meshv1alpha1.StageRetire, meshv1alpha1.StageDiscard:
+		// What stays is asked for at its own pace, see retirePace.
+		result.After = 0
+	}
+	return result
+}
+
+// furthest is how far a stage has come, with the time if that is further than before.
+func furthest(st *meshv1alpha1.MemberRolloutStatus, gatewayStep int32, now time.Time) meshv1alpha1.StageProgress {
+	p := st.Progress
+	switch st.Stage {
+	case meshv1alpha1.StageWorkloads:
+		p.Workloads, p.Pods = max(p.Workloads, st.Workloads.Moved), max(p.Pods, st.Workloads.MovedPods)
+	case meshv1alpha1.StageGateways:
+		p.GatewayStep = max(p.GatewayStep, gatewayStep)
+	}
+	if p != st.Progress {
+		p.At = &metav1.Time{Time: now.Truncate(time.Second)}
+	}
+	return p
+}
+
+func (r *Reconciler) stage(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	order := s.member.Spec.Rollout
+	if isFailed, words := s.refusal(); isFailed {
+		return meshv1alpha1.StageFailed, words, nil
+	} else if words != "" {
+		return meshv1alpha1.StageProgressing, words, nil
+	}
+	switch order.Stage {
+	case meshv1alpha1.StagePreflight:
+		return r.preflight(ctx, s)
+	case meshv1alpha1.StageInstall:
+		return r.askGates(ctx, s, gate.Preflight())
+	case meshv1alpha1.StageGateways:
+		return r.moveGateway(ctx, s)
+	case meshv1alpha1.StageWorkloads:
+		return r.workloads(ctx, s)
+	case meshv1alpha1.StageSoak:
+		return r.askGates(ctx, s, gate.Running())
+	case meshv1alpha1.StageRollBack:
+		return r.rollBack(ctx, s)
+	case meshv1alpha1.StageRetire:
+		state, message := retired(s, order.From)
+		return state, message, nil
+	case meshv1alpha1.StageDiscard:
+		state, message := retired(s, order.To)
+		return state, message, nil
+	}
+	return "", "", fmt.Errorf("stage %q is not known", order.Stage)
+}
+
+// rollBack moves the workloads while the gateway is replaced: a gateway of either revision serves workloads of either, and one that
+// finds no address must not keep workloads on a revision that has failed.
+func (r *Reconciler) rollBack(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	state, message, err := r.moveWorkloads(ctx, s, "")
+	if err != nil {
+		return state, message, err
+	}
+	state, message = besideGateway(state, message, s.gateway)
+	return state, message, nil
+}
+
+// besideGateway adds to how far the workloads are what the gateway waits for. Rollback is done when both are.
+func besideGateway(state meshv1alpha1.StageState, message string, gateway phase.Result) (meshv1alpha1.StageState, string) {
+	if gateway.Kind == phase.Done {
+		return state, message
+	}
+	if state == meshv1alpha1.StageDone {
+		state = meshv1alpha1.StageProgressing
+	}
+	return state, message + "; " + gateway.Text()
+}
+
+// moveGateway waits until the gateway of the new revision has taken over. It has the first proxies of that revision, so
+// that the gates are asked of them all the while. Proxies that are starting puzzle nobody: that they take too long is for
+// the deadline to say.
+func (r *Reconciler) moveGateway(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	answers, err := r.evaluate(ctx, s, gate.OfGateway(s.member.Spec.Rollout.Gates))
+	if err != nil {
+		return "", "", err
+	}
+	s.member.Status.Rollout.Gates = answers
+	state, said := judge(answers, s.now)
+	state, message := gatewayState(s.gateway, state, said)
+	return state, message, nil
+}
+
+// gatewayState sums up how far the gateway is and what the gates say of it.
+func gatewayState(gateway phase.Result, gates meshv1alpha1.StageState, said string) (state meshv1alpha1.StageState, message string) {
+	switch {
+	case gates == meshv1alpha1.StageFailed:
+		return gates, said
+	case gateway.Kind != phase.Done && gates == meshv1alpha1.StageDone:
+		return meshv1alpha1.StageProgressing, gateway.Text()
+	case gateway.Kind != phase.Done:
+		return meshv1alpha1.StageProgressing, gateway.Text() + "; " + said
+	}
+	return gates, gateway.Text() + "; " + said
+}
+
+// askGates asks whether the new revision is good. One no is enough, if it lasts.
+func (r *Reconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) (meshv1alpha1.StageState, string, error) {
+	st := s.member.Status.Rollout
+	answers, err := r.evaluate(ctx, s, gate.Configure(gates, s.member.Spec.Rollout.Gates, st.Stage))
+	if err != nil {
+		return "", "", err
+	}
+	st.Gates = answers
+	state, message := judge(st.Gates, s.now)
+	return state, message, nil
+}
+
+// askBetween asks the gates that can tell while some workloads are moved and some are not.
+func (r *Reconciler) askBetween(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
+	st := s.member.Status.Rollout
+	bothServe := st.Workloads.Moved > 0 && st.Workloads.Moved < st.Workloads.Total
+	answers, err := r.evaluate(ctx, s, gate.Between(s.member.Spec.Rollout.Gates, bothServe))
+	if err != nil {
+		return "", "", err
+	}
+	st.Gates = gate.Remember(answers, st.Gates)
+	state, message := judge(answers, s.now)
+	return state, message, nil
+}
+
+// evaluate asks gates, each once in a pass.
+func (r *Reconciler) evaluate(ctx context.Context, s *scope, gates []gate.Gate) ([]meshv1alpha1.GateResult, error) {
+	m, err := r.gateMember(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	answers := gate.EvaluateOnce(ctx, gates, m, s.answers, s.member.Status.Rollout.Gates, s.now)
+	s.answers = answers
+	return answers, nil
+}
+
+// judge says what follows from the answers of the gates. From those of a dry run nothing does. A control plane that does not
+// serve yet puzzles nobody, nor does what could not be told in that time: that it takes too long is for the deadline to say.
+func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1.StageState, message string) {
+	state = meshv1alpha1.StageDone
+	starting, served := controlPlane(answers)
+	var messages []string
+	asked := 0
+	for _, g := range answers {
+		if g.DryRun {
+			continue
+		}
+		asked++
+		if g.Verdict == meshv1alpha1.VerdictPass {
+			continue
+		}
+		messages = append(messages, fmt.Sprintf("gate %s: %s: %s", g.Name, g.Verdict, g.Message))
+		lasted := now.Sub(g.Since.Time)
+		isPuzzling := min(lasted, now.Sub(served)) >= puzzledAfter && !starting
+		switch {
+		case g.Verdict == meshv1alpha1.VerdictFail && lasted >= failAfter:
+			return meshv1alpha1.StageFailed, messages[len(messages)-1]
+		case g.Verdict != meshv1alpha1.VerdictFail && g.Verdict != meshv1alpha1.VerdictPending && isPuzzling:
+			state = meshv1alpha1.StageInconclusive
+		case state == meshv1alpha1.StageDone:
+			state = meshv1alpha1.StageProgressing
+		}
+	}
+	if len(messages) == 0 {
+		return state, fmt.Sprintf("%d gates passed", asked)
+	}
+	return state, strings.Join(messages, "; ")
+}
+
+// controlPlane says whether the control plane is still starting, and else since when it has been seen to serve, if it was asked.
+func controlPlane(answers []meshv1alpha1.GateResult) (starting bool, served time.Time) {
+	for _, g := range answers {
+		if g.Name == gate.ControlPlaneReady && !g.DryRun {
+			starting = g.Verdict == meshv1alpha1.VerdictInconclusive
+			if g.Verdict == meshv1alpha1.VerdictPass {
+				served = g.Since.Time
+			}
+		}
+	}
+	return starting, served
+}
+
+func (r *Reconciler) gateMember(ctx context.Context, s *scope) (gate.Member, error) {
+	spec, order := &s.member.Spec, s.member.Spec.Rollout
+	siblings, err := r.siblingMembers(ctx, s)
+	if err != nil {
+		return gate.Member{}, err
+	}
+	m := gate.Member{
+		IgnoreDown: slices.Contains(order.IgnoreChecks, meshv1alpha1.CheckPeers),
+		IsBack:     !isReachedFor(s.member, returning, s.now),
+		Config:     s.state.connection.Config, Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Cluster: spec.Cluster,
+		From: order.From, To: order.To, Tags: []string{controlplane.DefaultTag},
+		Mesh:    types.NamespacedName{Namespace: s.member.Namespace, Name: spec.Installation},
+		Upgrade: order.Upgrade, Stage: order.Stage, Hub: r.Client, MovedAt: order.OrderedAt.Time,
+	}
+	if moved := s.member.Status.Rollout.TagsMovedAt; moved != nil {
+		m.MovedAt = moved.Time
+	}
+	for _, p := range spec.Peers {
+		m.Peers = append(m.Peers, p.Name)
+	}
+	for _, t := range s.tags() {
+		m.Tags = append(m.Tags, t.Name)
+	}
+	for _, rev := range spec.Revisions {
+		switch rev.Name {
+		case order.From:
+			m.FromVersion = rev.Version
+		case order.To:
+			m.ToVersion = rev.Version
+		}
+	}
+	r.hearPeers(&m, siblings, s.now)
+	return m, nil
+}

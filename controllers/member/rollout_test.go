@@ -1,0 +1,199 @@
+package member
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/phase"
+)
+
+func TestJudge(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	answer := func(name string, verdict meshv1alpha1.Verdict, lasted time.Duration) meshv1alpha1.GateResult {
+		return meshv1alpha1.GateResult{Name: name, Verdict: verdict, Message: "because", Since: metav1.NewTime(at.Add(-lasted))}
+	}
+	rehearsed := func(r meshv1alpha1.GateResult) meshv1alpha1.GateResult {
+		r.DryRun = true
+		return r
+	}
+	good := answer("Good", meshv1alpha1.VerdictPass, time.Hour)
+	for name, test := range map[string]struct {
+		answers []meshv1alpha1.GateResult
+		want    meshv1alpha1.StageState
+		says    string
+	}{
+		"all passed": {
+			[]meshv1alpha1.GateResult{good}, meshv1alpha1.StageDone, "1 gates passed",
+		},
+		"a no that has just come may be of a change that is on its way": {
+			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictFail, failAfter-time.Second), good},
+			meshv1alpha1.StageProgressing, "gate Bad: Fail: because",
+		},
+		"a no that lasts fails": {
+			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictFail, failAfter), good},
+			meshv1alpha1.StageFailed, "gate Bad: Fail: because",
+		},
+		"what cannot tell is asked again": {
+			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictInconclusive, puzzledAfter-time.Second), good},
+			meshv1alpha1.StageProgressing, "gate Bad: Inconclusive: because",
+		},
+		"what cannot tell for long is a person's": {
+			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictError, puzzledAfter), good},
+			meshv1alpha1.StageInconclusive, "gate Bad: Error: because",
+		},
+		"a no counts more than a question that cannot be asked": {
+			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer("B", meshv1alpha1.VerdictFail, time.Hour)},
+			meshv1alpha1.StageFailed, "gate B: Fail: because",
+		},
+		"nobody can tell while istiod starts, and its deadline runs": {
+			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictInconclusive, time.Hour)},
+			meshv1alpha1.StageProgressing, "gate A: Error: because; gate ControlPlaneReady: Inconclusive: because",
+		},
+		"what nobody could tell while istiod started does not count": {
+			[]meshv1alpha1.GateResult{
+				answer("A", meshv1alpha1.VerdictInconclusive, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictPass, puzzledAfter-time.Second),
+			}, meshv1alpha1.StageProgressing, "gate A: Inconclusive: because",
+		},
+		"what it cannot tell for long since then does": {
+			[]meshv1alpha1.GateResult{
+				answer("A", meshv1alpha1.VerdictInconclusive, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictPass, puzzledAfter),
+			}, meshv1alpha1.StageInconclusive, "gate A: Inconclusive: because",
+		},
+		"what takes time is awaited however long": {
+			[]meshv1alpha1.GateResult{answer("Slow", meshv1alpha1.VerdictPending, time.Hour), good},
+			meshv1alpha1.StageProgressing, "gate Slow: Pending: because",
+		},
+		"nothing follows from a dry run": {
+			[]meshv1alpha1.GateResult{
+				rehearsed(answer("A", meshv1alpha1.VerdictFail, time.Hour)), rehearsed(answer("B", meshv1alpha1.VerdictError, time.Hour)), good,
+			}, meshv1alpha1.StageDone, "1 gates passed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state, message := judge(test.answers, at)
+			if state != test.want || message != test.says {
+				t.Errorf("judge = %s %q, want %s %q", state, message, test.want, test.says)
+			}
+		})
+	}
+}
+
+func TestGatewayState(t *testing.T) {
+	serves := phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at 192.0.2.1")
+	starts := phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "0 of 1 replicas are ready", time.Second)
+	for name, test := range map[string]struct {
+		gateway phase.Result
+		gates   meshv1alpha1.StageState
+		want    meshv1alpha1.StageState
+		says    string
+	}{
+		"a gate that says no fails a gateway that does not come up": {
+			starts, meshv1alpha1.StageFailed, meshv1alpha1.StageFailed, "gates",
+		},
+		"a gate that says no fails a gateway that serves": {
+			serves, meshv1alpha1.StageFailed, meshv1alpha1.StageFailed, "gates",
+		},
+		"a gateway that starts is told of alone": {
+			starts, meshv1alpha1.StageDone, meshv1alpha1.StageProgressing, "0 of 1 replicas are ready",
+		},
+		"gates that cannot tell are nobody's yet while the gateway starts": {
+			starts, meshv1alpha1.StageInconclusive, meshv1alpha1.StageProgressing, "0 of 1 replicas are ready; gates",
+		},
+		"a gateway that serves waits for the gates": {
+			serves, meshv1alpha1.StageProgressing, meshv1alpha1.StageProgressing, "the gateway serves at 192.0.2.1; gates",
+		},
+		"gates that cannot tell of a gateway that serves are a person's": {
+			serves, meshv1alpha1.StageInconclusive, meshv1alpha1.StageInconclusive, "the gateway serves at 192.0.2.1; gates",
+		},
+		"done when both are": {
+			serves, meshv1alpha1.StageDone, meshv1alpha1.StageDone, "the gateway serves at 192.0.2.1; gates",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state, message := gatewayState(test.gateway, test.gates, "gates")
+			if state != test.want || message != test.says {
+				t.Errorf("gatewayState = %s %q, want %s %q", state, message, test.want, test.says)
+			}
+		})
+	}
+}
+
+// TestAcknowledgeKeepsWhatWasMeasured wants failures of the workloads' stage to count while the member soaks.
+func TestAcknowledgeKeepsWhatWasMeasured(t *testing.T) {
+	measured := meshv1alpha1.GateResult{
+		Name: "slo", Verdict: meshv1alpha1.VerdictPass, Measurements: &meshv1alpha1.GateMeasurements{Taken: 3, Bad: 1},
+	}
+	for stage, want := range map[meshv1alpha1.Stage][]meshv1alpha1.GateResult{
+		meshv1alpha1.StageSoak: {measured}, meshv1alpha1.StageRollBack: nil,
+	} {
+		m := &meshv1alpha1.MeshMember{}
+		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "shop-1", Stage: stage}
+		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
+			Upgrade: "shop-1", Stage: meshv1alpha1.StageWorkloads, Workloads: meshv1alpha1.WorkloadCounts{Total: 2},
+			Gates: []meshv1alpha1.GateResult{{Name: "ProxiesSynced", Verdict: meshv1alpha1.VerdictPass}, measured},
+		}
+		acknowledge(&scope{member: m, now: time.Unix(0, 0)})
+		got := m.Status.Rollout
+		if diff := cmp.Diff(want, got.Gates); diff != "" || got.Workloads.Total != 2 {
+			t.Errorf("%s: %+v, gates (-want +got):\n%s", stage, got, diff)
+		}
+	}
+}
+
+// TestAcknowledgeKeepsWhenTheTagsMoved wants every later stage of the same upgrade to know it.
+func TestAcknowledgeKeepsWhenTheTagsMoved(t *testing.T) {
+	m := &meshv1alpha1.MeshMember{}
+	order := func(upgrade string, stage meshv1alpha1.Stage, at int64) *metav1.Time {
+		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: upgrade, Stage: stage}
+		acknowledge(&scope{member: m, now: time.Unix(at, 0)})
+		return m.Status.Rollout.TagsMovedAt
+	}
+	const never = int64(-1)
+	for _, step := range []struct {
+		upgrade string
+		stage   meshv1alpha1.Stage
+		at      int64
+		want    int64
+	}{
+		{"shop-1", meshv1alpha1.StageInstall, 1, never},
+		{"shop-1", meshv1alpha1.StageWorkloads, 2, 2},
+		{"shop-1", meshv1alpha1.StageWorkloads, 3, 2},
+		{"shop-1", meshv1alpha1.StageSoak, 4, 2},
+		{"shop-2", meshv1alpha1.StageInstall, 5, never},
+	} {
+		got := never
+		if moved := order(step.upgrade, step.stage, step.at); moved != nil {
+			got = moved.Unix()
+		}
+		if got != step.want {
+			t.Errorf("%s of %s: the tags moved at %d, want %d", step.stage, step.upgrade, got, step.want)
+		}
+	}
+}
+
+// TestBesideGateway never lets a gateway that waits hold back workloads that roll back, nor call the rollback done before it is there.
+func TestBesideGateway(t *testing.T) {
+	waiting, there := phase.Waiting(meshv1alpha1.ReasonProgressing, "no address yet", 0), phase.Complete(meshv1alpha1.ReasonReady, "")
+	for name, c := range map[string]struct {
+		state       meshv1alpha1.StageState
+		gateway     phase.Result
+		want        meshv1alpha1.StageState
+		wantMessage string
+	}{
+		"both are there":                     {meshv1alpha1.StageDone, there, meshv1alpha1.StageDone, "2 of 2 moved"},
+		"the gateway waits":                  {meshv1alpha1.StageDone, waiting, meshv1alpha1.StageProgressing, "2 of 2 moved; no address yet"},
+		"both wait":                          {meshv1alpha1.StageProgressing, waiting, meshv1alpha1.StageProgressing, "2 of 2 moved; no address yet"},
+		"a workload that fails stays failed": {meshv1alpha1.StageFailed, waiting, meshv1alpha1.StageFailed, "2 of 2 moved; no address yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if state, message := besideGateway(c.state, "2 of 2 moved", c.gateway); state != c.want || message != c.wantMessage {
+				t.Errorf("%s, %q, want %s, %q", state, message, c.want, c.wantMessage)
+			}
+		})
+	}
+}

@@ -1,0 +1,221 @@
+// Package member acts in one member: it brings the cluster towards the work order of its MeshMember and reports what it finds.
+//
+//	MeshMember.spec ──apply──▶ the member cluster ──observe──▶ MeshMember.status
+package member
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+	mcbuilder "sigs.k8s.io/multicluster-runtime/pkg/builder"
+	mchandler "sigs.k8s.io/multicluster-runtime/pkg/handler"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/plan"
+)
+
+// Concurrency is how many members are worked on at the same time. A member that hangs holds one place for as long as a
+// call may take, so there are more places than members that fail together in practice.
+const Concurrency = 32
+
+// istioEvents keeps the queue for the watches of Istio's kinds, which start only when their CRDs are installed.
+func (r *Reconciler) istioEvents(_ context.Context, q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) error {
+	r.enqueue.Store(func(key types.NamespacedName) { q.Add(request(key)) })
+	return nil
+}
+
+// watchGateways watches our Istio Gateways in a member, once for each connection. It cannot be watched from the start as
+// the other kinds: a cluster cannot be engaged with a kind that it does not have. Precondition: the CRDs are applied.
+func (r *Reconciler) watchGateways(ctx context.Context, s *scope) error {
+	enqueue, ok := r.enqueue.Load().(func(types.NamespacedName))
+	if !ok || s.state.watching {
+		return nil
+	}
+	gateway := &metav1.PartialObjectMetadata{}
+	gateway.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
+	informer, err := s.state.connection.Cluster.GetCache().GetInformer(ctx, gateway, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watch Istio Gateways: %w", err)
+	}
+	key := s.key
+	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc:    func(any, bool) { enqueue(key) },
+		UpdateFunc: func(any, any) { enqueue(key) },
+		DeleteFunc: func(any) { enqueue(key) },
+	}); err != nil {
+		return fmt.Errorf("watch Istio Gateways: %w", err)
+	}
+	s.state.watching = true
+	return nil
+}
+
+// CacheSelectors restrict the members' caches of kinds that do not carry the label of what the operator applies. The
+// control plane's namespace may be a user's; it is watched for its network, on which traffic between clusters rests.
+func CacheSelectors() map[client.Object]labels.Selector {
+	hasNetwork, err := labels.NewRequirement(charts.NetworkLabel, selection.Exists, nil)
+	// It is made of constants.
+	utilruntime.Must(err)
+	return map[client.Object]labels.Selector{&corev1.Namespace{}: labels.NewSelector().Add(*hasNetwork)}
+}
+
+// watchedInMembers are the kinds of what the operator makes in members. The caches hold metadata of our objects only.
+func watchedInMembers() []client.Object {
+	return []client.Object{
+		&corev1.Namespace{},
+		&corev1.ConfigMap{}, &corev1.Secret{}, &corev1.Service{}, &corev1.ServiceAccount{}, &appsv1.Deployment{},
+		&autoscalingv2.HorizontalPodAutoscaler{}, &policyv1.PodDisruptionBudget{},
+		&rbacv1.Role{}, &rbacv1.RoleBinding{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},
+		&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{},
+		&apiextensionsv1.CustomResourceDefinition{},
+	}
+}
+
+// SetupWithManager registers the reconciler: it watches MeshMembers and Secrets on the hub, the connections, and in
+// every member what it has made there.
+func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, provider *fleet.Provider) error {
+	hubOnly := func() mcbuilder.EngageOptions { return mcbuilder.WithEngageWithLocalCluster(true) }
+	notMembers := mcbuilder.WithEngageWithProviderClusters(false)
+	b := mcbuilder.ControllerManagedBy(mgr).
+		Named("meshmember").
+		For(&meshv1alpha1.MeshMember{}, hubOnly(), notMembers,
+			mcbuilder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		// A peer that leaves, or forgets one that leaves, is told by its status.
+		Watches(&meshv1alpha1.MeshMember{}, toHub(r.siblings), hubOnly(), notMembers, mcbuilder.WithPredicates(tellsSiblings())).
+		Watches(&corev1.Secret{}, toHub(r.usersOfSecret), hubOnly(), notMembers).
+		WatchesRawSource(fleet.Changes(provider, request)).
+		WatchesRawSource(source.TypedFunc[mcreconcile.Request](r.istioEvents)).
+		WithOptions(controller.TypedOptions[mcreconcile.Request]{
+			RateLimiter: outcome.RateLimiter[mcreconcile.Request](), MaxConcurrentReconciles: Concurrency,
+			// multicluster-runtime does not take this from the manager, as controller-runtime does.
+			SkipNameValidation: mgr.GetLocalManager().GetControllerOptions().SkipNameValidation,
+		})
+	for _, o := range watchedInMembers() {
+		b = b.Watches(o, memberOf, mcbuilder.OnlyMetadata,
+			mcbuilder.WithEngageWithLocalCluster(false), mcbuilder.WithEngageWithProviderClusters(true))
+	}
+	if err := b.Complete(r); err != nil {
+		return fmt.Errorf("set up the controller of MeshMembers: %w", err)
+	}
+	return nil
+}
+
+func request(key types.NamespacedName) mcreconcile.Request {
+	return mcreconcile.Request{Request: reconcile.Request{NamespacedName: key}}
+}
+
+// memberOf requests the MeshMember of the cluster in which something changed.
+func memberOf(name multicluster.ClusterName, _ cluster.Cluster) mchandler.EventHandler {
+	key := fleet.Key(name)
+	return handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, client.Object) []mcreconcile.Request {
+		return []mcreconcile.Request{request(key)}
+	})
+}
+
+// toHub lifts a map from objects of the hub to MeshMembers.
+func toHub(f func(context.Context, client.Object) []types.NamespacedName) mchandler.EventHandlerFunc {
+	return func(multicluster.ClusterName, cluster.Cluster) mchandler.EventHandler {
+		return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []mcreconcile.Request {
+			var out []mcreconcile.Request
+			for _, key := range f(ctx, o) {
+				out = append(out, request(key))
+			}
+			return out
+		})
+	}
+}
+
+// siblings are the other members of the same installation.
+func (r *Reconciler) siblings(ctx context.Context, o client.Object) []types.NamespacedName {
+	return r.membersWhere(ctx, o.GetNamespace(), func(m *meshv1alpha1.MeshMember) bool {
+		return m.Name != o.GetName() && m.Spec.Installation == o.GetLabels()[meshv1alpha1.LabelInstallation]
+	})
+}
+
+// tellsSiblings passes what other members wait for: a control plane that serves for the first time, a gateway that comes or
+// goes, what a member's istiod knows of others, and a member that leaves.
+func tellsSiblings() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, okBefore := e.ObjectOld.(*meshv1alpha1.MeshMember)
+			after, okAfter := e.ObjectNew.(*meshv1alpha1.MeshMember)
+			if !okBefore || !okAfter {
+				return false
+			}
+			return plan.HasServed(before) != plan.HasServed(after) ||
+				!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) ||
+				!slices.Equal(before.Status.Discovery.Gateways, after.Status.Discovery.Gateways) ||
+				!slices.Equal(before.Status.Discovery.AcknowledgedGateways, after.Status.Discovery.AcknowledgedGateways) ||
+				!slices.Equal(before.Status.Discovery.Peers, after.Status.Discovery.Peers) ||
+				!equality.Semantic.DeepEqual(before.Status.Discovery.Marker, after.Status.Discovery.Marker) ||
+				before.Spec.Removal != after.Spec.Removal
+		},
+	}
+}
+
+// usersOfSecret are the members whose work order names a Secret, and the one that keeps its reader credential there.
+func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []types.NamespacedName {
+	return r.membersWhere(ctx, o.GetNamespace(), func(m *meshv1alpha1.MeshMember) bool {
+		if m.Spec.CASecret == o.GetName() || plan.ReaderSecretName(m.Spec.Installation, m.Spec.Cluster) == o.GetName() {
+			return true
+		}
+		if ref := m.Spec.ClusterRef.KubeconfigSecret; ref != nil && ref.Name == o.GetName() {
+			return true
+		}
+		for _, p := range m.Spec.Peers {
+			if p.ReaderSecret == o.GetName() {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (r *Reconciler) membersWhere(ctx context.Context, namespace string, match func(*meshv1alpha1.MeshMember) bool) []types.NamespacedName {
+	list := &meshv1alpha1.MeshMemberList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing members for an event failed")
+		return nil
+	}
+	var out []types.NamespacedName
+	for i := range list.Items {
+		if match(&list.Items[i]) {
+			out = append(out, client.ObjectKeyFromObject(&list.Items[i]))
+		}
+	}
+	return out
+}

@@ -1,0 +1,47 @@
+// Package mesh has the words that all parts share: what a work order is about, and how names are told in messages.
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// NamesShown bounds how many names a message has.
+const NamesShown = 5
+
+// PeerSynced is the state of a peer whose caches istiod has filled, in istiod's own word.
+const PeerSynced = "synced"
+
+// List joins names for a message, sorted: five at most, and how many more of the total there are.
+func List(names []string, total int) string {
+	names = slices.Sorted(slices.Values(names))
+	if total <= NamesShown {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:NamesShown], ", ") + fmt.Sprintf(" and %d more", total-NamesShown)
+}
+
+// RevisionsInUse are the revisions that namespaces, tags or the gateway of a work order use.
+func RevisionsInUse(spec *meshv1alpha1.MeshMemberSpec) map[string]bool {
+	used := map[string]bool{spec.DefaultRevision: true, spec.GatewayRevision: true}
+	for _, t := range spec.Tags {
+		used[t.Revision] = true
+	}
+	return used
+}
+
+// IsRestoring says that a MeshMember is being made again from its snapshot: its status is not complete yet.
+func IsRestoring(m *meshv1alpha1.MeshMember) bool {
+	_, marked := m.Annotations[meshv1alpha1.AnnotationRestoring]
+	return marked
+}
+
+// KeptBy says what keeps a member that is to leave, and the cure. Precondition: its status has a count.
+func KeptBy(m *meshv1alpha1.MeshMember) string {
+	st := m.Status.Removal
+	return fmt.Sprintf("%d pods with a proxy of this mesh run in member %s: %s; remove them or restart them without a sidecar, "+
+		"or set spec.deletionPolicy of the MeshInstallation to Force", st.Proxies, m.Spec.Cluster, List(st.Sample, int(st.Proxies)))
+}
