@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // checkNames refuses a new member whose MeshMember would have the name of another mesh's: the two names that make it can
@@ -22,7 +23,7 @@ func (v *validator) checkNames(ctx context.Context, c *change) (field.ErrorList,
 	var errs field.ErrorList
 	for i := range c.inst.Spec.Members {
 		m := &c.inst.Spec.Members[i]
-		name := plan.MemberName(c.inst.Name, m.Name)
+		name := mesh.MemberName(c.inst.Name, m.Name)
 		if other, ok := taken[name]; ok && c.before(m.Name) == nil {
 			errs = append(errs, field.Invalid(memberPath(m.Name).Child("name"), m.Name, fmt.Sprintf(
 				"its MeshMember would be called %q, as that of member %q of MeshInstallation %q is: choose another name",
@@ -53,7 +54,7 @@ func (v *validator) namesOfOthers(ctx context.Context, self types.NamespacedName
 		key := client.ObjectKeyFromObject(&installations.Items[i])
 		for _, m := range installations.Items[i].Spec.Members {
 			if key != self {
-				taken[plan.MemberName(key.Name, m.Name)] = claim{installation: key, member: m.Name}
+				taken[mesh.MemberName(key.Name, m.Name)] = claim{installation: key, member: m.Name}
 			}
 		}
 	}

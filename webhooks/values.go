@@ -4,12 +4,13 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // checkValues checks the values that have changed, or all when the version has: another release knows others.
@@ -42,7 +43,7 @@ func (v *validator) checkChart(path *field.Path, version, chart string, raw *api
 	if raw == nil {
 		return nil
 	}
-	values, err := plan.Values(raw)
+	values, err := mesh.Values(raw)
 	if err != nil {
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "must be a map of the chart's values")}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -43,8 +45,8 @@ func (r *Reconciler) dropReaders(
 	for i := range found.Items {
 		s := &found.Items[i]
 		cluster := s.Labels[meshv1alpha1.LabelMember]
-		name := plan.MemberName(inst.Name, cluster)
-		if s.Name != plan.ReaderSecretName(inst.Name, cluster) || slices.ContainsFunc(p.Desired, isOf(name)) || slices.ContainsFunc(members, isOf(name)) {
+		name := mesh.MemberName(inst.Name, cluster)
+		if s.Name != mesh.ReaderSecretName(inst.Name, cluster) || slices.ContainsFunc(p.Desired, isOf(name)) || slices.ContainsFunc(members, isOf(name)) {
 			continue
 		}
 		if err := r.Client.Delete(ctx, s, client.Preconditions{UID: &s.UID}); client.IgnoreNotFound(err) != nil {

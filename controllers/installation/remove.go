@@ -136,7 +136,7 @@ func leavingMembers(members []meshv1alpha1.MeshMember) (status.Outcome, bool) {
 	first := map[bool]string{}
 	for i := range members {
 		m := &members[i]
-		if !plan.IsLeaving(m) {
+		if !mesh.IsLeaving(m) {
 			continue
 		}
 		isInUse := m.Spec.Removal == meshv1alpha1.RemovalWhenUnused && m.Status.Removal != nil && m.Status.Removal.Proxies > 0

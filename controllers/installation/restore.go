@@ -17,7 +17,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/hub"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -45,7 +44,7 @@ func (r *Reconciler) restore(
 		present[members[i].Name] = &members[i]
 	}
 	for i := range inst.Spec.Members {
-		name := plan.MemberName(inst.Name, inst.Spec.Members[i].Name)
+		name := mesh.MemberName(inst.Name, inst.Spec.Members[i].Name)
 		if m := present[name]; snapshots[name] == nil && (m == nil || !isDeletedByHand(m, inst) && !mesh.IsRestoring(m)) {
 			continue
 		}
@@ -145,7 +144,7 @@ func (r *Reconciler) saveSnapshot(
 	if err != nil {
 		return nil, err
 	}
-	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: plan.SnapshotName(m.Name), Namespace: m.Namespace}}
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: mesh.SnapshotName(m.Name), Namespace: m.Namespace}}
 	return s, hub.Ensure(ctx, r.Client, inst, s, map[string]string{
 		meshv1alpha1.LabelInstallation: inst.Name, meshv1alpha1.LabelMember: m.Spec.Cluster, snapshotLabel: "true",
 	}, func() error {

@@ -24,7 +24,7 @@ func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 	var roots []string
 	for i := range members {
 		m := &members[i]
-		if plan.IsLeaving(m) {
+		if mesh.IsLeaving(m) {
 			counts.Leaving++
 		} else if upToDate(m, meshv1alpha1.ConditionReady) {
 			counts.Ready++
@@ -111,7 +111,7 @@ func availability(members []meshv1alpha1.MeshMember) phase.Result {
 		switch {
 		case meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionAvailable):
 			serving++
-		case plan.HasServed(m) && !plan.IsLeaving(m):
+		case mesh.HasServed(m) && !mesh.IsLeaving(m):
 			down = append(down, m.Spec.Cluster)
 		}
 	}
@@ -129,7 +129,7 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 	seen := 0
 	for i := range members {
 		m := &members[i]
-		if plan.IsLeaving(m) {
+		if mesh.IsLeaving(m) {
 			continue
 		}
 		seen++
@@ -162,7 +162,7 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 
 // hasOtherRoot says whether a member that is content has another root than the mesh. One that is not says so itself.
 func hasOtherRoot(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) bool {
-	pinned, root := plan.JoinRoot(inst.Status.Trust.PinnedRoot), plan.JoinRoot(m.Status.Trust.RootFingerprints)
+	pinned, root := mesh.JoinRoot(inst.Status.Trust.PinnedRoot), mesh.JoinRoot(m.Status.Trust.RootFingerprints)
 	return pinned != "" && root != "" && root != pinned && meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionTrustRootReady)
 }
 
@@ -205,7 +205,7 @@ func unseen(m *meshv1alpha1.MeshMember, kind string, members []meshv1alpha1.Mesh
 	var out []string
 	for _, p := range m.Spec.Peers {
 		serves := slices.ContainsFunc(members, func(o meshv1alpha1.MeshMember) bool {
-			return o.Spec.Cluster == p.Name && o.Spec.Removal != meshv1alpha1.RemovalNow && plan.HasServed(&o)
+			return o.Spec.Cluster == p.Name && o.Spec.Removal != meshv1alpha1.RemovalNow && mesh.HasServed(&o)
 		})
 		isSynced := slices.ContainsFunc(m.Status.Discovery.Peers, func(s meshv1alpha1.PeerStatus) bool {
 			return s.Name == p.Name && s.State == mesh.PeerSynced

@@ -112,8 +112,8 @@ func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []recon
 	var out []reconcile.Request
 	for i := range found.Items {
 		inst := &found.Items[i]
-		if plan.RootName(inst.Name) == o.GetName() || slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool {
-			return plan.CASecretName(inst.Name, m.Name) == o.GetName()
+		if mesh.RootName(inst.Name) == o.GetName() || slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool {
+			return mesh.CASecretName(inst.Name, m.Name) == o.GetName()
 		}) {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(inst)})
 		}

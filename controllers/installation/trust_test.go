@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -15,7 +17,6 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
@@ -40,7 +41,7 @@ func TestCertificatesThatTakeTooLongAreAFailure(t *testing.T) {
 }
 
 // rootless is a member that has reported that it belongs to no root.
-func rootless(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = plan.NoRoot }
+func rootless(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = mesh.NoRoot }
 
 func TestTroubleWithTheRootHoldsUpNothingElse(t *testing.T) {
 	claims := func(root string) testutil.MemberOption {

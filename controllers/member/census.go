@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,7 +18,6 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/peercache"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // returning is how long a member counts as down after it is reached again: istiods try again to read a peer that they have lost
@@ -32,7 +33,7 @@ func (r *Reconciler) hearPeers(m *gate.Member, siblings []meshv1alpha1.MeshMembe
 		switch cluster := sibling.Spec.Cluster; {
 		case !isReachedFor(sibling, returning, now):
 			m.Down = append(m.Down, cluster)
-		case plan.HasServed(sibling) && slices.Contains(m.Peers, cluster):
+		case mesh.HasServed(sibling) && slices.Contains(m.Peers, cluster):
 			m.Witnesses = append(m.Witnesses, cluster)
 			keys[cluster] = client.ObjectKeyFromObject(sibling)
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -31,7 +33,7 @@ func (r *Reconciler) claimObject(s *scope, root string) (*unstructured.Unstructu
 	for k, v := range r.claimData(s) {
 		data[k] = v
 	}
-	if s.claimed[claimOrder] != "" || plan.HasServed(s.member) {
+	if s.claimed[claimOrder] != "" || mesh.HasServed(s.member) {
 		raw, err := json.Marshal(plan.InForce(&s.member.Spec))
 		if err != nil {
 			return nil, err
@@ -51,7 +53,7 @@ func takeOver(s *scope, recorded string) phase.Result {
 	st := &s.member.Status
 	before := st.Recovered
 	st.Recovered = nil
-	if recorded == "" || plan.HasServed(s.member) {
+	if recorded == "" || mesh.HasServed(s.member) {
 		return phase.Result{}
 	}
 	running := &meshv1alpha1.OrderInForce{}

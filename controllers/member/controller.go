@@ -32,7 +32,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/parts/workloads"
 	"github.com/meshfleet/meshfleet/internal/peercache"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -248,7 +247,7 @@ func stateOf(outcomes []status.Outcome) string {
 func (r *Reconciler) connect(ctx context.Context, s *scope) phase.Result {
 	src, result := r.source(ctx, s)
 	if result.Kind != phase.Done {
-		if attached := r.attach(s); plan.IsLeaving(s.member) && attached.Kind == phase.Done {
+		if attached := r.attach(s); mesh.IsLeaving(s.member) && attached.Kind == phase.Done {
 			// The kubeconfig's Secret may have been deleted along with the mesh; the connection made from it still works.
 			return attached
 		}

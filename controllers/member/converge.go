@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,7 +24,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -163,7 +164,7 @@ func (r *Reconciler) claim(ctx context.Context, s *scope) phase.Result {
 		}
 	}
 	if errors.Is(err, errClaimed) && !r.isFormerHubs(s) {
-		s.member.Status.Trust.ClaimedRoot = plan.NoRoot
+		s.member.Status.Trust.ClaimedRoot = mesh.NoRoot
 	}
 	if err != nil {
 		return outcome.StalledOr(err, errClaimed, meshv1alpha1.ReasonClusterClaimed)
@@ -199,7 +200,7 @@ func (r *Reconciler) claim(ctx context.Context, s *scope) phase.Result {
 	if err := r.apply(ctx, s, apply.Component{Name: claimComponent, Objects: []*unstructured.Unstructured{object}}); err != nil {
 		return outcome.Failed(err)
 	}
-	s.member.Status.Trust.ClaimedRoot = cmp.Or(root, plan.NoRoot)
+	s.member.Status.Trust.ClaimedRoot = cmp.Or(root, mesh.NoRoot)
 	return phase.Complete(meshv1alpha1.ReasonReady, "the cluster belongs to this member")
 }
 

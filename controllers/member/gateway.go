@@ -17,7 +17,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -82,7 +81,7 @@ func (r *Reconciler) gateway(ctx context.Context, s *scope) phase.Result {
 	if err := r.apply(ctx, s, eastwest.ListenerObjects(s.namespace())); err != nil {
 		return outcome.Failed(err)
 	}
-	name := plan.GatewayName(plan.GatewayKey(spec, spec.GatewayRevision))
+	name := mesh.GatewayName(mesh.GatewayKey(spec, spec.GatewayRevision))
 	st, err := eastwest.Observe(ctx, s.remote, s.namespace(), name)
 	if err != nil {
 		return outcome.Failed(err)
@@ -95,7 +94,7 @@ func (r *Reconciler) gateway(ctx context.Context, s *scope) phase.Result {
 	if err := r.apply(ctx, s, component); err != nil {
 		return outcome.Failed(err)
 	}
-	raised, err := st.Raise(ctx, s.remote, client.ObjectKey{Namespace: s.namespace(), Name: name}, plan.LeastGateways(spec))
+	raised, err := st.Raise(ctx, s.remote, client.ObjectKey{Namespace: s.namespace(), Name: name}, eastwest.LeastGateways(spec))
 	if err != nil {
 		return outcome.Failed(err)
 	}
@@ -134,7 +133,7 @@ func reportGateway(s *scope, name string, st eastwest.State, announce bool) {
 	isAnother := g.Revision != "" && g.Name != name
 	if g.Name == "" {
 		// It was reported before names were.
-		isAnother = g.Revision != "" && plan.GatewayName(g.Revision) != name
+		isAnother = g.Revision != "" && mesh.GatewayName(g.Revision) != name
 	}
 	switch {
 	case !announce && isAnother:
@@ -175,7 +174,7 @@ func (r *Reconciler) replaceGateways(ctx context.Context, s *scope) phase.Result
 	if err != nil {
 		return outcome.Failed(err)
 	}
-	wanted := plan.GatewayKey(&s.member.Spec, s.member.Spec.GatewayRevision)
+	wanted := mesh.GatewayKey(&s.member.Spec, s.member.Spec.GatewayRevision)
 	for _, key := range keys {
 		if key == wanted {
 			continue
@@ -188,7 +187,7 @@ func (r *Reconciler) replaceGateways(ctx context.Context, s *scope) phase.Result
 }
 
 func (r *Reconciler) replaceGateway(ctx context.Context, s *scope, oldKey string) phase.Result {
-	name := plan.GatewayName(oldKey)
+	name := mesh.GatewayName(oldKey)
 	waiting := func(format string, args ...any) phase.Result {
 		return phase.Waiting(meshv1alpha1.ReasonProgressing, "replacing gateway "+name+": "+fmt.Sprintf(format, args...), outcome.ShortWait)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -54,7 +53,7 @@ func (r *Reconciler) hubSecrets(ctx context.Context, s *scope) phase.Result {
 	}
 	s.withhold = true
 	tell(protected)
-	if len(spec.Peers) == 0 || plan.HasServed(s.member) {
+	if len(spec.Peers) == 0 || mesh.HasServed(s.member) {
 		return phase.Result{}
 	}
 	return r.refuseHub(ctx, s)
@@ -71,7 +70,7 @@ func (r *Reconciler) refuseHub(ctx context.Context, s *scope) phase.Result {
 	if err != nil {
 		return outcome.Failed(err)
 	}
-	s.member.Status.Trust.ClaimedRoot = cmp.Or(root, plan.NoRoot)
+	s.member.Status.Trust.ClaimedRoot = cmp.Or(root, mesh.NoRoot)
 	return outcome.Stalled(meshv1alpha1.ReasonHubSecretsReadable, fmt.Errorf("%w; %s", errHubReadable, hubCure))
 }
 
@@ -117,7 +116,7 @@ func (r *Reconciler) readersOfHub(ctx context.Context, s *scope) ([]string, erro
 // readerSecret is the hub Secret with the member's reader token, or nil.
 func (r *Reconciler) readerSecret(ctx context.Context, s *scope) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: s.member.Namespace, Name: plan.ReaderSecretName(s.member.Spec.Installation, s.member.Spec.Cluster)}
+	key := client.ObjectKey{Namespace: s.member.Namespace, Name: mesh.ReaderSecretName(s.member.Spec.Installation, s.member.Spec.Cluster)}
 	if err := r.Client.Get(ctx, key, secret); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,14 +14,13 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 // tokenOf is the hub Secret with the reader token of the member east.
 func tokenOf() *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
-		Namespace: testutil.Member("east").Namespace, Name: plan.ReaderSecretName(testutil.Member("east").Spec.Installation, "east"),
+		Namespace: testutil.Member("east").Namespace, Name: mesh.ReaderSecretName(testutil.Member("east").Spec.Installation, "east"),
 		Labels: map[string]string{meshv1alpha1.LabelInstallation: testutil.Member("east").Spec.Installation, meshv1alpha1.LabelMember: "east"},
 	}}
 }
@@ -68,7 +69,7 @@ func TestHubSecrets(t *testing.T) {
 			if (result.Kind == phase.Stalled) != tt.wantStalled || tt.wantStalled && result.Reason != meshv1alpha1.ReasonHubSecretsReadable {
 				t.Errorf("result %+v, want stalled: %t", result, tt.wantStalled)
 			}
-			if tt.wantStalled && s.member.Status.Trust.ClaimedRoot != plan.NoRoot {
+			if tt.wantStalled && s.member.Status.Trust.ClaimedRoot != mesh.NoRoot {
 				t.Errorf("claimed root %q, want it known that there is none", s.member.Status.Trust.ClaimedRoot)
 			}
 			if !tt.wantStalled && result.Kind != phase.Done {

@@ -16,7 +16,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -112,7 +111,7 @@ const podPage = 500
 
 // isOwnGateway says that a pod is of an east-west gateway that the operator made.
 func isOwnGateway(p *corev1.Pod, namespace string) bool {
-	return p.Namespace == namespace && p.Labels["istio"] == plan.GatewayLabel && strings.HasPrefix(p.Labels["app"], plan.GatewayName(plan.PinnedGateway))
+	return p.Namespace == namespace && p.Labels["istio"] == mesh.GatewayLabel && strings.HasPrefix(p.Labels["app"], mesh.GatewayName(mesh.PinnedGateway))
 }
 
 // mayGo says that nothing keeps an abandoned member.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,7 +42,7 @@ func ourClaim() *corev1.ConfigMap {
 
 func TestAMemberThatLeavesCountsProxies(t *testing.T) {
 	ownGateway := withProxy(testutil.ControlPlane, "istio-eastwestgateway-1-29-1-0", func(p *corev1.Pod) {
-		p.Labels["istio"], p.Labels["app"] = plan.GatewayLabel, "istio-eastwestgateway-1-29-1"
+		p.Labels["istio"], p.Labels["app"] = mesh.GatewayLabel, "istio-eastwestgateway-1-29-1"
 	})
 	ended := withProxy("demo", "job", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
 	byGateway := withProxy("demo", "public", func(p *corev1.Pod) {

@@ -10,7 +10,6 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -30,7 +29,7 @@ func (r *Reconciler) askMarkers(ctx context.Context, s *scope, pods []corev1.Pod
 	var known map[string][]string
 	for i := range pods {
 		ask, cancel := context.WithTimeout(ctx, istiodQuestion)
-		answer, err := r.Istiod.Addresses(ask, s.state.connection.Config, pods[i].Namespace, pods[i].Name, plan.DiscoveryMarkerName)
+		answer, err := r.Istiod.Addresses(ask, s.state.connection.Config, pods[i].Namespace, pods[i].Name, mesh.DiscoveryMarkerName)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("ask istiod pod %s for markers: %w", pods[i].Name, err)

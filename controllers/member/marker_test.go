@@ -15,7 +15,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 	"github.com/meshfleet/meshfleet/internal/parts/discovery"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -28,7 +27,7 @@ type markingIstiod struct {
 
 func (m *markingIstiod) Addresses(_ context.Context, _ *rest.Config, _, pod, name string) (map[string][]string, error) {
 	m.asked++
-	if name != plan.DiscoveryMarkerName {
+	if name != mesh.DiscoveryMarkerName {
 		return nil, errRefused
 	}
 	if known, ok := m.known[pod]; ok {
@@ -105,7 +104,7 @@ func TestMarked(t *testing.T) {
 
 func TestReportRestart(t *testing.T) {
 	ordered := &meshv1alpha1.IstiodRestart{OrderedAt: metav1.NewTime(testutil.Now.Add(-time.Minute)), Reason: meshv1alpha1.ReasonPeerStuck, Attempt: 1}
-	restarted := []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{plan.RestartAnnotation: controlplane.RestartedAt(ordered)}}}}
+	restarted := []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{mesh.RestartAnnotation: controlplane.RestartedAt(ordered)}}}}
 	secret := []metav1.PartialObjectMetadata{{ObjectMeta: metav1.ObjectMeta{Name: discovery.RemoteSecretName("west")}}}
 	down := markersOf("240.0.0.1", time.Hour)
 	down.reachable = nil
@@ -156,7 +155,7 @@ func TestReportRestart(t *testing.T) {
 			if reason != c.wantReason {
 				t.Errorf("reason is %q, want %q", reason, c.wantReason)
 			}
-			if done := c.order != nil && !plan.IsRestarting(s.member); done != c.wantDone {
+			if done := c.order != nil && !mesh.IsRestarting(s.member); done != c.wantDone {
 				t.Errorf("the restart is over: %v, want %v", done, c.wantDone)
 			}
 		})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +24,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts/discovery"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -46,7 +47,7 @@ func (r *Reconciler) reader(ctx context.Context, s *scope) phase.Result {
 		server = st.Server
 	}
 	reader, err := discovery.EnsureReader(ctx, r.Client, s.remote, discovery.ReaderRequest{
-		Member: s.member, SecretName: plan.ReaderSecretName(s.member.Spec.Installation, s.member.Spec.Cluster),
+		Member: s.member, SecretName: mesh.ReaderSecretName(s.member.Spec.Installation, s.member.Spec.Cluster),
 		Server: server, CA: st.CAData,
 	}, s.now)
 	if errors.Is(err, discovery.ErrNoReader) {
@@ -132,7 +133,7 @@ func (r *Reconciler) remoteSecrets(ctx context.Context, s *scope) phase.Result {
 // tokens writes the tokens of the peers. Those of peers whose credential is missing on the hub stay as they are.
 func (r *Reconciler) tokens(ctx context.Context, s *scope, credentials []discovery.Credential, missing []string) error {
 	component := apply.Component{Name: readerTokensComponent}
-	if plan.ReadsTokenFiles(&s.member.Spec) {
+	if mesh.ReadsTokenFiles(&s.member.Spec) {
 		tokens := map[string][]byte{}
 		for _, c := range credentials {
 			tokens[c.Peer] = c.Token
@@ -154,7 +155,7 @@ func (r *Reconciler) tokens(ctx context.Context, s *scope, credentials []discove
 // lastToken is the token of a peer that is in the member. Empty: there is none.
 func (r *Reconciler) lastToken(ctx context.Context, s *scope, peer string) ([]byte, error) {
 	secret := &corev1.Secret{}
-	name := plan.ReaderTokensSecretName(plan.ReaderTokensShard(peer))
+	name := mesh.ReaderTokensSecretName(mesh.ReaderTokensShard(peer))
 	err := s.remote.Get(ctx, client.ObjectKey{Namespace: s.namespace(), Name: name}, secret)
 	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("read Secret %q: %w", name, err)
@@ -197,7 +198,7 @@ func (r *Reconciler) remoteSecret(ctx context.Context, s *scope, c discovery.Cre
 		}
 		s.state.settled[c.Peer] = settledSecret{live.ResourceVersion, wanted}
 		return discovery.RemoteSecret(s.namespace(), c.Peer, live.Data[c.Peer]), nil
-	case !plan.HasServed(s.member) || plan.IsRestarting(s.member):
+	case !mesh.HasServed(s.member) || mesh.IsRestarting(s.member):
 		log.FromContext(ctx).Info("Changing remote secret", "peer", c.Peer)
 		return discovery.RemoteSecret(s.namespace(), c.Peer, c.Kubeconfig), nil
 	}

@@ -22,7 +22,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts/discovery"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -59,7 +58,7 @@ func (r *Reconciler) expectedPeers(ctx context.Context, s *scope) (expectedPeers
 	}
 	for i := range members {
 		m := &members[i]
-		if plan.HasServed(m) {
+		if mesh.HasServed(m) {
 			out.serving[m.Spec.Cluster] = true
 		}
 		if marker := m.Status.Discovery.Marker; marker != nil {
@@ -180,7 +179,7 @@ func (r *Reconciler) reportPeers(s *scope, v *verification, expected expectedPee
 		result.After = outcome.Recheck
 	}
 	switch {
-	case isChanging(s, v, expected), plan.IsRestarting(s.member):
+	case isChanging(s, v, expected), mesh.IsRestarting(s.member):
 		result.After = outcome.ShortWait
 	case v.lacksMarkers(expected):
 		result.After = min(result.After, markerPace)

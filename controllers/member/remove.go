@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,7 +18,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -108,7 +109,7 @@ func (r *Reconciler) withdraw(ctx context.Context, s *scope) phase.Result {
 		return outcome.Failed(err)
 	}
 	for _, g := range gateways {
-		key := client.ObjectKey{Namespace: s.namespace(), Name: plan.GatewayName(g)}
+		key := client.ObjectKey{Namespace: s.namespace(), Name: mesh.GatewayName(g)}
 		at, err := eastwest.Withdraw(ctx, s.remote, key, s.owner(), s.now)
 		if err != nil {
 			return outcome.Failed(err)

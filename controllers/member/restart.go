@@ -40,14 +40,14 @@ func (r *Reconciler) reportRestart(s *scope, pods []corev1.Pod, secrets []metav1
 		d.RestartNeeded = &meshv1alpha1.RestartNeed{Reason: meshv1alpha1.ReasonPeerStuck,
 			Message: "istiod receives nothing new from " + mesh.List(stuck, len(stuck))}
 	}
-	if plan.IsRestarting(s.member) && d.RestartNeeded == nil && haveRestarted(pods, s.member.Spec.IstiodRestart) && !s.awaitsPeers(expected) {
+	if mesh.IsRestarting(s.member) && d.RestartNeeded == nil && haveRestarted(pods, s.member.Spec.IstiodRestart) && !s.awaitsPeers(expected) {
 		d.RestartedAt = s.member.Spec.IstiodRestart.OrderedAt.DeepCopy()
 	}
 }
 
 // restarting is the result of discovery while a restart of istiod is not over, else the result given.
 func restarting(s *scope, result phase.Result) phase.Result {
-	if !plan.IsRestarting(s.member) {
+	if !mesh.IsRestarting(s.member) {
 		return result
 	}
 	order := s.member.Spec.IstiodRestart
@@ -93,14 +93,14 @@ func (s *scope) awaitsPeers(expected expectedPeers) bool {
 // haveRestarted is true when every pod is of the order.
 func haveRestarted(pods []corev1.Pod, order *meshv1alpha1.IstiodRestart) bool {
 	return !slices.ContainsFunc(pods, func(p corev1.Pod) bool {
-		return p.Annotations[plan.RestartAnnotation] != controlplane.RestartedAt(order)
+		return p.Annotations[mesh.RestartAnnotation] != controlplane.RestartedAt(order)
 	})
 }
 
 // restartRetiring carries an order to restart istiod out in revisions that the work order no longer names and that are still
 // used: they read the same remote secrets.
 func (r *Reconciler) restartRetiring(ctx context.Context, s *scope) error {
-	if !plan.IsRestarting(s.member) {
+	if !mesh.IsRestarting(s.member) {
 		return nil
 	}
 	found := &unstructured.UnstructuredList{}

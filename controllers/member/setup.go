@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -44,7 +46,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/outcome"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // Concurrency is how many members are worked on at the same time. A member that hangs holds one place for as long as a
@@ -176,7 +177,7 @@ func tellsSiblings() predicate.Predicate {
 			if !okBefore || !okAfter {
 				return false
 			}
-			return plan.HasServed(before) != plan.HasServed(after) ||
+			return mesh.HasServed(before) != mesh.HasServed(after) ||
 				!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) ||
 				!slices.Equal(before.Status.Discovery.Gateways, after.Status.Discovery.Gateways) ||
 				!slices.Equal(before.Status.Discovery.AcknowledgedGateways, after.Status.Discovery.AcknowledgedGateways) ||
@@ -190,7 +191,7 @@ func tellsSiblings() predicate.Predicate {
 // usersOfSecret are the members whose work order names a Secret, and the one that keeps its reader credential there.
 func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []types.NamespacedName {
 	return r.membersWhere(ctx, o.GetNamespace(), func(m *meshv1alpha1.MeshMember) bool {
-		if m.Spec.CASecret == o.GetName() || plan.ReaderSecretName(m.Spec.Installation, m.Spec.Cluster) == o.GetName() {
+		if m.Spec.CASecret == o.GetName() || mesh.ReaderSecretName(m.Spec.Installation, m.Spec.Cluster) == o.GetName() {
 			return true
 		}
 		if ref := m.Spec.ClusterRef.KubeconfigSecret; ref != nil && ref.Name == o.GetName() {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -22,7 +24,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // claimedRootKey is the key of a claim under which it records the mesh's root.
@@ -166,7 +167,7 @@ func (r *Reconciler) claimedRoot(ctx context.Context, s *scope, mine bool) (stri
 	if !ours {
 		return "", nil
 	}
-	return plan.JoinRoot(have), nil
+	return mesh.JoinRoot(have), nil
 }
 
 // isFormerHubs says whether a claim that is refused only has another hub: this one may have taken its place, and must not
@@ -185,9 +186,9 @@ func (r *Reconciler) holdsRoot(ctx context.Context, s *scope, mine bool) (string
 	}
 	s.member.Status.Trust.ClaimedRoot = found
 	if found == "" {
-		s.member.Status.Trust.ClaimedRoot = plan.NoRoot
+		s.member.Status.Trust.ClaimedRoot = mesh.NoRoot
 	}
-	pinned := plan.JoinRoot(s.member.Spec.PinnedRoot)
+	pinned := mesh.JoinRoot(s.member.Spec.PinnedRoot)
 	if found == "" || pinned == "" || found == pinned {
 		return cmp.Or(pinned, found), nil
 	}

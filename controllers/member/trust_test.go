@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +22,6 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -152,7 +153,7 @@ func TestCacerts(t *testing.T) {
 func TestHoldsRoot(t *testing.T) {
 	root, _ := mint(t, nil, nil)
 	rootPEM := pemOf(root)
-	ours := plan.JoinRoot(fingerprintsOf(t, rootPEM))
+	ours := mesh.JoinRoot(fingerprintsOf(t, rootPEM))
 	cacerts := func(owner string) *corev1.Secret { return inMember(map[string][]byte{"root-cert.pem": rootPEM}, owner) }
 	cases := map[string]struct {
 		mine        bool
@@ -163,16 +164,16 @@ func TestHoldsRoot(t *testing.T) {
 		wantClaimed string
 		wantErr     error
 	}{
-		"a new member without a root":                     {wantClaimed: plan.NoRoot},
-		"a new member is given the pinned root":           {pinned: ours, want: ours, wantClaimed: plan.NoRoot},
+		"a new member without a root":                     {wantClaimed: mesh.NoRoot},
+		"a new member is given the pinned root":           {pinned: ours, want: ours, wantClaimed: mesh.NoRoot},
 		"what it records is found again":                  {mine: true, claimed: ours, want: ours, wantClaimed: ours},
 		"what it records is pinned":                       {mine: true, claimed: ours, pinned: ours, want: ours, wantClaimed: ours},
 		"another root is refused":                         {mine: true, claimed: "b", pinned: ours, wantClaimed: "b", wantErr: errForeignRoot},
 		"a claim of a former release is completed":        {mine: true, cacerts: cacerts(ourOwner), pinned: ours, want: ours, wantClaimed: ours},
 		"by what we made, without a pinned root":          {mine: true, cacerts: cacerts(ourOwner), want: ours, wantClaimed: ours},
-		"and not by what others made":                     {mine: true, cacerts: cacerts(""), wantClaimed: plan.NoRoot},
+		"and not by what others made":                     {mine: true, cacerts: cacerts(""), wantClaimed: mesh.NoRoot},
 		"a former release's member of another root":       {mine: true, cacerts: cacerts(ourOwner), pinned: "b", wantClaimed: ours, wantErr: errForeignRoot},
-		"what a cluster has before it joins says nothing": {cacerts: cacerts(""), pinned: "b", want: "b", wantClaimed: plan.NoRoot},
+		"what a cluster has before it joins says nothing": {cacerts: cacerts(""), pinned: "b", want: "b", wantClaimed: mesh.NoRoot},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +199,7 @@ func TestHoldsRoot(t *testing.T) {
 
 // TestAClaimOfAnotherHubIsNoAnswer keeps a new hub from a root of its own before members were told of it.
 func TestAClaimOfAnotherHubIsNoAnswer(t *testing.T) {
-	for installation, want := range map[string]string{"meshfleet-system/shop": "", "meshfleet-system/other": plan.NoRoot} {
+	for installation, want := range map[string]string{"meshfleet-system/shop": "", "meshfleet-system/other": mesh.NoRoot} {
 		s := pass(&corev1.ConfigMap{ObjectMeta: inControlPlane(claimName), Data: map[string]string{
 			"hub": "former", "installation": installation, "member": "east", claimedRootKey: "a",
 		}})

@@ -2,6 +2,7 @@ package plan
 
 import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -10,8 +11,8 @@ type (
 	values     = map[string]any
 )
 
-// mesh is an installation with the members east and west.
-func mesh(options ...meshOption) *meshv1alpha1.MeshInstallation {
+// shop is an installation with the members east and west.
+func shop(options ...meshOption) *meshv1alpha1.MeshInstallation {
 	return testutil.Installation(append([]meshOption{testutil.With("east"), testutil.With("west")}, options...)...)
 }
 
@@ -30,7 +31,7 @@ func memberValues(i int, v any) meshOption {
 // running is the state of an installation in which a control plane has served.
 func running(v string) meshOption {
 	return func(inst *meshv1alpha1.MeshInstallation) {
-		inst.Status.EffectiveVersion, inst.Status.Revision = v, RevisionName(v)
+		inst.Status.EffectiveVersion, inst.Status.Revision = v, mesh.RevisionName(v)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -112,10 +114,10 @@ func isWayBack(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation,
 	for i := range members {
 		m := &members[i]
 		want, isMember := wanted[m.Spec.Cluster]
-		if !isMember || IsLeaving(m) || !HasServed(m) {
+		if !isMember || mesh.IsLeaving(m) || !mesh.HasServed(m) {
 			continue
 		}
-		former := runningRevision(m)
+		former := mesh.RunningRevision(m)
 		if o := m.Spec.Rollout; o != nil && o.Upgrade == u.Name {
 			former = o.Former
 		}
@@ -140,7 +142,7 @@ func record(
 		towards = inst.Spec.Version
 	}
 	return &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{
-		Name: UpgradeName(inst.Name, to, history), Namespace: inst.Namespace,
+		Name: mesh.UpgradeName(inst.Name, to, history), Namespace: inst.Namespace,
 		Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name},
 		OwnerReferences: []metav1.OwnerReference{
 			*metav1.NewControllerRef(inst, meshv1alpha1.GroupVersion.WithKind("MeshInstallation")),

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -14,10 +16,10 @@ import (
 func Running(members []meshv1alpha1.MeshMember) []meshv1alpha1.RevisionMembers {
 	var out []meshv1alpha1.RevisionMembers
 	for i := range members {
-		if !HasServed(&members[i]) || IsLeaving(&members[i]) {
+		if !mesh.HasServed(&members[i]) || mesh.IsLeaving(&members[i]) {
 			continue
 		}
-		running := runningRevision(&members[i])
+		running := mesh.RunningRevision(&members[i])
 		at := slices.IndexFunc(out, func(r meshv1alpha1.RevisionMembers) bool {
 			return r.Name == running.Name && r.Version == running.Version
 		})
@@ -41,7 +43,7 @@ func effectiveValues(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha
 		hasNone := slices.ContainsFunc(inst.Spec.Members, func(s meshv1alpha1.Member) bool {
 			return s.Name == m.Spec.Cluster && (s.Values == nil || len(s.Values.Raw) == 0)
 		})
-		if running := runningRevision(m); hasNone && HasServed(m) && running.Name == inst.Status.Revision {
+		if running := mesh.RunningRevision(m); hasNone && mesh.HasServed(m) && running.Name == inst.Status.Revision {
 			return running.Values
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
@@ -21,17 +23,17 @@ func FuzzMerge(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		base, errA := Values(&apiextensionsv1.JSON{Raw: []byte(a)})
-		over, errB := Values(&apiextensionsv1.JSON{Raw: []byte(b)})
+		base, errA := mesh.Values(&apiextensionsv1.JSON{Raw: []byte(a)})
+		over, errB := mesh.Values(&apiextensionsv1.JSON{Raw: []byte(b)})
 		if errA != nil || errB != nil {
 			return
 		}
 		beforeBase, beforeOver := marshal(t, base), marshal(t, over)
-		merged := Merge(base, over)
+		merged := mesh.Merge(base, over)
 		if diff := cmp.Diff([]string{beforeBase, beforeOver}, []string{marshal(t, base), marshal(t, over)}); diff != "" {
 			t.Errorf("merging changed what it merged (-before +after):\n%s", diff)
 		}
-		if diff := cmp.Diff(marshal(t, merged), marshal(t, Merge(merged, over))); diff != "" {
+		if diff := cmp.Diff(marshal(t, merged), marshal(t, mesh.Merge(merged, over))); diff != "" {
 			t.Errorf("merging again changes the result (-once +twice):\n%s", diff)
 		}
 		wins(t, over, merged)

@@ -5,14 +5,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
-
-// IsLeaving says that a member is no longer in the spec. Until its removal is ordered it goes on to serve.
-func IsLeaving(m *meshv1alpha1.MeshMember) bool { return m.Spec.Removal != "" }
 
 // Removal is what is to be ordered of a member that is no longer in the spec. A removal that has begun goes on.
 func Removal(m *meshv1alpha1.MeshMember, policy meshv1alpha1.DeletionPolicy) meshv1alpha1.MemberRemoval {
@@ -47,7 +46,7 @@ func named(inst *meshv1alpha1.MeshInstallation) []*meshv1alpha1.Member {
 func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, run *Run) {
 	wanted := map[string]bool{}
 	for _, m := range named(inst) {
-		wanted[MemberName(inst.Name, m.Name)] = true
+		wanted[mesh.MemberName(inst.Name, m.Name)] = true
 	}
 	for i := range existing {
 		if wanted[existing[i].Name] {
@@ -77,7 +76,7 @@ func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []mesh
 func (p *MembersPlan) peers(inst *meshv1alpha1.MeshInstallation) []meshv1alpha1.Peer {
 	var out []meshv1alpha1.Peer
 	add := func(name string) {
-		out = append(out, meshv1alpha1.Peer{Name: name, ReaderSecret: ReaderSecretName(inst.Name, name)})
+		out = append(out, meshv1alpha1.Peer{Name: name, ReaderSecret: mesh.ReaderSecretName(inst.Name, name)})
 	}
 	for _, m := range named(inst) {
 		add(m.Name)
@@ -170,7 +169,7 @@ func Lost(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, memb
 	for i := range u.Spec.Waves {
 		for _, name := range u.Spec.Waves[i].Members {
 			m := present[name]
-			isNew := m != nil && !HasServed(m) && m.CreationTimestamp.After(u.Status.StartedAt.Time) && now.Sub(m.CreationTimestamp.Time) < lostFor
+			isNew := m != nil && !mesh.HasServed(m) && m.CreationTimestamp.After(u.Status.StartedAt.Time) && now.Sub(m.CreationTimestamp.Time) < lostFor
 			if isNamed[name] && (m == nil || isNew) {
 				out = append(out, name)
 			}

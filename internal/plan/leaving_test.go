@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -143,7 +145,7 @@ func TestALostMemberIsOrderedWhatItRuns(t *testing.T) {
 	if diff := cmp.Diff(running, got); diff != "" {
 		t.Errorf("(-running +ordered):\n%s", diff)
 	}
-	if !HasServed(lost) {
+	if !mesh.HasServed(lost) {
 		t.Error("a member with a record has served")
 	}
 }

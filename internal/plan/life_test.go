@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -40,7 +42,7 @@ type edit struct {
 func newLife(t *testing.T, options ...meshOption) *life {
 	l := &life{
 		table: istioversion.Known(),
-		inst:  mesh(append([]meshOption{version(older.Version), running(older.Version)}, options...)...), gone: map[string]time.Time{}, clusters: map[string]*cluster{},
+		inst:  shop(append([]meshOption{version(older.Version), running(older.Version)}, options...)...), gone: map[string]time.Time{}, clusters: map[string]*cluster{},
 		world: &world{
 			t: t, now: epoch, behaviour: map[string]*behaviour{}, touched: map[string]bool{}, late: map[string]bool{}, changed: true, crash: never, forget: never,
 		},
@@ -189,7 +191,7 @@ func (l *life) live(ticks int) {
 			}
 			l.act(m)
 			l.install(m)
-			if IsLeaving(m) && m.Status.Removal == nil {
+			if mesh.IsLeaving(m) && m.Status.Removal == nil {
 				m.Status.Removal, l.changed = &meshv1alpha1.MemberRemovalStatus{}, true
 			}
 		}

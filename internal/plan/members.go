@@ -1,12 +1,13 @@
 package plan
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +44,7 @@ type Run struct {
 // Members plans the MeshMembers of an installation from its spec, the MeshMembers that exist and the upgrade under way,
 // if there is one.
 func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, run *Run) (MembersPlan, error) {
-	p := MembersPlan{Version: inst.Spec.Version, Revision: RevisionName(inst.Spec.Version)}
+	p := MembersPlan{Version: inst.Spec.Version, Revision: mesh.RevisionName(inst.Spec.Version)}
 	// A mesh that serves keeps its version; members that join later join at that one.
 	if inst.Status.Revision != "" {
 		p.Revision, p.Version = inst.Status.Revision, inst.Status.EffectiveVersion
@@ -61,7 +62,7 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
 		joinAt := meshv1alpha1.Revision{Name: p.Revision, Version: p.Version, Values: values}
-		desired, err := member(inst, m, present[MemberName(inst.Name, m.Name)], run, joinAt)
+		desired, err := member(inst, m, present[mesh.MemberName(inst.Name, m.Name)], run, joinAt)
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
@@ -83,12 +84,12 @@ func member(
 	want := joinAt
 	readerTokens, restart := meshv1alpha1.ReaderTokensFile, (*meshv1alpha1.IstiodRestart)(nil)
 	// A control plane that serves is never changed in place: an upgrade runs a new one beside it.
-	if present != nil && HasServed(present) {
-		want = runningRevision(present)
+	if present != nil && mesh.HasServed(present) {
+		want = mesh.RunningRevision(present)
 		readerTokens, restart = present.Spec.ReaderTokens, present.Spec.IstiodRestart.DeepCopy()
 	}
 	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
-		Name: MemberName(inst.Name, m.Name), Namespace: inst.Namespace, Labels: map[string]string{},
+		Name: mesh.MemberName(inst.Name, m.Name), Namespace: inst.Namespace, Labels: map[string]string{},
 	}}
 	if present != nil {
 		out.ResourceVersion = present.ResourceVersion
@@ -108,7 +109,7 @@ func member(
 		ClusterRef:            m.ClusterRef,
 		APIServer:             m.APIServer,
 		HubSecrets:            m.HubSecrets,
-		CASecret:              CASecretName(inst.Name, m.Name),
+		CASecret:              mesh.CASecretName(inst.Name, m.Name),
 		PinnedRoot:            inst.Status.Trust.PinnedRoot,
 		ReaderVersion:         want.Version,
 		Revisions:             []meshv1alpha1.Revision{want},
@@ -165,7 +166,7 @@ func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) str
 // changes later changes the next upgrade, not this one.
 func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, run *Run, values *apiextensionsv1.JSON, stage meshv1alpha1.Stage) {
 	u, since := run.Upgrade, metav1.NewTime(run.Now.Truncate(time.Second))
-	from, to := runningRevision(present), meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values}
+	from, to := mesh.RunningRevision(present), meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values}
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
 		from, to = r.Former, r.Target
 		if r.Stage == stage {
@@ -178,31 +179,11 @@ func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, 
 	}
 }
 
-// runningRevision is the revision that a member's namespaces get.
-func runningRevision(m *meshv1alpha1.MeshMember) meshv1alpha1.Revision {
-	return revisionNamed(m, m.Spec.DefaultRevision, m.Spec.Revisions[0])
-}
-
-func revisionNamed(m *meshv1alpha1.MeshMember, name string, otherwise meshv1alpha1.Revision) meshv1alpha1.Revision {
-	if i := slices.IndexFunc(m.Spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == name }); i >= 0 {
-		return m.Spec.Revisions[i]
-	}
-	return otherwise
-}
-
-// HasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in
-// place: nobody uses it. One that is down now may have served before; then istiod has handed out a root, which the
-// status keeps, and workloads that it has given identities wait for it as it was.
-func HasServed(m *meshv1alpha1.MeshMember) bool {
-	return m.Status.Recovered != nil || len(m.Status.Trust.RootFingerprints) > 0 ||
-		slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
-}
-
 func difference(running, wanted meshv1alpha1.Revision) string {
 	switch {
 	case running.Version != wanted.Version:
 		return fmt.Sprintf("spec.version is %s, the control plane that serves is %s", wanted.Version, running.Version)
-	case !sameJSON(running.Values, wanted.Values):
+	case !mesh.SameJSON(running.Values, wanted.Values):
 		return "the control plane values differ from those of the control plane that serves"
 	}
 	return ""
@@ -210,15 +191,15 @@ func difference(running, wanted meshv1alpha1.Revision) string {
 
 // mergedValues are the values of a member: its own over those that all share.
 func mergedValues(all *apiextensionsv1.JSON, m *meshv1alpha1.Member) (*apiextensionsv1.JSON, error) {
-	shared, err := Values(all)
+	shared, err := mesh.Values(all)
 	if err != nil {
 		return nil, fmt.Errorf("spec.controlPlane.values: %w", err)
 	}
-	own, err := Values(m.Values)
+	own, err := mesh.Values(m.Values)
 	if err != nil {
 		return nil, fmt.Errorf("spec.members[%s].values: %w", m.Name, err)
 	}
-	merged := Merge(shared, own)
+	merged := mesh.Merge(shared, own)
 	if len(merged) == 0 {
 		return nil, nil
 	}
@@ -227,17 +208,4 @@ func mergedValues(all *apiextensionsv1.JSON, m *meshv1alpha1.Member) (*apiextens
 		return nil, err
 	}
 	return &apiextensionsv1.JSON{Raw: raw}, nil
-}
-
-// sameJSON compares by content: the API server may reorder keys.
-func sameJSON(a, b *apiextensionsv1.JSON) bool {
-	va, errA := Values(a)
-	vb, errB := Values(b)
-	if errA != nil || errB != nil {
-		return false
-	}
-	// Marshalling sorts the keys of maps.
-	ja, errA := json.Marshal(va)
-	jb, errB := json.Marshal(vb)
-	return errA == nil && errB == nil && bytes.Equal(ja, jb)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestAMemberThatLeavesIsRemovedOnce(t *testing.T) {
-	existing := serving(made(mesh()))
+	existing := serving(made(shop()))
 	inst := testutil.Installation(testutil.With("east"))
 	inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyForce
 	p, err := Members(inst, existing, nil)
@@ -37,46 +37,46 @@ func TestMembers(t *testing.T) {
 		existing []meshv1alpha1.MeshMember
 		run      *Run
 	}{
-		"a small spec gets every default": {inst: mesh()},
+		"a small spec gets every default": {inst: shop()},
 		"everything that the spec says is in the work order": {inst: testutil.Installation(full,
 			testutil.With("east", east), testutil.With("hub", hub))},
-		"a member's own values win over the shared ones": {inst: mesh(
+		"a member's own values win over the shared ones": {inst: shop(
 			sharedValues(values{"autoscaleMin": 1, "resources": values{"requests": values{"cpu": "100m", "memory": "1Gi"}}}),
 			memberValues(1, values{"autoscaleMin": 3, "resources": values{"requests": values{"cpu": "2"}}}))},
 		"tags and peers are sorted whatever the order of the spec": {inst: testutil.Installation(
 			testutil.With("west"), testutil.With("north"), testutil.With("east"), tags("prod", "canary"))},
 		"a member that left the spec is removed": {
-			inst: testutil.Installation(testutil.With("east")), existing: serving(made(mesh()))},
+			inst: testutil.Installation(testutil.With("east")), existing: serving(made(shop()))},
 		"a new member joins at the version that runs": {
-			inst: mesh(testutil.With("north"), running("1.28.3"), version("1.29.1")), existing: serving(made(mesh(version("1.28.3"))))},
+			inst: shop(testutil.With("north"), running("1.28.3"), version("1.29.1")), existing: serving(made(shop(version("1.28.3"))))},
 		"another version leaves a control plane that serves as it is": {
-			inst: mesh(running("1.28.3"), version("1.29.1")), existing: serving(made(mesh(version("1.28.3"))))},
+			inst: shop(running("1.28.3"), version("1.29.1")), existing: serving(made(shop(version("1.28.3"))))},
 		"other values leave a control plane that serves as it is": {
-			inst:     mesh(running("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
-			existing: serving(made(mesh(memberValues(0, values{"autoscaleMin": 1}))))},
+			inst:     shop(running("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
+			existing: serving(made(shop(memberValues(0, values{"autoscaleMin": 1}))))},
 		"another version and other values leave a control plane that has served as it is": {
-			inst:     mesh(running("1.29.1"), version("1.28.3"), memberValues(0, values{"autoscaleMin": 3})),
-			existing: down(made(mesh()))},
+			inst:     shop(running("1.29.1"), version("1.28.3"), memberValues(0, values{"autoscaleMin": 3})),
+			existing: down(made(shop()))},
 		"values that only the API server has reordered are no change": {
-			inst:     mesh(running("1.29.1"), rawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)),
-			existing: serving(made(mesh(rawValues(`{"b":{"d":3,"c":2},"a":1}`))))},
+			inst:     shop(running("1.29.1"), rawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)),
+			existing: serving(made(shop(rawValues(`{"b":{"d":3,"c":2},"a":1}`))))},
 		"version and values are corrected in place before the control plane has served": {
-			inst:     mesh(version("1.29.1"), sharedValues(values{"pilot": values{"cpu": "right"}})),
-			existing: made(mesh(version("1.28.3"), sharedValues(values{"pilot": values{"cpu": "wrong"}})))},
+			inst:     shop(version("1.29.1"), sharedValues(values{"pilot": values{"cpu": "right"}})),
+			existing: made(shop(version("1.28.3"), sharedValues(values{"pilot": values{"cpu": "wrong"}})))},
 		"peers and gateway of a member that serves follow the spec": {
 			inst:     testutil.Installation(running("1.29.1"), testutil.With("east"), testutil.With("north"), full, version("1.29.1"), sharedValues(values{})),
 			existing: serving(made(testutil.Installation(testutil.With("east"), testutil.With("west"))))},
 		"an upgrade runs the new revision beside the old one where it is ordered": {
-			inst:     mesh(running("1.28.3"), version("1.29.1"), tags("prod"), memberValues(0, values{"autoscaleMin": 3})),
-			existing: serving(made(mesh(version("1.28.3"), memberValues(0, values{"autoscaleMin": 1})))),
+			inst:     shop(running("1.28.3"), version("1.29.1"), tags("prod"), memberValues(0, values{"autoscaleMin": 3})),
+			existing: serving(made(shop(version("1.28.3"), memberValues(0, values{"autoscaleMin": 1})))),
 			run:      upgrading("east", meshv1alpha1.StageGateways)},
 		"an upgrade goes on with the revision that it began with": {
-			inst:     mesh(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 5})),
-			existing: begun(mesh(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})), meshv1alpha1.StageInstall),
+			inst:     shop(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 5})),
+			existing: begun(shop(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})), meshv1alpha1.StageInstall),
 			run:      upgrading("east", meshv1alpha1.StageWorkloads)},
 		"an upgrade that goes back brings a revision again that was retired": {
-			inst:     mesh(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
-			existing: begun(mesh(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})), meshv1alpha1.StageRetire),
+			inst:     shop(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
+			existing: begun(shop(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})), meshv1alpha1.StageRetire),
 			run:      upgrading("east", meshv1alpha1.StageRollBack)},
 	}
 	for name, c := range cases {
@@ -95,7 +95,7 @@ func TestMembersRefusesValuesThatAreNoMap(t *testing.T) {
 		"shared": sharedValues([]string{"a list"}), "of a member": memberValues(1, "a text"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if p, err := Members(mesh(option), nil, nil); err == nil {
+			if p, err := Members(shop(option), nil, nil); err == nil {
 				t.Errorf("plan is %+v, want an error", p)
 			}
 		})
@@ -136,7 +136,7 @@ func upgrading(member string, stage meshv1alpha1.Stage) *Run {
 // begun are the MeshMembers of an installation that ran 1.28.3 with other values of east, where an upgrade has got to a
 // stage of east.
 func begun(inst *meshv1alpha1.MeshInstallation, stage meshv1alpha1.Stage) []meshv1alpha1.MeshMember {
-	members := serving(made(mesh(version("1.28.3"), memberValues(0, values{"autoscaleMin": 1}))))
+	members := serving(made(shop(version("1.28.3"), memberValues(0, values{"autoscaleMin": 1}))))
 	for _, s := range []meshv1alpha1.Stage{meshv1alpha1.StageInstall, stage} {
 		p, err := Members(inst, members, upgrading("east", s))
 		if err != nil {

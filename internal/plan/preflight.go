@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -45,7 +47,7 @@ func (r *rollout) unreachable() []string {
 		m := &r.Members[i]
 		answers := meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
 		isGivenUp := slices.Contains(r.out.Status.Failed, m.Spec.Cluster) || slices.Contains(left, m.Spec.Cluster)
-		if !answers && HasServed(m) && !IsLeaving(m) && !isGivenUp {
+		if !answers && mesh.HasServed(m) && !mesh.IsLeaving(m) && !isGivenUp {
 			down = append(down, m.Spec.Cluster)
 		}
 	}

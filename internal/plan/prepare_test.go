@@ -236,7 +236,7 @@ func TestSteerDropsOutdatedPlans(t *testing.T) {
 
 // TestSteerKeepsThePlanOfARetry plans another try of what failed, and then takes away what it was asked for with.
 func TestSteerKeepsThePlanOfARetry(t *testing.T) {
-	inst := mesh(version(newer.Version), running(older.Version))
+	inst := shop(version(newer.Version), running(older.Version))
 	inst.Spec.Upgrade.Mode = meshv1alpha1.UpgradeModePlan
 	members := newWorld(t, canaryAndRest()...).stored().Members
 	failed := Steer(inst, members, nil).Start
@@ -285,7 +285,7 @@ func TestSteerKeepsThePlanOfARetry(t *testing.T) {
 
 // TestRetryOf looks at what counts as another try because a person asked for that.
 func TestRetryOf(t *testing.T) {
-	inst := mesh(version(newer.Version), running(older.Version), attempt(2))
+	inst := shop(version(newer.Version), running(older.Version), attempt(2))
 	members := newWorld(t, canaryAndRest()...).stored().Members
 	record := func(name string, n int32, order meshv1alpha1.UpgradeOrder, phase meshv1alpha1.UpgradePhase, cause meshv1alpha1.UpgradeCause) meshv1alpha1.MeshUpgrade {
 		then := inst.DeepCopy()

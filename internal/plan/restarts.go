@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -84,7 +86,7 @@ func observeRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time
 	}
 	for _, desired := range p.toServe() {
 		m := present[desired.Name]
-		if m == nil || !HasServed(m) {
+		if m == nil || !mesh.HasServed(m) {
 			continue
 		}
 		name := m.Spec.Cluster
@@ -99,10 +101,10 @@ func observeRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time
 			since = now.Sub(o.OrderedAt.Time)
 		}
 		switch {
-		case IsRestarting(m) && since < RestartDeadline:
+		case mesh.IsRestarting(m) && since < RestartDeadline:
 			s.restarting = append(s.restarting, name)
 			continue
-		case IsRestarting(m):
+		case mesh.IsRestarting(m):
 			s.late = append(s.late, name)
 		}
 		c := restartCandidate{member: m, desired: desired}
@@ -131,7 +133,7 @@ func (p *MembersPlan) toServe() []*meshv1alpha1.MeshMember {
 
 // failedRestarts is the number of restarts in a row that were ordered and not proved.
 func failedRestarts(m *meshv1alpha1.MeshMember) int32 {
-	if !IsRestarting(m) {
+	if !mesh.IsRestarting(m) {
 		return 0
 	}
 	return m.Spec.IstiodRestart.Attempt
@@ -153,7 +155,7 @@ func restartReason(m *meshv1alpha1.MeshMember) (reason, message string) {
 	if need := m.Status.Discovery.RestartNeeded; need != nil {
 		return need.Reason, need.Message
 	}
-	if !ReadsTokenFiles(&m.Spec) {
+	if !mesh.ReadsTokenFiles(&m.Spec) {
 		return meshv1alpha1.ReasonTokensInline, "its remote secrets contain tokens that end"
 	}
 	return "", ""

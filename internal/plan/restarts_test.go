@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -149,7 +151,7 @@ func TestOrderRestarts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := MembersPlan{}
 			for i := range c.members {
-				if m := *c.members[i].DeepCopy(); IsLeaving(&m) {
+				if m := *c.members[i].DeepCopy(); mesh.IsLeaving(&m) {
 					p.Leaving = append(p.Leaving, m)
 				} else {
 					p.Desired = append(p.Desired, m)
@@ -196,7 +198,7 @@ func TestOrderRestartsGoesThroughAFleet(t *testing.T) {
 		restarting := 0
 		for i := range p.Desired {
 			members[i].Spec = p.Desired[i].Spec
-			if IsRestarting(&members[i]) {
+			if mesh.IsRestarting(&members[i]) {
 				restarting++
 			}
 		}
@@ -205,7 +207,7 @@ func TestOrderRestartsGoesThroughAFleet(t *testing.T) {
 		}
 		if restarting == 0 && waiting == "" {
 			for i := range members {
-				if !ReadsTokenFiles(&members[i].Spec) {
+				if !mesh.ReadsTokenFiles(&members[i].Spec) {
 					t.Errorf("member %s was left out", members[i].Name)
 				}
 			}
@@ -227,7 +229,7 @@ func TestNewMembersReadTokenFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Desired[0].Spec; !ReadsTokenFiles(&got) || got.IstiodRestart != nil {
+	if got := p.Desired[0].Spec; !mesh.ReadsTokenFiles(&got) || got.IstiodRestart != nil {
 		t.Errorf("tokens are %q, restart %v", got.ReaderTokens, got.IstiodRestart)
 	}
 }

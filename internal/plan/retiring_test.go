@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -153,7 +155,7 @@ func TestLifeAtRandom(t *testing.T) {
 				l.violated("in the end %s is %s, %s", last.Name, last.Status.Phase, l.stuck)
 			}
 			for _, m := range l.members {
-				if got := runningRevision(m); len(m.Spec.Revisions) != 1 || got.Version != l.inst.Spec.Version {
+				if got := mesh.RunningRevision(m); len(m.Spec.Revisions) != 1 || got.Version != l.inst.Spec.Version {
 					l.violated("in the end %s runs %+v", m.Spec.Cluster, m.Spec.Revisions)
 				}
 			}
@@ -196,15 +198,15 @@ func randomEdits(random *rand.Rand) []edit {
 // TestTargetSparesWhatRetires gives a target another name while a member still has that of another content, as far as the
 // member has reported.
 func TestTargetSparesWhatRetires(t *testing.T) {
-	now := serving(made(mesh()))
+	now := serving(made(shop()))
 	same, other := RevisionHash(meshv1alpha1.Revision{Version: "1.30.0"}), "0123456789"
 	retires := func(hash string) []meshv1alpha1.MeshMember {
-		all := serving(made(mesh()))
+		all := serving(made(shop()))
 		all[1].Status.Retiring = []meshv1alpha1.RetiringRevision{{Name: "1-30-0", Hash: hash}}
 		return all
 	}
 	dropped := func(hash string) []meshv1alpha1.MeshMember {
-		all := serving(made(mesh()))
+		all := serving(made(shop()))
 		all[1].Status.Revisions = append(all[1].Status.Revisions, meshv1alpha1.RevisionStatus{Name: "1-30-0", Hash: hash})
 		return all
 	}
@@ -220,7 +222,7 @@ func TestTargetSparesWhatRetires(t *testing.T) {
 		"what has just been dropped, and not reported, is another": {members: dropped(other), isTaken: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to, _, err := Target(mesh(version("1.30.0")), c.members)
+			to, _, err := Target(shop(version("1.30.0")), c.members)
 			if err != nil || strings.HasPrefix(to.Revision, "1-30-0-v") != c.isTaken {
 				t.Errorf("the target is %q (%v), want another name: %t", to.Revision, err, c.isTaken)
 			}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -94,7 +96,7 @@ func newRollout(in RolloutInput, status *meshv1alpha1.MeshUpgradeStatus) *rollou
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range in.Members {
 		// Who leaves is not waited for.
-		if m := &in.Members[i]; !IsLeaving(m) {
+		if m := &in.Members[i]; !mesh.IsLeaving(m) {
 			present[m.Spec.Cluster] = m
 		}
 	}

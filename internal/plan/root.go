@@ -6,14 +6,12 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 const (
-	// NoRoot is what a member reports that has been asked and belongs to no root.
-	NoRoot = "none"
 	// askDeadline bounds the wait for members to say whether they belong to a root already.
 	askDeadline = time.Minute
 )
@@ -38,7 +36,7 @@ func PinnedRoot(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Mesh
 	witnesses := map[string][]string{}
 	for i := range members {
 		m := &members[i]
-		if root := RootOf(m); root != "" && !IsLeaving(m) {
+		if root := mesh.RootOf(m); root != "" && !mesh.IsLeaving(m) {
 			witnesses[root] = append(witnesses[root], m.Spec.Cluster)
 		}
 	}
@@ -51,27 +49,6 @@ func PinnedRoot(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Mesh
 		}
 	}
 	return RootPin{Witnesses: witnesses}
-}
-
-// RootOf is the root that a member belongs to, as fingerprints with commas between them. Empty: none that is known.
-func RootOf(m *meshv1alpha1.MeshMember) string {
-	if len(m.Spec.PinnedRoot) > 0 {
-		return JoinRoot(m.Spec.PinnedRoot)
-	}
-	if root := m.Status.Trust.ClaimedRoot; root != "" && root != NoRoot {
-		return root
-	}
-	// An istiod that started without cacerts hands out a root of its own.
-	c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionTrustRootReady)
-	if c != nil && c.Reason == meshv1alpha1.ReasonRootNotInForce {
-		return ""
-	}
-	return JoinRoot(m.Status.Trust.RootFingerprints)
-}
-
-// JoinRoot writes fingerprints as a claim records them.
-func JoinRoot(fingerprints []string) string {
-	return strings.Join(slices.Sorted(slices.Values(fingerprints)), ",")
 }
 
 // unasked are the members that may still report a root. One that does not answer is waited for only for a while, so that it

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -37,9 +39,9 @@ func TestPinnedRoot(t *testing.T) {
 		want       RootPin
 	}{
 		"a new mesh has no members yet":           {want: RootPin{Unasked: []string{"east", "west"}}},
-		"a new mesh waits for every answer":       {east: testutil.Member("east", fresh, claims(NoRoot)), west: testutil.Member("west", fresh), want: RootPin{Unasked: []string{"west"}}},
-		"a mesh of which no member knows a root":  {east: testutil.Member("east", fresh, claims(NoRoot)), west: testutil.Member("west", fresh, claims(NoRoot))},
-		"one that is silent does not hold it up":  {east: testutil.Member("east", old, claims(NoRoot)), west: testutil.Member("west", old)},
+		"a new mesh waits for every answer":       {east: testutil.Member("east", fresh, claims(mesh.NoRoot)), west: testutil.Member("west", fresh), want: RootPin{Unasked: []string{"west"}}},
+		"a mesh of which no member knows a root":  {east: testutil.Member("east", fresh, claims(mesh.NoRoot)), west: testutil.Member("west", fresh, claims(mesh.NoRoot))},
+		"one that is silent does not hold it up":  {east: testutil.Member("east", old, claims(mesh.NoRoot)), west: testutil.Member("west", old)},
 		"a mesh of which no member answers":       {east: testutil.Member("east", old), west: testutil.Member("west", old), want: RootPin{Unasked: []string{"east", "west"}}},
 		"what is pinned stays":                    {pinned: []string{"a"}, east: testutil.Member("east", claims("b")), want: RootPin{Root: []string{"a"}}},
 		"a restore without status: work order":    {east: testutil.Member("east", ordered("a", "b")), west: testutil.Member("west", fresh), want: RootPin{Root: []string{"a", "b"}}},

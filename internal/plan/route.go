@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
@@ -62,7 +64,7 @@ func blockers(table istioversion.Table, inst *meshv1alpha1.MeshInstallation, mem
 		for i := range members {
 			m := &members[i]
 			want, isMember := wanted[m.Spec.Cluster]
-			if !isMember || IsLeaving(m) {
+			if !isMember || mesh.IsLeaving(m) {
 				continue
 			}
 			// A version that is not known yet is asked for by the member itself.
@@ -71,7 +73,7 @@ func blockers(table istioversion.Table, inst *meshv1alpha1.MeshInstallation, mem
 					note(err.Error(), m.Spec.Cluster)
 				}
 			}
-			values, err := Values(want.Values)
+			values, err := mesh.Values(want.Values)
 			if err != nil {
 				note(err.Error(), m.Spec.Cluster)
 			}

@@ -70,7 +70,7 @@ func TestRoute(t *testing.T) {
 // TestAPlannedStepStands wants a plan of a step to be kept while the spec asks for the same, and dropped otherwise.
 func TestAPlannedStepStands(t *testing.T) {
 	table := releases("1.26.1", "1.28.3", "1.30.0", "1.31.0")
-	inst := mesh(version("1.26.1"), running("1.26.1"))
+	inst := shop(version("1.26.1"), running("1.26.1"))
 	members := serving(made(inst))
 	inst.Spec.Version = "1.31.0"
 	first := steer(table, inst, members, nil)

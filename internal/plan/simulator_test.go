@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -180,7 +182,7 @@ func (w *world) give(m *meshv1alpha1.MeshMember, before, stage meshv1alpha1.Stag
 	w.checkTransition(m, before, stage)
 	if stage == "" {
 		// Without an order a member keeps the revision that its namespaces get.
-		m.Spec.Rollout, m.Spec.Revisions = nil, []meshv1alpha1.Revision{runningRevision(m)}
+		m.Spec.Rollout, m.Spec.Revisions = nil, []meshv1alpha1.Revision{mesh.RunningRevision(m)}
 		m.Spec.GatewayRevision = m.Spec.DefaultRevision
 		return
 	}

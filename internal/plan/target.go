@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -31,7 +33,7 @@ func Target(
 	if err != nil {
 		return to, false, err
 	}
-	to = meshv1alpha1.RevisionTarget{Revision: RevisionName(inst.Spec.Version), Version: inst.Spec.Version}
+	to = meshv1alpha1.RevisionTarget{Revision: mesh.RevisionName(inst.Spec.Version), Version: inst.Spec.Version}
 	content, err := hashes(inst, wanted, &to)
 	if err != nil {
 		return to, false, err
@@ -42,10 +44,10 @@ func Target(
 	var running []string
 	for i := range members {
 		want, isMember := wanted[members[i].Spec.Cluster]
-		if !isMember || !HasServed(&members[i]) {
+		if !isMember || !mesh.HasServed(&members[i]) {
 			continue
 		}
-		if r := runningRevision(&members[i]); difference(r, want) != "" {
+		if r := mesh.RunningRevision(&members[i]); difference(r, want) != "" {
 			changed = true
 		} else {
 			running = append(running, r.Name)
@@ -92,16 +94,16 @@ func wantedRevisions(inst *meshv1alpha1.MeshInstallation) (map[string]meshv1alph
 func hashes(
 	inst *meshv1alpha1.MeshInstallation, wanted map[string]meshv1alpha1.Revision, to *meshv1alpha1.RevisionTarget,
 ) (content string, err error) {
-	values, err := Values(inst.Spec.ControlPlane.Values)
+	values, err := mesh.Values(inst.Spec.ControlPlane.Values)
 	if err != nil {
 		return "", fmt.Errorf("spec.controlPlane.values: %w", err)
 	}
 	own := map[string]map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if sameJSON(wanted[name].Values, inst.Spec.ControlPlane.Values) {
+		if mesh.SameJSON(wanted[name].Values, inst.Spec.ControlPlane.Values) {
 			continue
 		}
-		if own[name], err = Values(wanted[name].Values); err != nil {
+		if own[name], err = mesh.Values(wanted[name].Values); err != nil {
 			return "", fmt.Errorf("member %q: %w", name, err)
 		}
 		raw, err := json.Marshal(own[name])
@@ -172,7 +174,7 @@ func leftover(m *meshv1alpha1.MeshMember, name string) (hash string, isThere boo
 
 // RevisionHash identifies what a revision consists of, whatever it is called.
 func RevisionHash(r meshv1alpha1.Revision) string {
-	values, err := Values(r.Values)
+	values, err := mesh.Values(r.Values)
 	if err != nil {
 		return ""
 	}

@@ -30,7 +30,7 @@ func alsoRuns(members []meshv1alpha1.MeshMember, i int, r meshv1alpha1.Revision)
 
 func TestTarget(t *testing.T) {
 	newValues := sharedValues(values{"autoscaleMin": 3})
-	first := serving(made(mesh()))
+	first := serving(made(shop()))
 	for i := range first {
 		first[i].Spec.Revisions[0].Name, first[i].Spec.DefaultRevision = "1-29-1-vabcde", "1-29-1-vabcde"
 	}
@@ -40,34 +40,34 @@ func TestTarget(t *testing.T) {
 		wantRevision string
 		wantChanged  bool
 	}{
-		"a mesh that does not exist yet":       {inst: mesh(), wantRevision: "1-29-1"},
-		"what runs is what the spec says":      {inst: mesh(), members: serving(made(mesh())), wantRevision: "1-29-1"},
-		"what runs keeps the name it got":      {inst: mesh(), members: first, wantRevision: "1-29-1-vabcde"},
-		"another version":                      {inst: mesh(version("1.30.0")), members: serving(made(mesh())), wantRevision: "1-30-0", wantChanged: true},
-		"an older version":                     {inst: mesh(version("1.28.3")), members: serving(made(mesh())), wantRevision: "1-28-3", wantChanged: true},
-		"another version while istiod is down": {inst: mesh(version("1.30.0")), members: down(made(mesh())), wantRevision: "1-30-0", wantChanged: true},
-		"other values":                         {inst: mesh(newValues), members: serving(made(mesh())), wantRevision: "1-29-1-v*", wantChanged: true},
+		"a mesh that does not exist yet":       {inst: shop(), wantRevision: "1-29-1"},
+		"what runs is what the spec says":      {inst: shop(), members: serving(made(shop())), wantRevision: "1-29-1"},
+		"what runs keeps the name it got":      {inst: shop(), members: first, wantRevision: "1-29-1-vabcde"},
+		"another version":                      {inst: shop(version("1.30.0")), members: serving(made(shop())), wantRevision: "1-30-0", wantChanged: true},
+		"an older version":                     {inst: shop(version("1.28.3")), members: serving(made(shop())), wantRevision: "1-28-3", wantChanged: true},
+		"another version while istiod is down": {inst: shop(version("1.30.0")), members: down(made(shop())), wantRevision: "1-30-0", wantChanged: true},
+		"other values":                         {inst: shop(newValues), members: serving(made(shop())), wantRevision: "1-29-1-v*", wantChanged: true},
 		"other values of one member": {
-			inst: mesh(memberValues(1, values{"autoscaleMin": 3})), members: serving(made(mesh())), wantRevision: "1-29-1-v*", wantChanged: true},
-		"other values before anything has served": {inst: mesh(newValues), members: made(mesh()), wantRevision: "1-29-1-v*"},
-		"back to the first values":                {inst: mesh(), members: serving(made(mesh(newValues))), wantRevision: "1-29-1-v*", wantChanged: true},
+			inst: shop(memberValues(1, values{"autoscaleMin": 3})), members: serving(made(shop())), wantRevision: "1-29-1-v*", wantChanged: true},
+		"other values before anything has served": {inst: shop(newValues), members: made(shop()), wantRevision: "1-29-1-v*"},
+		"back to the first values":                {inst: shop(), members: serving(made(shop(newValues))), wantRevision: "1-29-1-v*", wantChanged: true},
 		"another version and other values at once": {
-			inst: mesh(newValues, version("1.30.0")), members: serving(made(mesh())), wantRevision: "1-30-0", wantChanged: true},
+			inst: shop(newValues, version("1.30.0")), members: serving(made(shop())), wantRevision: "1-30-0", wantChanged: true},
 		"the name is taken by a former try with other values in one member": {
-			inst:         mesh(newValues, version("1.30.0")),
-			members:      alsoRuns(serving(made(mesh())), 1, meshv1alpha1.Revision{Name: "1-30-0", Version: "1.30.0"}),
+			inst:         shop(newValues, version("1.30.0")),
+			members:      alsoRuns(serving(made(shop())), 1, meshv1alpha1.Revision{Name: "1-30-0", Version: "1.30.0"}),
 			wantRevision: "1-30-0-v*", wantChanged: true},
 		"the name is that of the same content in one member": {
-			inst:         mesh(version("1.30.0")),
-			members:      alsoRuns(serving(made(mesh())), 1, meshv1alpha1.Revision{Name: "1-30-0", Version: "1.30.0"}),
+			inst:         shop(version("1.30.0")),
+			members:      alsoRuns(serving(made(shop())), 1, meshv1alpha1.Revision{Name: "1-30-0", Version: "1.30.0"}),
 			wantRevision: "1-30-0", wantChanged: true},
 		"values in another order": {
-			inst: mesh(rawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)), members: serving(made(mesh(rawValues(`{"b":{"d":3,"c":2},"a":1}`)))),
+			inst: shop(rawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)), members: serving(made(shop(rawValues(`{"b":{"d":3,"c":2},"a":1}`)))),
 			wantRevision: "1-29-1"},
 		"a member that joins": {
-			inst: mesh(testutil.With("north")), members: serving(made(mesh())), wantRevision: "1-29-1"},
+			inst: shop(testutil.With("north")), members: serving(made(shop())), wantRevision: "1-29-1"},
 		"a member that has left runs something else": {
-			inst: testutil.Installation(testutil.With("east")), members: serving(made(mesh(memberValues(1, values{"autoscaleMin": 3})))),
+			inst: testutil.Installation(testutil.With("east")), members: serving(made(shop(memberValues(1, values{"autoscaleMin": 3})))),
 			wantRevision: "1-29-1"},
 	}
 	for name, c := range cases {
@@ -95,22 +95,22 @@ func TestTarget(t *testing.T) {
 }
 
 func TestTargetHash(t *testing.T) {
-	base := mesh(sharedValues(values{"autoscaleMin": 3}))
+	base := shop(sharedValues(values{"autoscaleMin": 3}))
 	cases := map[string]struct {
 		inst     *meshv1alpha1.MeshInstallation
 		wantSame bool
 	}{
-		"the same spec again":                        {inst: mesh(sharedValues(values{"autoscaleMin": 3})), wantSame: true},
-		"a member that says what all say":            {inst: mesh(sharedValues(values{"autoscaleMin": 3}), memberValues(0, values{"autoscaleMin": 3})), wantSame: true},
-		"a member without values of its own joins":   {inst: mesh(sharedValues(values{"autoscaleMin": 3}), testutil.With("north")), wantSame: true},
-		"something that is no control plane's":       {inst: mesh(sharedValues(values{"autoscaleMin": 3}), tags("prod")), wantSame: true},
-		"other gates":                                {inst: mesh(sharedValues(values{"autoscaleMin": 3}), gates("ConfigValid")), wantSame: true},
-		"another version":                            {inst: mesh(sharedValues(values{"autoscaleMin": 3}), version("1.28.3"))},
-		"other values":                               {inst: mesh(sharedValues(values{"autoscaleMin": 4}))},
-		"no values":                                  {inst: mesh()},
-		"other values of one member":                 {inst: mesh(sharedValues(values{"autoscaleMin": 3}), memberValues(0, values{"autoscaleMin": 4}))},
-		"the same values, but of every member apart": {inst: mesh(memberValues(0, values{"autoscaleMin": 3}), memberValues(1, values{"autoscaleMin": 3}))},
-		"another attempt":                            {inst: mesh(sharedValues(values{"autoscaleMin": 3}), attempt(1))},
+		"the same spec again":                        {inst: shop(sharedValues(values{"autoscaleMin": 3})), wantSame: true},
+		"a member that says what all say":            {inst: shop(sharedValues(values{"autoscaleMin": 3}), memberValues(0, values{"autoscaleMin": 3})), wantSame: true},
+		"a member without values of its own joins":   {inst: shop(sharedValues(values{"autoscaleMin": 3}), testutil.With("north")), wantSame: true},
+		"something that is no control plane's":       {inst: shop(sharedValues(values{"autoscaleMin": 3}), tags("prod")), wantSame: true},
+		"other gates":                                {inst: shop(sharedValues(values{"autoscaleMin": 3}), gates("ConfigValid")), wantSame: true},
+		"another version":                            {inst: shop(sharedValues(values{"autoscaleMin": 3}), version("1.28.3"))},
+		"other values":                               {inst: shop(sharedValues(values{"autoscaleMin": 4}))},
+		"no values":                                  {inst: shop()},
+		"other values of one member":                 {inst: shop(sharedValues(values{"autoscaleMin": 3}), memberValues(0, values{"autoscaleMin": 4}))},
+		"the same values, but of every member apart": {inst: shop(memberValues(0, values{"autoscaleMin": 3}), memberValues(1, values{"autoscaleMin": 3}))},
+		"another attempt":                            {inst: shop(sharedValues(values{"autoscaleMin": 3}), attempt(1))},
 	}
 	want, _, err := Target(base, nil)
 	if err != nil {
@@ -130,14 +130,14 @@ func TestTargetHash(t *testing.T) {
 }
 
 func TestTargetOfAnotherAttemptKeepsTheRevision(t *testing.T) {
-	members := serving(made(mesh()))
+	members := serving(made(shop()))
 	change := sharedValues(values{"autoscaleMin": 3})
-	first, _, err := Target(mesh(change), members)
+	first, _, err := Target(shop(change), members)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := range int32(3) {
-		again, _, err := Target(mesh(change, attempt(n+1)), members)
+		again, _, err := Target(shop(change, attempt(n+1)), members)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,9 +149,9 @@ func TestTargetOfAnotherAttemptKeepsTheRevision(t *testing.T) {
 
 func TestTargetRefuses(t *testing.T) {
 	for name, inst := range map[string]*meshv1alpha1.MeshInstallation{
-		"a version that gives no name": mesh(version("one.Two")),
-		"a version that is too long":   mesh(version(strings.Repeat("1", 57))),
-		"values that are no map":       mesh(memberValues(0, "text")),
+		"a version that gives no name": shop(version("one.Two")),
+		"a version that is too long":   shop(version(strings.Repeat("1", 57))),
+		"values that are no map":       shop(memberValues(0, "text")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if to, _, err := Target(inst, nil); err == nil {

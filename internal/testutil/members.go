@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"sigs.k8s.io/yaml"
+
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
@@ -119,4 +121,14 @@ func Members(members ...*meshv1alpha1.MeshMember) []meshv1alpha1.MeshMember {
 		out = append(out, *m)
 	}
 	return out
+}
+
+// YAML is a value as text.
+func YAML(t *testing.T, v any) string {
+	t.Helper()
+	out, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }

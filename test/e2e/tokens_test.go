@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/parts/discovery"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/test/harness"
 )
 
@@ -70,7 +71,7 @@ func (s *suite) renewTokens(ctx context.Context) error {
 			return err
 		}
 		former[m] = token
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: plan.ReaderSecretName(harness.MeshName, m)}}
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: mesh.ReaderSecretName(harness.MeshName, m)}}
 		if err := s.env.Hub.Client.Delete(ctx, secret); err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ func (s *suite) tokenIn(ctx context.Context, member string) (string, error) {
 			continue
 		}
 		secret := &corev1.Secret{}
-		key := client.ObjectKey{Namespace: istioSystem, Name: plan.ReaderTokensSecretName(plan.ReaderTokensShard(member))}
+		key := client.ObjectKey{Namespace: istioSystem, Name: mesh.ReaderTokensSecretName(mesh.ReaderTokensShard(member))}
 		if err := s.env.Cluster(peer).Client.Get(ctx, key, secret); err != nil {
 			return "", err
 		}
@@ -182,13 +183,13 @@ func (s *suite) peerStuck(t *testing.T) {
 			return err
 		}
 		if err := s.awaitMember(ctx, "east", "a restart of istiod is ordered", stuckDeadline, func(m *meshv1alpha1.MeshMember) bool {
-			return plan.IsRestarting(m) && m.Spec.IstiodRestart.Reason == meshv1alpha1.ReasonPeerStuck &&
+			return mesh.IsRestarting(m) && m.Spec.IstiodRestart.Reason == meshv1alpha1.ReasonPeerStuck &&
 				(before.Spec.IstiodRestart == nil || before.Spec.IstiodRestart.OrderedAt.Before(&m.Spec.IstiodRestart.OrderedAt))
 		}); err != nil {
 			return err
 		}
 		if err := s.awaitMember(ctx, "east", "the restart is proved", readyDeadline, func(m *meshv1alpha1.MeshMember) bool {
-			return !plan.IsRestarting(m)
+			return !mesh.IsRestarting(m)
 		}); err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ func (s *suite) admission(t *testing.T) {
 		s.writeKubeconfig(t, name, s.members["north"].kubeconfig(t))
 	}
 	s.writeKubeconfig(t, "free", s.members["west"].kubeconfig(t))
-	holder := mesh("holder", withMember("held"))
+	holder := shop("holder", withMember("held"))
 	for _, c := range []struct {
 		name    string
 		options []meshOption
@@ -47,7 +47,7 @@ func (s *suite) admission(t *testing.T) {
 		{"another namespace", []meshOption{withMember("free"), func(inst *meshv1alpha1.MeshInstallation) { inst.Namespace = "default" }}, "metadata.namespace"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			must(t, refused(s.hub.admin.Create(t.Context(), mesh("other", c.options...), client.DryRunAll), c.wantField))
+			must(t, refused(s.hub.admin.Create(t.Context(), shop("other", c.options...), client.DryRunAll), c.wantField))
 		})
 	}
 	t.Run("a cluster of another mesh", func(t *testing.T) {
@@ -55,7 +55,7 @@ func (s *suite) admission(t *testing.T) {
 		s.writeKubeconfig(t, "held", s.members["north"].kubeconfig(t, as("none")))
 		must(t, s.hub.admin.Create(t.Context(), holder))
 		await(t, "the cluster is refused to another mesh", func(ctx context.Context) error {
-			return refused(s.hub.admin.Create(ctx, mesh("other", withMember("one")), client.DryRunAll), "spec.members[one].clusterRef")
+			return refused(s.hub.admin.Create(ctx, shop("other", withMember("one")), client.DryRunAll), "spec.members[one].clusterRef")
 		})
 		must(t, s.hub.admin.Delete(t.Context(), holder))
 		await(t, "the holder is gone", func(ctx context.Context) error {

@@ -28,7 +28,7 @@ const pairName = "pair"
 func (s *suite) hubBeside(t *testing.T) {
 	s.writeKubeconfig(t, hubName, s.hub.kubeconfig(t))
 	s.writeKubeconfig(t, "east", s.members["east"].kubeconfig(t))
-	pair := mesh(pairName, withMember("east"), withMember(hubName), func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.Version = newer })
+	pair := shop(pairName, withMember("east"), withMember(hubName), func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.Version = newer })
 	must(t, s.hub.admin.Create(t.Context(), pair))
 	await(t, "the hub is refused", func(ctx context.Context) error {
 		m, err := s.pairMember(ctx, hubName)

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // hubDrift disturbs what the operator keeps on the hub.
@@ -74,7 +75,7 @@ func (s *suite) renewal(t *testing.T) {
 func (s *suite) tokenRenewal(t *testing.T) {
 	west := s.members["west"]
 	remote := object{"v1", "Secret", controlPlaneNamespace, "istio-remote-secret-east"}
-	tokens := object{"v1", "Secret", controlPlaneNamespace, plan.ReaderTokensSecretName(plan.ReaderTokensShard("east"))}
+	tokens := object{"v1", "Secret", controlPlaneNamespace, mesh.ReaderTokensSecretName(mesh.ReaderTokensShard("east"))}
 	before, err := remote.get(t.Context(), west)
 	must(t, err)
 	former, err := tokens.get(t.Context(), west)

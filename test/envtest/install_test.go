@@ -22,7 +22,7 @@ func (s *suite) install(t *testing.T) {
 		s.members[name].stage.hold(gatewayName)
 		s.writeKubeconfig(t, name, s.members[name].kubeconfig(t))
 	}
-	must(t, s.hub.admin.Create(t.Context(), mesh(meshName, withMember("east"), withMember("west"))))
+	must(t, s.hub.admin.Create(t.Context(), shop(meshName, withMember("east"), withMember("west"))))
 
 	t.Run("a gateway is announced last", s.announcement)
 	s.awaitReady(t, both...)

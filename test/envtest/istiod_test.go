@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +23,6 @@ import (
 
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const rootKey = "root-cert.pem"
@@ -213,12 +214,12 @@ func (s playedIstiod) Clusters(ctx context.Context, config *rest.Config, namespa
 // syncPeer reads a peer with the token that the file of the kubeconfig has, as the Secrets that are mounted there say.
 func (c *cluster) syncPeer(ctx context.Context, peer string, kubeconfig []byte) string {
 	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
-	if err != nil || config.BearerTokenFile != path.Join(plan.ReaderTokensPath, peer) {
+	if err != nil || config.BearerTokenFile != path.Join(mesh.ReaderTokensPath, peer) {
 		return "closed"
 	}
 	tokens := &corev1.Secret{}
 	if err := c.admin.Get(ctx, client.ObjectKey{
-		Namespace: controlPlaneNamespace, Name: plan.ReaderTokensSecretName(plan.ReaderTokensShard(peer)),
+		Namespace: controlPlaneNamespace, Name: mesh.ReaderTokensSecretName(mesh.ReaderTokensShard(peer)),
 	}, tokens); err != nil {
 		return "syncing"
 	}

@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // addresses is what to hold so that LoadBalancer Services get no address.
@@ -72,7 +72,7 @@ func isRolledOut(d *appsv1.Deployment) bool {
 func (s *stage) pod(ctx context.Context, d *appsv1.Deployment) error {
 	pod := &corev1.Pod{}
 	err := s.cluster.admin.Get(ctx, client.ObjectKey{Namespace: d.Namespace, Name: d.Name + "-0"}, pod)
-	if order := d.Spec.Template.Annotations[plan.RestartAnnotation]; err == nil && pod.Annotations[plan.RestartAnnotation] != order {
+	if order := d.Spec.Template.Annotations[mesh.RestartAnnotation]; err == nil && pod.Annotations[mesh.RestartAnnotation] != order {
 		if err = s.cluster.admin.Delete(ctx, pod, client.GracePeriodSeconds(0)); err == nil {
 			err = s.cluster.admin.Get(ctx, client.ObjectKeyFromObject(pod), pod)
 		}

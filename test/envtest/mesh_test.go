@@ -28,8 +28,8 @@ const (
 
 type meshOption func(*meshv1alpha1.MeshInstallation)
 
-// mesh is a MeshInstallation without members.
-func mesh(name string, options ...meshOption) *meshv1alpha1.MeshInstallation {
+// shop is a MeshInstallation without members.
+func shop(name string, options ...meshOption) *meshv1alpha1.MeshInstallation {
 	inst := &meshv1alpha1.MeshInstallation{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}}
 	inst.Spec.Version = version
 	inst.Spec.DataPlane.Tags = []string{"prod"}

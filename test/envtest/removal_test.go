@@ -166,7 +166,7 @@ func (s *suite) deletion(t *testing.T) {
 	})
 	before := westObjects(t, west)
 	web := s.inUse(t, "east")
-	must(t, s.hub.admin.Delete(t.Context(), mesh(meshName), client.PropagationPolicy(metav1.DeletePropagationForeground)))
+	must(t, s.hub.admin.Delete(t.Context(), shop(meshName), client.PropagationPolicy(metav1.DeletePropagationForeground)))
 	s.awaitWorkloads(t, "east")
 	must(t, east.admin.Delete(t.Context(), web, client.GracePeriodSeconds(0)))
 	// Users delete everything in one go. The connection that the operator has is enough.

@@ -92,7 +92,7 @@ func (s *suite) restored(t *testing.T) {
 	s.operator.stop(t)
 	s.lose(t, inst)
 	s.operator = s.startOperator(t)
-	again := mesh(meshName)
+	again := shop(meshName)
 	again.Spec = inst.Spec
 	must(t, s.hub.admin.Create(t.Context(), again))
 	s.awaitRoot(t, meshv1alpha1.ReasonRootMissing)

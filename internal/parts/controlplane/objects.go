@@ -12,7 +12,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // Names of the components of a control plane.
@@ -40,7 +39,7 @@ func Foundation(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (crds, base apply.
 	newest := slices.MaxFunc(m.Revisions, func(a, b meshv1alpha1.Revision) int { return istioversion.Compare(a.Version, b.Version) })
 	objects, err := lib.Render(charts.Request{
 		Version: newest.Version, Chart: charts.Base, Release: "istio-base", Namespace: m.ControlPlaneNamespace,
-		Values: plan.BaseValues(m),
+		Values: BaseValues(m),
 	})
 	if err != nil {
 		return crds, base, err
@@ -83,7 +82,7 @@ func ReaderPermissions(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (apply.Comp
 
 // Revision is one istiod. One that must leave Gateways to another has no permission to write what is run for them.
 func Revision(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (apply.Component, error) {
-	values, err := plan.IstiodValues(m, r)
+	values, err := IstiodValues(m, r)
 	if err != nil {
 		return apply.Component{}, err
 	}
@@ -145,7 +144,7 @@ func tagAt(lib Renderer, m *meshv1alpha1.MeshMemberSpec, tag meshv1alpha1.Tag) (
 	if i < 0 {
 		return nil, fmt.Errorf("tag %q points at revision %q, which the member does not have", tag.Name, tag.Revision)
 	}
-	values, err := plan.IstiodValues(m, &m.Revisions[i])
+	values, err := IstiodValues(m, &m.Revisions[i])
 	if err != nil {
 		return nil, err
 	}

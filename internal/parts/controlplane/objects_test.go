@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -16,7 +18,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -38,7 +39,7 @@ func at(versions ...string) func(*meshv1alpha1.MeshMember) {
 	return func(m *meshv1alpha1.MeshMember) {
 		m.Spec.Revisions = nil
 		for _, v := range versions {
-			m.Spec.Revisions = append(m.Spec.Revisions, meshv1alpha1.Revision{Name: plan.RevisionName(v), Version: v})
+			m.Spec.Revisions = append(m.Spec.Revisions, meshv1alpha1.Revision{Name: mesh.RevisionName(v), Version: v})
 		}
 		m.Spec.DefaultRevision = m.Spec.Revisions[0].Name
 		m.Spec.Tags = []meshv1alpha1.Tag{{Name: "prod", Revision: m.Spec.DefaultRevision}}
@@ -162,7 +163,7 @@ func TestRevisionCarriesTheOperatorsValues(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := environment(first(c.Objects, "Deployment"))
-			for k, want := range map[string]string{"REVISION": plan.RevisionName(version), "CLUSTER_ID": "east", "ISTIO_MULTIROOT_MESH": "true"} {
+			for k, want := range map[string]string{"REVISION": mesh.RevisionName(version), "CLUSTER_ID": "east", "ISTIO_MULTIROOT_MESH": "true"} {
 				if got[k] != want {
 					t.Errorf("variable %s is %q, want %q", k, got[k], want)
 				}

@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -33,11 +34,11 @@ func RestartedAt(order *meshv1alpha1.IstiodRestart) string {
 func PrepareDiscovery(m *meshv1alpha1.MeshMemberSpec, deployment *unstructured.Unstructured) error {
 	if m.IstiodRestart != nil {
 		if err := unstructured.SetNestedField(deployment.Object, RestartedAt(m.IstiodRestart),
-			"spec", "template", "metadata", "annotations", plan.RestartAnnotation); err != nil {
+			"spec", "template", "metadata", "annotations", mesh.RestartAnnotation); err != nil {
 			return fmt.Errorf("annotate the pods of Deployment %q: %w", deployment.GetName(), err)
 		}
 	}
-	if !plan.ReadsTokenFiles(m) {
+	if !mesh.ReadsTokenFiles(m) {
 		return nil
 	}
 	if err := editList(deployment, tokenVolume(), "spec", "template", "spec", "volumes"); err != nil {
@@ -53,7 +54,7 @@ func PrepareDiscovery(m *meshv1alpha1.MeshMemberSpec, deployment *unstructured.U
 	}
 	container := containers[i].(map[string]any) //nolint:forcetypeassert // isNamed found it as a map
 	mounts, _ := container["volumeMounts"].([]any)
-	container["volumeMounts"] = put(mounts, map[string]any{"name": readerTokensVolume, "mountPath": plan.ReaderTokensPath, "readOnly": true})
+	container["volumeMounts"] = put(mounts, map[string]any{"name": readerTokensVolume, "mountPath": mesh.ReaderTokensPath, "readOnly": true})
 	env, _ := container["env"].([]any)
 	container["env"] = put(env, map[string]any{"name": kubeconfigOptions, "value": withOption(env)})
 	return unstructured.SetNestedSlice(deployment.Object, containers, "spec", "template", "spec", "containers")
@@ -62,8 +63,8 @@ func PrepareDiscovery(m *meshv1alpha1.MeshMemberSpec, deployment *unstructured.U
 // tokenVolume has the tokens of all peers in one directory. The Secrets are optional: a member without peers has none.
 func tokenVolume() map[string]any {
 	var sources []any
-	for i := range plan.ReaderTokensSecrets {
-		sources = append(sources, map[string]any{"secret": map[string]any{"name": plan.ReaderTokensSecretName(i), "optional": true}})
+	for i := range mesh.ReaderTokensSecrets {
+		sources = append(sources, map[string]any{"secret": map[string]any{"name": mesh.ReaderTokensSecretName(i), "optional": true}})
 	}
 	return map[string]any{"name": readerTokensVolume, "projected": map[string]any{"sources": sources}}
 }

@@ -4,12 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 func istiodDeployment(env ...any) *unstructured.Unstructured {
@@ -70,7 +71,7 @@ func TestPrepareDiscovery(t *testing.T) {
 			if len(volumes) != c.wantMounts {
 				t.Errorf("volumes are %v", volumes)
 			}
-			annotation, _, _ := unstructured.NestedString(d.Object, "spec", "template", "metadata", "annotations", plan.RestartAnnotation)
+			annotation, _, _ := unstructured.NestedString(d.Object, "spec", "template", "metadata", "annotations", mesh.RestartAnnotation)
 			if annotation != c.wantAnnotation {
 				t.Errorf("annotation is %q, want %q", annotation, c.wantAnnotation)
 			}

@@ -3,7 +3,7 @@ package discovery
 import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // markerPort is the port of the marker's Service. Nothing listens there.
@@ -20,7 +20,7 @@ func Marker(namespace, address string) []*unstructured.Unstructured {
 		{Object: map[string]any{
 			"apiVersion": "v1", "kind": "Service",
 			"metadata": map[string]any{
-				"name": plan.DiscoveryMarkerName, "namespace": namespace,
+				"name": mesh.DiscoveryMarkerName, "namespace": namespace,
 				"annotations": map[string]any{"networking.istio.io/exportTo": nowhere},
 			},
 			"spec": map[string]any{"ports": []any{
@@ -30,8 +30,8 @@ func Marker(namespace, address string) []*unstructured.Unstructured {
 		{Object: map[string]any{
 			"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
 			"metadata": map[string]any{
-				"name": plan.DiscoveryMarkerName, "namespace": namespace,
-				"labels": map[string]any{"kubernetes.io/service-name": plan.DiscoveryMarkerName},
+				"name": mesh.DiscoveryMarkerName, "namespace": namespace,
+				"labels": map[string]any{"kubernetes.io/service-name": mesh.DiscoveryMarkerName},
 			},
 			"addressType": "IPv4",
 			"endpoints":   []any{map[string]any{"addresses": []any{address}, "conditions": map[string]any{"ready": true}}},

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -16,7 +18,6 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // RemoteSecretName is the name of the Secret by which a member's istiod reads a peer. It is the one that istioctl uses,
@@ -71,8 +72,8 @@ func credential(m *meshv1alpha1.MeshMemberSpec, peer string, reader *corev1.Secr
 	}
 	leads := config.Clusters[peer]
 	user := clientcmdapi.AuthInfo{Token: string(reader.Data[tokenKey])}
-	if plan.ReadsTokenFiles(m) {
-		user.TokenFile = path.Join(plan.ReaderTokensPath, peer)
+	if mesh.ReadsTokenFiles(m) {
+		user.TokenFile = path.Join(mesh.ReaderTokensPath, peer)
 	}
 	raw, err := kubeconfig(peer, leads.Server, leads.CertificateAuthorityData, user)
 	return Credential{Peer: peer, Kubeconfig: raw, Token: reader.Data[tokenKey]}, err
@@ -100,9 +101,9 @@ func RemoteSecret(namespace, peer string, kubeconfig []byte) *unstructured.Unstr
 
 // TokenSecrets are the Secrets with the tokens of the peers, from which istiod's files are made.
 func TokenSecrets(namespace string, tokens map[string][]byte) []*unstructured.Unstructured {
-	shards := make([]map[string][]byte, plan.ReaderTokensSecrets)
+	shards := make([]map[string][]byte, mesh.ReaderTokensSecrets)
 	for peer, token := range tokens {
-		i := plan.ReaderTokensShard(peer)
+		i := mesh.ReaderTokensShard(peer)
 		if shards[i] == nil {
 			shards[i] = map[string][]byte{}
 		}
@@ -111,7 +112,7 @@ func TokenSecrets(namespace string, tokens map[string][]byte) []*unstructured.Un
 	var out []*unstructured.Unstructured
 	for i, data := range shards {
 		if data != nil {
-			out = append(out, secret(namespace, plan.ReaderTokensSecretName(i), data))
+			out = append(out, secret(namespace, mesh.ReaderTokensSecretName(i), data))
 		}
 	}
 	return out

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,7 +22,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/observe"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -39,18 +40,18 @@ const passthroughPort = 15443
 // Objects are the objects of the gateway of a revision. With announce its Service carries the network label, which
 // tells istiod of every peer to send traffic there.
 func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, revision string, announce bool) (apply.Component, error) {
-	key := plan.GatewayKey(m, revision)
+	key := mesh.GatewayKey(m, revision)
 	c := apply.Component{Name: Prefix + key}
 	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == revision })
 	if i < 0 {
 		return c, fmt.Errorf("revision %q of the gateway is not among the member's revisions", revision)
 	}
-	values, err := plan.GatewayValues(m, revision)
+	values, err := GatewayValues(m, revision)
 	if err != nil {
 		return c, err
 	}
 	objects, err := lib.Render(charts.Request{
-		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: plan.GatewayName(key),
+		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: mesh.GatewayName(key),
 		Namespace: m.ControlPlaneNamespace, Values: values,
 	})
 	if err != nil {
@@ -80,7 +81,7 @@ func listener(namespace string) *unstructured.Unstructured {
 		"kind":       "Gateway",
 		"metadata":   map[string]any{"name": crossNetworkName, "namespace": namespace},
 		"spec": map[string]any{
-			"selector": map[string]any{"istio": plan.GatewayLabel},
+			"selector": map[string]any{"istio": mesh.GatewayLabel},
 			"servers": []any{map[string]any{
 				"port":  map[string]any{"number": int64(passthroughPort), "name": "tls", "protocol": "TLS"},
 				"tls":   map[string]any{"mode": "AUTO_PASSTHROUGH"},

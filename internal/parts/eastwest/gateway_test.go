@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,7 +20,6 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/observe"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -72,7 +73,7 @@ func TestObjects(t *testing.T) {
 				t.Errorf("%s: annotations of the Service are %v", version, service.GetAnnotations())
 			}
 			kind, _, _ := unstructured.NestedString(service.Object, "spec", "type")
-			if kind != "LoadBalancer" || service.GetName() != plan.GatewayName(m.Spec.Revisions[0].Name) || service.GetNamespace() != testutil.ControlPlane {
+			if kind != "LoadBalancer" || service.GetName() != mesh.GatewayName(m.Spec.Revisions[0].Name) || service.GetNamespace() != testutil.ControlPlane {
 				t.Errorf("%s: Service %s/%s of type %s", version, service.GetNamespace(), service.GetName(), kind)
 			}
 			checkListener(t, find(ListenerObjects(testutil.ControlPlane).Objects, "Gateway"), find(c.Objects, "Deployment"))
@@ -92,7 +93,7 @@ func TestObjectsInPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Name != Prefix+plan.PinnedGateway {
+		if c.Name != Prefix+mesh.PinnedGateway {
 			t.Errorf("component %s, want one for all revisions", c.Name)
 		}
 		deployment := find(c.Objects, "Deployment")
@@ -174,7 +175,7 @@ type serviceOption func(*corev1.Service)
 
 func service(options ...serviceOption) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
-		Name: plan.GatewayName(revision), Namespace: testutil.ControlPlane, CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
+		Name: mesh.GatewayName(revision), Namespace: testutil.ControlPlane, CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
 		Labels: map[string]string{meshv1alpha1.LabelInstallation: installation},
 	}}
 	for _, o := range options {
@@ -191,7 +192,7 @@ func ingress(points ...corev1.LoadBalancerIngress) serviceOption {
 
 func TestObserve(t *testing.T) {
 	deployment := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: plan.GatewayName(revision), Namespace: testutil.ControlPlane},
+		ObjectMeta: metav1.ObjectMeta{Name: mesh.GatewayName(revision), Namespace: testutil.ControlPlane},
 		Status:     appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1},
 	}
 	cases := map[string]struct {
@@ -213,7 +214,7 @@ func TestObserve(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := Observe(t.Context(), fake.NewClientBuilder().WithObjects(c.objects...).Build(), testutil.ControlPlane, plan.GatewayName(revision))
+			got, err := Observe(t.Context(), fake.NewClientBuilder().WithObjects(c.objects...).Build(), testutil.ControlPlane, mesh.GatewayName(revision))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -255,7 +256,7 @@ func TestWithdraw(t *testing.T) {
 			if err != nil || !again.Equal(first) {
 				t.Errorf("asked again it was withdrawn at %v (%v), want still %v", again, err, first)
 			}
-			if st, err := Observe(t.Context(), member, testutil.ControlPlane, plan.GatewayName(revision)); err != nil || !first.IsZero() && st.Announced {
+			if st, err := Observe(t.Context(), member, testutil.ControlPlane, mesh.GatewayName(revision)); err != nil || !first.IsZero() && st.Announced {
 				t.Errorf("it is still announced: %+v, %v", st, err)
 			}
 		})
@@ -263,7 +264,7 @@ func TestWithdraw(t *testing.T) {
 }
 
 func TestRaise(t *testing.T) {
-	key := client.ObjectKey{Namespace: testutil.ControlPlane, Name: plan.GatewayName(revision)}
+	key := client.ObjectKey{Namespace: testutil.ControlPlane, Name: mesh.GatewayName(revision)}
 	cases := map[string]struct {
 		replicas *int32
 		want     int32

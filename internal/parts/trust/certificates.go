@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -35,21 +36,21 @@ type Wanted struct {
 // Plan says which cert-manager objects an installation needs. Members that are leaving are not in its spec any more.
 func Plan(inst *meshv1alpha1.MeshInstallation, leaving ...string) Wanted {
 	w := Wanted{}
-	issuer := cmmeta.IssuerReference{Name: plan.RootName(inst.Name), Kind: cmv1.IssuerKind, Group: cmv1.SchemeGroupVersion.Group}
+	issuer := cmmeta.IssuerReference{Name: mesh.RootName(inst.Name), Kind: cmv1.IssuerKind, Group: cmv1.SchemeGroupVersion.Group}
 	if ref := inst.Spec.Trust.Root.IssuerRef; ref != nil {
 		issuer = cmmeta.IssuerReference{
 			Name: ref.Name, Kind: cmp.Or(ref.Kind, cmv1.IssuerKind), Group: cmp.Or(ref.Group, cmv1.SchemeGroupVersion.Group),
 		}
 	} else {
 		w.SelfSigned = &cmv1.Issuer{
-			ObjectMeta: objectMeta(inst, plan.SelfSignedIssuerName(inst.Name)),
+			ObjectMeta: objectMeta(inst, mesh.SelfSignedIssuerName(inst.Name)),
 			Spec:       cmv1.IssuerSpec{IssuerConfig: cmv1.IssuerConfig{SelfSigned: &cmv1.SelfSignedIssuer{}}},
 		}
 		w.Root = new(root(inst))
 		w.RootIssuer = &cmv1.Issuer{
-			ObjectMeta: objectMeta(inst, plan.RootName(inst.Name)),
+			ObjectMeta: objectMeta(inst, mesh.RootName(inst.Name)),
 			Spec: cmv1.IssuerSpec{IssuerConfig: cmv1.IssuerConfig{
-				CA: &cmv1.CAIssuer{SecretName: plan.RootName(inst.Name)},
+				CA: &cmv1.CAIssuer{SecretName: mesh.RootName(inst.Name)},
 			}},
 		}
 	}
@@ -68,12 +69,12 @@ func root(inst *meshv1alpha1.MeshInstallation) cmv1.Certificate {
 		spec = *s
 	}
 	life := duration(spec.Duration, defaultRootDuration)
-	c := certificate(inst, plan.RootName(inst.Name), inst.Name+" root", life)
+	c := certificate(inst, mesh.RootName(inst.Name), inst.Name+" root", life)
 	// Renewal makes another root certificate of the same key, which members refuse: they keep the root that they have
 	// until a rotation in which each trusts both. So it is put off as long as cert-manager allows.
 	c.Spec.RenewBefore = &metav1.Duration{Duration: cmv1.MinimumRenewBefore}
 	c.Spec.IssuerRef = cmmeta.IssuerReference{
-		Name: plan.SelfSignedIssuerName(inst.Name), Kind: cmv1.IssuerKind, Group: cmv1.SchemeGroupVersion.Group,
+		Name: mesh.SelfSignedIssuerName(inst.Name), Kind: cmv1.IssuerKind, Group: cmv1.SchemeGroupVersion.Group,
 	}
 	c.Spec.PrivateKey = &cmv1.CertificatePrivateKey{
 		RotationPolicy: cmv1.RotationPolicyNever,
@@ -90,7 +91,7 @@ func root(inst *meshv1alpha1.MeshInstallation) cmv1.Certificate {
 
 func intermediate(inst *meshv1alpha1.MeshInstallation, member string, issuer cmmeta.IssuerReference) cmv1.Certificate {
 	spec := inst.Spec.Trust.Intermediate
-	c := certificate(inst, plan.CASecretName(inst.Name, member), member+" intermediate of "+inst.Name, duration(spec.Duration, defaultIntermediateDuration))
+	c := certificate(inst, mesh.CASecretName(inst.Name, member), member+" intermediate of "+inst.Name, duration(spec.Duration, defaultIntermediateDuration))
 	c.Labels[meshv1alpha1.LabelMember] = member
 	c.Spec.SecretTemplate.Labels[meshv1alpha1.LabelMember] = member
 	c.Spec.RenewBefore = &metav1.Duration{Duration: duration(spec.RenewBefore, defaultRenewBefore)}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,7 +16,6 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/hub"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // Hub keeps the cert-manager objects of installations.
@@ -143,7 +144,7 @@ func (h Hub) Remove(ctx context.Context, inst *meshv1alpha1.MeshInstallation) er
 	if err := h.removeExcept(ctx, inst, nil); err != nil {
 		return err
 	}
-	secret, err := h.secret(ctx, inst, plan.RootName(inst.Name))
+	secret, err := h.secret(ctx, inst, mesh.RootName(inst.Name))
 	if err != nil || secret == nil || secret.Labels[meshv1alpha1.LabelInstallation] != inst.Name {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +19,6 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/hub"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // root makes the root once and pins it; from then on it is only looked at, and its Certificate is taken out of
@@ -215,7 +216,7 @@ func (h Hub) RootNotAfter(ctx context.Context, inst *meshv1alpha1.MeshInstallati
 		return time.Time{}, err
 	}
 	if len(text) == 0 {
-		secret, err := h.secret(ctx, inst, plan.RootName(inst.Name))
+		secret, err := h.secret(ctx, inst, mesh.RootName(inst.Name))
 		if err != nil || secret == nil {
 			return time.Time{}, err
 		}

@@ -1,0 +1,57 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+)
+
+// IsLeaving says that a member is no longer in the spec. Until its removal is ordered it goes on to serve.
+func IsLeaving(m *meshv1alpha1.MeshMember) bool { return m.Spec.Removal != "" }
+
+// RunningRevision is the revision that a member's namespaces get.
+func RunningRevision(m *meshv1alpha1.MeshMember) meshv1alpha1.Revision {
+	return RevisionNamed(m, m.Spec.DefaultRevision, m.Spec.Revisions[0])
+}
+
+func RevisionNamed(m *meshv1alpha1.MeshMember, name string, otherwise meshv1alpha1.Revision) meshv1alpha1.Revision {
+	if i := slices.IndexFunc(m.Spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == name }); i >= 0 {
+		return m.Spec.Revisions[i]
+	}
+	return otherwise
+}
+
+// HasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in
+// place: nobody uses it. One that is down now may have served before; then istiod has handed out a root, which the
+// status keeps, and workloads that it has given identities wait for it as it was.
+func HasServed(m *meshv1alpha1.MeshMember) bool {
+	return m.Status.Recovered != nil || len(m.Status.Trust.RootFingerprints) > 0 ||
+		slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
+}
+
+// NoRoot is what a member reports that has been asked and belongs to no root.
+const NoRoot = "none"
+
+// RootOf is the root that a member belongs to, as fingerprints with commas between them. Empty: none that is known.
+func RootOf(m *meshv1alpha1.MeshMember) string {
+	if len(m.Spec.PinnedRoot) > 0 {
+		return JoinRoot(m.Spec.PinnedRoot)
+	}
+	if root := m.Status.Trust.ClaimedRoot; root != "" && root != NoRoot {
+		return root
+	}
+	// An istiod that started without cacerts hands out a root of its own.
+	c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionTrustRootReady)
+	if c != nil && c.Reason == meshv1alpha1.ReasonRootNotInForce {
+		return ""
+	}
+	return JoinRoot(m.Status.Trust.RootFingerprints)
+}
+
+// JoinRoot writes fingerprints as a claim records them.
+func JoinRoot(fingerprints []string) string {
+	return strings.Join(slices.Sorted(slices.Values(fingerprints)), ",")
+}

@@ -1,0 +1,80 @@
+package eastwest
+
+import (
+	"cmp"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+)
+
+// The defaults of ReplicaRange, for work orders that were written before the API had them.
+const defaultLeastGateways, defaultMostGateways = 2, 5
+
+// LeastGateways is the least number of replicas of a member's gateway.
+func LeastGateways(m *meshv1alpha1.MeshMemberSpec) int32 {
+	return cmp.Or(m.Gateway.Replicas.Min, defaultLeastGateways)
+}
+
+// GatewayValues are the values of the gateway chart for a member's east-west gateway of a revision.
+func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]any, error) {
+	user, err := mesh.Values(m.Gateway.Values)
+	if err != nil {
+		return nil, err
+	}
+	annotations := map[string]any{}
+	for k, v := range m.Gateway.Service.Annotations {
+		annotations[k] = v
+	}
+	// The injector's default asks every 15 s and gives up after a minute. A gateway that misses the first question would
+	// be ready that much later; asked more often it has the same minute.
+	probe := map[string]any{
+		"httpGet":       map[string]any{"path": "/healthz/ready", "port": 15021},
+		"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 30,
+	}
+	own, _ := user["readinessProbe"].(map[string]any)
+	for _, handler := range []string{"exec", "grpc", "tcpSocket"} {
+		if own[handler] != nil {
+			// A probe has one handler.
+			delete(probe, "httpGet")
+		}
+	}
+	defaults := mesh.Merge(map[string]any{"readinessProbe": probe}, inPlaceValues(m))
+	if _, isSet := user["podDisruptionBudget"]; !isSet {
+		// Not merged: a budget has minAvailable or maxUnavailable, never both. A pod that is not ready protects nothing.
+		defaults["podDisruptionBudget"] = map[string]any{"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+	}
+	least := LeastGateways(m)
+	return mesh.Merge(mesh.Merge(defaults, user), map[string]any{
+		"name":           mesh.GatewayName(mesh.GatewayKey(m, revision)),
+		"revision":       revision,
+		"labels":         map[string]any{"istio": mesh.GatewayLabel},
+		"networkGateway": m.Network,
+		"autoscaling": map[string]any{
+			"enabled":     true,
+			"minReplicas": least,
+			"maxReplicas": max(cmp.Or(m.Gateway.Replicas.Max, defaultMostGateways), least),
+		},
+		"service": map[string]any{
+			"type":        "LoadBalancer",
+			"annotations": annotations,
+		},
+	}), nil
+}
+
+// inPlaceValues let a new pod serve before an old one goes, which then stays as long as a peer has a connection to it,
+// up to five minutes. Peers keep connections open for the next request, and nothing tells them to close these: the
+// address stays. So most of what is still in use after seconds is in use for good, and waiting longer saves little.
+func inPlaceValues(m *meshv1alpha1.MeshMemberSpec) map[string]any {
+	if m.Gateway.Replacement != meshv1alpha1.GatewayReplacementInPlace {
+		return nil
+	}
+	return map[string]any{
+		"strategy":                      map[string]any{"rollingUpdate": map[string]any{"maxUnavailable": 0, "maxSurge": "100%"}},
+		"terminationGracePeriodSeconds": 300,
+		"env": map[string]any{
+			"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true",
+			// Connections that have just been made count, too.
+			"MINIMUM_DRAIN_DURATION": "10s",
+		},
+	}
+}

@@ -1,0 +1,60 @@
+package eastwest
+
+import (
+	"testing"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+type values = map[string]any
+
+func TestGatewayValues(t *testing.T) {
+	cases := map[string]meshv1alpha1.EastWestGateway{
+		"nothing set": {},
+		"everything set": {
+			Replicas: meshv1alpha1.ReplicaRange{Min: 2, Max: 7},
+			Service:  meshv1alpha1.GatewayService{Annotations: map[string]string{"cloud.example/internal": "true"}},
+			Values:   testutil.JSON(values{"nodeSelector": values{"pool": "edge"}, "readinessProbe": values{"periodSeconds": 10}}),
+		},
+		"the operator's values win over the user's": {
+			Values: testutil.JSON(values{
+				"name": "mine", "revision": "mine", "networkGateway": "mine",
+				"autoscaling": values{"enabled": false, "minReplicas": 9, "targetCPUUtilizationPercentage": 50},
+				"service":     values{"type": "NodePort", "annotations": values{"mine": "kept"}},
+			}),
+		},
+		"a probe of another kind replaces ours": {
+			Values: testutil.JSON(values{"readinessProbe": values{"tcpSocket": values{"port": 15443}}}),
+		},
+		"replaced in place": {Replacement: meshv1alpha1.GatewayReplacementInPlace},
+		"replaced in place, drained as the user says": {
+			Replacement: meshv1alpha1.GatewayReplacementInPlace,
+			Values:      testutil.JSON(values{"terminationGracePeriodSeconds": 900, "env": values{"MINIMUM_DRAIN_DURATION": "60s"}}),
+		},
+		"a single pod on demand": {Replicas: meshv1alpha1.ReplicaRange{Min: 1, Max: 1}},
+		"a disruption budget of the user's replaces ours": {
+			Values: testutil.JSON(values{"podDisruptionBudget": values{"minAvailable": "50%"}}),
+		},
+		"more replicas at least than at most": {Replicas: meshv1alpha1.ReplicaRange{Min: 8, Max: 5}},
+	}
+	for name, g := range cases {
+		t.Run(name, func(t *testing.T) {
+			m := testutil.Member("east")
+			m.Spec.Gateway = g
+			got, err := GatewayValues(&m.Spec, testutil.Revision)
+			if err != nil {
+				t.Fatal(err)
+			}
+			testutil.Golden(t, testutil.YAML(t, got))
+		})
+	}
+}
+
+func TestGatewayValuesRefuseWhatIsNoMap(t *testing.T) {
+	m := testutil.Member("east")
+	m.Spec.Gateway.Values = testutil.JSON(7)
+	if got, err := GatewayValues(&m.Spec, testutil.Revision); err == nil {
+		t.Errorf("values are %v, want an error", got)
+	}
+}
