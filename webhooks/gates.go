@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"fmt"
 	"time"
 
@@ -28,7 +29,7 @@ func checkGates(c *change) field.ErrorList {
 		if g.Prometheus == nil || g.DryRun {
 			continue
 		}
-		count, interval := plan.Pace(g.Prometheus)
+		count, interval := mesh.Pace(g.Prometheus)
 		for _, w := range waves {
 			if lasts := time.Duration(count) * interval; lasts >= w.ProgressDeadline.Duration {
 				path := field.NewPath("spec", "upgrade", "gates").Key(g.Name).Child("prometheus", "count")

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -72,7 +74,7 @@ type Reconciler struct {
 	// Fleet connects members.
 	Fleet Fleet
 	// Charts renders Istio's charts.
-	Charts controlplane.Renderer
+	Charts charts.Renderer
 	// Istiod asks istiod pods.
 	Istiod Istiod
 	// Events records transitions.

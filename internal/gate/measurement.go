@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // measureAgain is the pace of a measurement that gave no number.
@@ -32,7 +33,7 @@ type reading struct {
 // newMeasurement makes a gate of a query. The first answer comes after an interval: ranges then reach back to the change
 // and not further.
 func newMeasurement(name string, spec *meshv1alpha1.PrometheusGate) Gate {
-	count, interval := plan.Pace(spec)
+	count, interval := mesh.Pace(spec)
 	g := measurement{count: count, failureLimit: spec.FailureLimit, interval: interval, spec: spec}
 	return paced{name: name, ask: g.ask, wait: func(last meshv1alpha1.Verdict) time.Duration {
 		if last == meshv1alpha1.VerdictInconclusive || last == meshv1alpha1.VerdictError {

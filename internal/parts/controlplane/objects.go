@@ -28,14 +28,9 @@ const (
 // DefaultTag is the tag of namespaces with `istio-injection: enabled`.
 const DefaultTag = "default"
 
-// Renderer renders a chart.
-type Renderer interface {
-	Render(r charts.Request) ([]*unstructured.Unstructured, error)
-}
-
 // Foundation is what all revisions of a member share, of the newest release among them: the CRDs, and the reader
 // account with the validator of the default revision.
-func Foundation(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (crds, base apply.Component, err error) {
+func Foundation(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec) (crds, base apply.Component, err error) {
 	newest := slices.MaxFunc(m.Revisions, func(a, b meshv1alpha1.Revision) int { return istioversion.Compare(a.Version, b.Version) })
 	objects, err := lib.Render(charts.Request{
 		Version: newest.Version, Chart: charts.Base, Release: "istio-base", Namespace: m.ControlPlaneNamespace,
@@ -60,7 +55,7 @@ const readerPrefix = "istio-reader-clusterrole"
 
 // ReaderPermissions are what the newest istiod among the peers may read. Each revision brings those of its own release;
 // these are there before a newer one starts anywhere in the mesh.
-func ReaderPermissions(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (apply.Component, error) {
+func ReaderPermissions(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec) (apply.Component, error) {
 	c := apply.Component{Name: Reader}
 	objects, err := lib.Render(charts.Request{
 		Version: m.ReaderVersion, Chart: charts.Istiod, Release: "istio-reader", Namespace: m.ControlPlaneNamespace,
@@ -81,7 +76,7 @@ func ReaderPermissions(lib Renderer, m *meshv1alpha1.MeshMemberSpec) (apply.Comp
 }
 
 // Revision is one istiod. One that must leave Gateways to another has no permission to write what is run for them.
-func Revision(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (apply.Component, error) {
+func Revision(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (apply.Component, error) {
 	values, err := IstiodValues(m, r)
 	if err != nil {
 		return apply.Component{}, err
@@ -105,7 +100,7 @@ func Revision(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revi
 
 // Restriction is what Revision changes of an istiod that must leave Gateways to another: nothing is added. Without such, there
 // are no objects.
-func Restriction(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (apply.Component, error) {
+func Restriction(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (apply.Component, error) {
 	if r.Name != idle(m) {
 		return apply.Component{}, nil
 	}
@@ -118,7 +113,7 @@ func Restriction(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.R
 // TagObjects are the webhooks and Services of all tags of a member. They are rendered apart from the revisions, so
 // that a tag can move from one to another without either claiming it. The Services are those of the keeper, if there is
 // one; see Leaving.
-func TagObjects(lib Renderer, m *meshv1alpha1.MeshMemberSpec, keeper string) (apply.Component, error) {
+func TagObjects(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, keeper string) (apply.Component, error) {
 	c := apply.Component{Name: Tags}
 	tags := append([]meshv1alpha1.Tag{{Name: DefaultTag, Revision: m.DefaultRevision}}, m.Tags...)
 	for _, tag := range tags {
@@ -139,7 +134,7 @@ func TagObjects(lib Renderer, m *meshv1alpha1.MeshMemberSpec, keeper string) (ap
 }
 
 // tagAt is one tag that points at a revision.
-func tagAt(lib Renderer, m *meshv1alpha1.MeshMemberSpec, tag meshv1alpha1.Tag) ([]*unstructured.Unstructured, error) {
+func tagAt(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, tag meshv1alpha1.Tag) ([]*unstructured.Unstructured, error) {
 	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == tag.Revision })
 	if i < 0 {
 		return nil, fmt.Errorf("tag %q points at revision %q, which the member does not have", tag.Name, tag.Revision)
@@ -165,7 +160,7 @@ func tagAt(lib Renderer, m *meshv1alpha1.MeshMemberSpec, tag meshv1alpha1.Tag) (
 	return of, nil
 }
 
-func render(lib Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision, values map[string]any) ([]*unstructured.Unstructured, error) {
+func render(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision, values map[string]any) ([]*unstructured.Unstructured, error) {
 	return lib.Render(charts.Request{
 		Version: r.Version, Chart: charts.Istiod, Release: RevisionPrefix + r.Name,
 		Namespace: m.ControlPlaneNamespace, Values: values,

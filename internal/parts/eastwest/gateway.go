@@ -21,7 +21,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/observe"
-	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 )
 
 const (
@@ -39,7 +38,7 @@ const passthroughPort = 15443
 
 // Objects are the objects of the gateway of a revision. With announce its Service carries the network label, which
 // tells istiod of every peer to send traffic there.
-func Objects(lib controlplane.Renderer, m *meshv1alpha1.MeshMemberSpec, revision string, announce bool) (apply.Component, error) {
+func Objects(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, revision string, announce bool) (apply.Component, error) {
 	key := mesh.GatewayKey(m, revision)
 	c := apply.Component{Name: Prefix + key}
 	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == revision })
