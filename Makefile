@@ -17,7 +17,10 @@ LABFLAGS ?= --cert-manager-on hub
 IMAGE ?= meshfleet/meshfleet:dev
 # Where the generators write; make verify-generated points it elsewhere.
 OUT ?= .
-# More flags for go test, for example GOTESTFLAGS='-run TestPlan -v'.
+# Packages and names of the tests that `make test` and `make unit` run, for example PKG=./internal/gate RUN=TestPeers. All by default.
+PKG ?=
+RUN ?= .
+# More flags for go test, for example GOTESTFLAGS='-v -count=1'.
 GOTESTFLAGS ?=
 
 TOOL := $(GO) tool -modfile=hack/tools/go.mod
@@ -48,17 +51,29 @@ demo-down: lab-down ## Remove everything that the demo started
 lab-up: labctl ## Bring up the lab's clusters (CLUSTERS=hub,east,west ISTIO=1.29.1)
 	bin/labctl up --clusters $(CLUSTERS) --istio $(ISTIO) $(LABFLAGS)
 
+.PHONY: deploy
+deploy: labctl image ## Build the operator and put it into the lab that runs, with its manifests
+	bin/labctl load-image --clusters hub bin/meshfleet.tar
+	kubectl="$$(bin/labctl env)/kubectl --kubeconfig bin/lab/hub.kubeconfig"; \
+	  $$kubectl apply --server-side --force-conflicts -k config/default && \
+	  $$kubectl -n meshfleet-system rollout restart deployment/meshfleet-controller-manager && \
+	  $$kubectl -n meshfleet-system rollout status deployment/meshfleet-controller-manager --timeout 2m
+
 .PHONY: lab-down
 lab-down: labctl ## Remove the lab's clusters
 	bin/labctl down
 
 ##@ Check
 
+.PHONY: unit
+unit: charts ## Run the unit tests: no API server, no root (PKG= RUN=)
+	$(GO) test -timeout 20m -run '$(RUN)' -skip 'AtAnAPIServer$$' $(GOTESTFLAGS) $(or $(PKG),$$($(GO) list ./... | grep -v -e '/test/e2e' -e '/test/bench' -e '/test/envtest'))
+
 .PHONY: test
-test: labctl charts ## Run unit tests, CEL cases and tests against real API servers
+test: labctl charts ## Run unit tests, CEL cases and tests against real API servers (PKG= RUN=)
 	assets="$$(bin/labctl env)"; export KUBEBUILDER_ASSETS="$$assets"; \
-	  $(GO) test -timeout 20m $(GOTESTFLAGS) $$($(GO) list ./... | grep -v -e '/test/e2e' -e '/test/bench')
-	for module in $(MODULES); do (cd $$module && $(GO) test -timeout 10m $(GOTESTFLAGS) ./...); done
+	  $(GO) test -timeout 20m -run '$(RUN)' $(GOTESTFLAGS) $(or $(PKG),$$($(GO) list ./... | grep -v -e '/test/e2e' -e '/test/bench'))
+	$(if $(PKG),,for module in $(MODULES); do (cd $$module && $(GO) test -timeout 10m -run '$(RUN)' $(GOTESTFLAGS) ./...); done)
 
 .PHONY: e2e
 e2e: labctl charts image ## Run the end-to-end tests in the lab (Linux, root)

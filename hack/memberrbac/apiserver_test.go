@@ -18,9 +18,9 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-// TestCredentialInstallsIstio asks a real API server, because only it knows all rules against escalation: with the
+// TestCredentialInstallsIstioAtAnAPIServer asks a real API server, because only it knows all rules against escalation: with the
 // role, and nothing else, a credential can apply everything that the charts contain.
-func TestCredentialInstallsIstio(t *testing.T) {
+func TestCredentialInstallsIstioAtAnAPIServer(t *testing.T) {
 	_, member := testutil.StartMember(t, filepath.Join("..", ".."))
 	ctx := context.Background()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}}
@@ -47,7 +47,7 @@ func TestCredentialInstallsIstio(t *testing.T) {
 }
 
 // TestCredentialIsLimited shows what a stolen credential cannot do directly.
-func TestCredentialIsLimited(t *testing.T) {
+func TestCredentialIsLimitedAtAnAPIServer(t *testing.T) {
 	admin, member := testutil.StartMember(t, filepath.Join("..", ".."))
 	ctx := context.Background()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "default"}}
