@@ -1,31 +1,31 @@
 package webhooks
 
 import (
-	"github.com/meshfleet/meshfleet/internal/mesh"
 	"fmt"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // checkGates refuses measurements that take longer than a wave gives a member for all of a stage: every upgrade would
 // fail for the deadline.
 func checkGates(c *change) field.ErrorList {
-	upgrade := &c.inst.Spec.Upgrade
-	if c.old != nil && equality.Semantic.DeepEqual(c.old.Spec.Upgrade, *upgrade) {
+	spec := &c.inst.Spec.Upgrade
+	if c.old != nil && equality.Semantic.DeepEqual(c.old.Spec.Upgrade, *spec) {
 		return nil
 	}
-	waves, err := plan.Waves(c.inst)
+	waves, err := upgrade.Waves(c.inst)
 	if err != nil {
 		// It is reported by a condition, and no upgrade starts: which members there are may yet change.
 		return nil
 	}
 	var errs field.ErrorList
-	for i := range upgrade.Gates {
-		g := &upgrade.Gates[i]
+	for i := range spec.Gates {
+		g := &spec.Gates[i]
 		if g.Prometheus == nil || g.DryRun {
 			continue
 		}

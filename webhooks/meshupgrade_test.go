@@ -12,7 +12,7 @@ import (
 )
 
 // upgrade is one in a phase, with an order, if there is one.
-func upgrade(phase meshv1alpha1.UpgradePhase, order meshv1alpha1.UpgradeOrder, edits ...func(*meshv1alpha1.MeshUpgrade)) *meshv1alpha1.MeshUpgrade {
+func record(phase meshv1alpha1.UpgradePhase, order meshv1alpha1.UpgradeOrder, edits ...func(*meshv1alpha1.MeshUpgrade)) *meshv1alpha1.MeshUpgrade {
 	u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{Name: "shop-1", Namespace: namespace}}
 	u.Status.Phase = phase
 	if order != "" {
@@ -75,7 +75,7 @@ func TestOrders(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			warnings, err := orders{}.ValidateUpdate(t.Context(), upgrade(c.phase, c.before), upgrade(c.phase, c.after, c.edits...))
+			warnings, err := orders{}.ValidateUpdate(t.Context(), record(c.phase, c.before), record(c.phase, c.after, c.edits...))
 			if (len(warnings) > 0) != c.warned {
 				t.Errorf("warnings %v, want some: %t", warnings, c.warned)
 			}
@@ -94,7 +94,7 @@ func TestOrders(t *testing.T) {
 }
 
 func TestOrdersHinderNoCreation(t *testing.T) {
-	if _, err := (orders{}).ValidateCreate(t.Context(), upgrade("", "Stop")); err != nil {
+	if _, err := (orders{}).ValidateCreate(t.Context(), record("", "Stop")); err != nil {
 		t.Errorf("creation: %v", err)
 	}
 }
@@ -111,14 +111,14 @@ func TestDeletionOfAnUpgrade(t *testing.T) {
 		inst    *meshv1alpha1.MeshInstallation
 		refused bool
 	}{
-		"one that runs":                           {upgrade(meshv1alpha1.UpgradeRunning, "", started), mesh, true},
-		"one that is going back":                  {upgrade(meshv1alpha1.UpgradeRollingBack, "Abort", started), mesh, true},
-		"one that is paused":                      {upgrade(meshv1alpha1.UpgradePaused, "", started), mesh, true},
-		"a plan":                                  {upgrade(meshv1alpha1.UpgradePlanned, ""), mesh, false},
-		"one that is over":                        {upgrade(meshv1alpha1.UpgradeRolledBack, "", started), mesh, false},
-		"one that was deleted before":             {upgrade(meshv1alpha1.UpgradeRunning, "", started, deleted), mesh, false},
-		"one that runs while the mesh is deleted": {upgrade(meshv1alpha1.UpgradeRunning, "", started), going, false},
-		"one whose mesh is gone":                  {upgrade(meshv1alpha1.UpgradeRunning, "", started), nil, false},
+		"one that runs":                           {record(meshv1alpha1.UpgradeRunning, "", started), mesh, true},
+		"one that is going back":                  {record(meshv1alpha1.UpgradeRollingBack, "Abort", started), mesh, true},
+		"one that is paused":                      {record(meshv1alpha1.UpgradePaused, "", started), mesh, true},
+		"a plan":                                  {record(meshv1alpha1.UpgradePlanned, ""), mesh, false},
+		"one that is over":                        {record(meshv1alpha1.UpgradeRolledBack, "", started), mesh, false},
+		"one that was deleted before":             {record(meshv1alpha1.UpgradeRunning, "", started, deleted), mesh, false},
+		"one that runs while the mesh is deleted": {record(meshv1alpha1.UpgradeRunning, "", started), going, false},
+		"one whose mesh is gone":                  {record(meshv1alpha1.UpgradeRunning, "", started), nil, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -4,12 +4,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // checkWaves refuses maintenance windows that never open and orders by what can be no label.
@@ -27,10 +28,10 @@ func checkWaves(c *change) field.ErrorList {
 		if w.Window == nil || before != nil && equality.Semantic.DeepEqual(before.Window, w.Window) {
 			continue
 		}
-		if _, err := plan.ParseSchedule(w.Window.Schedule); err != nil {
+		if _, err := upgrade.ParseSchedule(w.Window.Schedule); err != nil {
 			errs = append(errs, field.Invalid(path.Child("window", "schedule"), w.Window.Schedule, err.Error()))
 		}
-		if _, err := plan.ParseTimeZone(w.Window.TimeZone); err != nil {
+		if _, err := upgrade.ParseTimeZone(w.Window.TimeZone); err != nil {
 			errs = append(errs, field.Invalid(path.Child("window", "timeZone"), w.Window.TimeZone, err.Error()))
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/meshfleet/meshfleet/internal/plan/rollout"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,9 +25,9 @@ func (r *Reconciler) prepare(
 	if mode == meshv1alpha1.UpgradeModeRun {
 		return nil, nil, nil
 	}
-	p := plan.Prepare(plan.RolloutInput{Upgrade: u, Members: members, Now: r.Now()}, inst.Spec.Upgrade.PlanHash)
+	p := rollout.Prepare(rollout.Input{Upgrade: u, Members: members, Now: r.Now()}, inst.Spec.Upgrade.PlanHash)
 	if err := r.writeUpgrade(ctx, u, p.Status); apierrors.IsConflict(err) {
-		run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now(), IsPlanOnly: true}
+		run := &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now(), IsPlanOnly: true}
 		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgradePlanned, "MeshUpgrade "+u.Name+": "+u.Status.Message, outcome.ShortWait)}}, nil
 	} else if err != nil {
 		return nil, nil, err

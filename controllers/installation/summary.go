@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -14,7 +16,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -44,7 +45,7 @@ func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 	}
 	slices.Sort(roots)
 	inst.Status.Members = counts
-	inst.Status.Revisions = plan.Running(members)
+	inst.Status.Revisions = upgrade.Running(members)
 	inst.Status.Trust.RootFingerprints = slices.Compact(roots)
 }
 

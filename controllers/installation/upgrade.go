@@ -7,6 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/plan/rollout"
+
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,7 +35,7 @@ func (r *Reconciler) upgrade(
 	if err != nil {
 		return nil, nil, err
 	}
-	course := plan.Steer(inst, members, history)
+	course := upgrade.Next(inst, members, history)
 	switch {
 	case course.Problem != nil:
 		return nil, []status.Outcome{{Result: phase.Stall(course.Reason, course.Problem)}}, nil
@@ -60,21 +64,21 @@ func noteTarget(inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTar
 // drive takes an upgrade one step further.
 func (r *Reconciler) drive(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
-	u *meshv1alpha1.MeshUpgrade, course plan.Course,
+	u *meshv1alpha1.MeshUpgrade, course upgrade.Decision,
 ) (*plan.Run, []status.Outcome, error) {
 	if lost := plan.Lost(u, inst, members, r.Now()); len(lost) > 0 {
-		run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}
+		run := &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now()}
 		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRestoring, "MeshUpgrade "+u.Name+
 			": MeshMembers were lost and are being made again: "+mesh.List(lost, len(lost)), outcome.ShortWait)}}, nil
 	}
 	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
 	// One that shall not begin needs nothing before it ends.
-	if u.Status.StartedAt == nil && !course.IsSuperseded && !plan.IsAborted(u, state) {
+	if u.Status.StartedAt == nil && !course.IsSuperseded && !upgrade.IsAborted(u, state) {
 		if run, told, err := r.prepare(ctx, inst, members, u); run != nil || err != nil {
 			return run, told, err
 		}
 		if waiting := unprepared(members, u.Spec.To.Version); len(waiting) > 0 {
-			run := &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}
+			run := &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now()}
 			return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
 				": granting what istiod "+u.Spec.To.Version+" reads in "+mesh.List(waiting, len(waiting)), outcome.ShortWait)}}, nil
 		}
@@ -83,7 +87,7 @@ func (r *Reconciler) drive(
 	if err != nil {
 		return nil, nil, err
 	}
-	decision := plan.Rollout(plan.RolloutInput{
+	decision := rollout.Next(rollout.Input{
 		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), WatchedSince: r.watchedSince(),
 		IsSuperseded: course.IsSuperseded, IsTakenBack: course.IsTakenBack,
 		State: state, UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
@@ -95,7 +99,7 @@ func (r *Reconciler) drive(
 	}
 	if err := r.writeUpgrade(ctx, u, decision.Status); apierrors.IsConflict(err) {
 		// This was decided from an older record than there is, and may have been decided before. Work orders stay as they are.
-		return &plan.Run{Upgrade: u, Orders: plan.StandingOrders(u, members), Now: r.Now()}, []status.Outcome{underWay(u, outcome.ShortWait)}, nil
+		return &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now()}, []status.Outcome{underWay(u, outcome.ShortWait)}, nil
 	} else if err != nil {
 		return nil, nil, err
 	}

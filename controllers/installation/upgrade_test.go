@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
+
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -14,7 +16,6 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/status"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
@@ -158,7 +159,7 @@ func TestAStaleRecordIsNotWrittenOver(t *testing.T) {
 			u := &s.records()[0]
 			s.order(u, "")
 			s.told()
-			run, told, err := s.r.drive(t.Context(), s.inst, s.members, stale, plan.Course{})
+			run, told, err := s.r.drive(t.Context(), s.inst, s.members, stale, upgrade.Decision{})
 			if err != nil || run == nil || len(run.Orders) > 0 || run.IsPlanOnly != (mode == meshv1alpha1.UpgradeModePlan) {
 				t.Fatalf("run %+v, error %v, want work orders to stay as they are", run, err)
 			}

@@ -20,7 +20,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 const (
@@ -123,7 +122,7 @@ func (r *Reconciler) serve(ctx context.Context, s *scope) phase.Result {
 			return outcome.Failed(err)
 		}
 		observed[rev.Name] = st
-		revisions = append(revisions, meshv1alpha1.RevisionStatus{Name: rev.Name, Version: rev.Version, Hash: plan.RevisionHash(rev), ReadyReplicas: st.ReadyReplicas})
+		revisions = append(revisions, meshv1alpha1.RevisionStatus{Name: rev.Name, Version: rev.Version, Hash: mesh.RevisionHash(rev), ReadyReplicas: st.ReadyReplicas})
 	}
 	s.member.Status.Revisions = revisions
 	result, mayGoOn := judgeServing(s.member, observed, s.now)

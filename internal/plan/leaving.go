@@ -134,7 +134,7 @@ func IsKept(running *meshv1alpha1.OrderInForce, spec *meshv1alpha1.MeshMemberSpe
 	isStaying := false
 	for _, r := range running.Revisions {
 		i := slices.IndexFunc(spec.Revisions, func(o meshv1alpha1.Revision) bool { return o.Name == r.Name })
-		if i >= 0 && difference(r, spec.Revisions[i]) != "" {
+		if i >= 0 && mesh.Difference(r, spec.Revisions[i]) != "" {
 			return false
 		}
 		isStaying = isStaying || i >= 0 && r.Name == running.DefaultRevision

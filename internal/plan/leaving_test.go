@@ -1,8 +1,12 @@
-package plan
+package plan_test
 
 import (
 	"testing"
 	"time"
+
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/plan/plantest"
+	"github.com/meshfleet/meshfleet/internal/plan/rollout"
 
 	"github.com/meshfleet/meshfleet/internal/mesh"
 
@@ -54,7 +58,7 @@ func TestRemoval(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := Removal(c.member, c.policy); got != c.want {
+			if got := plan.Removal(c.member, c.policy); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
@@ -73,38 +77,38 @@ func TestAMemberThatWaitsToLeaveStaysAPeer(t *testing.T) {
 		}
 		return out
 	}
-	type plan struct {
+	type outcome struct {
 		East, West []string
 		Removal    meshv1alpha1.MemberRemoval
 		Policy     meshv1alpha1.DeletionPolicy
 		Remove     []string
 	}
-	planned := func() plan {
+	planned := func() outcome {
 		t.Helper()
-		p, err := Members(inst, []meshv1alpha1.MeshMember{*west}, nil)
+		p, err := plan.Members(inst, []meshv1alpha1.MeshMember{*west}, nil)
 		if err != nil || len(p.Leaving) != 1 {
 			t.Fatalf("%v, leaving %v", err, p.Leaving)
 		}
-		out := plan{West: peersOf(p.Leaving[0]), Removal: p.Leaving[0].Spec.Removal, Policy: p.Leaving[0].Spec.DeletionPolicy, Remove: p.Remove}
+		out := outcome{West: peersOf(p.Leaving[0]), Removal: p.Leaving[0].Spec.Removal, Policy: p.Leaving[0].Spec.DeletionPolicy, Remove: p.Remove}
 		if len(p.Desired) > 0 {
 			out.East = peersOf(p.Desired[0])
 		}
 		west.Spec = p.Leaving[0].Spec
 		return out
 	}
-	want := plan{[]string{"north", "west"}, []string{"east", "north"}, meshv1alpha1.RemovalWhenUnused, meshv1alpha1.DeletionPolicyOrphan, nil}
+	want := outcome{[]string{"north", "west"}, []string{"east", "north"}, meshv1alpha1.RemovalWhenUnused, meshv1alpha1.DeletionPolicyOrphan, nil}
 	if diff := cmp.Diff(want, planned()); diff != "" {
 		t.Errorf("while proxies run (-want +got):\n%s", diff)
 	}
 	proxies(0)(west)
-	want = plan{[]string{"north"}, []string{"east", "north"}, meshv1alpha1.RemovalNow, meshv1alpha1.DeletionPolicyOrphan, []string{"shop-west"}}
+	want = outcome{[]string{"north"}, []string{"east", "north"}, meshv1alpha1.RemovalNow, meshv1alpha1.DeletionPolicyOrphan, []string{"shop-west"}}
 	if diff := cmp.Diff(want, planned()); diff != "" {
 		t.Errorf("when none runs (-want +got):\n%s", diff)
 	}
 	// The mesh is deleted now: nobody is named any more.
-	inst.DeletionTimestamp = &metav1.Time{Time: epoch}
+	inst.DeletionTimestamp = &metav1.Time{Time: testutil.Now}
 	west = testutil.Member("west", answering(true), proxies(2))
-	want = plan{nil, nil, meshv1alpha1.RemovalWhenUnused, meshv1alpha1.DeletionPolicyOrphan, nil}
+	want = outcome{nil, nil, meshv1alpha1.RemovalWhenUnused, meshv1alpha1.DeletionPolicyOrphan, nil}
 	if diff := cmp.Diff(want, planned()); diff != "" {
 		t.Errorf("when the mesh is deleted (-want +got):\n%s", diff)
 	}
@@ -113,7 +117,7 @@ func TestAMemberThatWaitsToLeaveStaysAPeer(t *testing.T) {
 func TestAMemberThatIsPutBackStays(t *testing.T) {
 	west := testutil.Member("west", answering(true), proxies(2))
 	west.Spec.Removal = meshv1alpha1.RemovalWhenUnused
-	p, err := Members(testutil.Installation(testutil.With("west")), []meshv1alpha1.MeshMember{*west}, nil)
+	p, err := plan.Members(testutil.Installation(testutil.With("west")), []meshv1alpha1.MeshMember{*west}, nil)
 	if err != nil || len(p.Leaving) > 0 || len(p.Desired) != 1 || p.Desired[0].Spec.Removal != "" {
 		t.Errorf("%v, leaving %v, desired %v", err, p.Leaving, p.Desired)
 	}
@@ -121,26 +125,26 @@ func TestAMemberThatIsPutBackStays(t *testing.T) {
 
 // TestALostMemberIsOrderedWhatItRuns is one whose object is new while its cluster is in the middle of an upgrade.
 func TestALostMemberIsOrderedWhatItRuns(t *testing.T) {
-	rollout := &meshv1alpha1.MemberRollout{
-		Upgrade: "shop-1", From: older.Name, Former: older, To: newer.Name, Target: newer, Stage: meshv1alpha1.StageWorkloads,
-		OrderedAt: metav1.NewTime(epoch),
+	order := &meshv1alpha1.MemberRollout{
+		Upgrade: "shop-1", From: plantest.Older.Name, Former: plantest.Older, To: plantest.Newer.Name, Target: plantest.Newer, Stage: meshv1alpha1.StageWorkloads,
+		OrderedAt: metav1.NewTime(testutil.Now),
 	}
 	running := &meshv1alpha1.OrderInForce{
-		Revisions: []meshv1alpha1.Revision{older, newer}, DefaultRevision: newer.Name, GatewayRevision: newer.Name, Rollout: rollout,
+		Revisions: []meshv1alpha1.Revision{plantest.Older, plantest.Newer}, DefaultRevision: plantest.Newer.Name, GatewayRevision: plantest.Newer.Name, Rollout: order,
 	}
-	inst := testutil.Installation(testutil.With("east"), version(newer.Version))
-	inst.Status.Revision, inst.Status.EffectiveVersion = older.Name, older.Version
+	inst := testutil.Installation(testutil.With("east"), plantest.Version(plantest.Newer.Version))
+	inst.Status.Revision, inst.Status.EffectiveVersion = plantest.Older.Name, plantest.Older.Version
 	lost := testutil.Member("east")
-	lost.Spec.Revisions, lost.Spec.DefaultRevision, lost.Spec.GatewayRevision = []meshv1alpha1.Revision{older}, older.Name, older.Name
+	lost.Spec.Revisions, lost.Spec.DefaultRevision, lost.Spec.GatewayRevision = []meshv1alpha1.Revision{plantest.Older}, plantest.Older.Name, plantest.Older.Name
 	lost.Status.Recovered = running
 	u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{Name: "shop-1"}}
-	u.Spec.To = meshv1alpha1.RevisionTarget{Revision: newer.Name, Version: newer.Version}
-	members := Recovered([]meshv1alpha1.MeshMember{*lost})
-	p, err := Members(inst, members, &Run{Upgrade: u, Orders: StandingOrders(u, members), Now: epoch.Add(time.Hour)})
+	u.Spec.To = meshv1alpha1.RevisionTarget{Revision: plantest.Newer.Name, Version: plantest.Newer.Version}
+	members := plan.Recovered([]meshv1alpha1.MeshMember{*lost})
+	p, err := plan.Members(inst, members, &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: testutil.Now.Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := InForce(&p.Desired[0].Spec)
+	got := plan.InForce(&p.Desired[0].Spec)
 	got.Rollout.IgnoreChecks = nil
 	if diff := cmp.Diff(running, got); diff != "" {
 		t.Errorf("(-running +ordered):\n%s", diff)
@@ -154,12 +158,12 @@ func TestLost(t *testing.T) {
 	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
 	u := &meshv1alpha1.MeshUpgrade{}
 	u.Spec.Waves = []meshv1alpha1.PlannedWave{{Members: []string{"east", "gone", "west"}}}
-	u.Status.StartedAt = &metav1.Time{Time: epoch}
+	u.Status.StartedAt = &metav1.Time{Time: testutil.Now}
 	at := func(d time.Duration) func(*meshv1alpha1.MeshMember) {
-		return func(m *meshv1alpha1.MeshMember) { m.CreationTimestamp = metav1.NewTime(epoch.Add(d)) }
+		return func(m *meshv1alpha1.MeshMember) { m.CreationTimestamp = metav1.NewTime(testutil.Now.Add(d)) }
 	}
 	served := func(m *meshv1alpha1.MeshMember) { m.Status.Trust.RootFingerprints = []string{"a"} }
-	now := epoch.Add(time.Hour)
+	now := testutil.Now.Add(time.Hour)
 	cases := map[string]struct {
 		west *meshv1alpha1.MeshMember
 		want []string
@@ -176,7 +180,7 @@ func TestLost(t *testing.T) {
 			if c.west != nil {
 				members = append(members, *c.west)
 			}
-			if diff := cmp.Diff(c.want, Lost(u, inst, members, now)); diff != "" {
+			if diff := cmp.Diff(c.want, plan.Lost(u, inst, members, now)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -2,10 +2,11 @@ package plan
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 
 	"github.com/meshfleet/meshfleet/internal/mesh"
 
@@ -53,11 +54,11 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 	for i := range existing {
 		present[existing[i].Name] = &existing[i]
 	}
-	shared := effectiveValues(inst, existing)
+	shared := upgrade.EffectiveValues(inst, existing)
 	p.leave(inst, existing, run)
 	peers := p.peers(inst)
 	for _, m := range named(inst) {
-		values, err := mergedValues(shared, m)
+		values, err := mesh.MergedValues(shared, m)
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
@@ -77,7 +78,7 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 func member(
 	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, joinAt meshv1alpha1.Revision,
 ) (meshv1alpha1.MeshMember, error) {
-	values, err := mergedValues(inst.Spec.ControlPlane.Values, m)
+	values, err := mesh.MergedValues(inst.Spec.ControlPlane.Values, m)
 	if err != nil {
 		return meshv1alpha1.MeshMember{}, err
 	}
@@ -179,33 +180,12 @@ func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, 
 	}
 }
 
-func difference(running, wanted meshv1alpha1.Revision) string {
-	switch {
-	case running.Version != wanted.Version:
-		return fmt.Sprintf("spec.version is %s, the control plane that serves is %s", wanted.Version, running.Version)
-	case !mesh.SameJSON(running.Values, wanted.Values):
-		return "the control plane values differ from those of the control plane that serves"
+// ignoredChecks are the checks that hold nothing up, sorted. Who goes on without peers asks nobody's istiod for them.
+func ignoredChecks(u *meshv1alpha1.Upgrade) []meshv1alpha1.PreflightCheck {
+	checks := slices.Clone(u.IgnoreChecks)
+	if u.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
+		checks = append(checks, meshv1alpha1.CheckPeers)
 	}
-	return ""
-}
-
-// mergedValues are the values of a member: its own over those that all share.
-func mergedValues(all *apiextensionsv1.JSON, m *meshv1alpha1.Member) (*apiextensionsv1.JSON, error) {
-	shared, err := mesh.Values(all)
-	if err != nil {
-		return nil, fmt.Errorf("spec.controlPlane.values: %w", err)
-	}
-	own, err := mesh.Values(m.Values)
-	if err != nil {
-		return nil, fmt.Errorf("spec.members[%s].values: %w", m.Name, err)
-	}
-	merged := mesh.Merge(shared, own)
-	if len(merged) == 0 {
-		return nil, nil
-	}
-	raw, err := json.Marshal(merged)
-	if err != nil {
-		return nil, err
-	}
-	return &apiextensionsv1.JSON{Raw: raw}, nil
+	slices.Sort(checks)
+	return slices.Compact(checks)
 }

@@ -1,10 +1,13 @@
-package plan
+package plan_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/plan/plantest"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,17 +18,17 @@ import (
 )
 
 func TestAMemberThatLeavesIsRemovedOnce(t *testing.T) {
-	existing := serving(made(shop()))
+	existing := plantest.Serving(plantest.Made(plantest.Shop()))
 	inst := testutil.Installation(testutil.With("east"))
 	inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyForce
-	p, err := Members(inst, existing, nil)
+	p, err := plan.Members(inst, existing, nil)
 	if diff := cmp.Diff([]string{"shop-west"}, p.Remove); err != nil || diff != "" {
 		t.Errorf("removed, %v (-want +got):\n%s", err, diff)
 	}
 	for i := range existing {
 		existing[i].DeletionTimestamp = &metav1.Time{Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	}
-	p, err = Members(inst, existing, nil)
+	p, err = plan.Members(inst, existing, nil)
 	if err != nil || len(p.Remove) > 0 {
 		t.Errorf("removed are %v, %v, want none: all that left are being deleted", p.Remove, err)
 	}
@@ -35,53 +38,53 @@ func TestMembers(t *testing.T) {
 	cases := map[string]struct {
 		inst     *meshv1alpha1.MeshInstallation
 		existing []meshv1alpha1.MeshMember
-		run      *Run
+		run      *plan.Run
 	}{
-		"a small spec gets every default": {inst: shop()},
+		"a small spec gets every default": {inst: plantest.Shop()},
 		"everything that the spec says is in the work order": {inst: testutil.Installation(full,
 			testutil.With("east", east), testutil.With("hub", hub))},
-		"a member's own values win over the shared ones": {inst: shop(
-			sharedValues(values{"autoscaleMin": 1, "resources": values{"requests": values{"cpu": "100m", "memory": "1Gi"}}}),
-			memberValues(1, values{"autoscaleMin": 3, "resources": values{"requests": values{"cpu": "2"}}}))},
+		"a member's own values win over the shared ones": {inst: plantest.Shop(
+			plantest.SharedValues(plantest.Values{"autoscaleMin": 1, "resources": plantest.Values{"requests": plantest.Values{"cpu": "100m", "memory": "1Gi"}}}),
+			plantest.MemberValues(1, plantest.Values{"autoscaleMin": 3, "resources": plantest.Values{"requests": plantest.Values{"cpu": "2"}}}))},
 		"tags and peers are sorted whatever the order of the spec": {inst: testutil.Installation(
-			testutil.With("west"), testutil.With("north"), testutil.With("east"), tags("prod", "canary"))},
+			testutil.With("west"), testutil.With("north"), testutil.With("east"), plantest.Tags("prod", "canary"))},
 		"a member that left the spec is removed": {
-			inst: testutil.Installation(testutil.With("east")), existing: serving(made(shop()))},
+			inst: testutil.Installation(testutil.With("east")), existing: plantest.Serving(plantest.Made(plantest.Shop()))},
 		"a new member joins at the version that runs": {
-			inst: shop(testutil.With("north"), running("1.28.3"), version("1.29.1")), existing: serving(made(shop(version("1.28.3"))))},
+			inst: plantest.Shop(testutil.With("north"), plantest.Running("1.28.3"), plantest.Version("1.29.1")), existing: plantest.Serving(plantest.Made(plantest.Shop(plantest.Version("1.28.3"))))},
 		"another version leaves a control plane that serves as it is": {
-			inst: shop(running("1.28.3"), version("1.29.1")), existing: serving(made(shop(version("1.28.3"))))},
+			inst: plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1")), existing: plantest.Serving(plantest.Made(plantest.Shop(plantest.Version("1.28.3"))))},
 		"other values leave a control plane that serves as it is": {
-			inst:     shop(running("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
-			existing: serving(made(shop(memberValues(0, values{"autoscaleMin": 1}))))},
+			inst:     plantest.Shop(plantest.Running("1.29.1"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})),
+			existing: plantest.Serving(plantest.Made(plantest.Shop(plantest.MemberValues(0, plantest.Values{"autoscaleMin": 1}))))},
 		"another version and other values leave a control plane that has served as it is": {
-			inst:     shop(running("1.29.1"), version("1.28.3"), memberValues(0, values{"autoscaleMin": 3})),
-			existing: down(made(shop()))},
+			inst:     plantest.Shop(plantest.Running("1.29.1"), plantest.Version("1.28.3"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})),
+			existing: plantest.Down(plantest.Made(plantest.Shop()))},
 		"values that only the API server has reordered are no change": {
-			inst:     shop(running("1.29.1"), rawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)),
-			existing: serving(made(shop(rawValues(`{"b":{"d":3,"c":2},"a":1}`))))},
+			inst:     plantest.Shop(plantest.Running("1.29.1"), plantest.RawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)),
+			existing: plantest.Serving(plantest.Made(plantest.Shop(plantest.RawValues(`{"b":{"d":3,"c":2},"a":1}`))))},
 		"version and values are corrected in place before the control plane has served": {
-			inst:     shop(version("1.29.1"), sharedValues(values{"pilot": values{"cpu": "right"}})),
-			existing: made(shop(version("1.28.3"), sharedValues(values{"pilot": values{"cpu": "wrong"}})))},
+			inst:     plantest.Shop(plantest.Version("1.29.1"), plantest.SharedValues(plantest.Values{"pilot": plantest.Values{"cpu": "right"}})),
+			existing: plantest.Made(plantest.Shop(plantest.Version("1.28.3"), plantest.SharedValues(plantest.Values{"pilot": plantest.Values{"cpu": "wrong"}})))},
 		"peers and gateway of a member that serves follow the spec": {
-			inst:     testutil.Installation(running("1.29.1"), testutil.With("east"), testutil.With("north"), full, version("1.29.1"), sharedValues(values{})),
-			existing: serving(made(testutil.Installation(testutil.With("east"), testutil.With("west"))))},
+			inst:     testutil.Installation(plantest.Running("1.29.1"), testutil.With("east"), testutil.With("north"), full, plantest.Version("1.29.1"), plantest.SharedValues(plantest.Values{})),
+			existing: plantest.Serving(plantest.Made(testutil.Installation(testutil.With("east"), testutil.With("west"))))},
 		"an upgrade runs the new revision beside the old one where it is ordered": {
-			inst:     shop(running("1.28.3"), version("1.29.1"), tags("prod"), memberValues(0, values{"autoscaleMin": 3})),
-			existing: serving(made(shop(version("1.28.3"), memberValues(0, values{"autoscaleMin": 1})))),
+			inst:     plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"), plantest.Tags("prod"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})),
+			existing: plantest.Serving(plantest.Made(plantest.Shop(plantest.Version("1.28.3"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 1})))),
 			run:      upgrading("east", meshv1alpha1.StageGateways)},
 		"an upgrade goes on with the revision that it began with": {
-			inst:     shop(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 5})),
-			existing: begun(shop(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})), meshv1alpha1.StageInstall),
+			inst:     plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 5})),
+			existing: begun(plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})), meshv1alpha1.StageInstall),
 			run:      upgrading("east", meshv1alpha1.StageWorkloads)},
 		"an upgrade that goes back brings a revision again that was retired": {
-			inst:     shop(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})),
-			existing: begun(shop(running("1.28.3"), version("1.29.1"), memberValues(0, values{"autoscaleMin": 3})), meshv1alpha1.StageRetire),
+			inst:     plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})),
+			existing: begun(plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})), meshv1alpha1.StageRetire),
 			run:      upgrading("east", meshv1alpha1.StageRollBack)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p, err := Members(c.inst, c.existing, c.run)
+			p, err := plan.Members(c.inst, c.existing, c.run)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,11 +94,11 @@ func TestMembers(t *testing.T) {
 }
 
 func TestMembersRefusesValuesThatAreNoMap(t *testing.T) {
-	for name, option := range map[string]meshOption{
-		"shared": sharedValues([]string{"a list"}), "of a member": memberValues(1, "a text"),
+	for name, option := range map[string]plantest.Option{
+		"shared": plantest.SharedValues([]string{"a list"}), "of a member": plantest.MemberValues(1, "a text"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if p, err := Members(shop(option), nil, nil); err == nil {
+			if p, err := plan.Members(plantest.Shop(option), nil, nil); err == nil {
 				t.Errorf("plan is %+v, want an error", p)
 			}
 		})
@@ -103,7 +106,7 @@ func TestMembersRefusesValuesThatAreNoMap(t *testing.T) {
 }
 
 // describe writes a plan down for people.
-func describe(t *testing.T, p MembersPlan) string {
+func describe(t *testing.T, p plan.MembersPlan) string {
 	t.Helper()
 	var out strings.Builder
 	fmt.Fprintf(&out, "new members join at revision %s of Istio %s\n", p.Revision, p.Version)
@@ -124,21 +127,21 @@ func describe(t *testing.T, p MembersPlan) string {
 }
 
 // upgrading is an upgrade to 1.29.1 that orders one member a stage.
-func upgrading(member string, stage meshv1alpha1.Stage) *Run {
+func upgrading(member string, stage meshv1alpha1.Stage) *plan.Run {
 	u := &meshv1alpha1.MeshUpgrade{Spec: meshv1alpha1.MeshUpgradeSpec{
-		To:    meshv1alpha1.RevisionTarget{Revision: newer.Name, Version: newer.Version},
+		To:    meshv1alpha1.RevisionTarget{Revision: plantest.Newer.Name, Version: plantest.Newer.Version},
 		Gates: []meshv1alpha1.Gate{{Name: "ConfigValid", DryRun: true}},
 	}}
 	u.Name = "shop-1"
-	return &Run{Upgrade: u, Orders: map[string]meshv1alpha1.Stage{member: stage}}
+	return &plan.Run{Upgrade: u, Orders: map[string]meshv1alpha1.Stage{member: stage}}
 }
 
 // begun are the MeshMembers of an installation that ran 1.28.3 with other values of east, where an upgrade has got to a
 // stage of east.
 func begun(inst *meshv1alpha1.MeshInstallation, stage meshv1alpha1.Stage) []meshv1alpha1.MeshMember {
-	members := serving(made(shop(version("1.28.3"), memberValues(0, values{"autoscaleMin": 1}))))
+	members := plantest.Serving(plantest.Made(plantest.Shop(plantest.Version("1.28.3"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 1}))))
 	for _, s := range []meshv1alpha1.Stage{meshv1alpha1.StageInstall, stage} {
-		p, err := Members(inst, members, upgrading("east", s))
+		p, err := plan.Members(inst, members, upgrading("east", s))
 		if err != nil {
 			panic("upgrade of a test cannot be planned: " + err.Error())
 		}
@@ -149,28 +152,17 @@ func begun(inst *meshv1alpha1.MeshInstallation, stage meshv1alpha1.Stage) []mesh
 	return members
 }
 
-func tags(names ...string) meshOption {
-	return func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = names }
-}
-
-func rawValues(text string) meshOption {
-	return func(inst *meshv1alpha1.MeshInstallation) {
-		inst.Spec.ControlPlane.Values = testutil.JSON(nil)
-		inst.Spec.ControlPlane.Values.Raw = []byte(text)
-	}
-}
-
 // full sets what a mesh can set besides its members.
 func full(inst *meshv1alpha1.MeshInstallation) {
 	inst.Spec.MeshID, inst.Spec.TrustDomain, inst.Spec.ControlPlaneNamespace = "retail", "shop.example", "mesh"
 	inst.Spec.Version = "1.28.3"
 	inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyOrphan
 	inst.Spec.DataPlane.Tags = []string{"prod"}
-	inst.Spec.ControlPlane.Values = testutil.JSON(values{"autoscaleMin": 2})
+	inst.Spec.ControlPlane.Values = testutil.JSON(plantest.Values{"autoscaleMin": 2})
 	inst.Spec.EastWestGateway = meshv1alpha1.EastWestGateway{
 		Replicas: meshv1alpha1.ReplicaRange{Min: 2, Max: 7},
 		Service:  meshv1alpha1.GatewayService{Annotations: map[string]string{"cloud.example/internal": "true"}},
-		Values:   testutil.JSON(values{"nodeSelector": values{"pool": "edge"}}),
+		Values:   testutil.JSON(plantest.Values{"nodeSelector": plantest.Values{"pool": "edge"}}),
 	}
 }
 

@@ -75,7 +75,7 @@ func OrderRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time.T
 		names = append(names, c.member.Spec.Cluster)
 	}
 	return fmt.Sprintf("restart of istiod waits in %d members (%s): %s (%s); %s",
-		len(names), capped(names), s.candidates[0].reason, s.candidates[0].message, obstacle)
+		len(names), mesh.Capped(names), s.candidates[0].reason, s.candidates[0].message, obstacle)
 }
 
 func observeRestarts(p *MembersPlan, members []meshv1alpha1.MeshMember, now time.Time) restartState {
@@ -165,13 +165,13 @@ func restartReason(m *meshv1alpha1.MeshMember) (reason, message string) {
 func (s *restartState) obstacle() string {
 	switch {
 	case len(s.unreachable) > 0:
-		return "not while a member cannot be reached: " + capped(s.unreachable)
+		return "not while a member cannot be reached: " + mesh.Capped(s.unreachable)
 	case len(s.inTransit) > 0:
-		return "not while an upgrade changes a member: " + capped(s.inTransit)
+		return "not while an upgrade changes a member: " + mesh.Capped(s.inTransit)
 	case len(s.restarting) > 0:
-		return "istiod is being restarted in " + capped(s.restarting)
+		return "istiod is being restarted in " + mesh.Capped(s.restarting)
 	case len(s.late) >= lateRestarts:
-		return fmt.Sprintf("restarts have not been proved within %s in %s; see these members' ControlPlanesReady", RestartDeadline, capped(s.late))
+		return fmt.Sprintf("restarts have not been proved within %s in %s; see these members' ControlPlanesReady", RestartDeadline, mesh.Capped(s.late))
 	}
 	return ""
 }

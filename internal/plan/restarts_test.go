@@ -1,4 +1,4 @@
-package plan
+package plan_test
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshfleet/meshfleet/internal/plan"
 
 	"github.com/meshfleet/meshfleet/internal/mesh"
 
@@ -149,7 +151,7 @@ func TestOrderRestarts(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p := MembersPlan{}
+			p := plan.MembersPlan{}
 			for i := range c.members {
 				if m := *c.members[i].DeepCopy(); mesh.IsLeaving(&m) {
 					p.Leaving = append(p.Leaving, m)
@@ -157,7 +159,7 @@ func TestOrderRestarts(t *testing.T) {
 					p.Desired = append(p.Desired, m)
 				}
 			}
-			waiting := OrderRestarts(&p, c.members, restartsAt)
+			waiting := plan.OrderRestarts(&p, c.members, restartsAt)
 			if (waiting == "") != (c.wantWaiting == "") || !strings.Contains(waiting, c.wantWaiting) {
 				t.Errorf("waiting is %q, want %q in it", waiting, c.wantWaiting)
 			}
@@ -190,11 +192,11 @@ func TestOrderRestartsGoesThroughAFleet(t *testing.T) {
 	}
 	now := restartsAt
 	for range 100 {
-		p, err := Members(inst, members, nil)
+		p, err := plan.Members(inst, members, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		waiting := OrderRestarts(&p, members, now)
+		waiting := plan.OrderRestarts(&p, members, now)
 		restarting := 0
 		for i := range p.Desired {
 			members[i].Spec = p.Desired[i].Spec
@@ -225,7 +227,7 @@ func TestOrderRestartsGoesThroughAFleet(t *testing.T) {
 
 func TestNewMembersReadTokenFiles(t *testing.T) {
 	inst := testutil.Installation(testutil.With("east"))
-	p, err := Members(inst, nil, nil)
+	p, err := plan.Members(inst, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

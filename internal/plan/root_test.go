@@ -1,8 +1,10 @@
-package plan
+package plan_test
 
 import (
 	"testing"
 	"time"
+
+	"github.com/meshfleet/meshfleet/internal/plan"
 
 	"github.com/meshfleet/meshfleet/internal/mesh"
 
@@ -36,21 +38,21 @@ func TestPinnedRoot(t *testing.T) {
 	cases := map[string]struct {
 		pinned     []string
 		east, west *meshv1alpha1.MeshMember
-		want       RootPin
+		want       plan.RootPin
 	}{
-		"a new mesh has no members yet":           {want: RootPin{Unasked: []string{"east", "west"}}},
-		"a new mesh waits for every answer":       {east: testutil.Member("east", fresh, claims(mesh.NoRoot)), west: testutil.Member("west", fresh), want: RootPin{Unasked: []string{"west"}}},
+		"a new mesh has no members yet":           {want: plan.RootPin{Unasked: []string{"east", "west"}}},
+		"a new mesh waits for every answer":       {east: testutil.Member("east", fresh, claims(mesh.NoRoot)), west: testutil.Member("west", fresh), want: plan.RootPin{Unasked: []string{"west"}}},
 		"a mesh of which no member knows a root":  {east: testutil.Member("east", fresh, claims(mesh.NoRoot)), west: testutil.Member("west", fresh, claims(mesh.NoRoot))},
 		"one that is silent does not hold it up":  {east: testutil.Member("east", old, claims(mesh.NoRoot)), west: testutil.Member("west", old)},
-		"a mesh of which no member answers":       {east: testutil.Member("east", old), west: testutil.Member("west", old), want: RootPin{Unasked: []string{"east", "west"}}},
-		"what is pinned stays":                    {pinned: []string{"a"}, east: testutil.Member("east", claims("b")), want: RootPin{Root: []string{"a"}}},
-		"a restore without status: work order":    {east: testutil.Member("east", ordered("a", "b")), west: testutil.Member("west", fresh), want: RootPin{Root: []string{"a", "b"}}},
-		"a restore without members: claim":        {east: testutil.Member("east", fresh, claims("a,b")), west: testutil.Member("west", fresh), want: RootPin{Root: []string{"a", "b"}}},
-		"a mesh of a former release: its istiod":  {east: testutil.Member("east", old, serves("b", "a")), west: testutil.Member("west", old), want: RootPin{Root: []string{"a", "b"}}},
-		"istiod's own root is not the mesh's":     {east: testutil.Member("east", old, serves("x"), says(meshv1alpha1.ReasonRootNotInForce)), west: testutil.Member("west", old, serves("a")), want: RootPin{Root: []string{"a"}}},
-		"the claim counts more than istiod":       {east: testutil.Member("east", old, serves("x"), claims("a")), west: testutil.Member("west", old), want: RootPin{Root: []string{"a"}}},
-		"members that differ pin nothing":         {east: testutil.Member("east", old, serves("a")), west: testutil.Member("west", old, serves("b")), want: RootPin{Witnesses: map[string][]string{"a": {"east"}, "b": {"west"}}}},
-		"the member that leaves is not a witness": {east: testutil.Member("east", old, serves("a")), west: testutil.Member("west", old, serves("b"), leaves), want: RootPin{Root: []string{"a"}}},
+		"a mesh of which no member answers":       {east: testutil.Member("east", old), west: testutil.Member("west", old), want: plan.RootPin{Unasked: []string{"east", "west"}}},
+		"what is pinned stays":                    {pinned: []string{"a"}, east: testutil.Member("east", claims("b")), want: plan.RootPin{Root: []string{"a"}}},
+		"a restore without status: work order":    {east: testutil.Member("east", ordered("a", "b")), west: testutil.Member("west", fresh), want: plan.RootPin{Root: []string{"a", "b"}}},
+		"a restore without members: claim":        {east: testutil.Member("east", fresh, claims("a,b")), west: testutil.Member("west", fresh), want: plan.RootPin{Root: []string{"a", "b"}}},
+		"a mesh of a former release: its istiod":  {east: testutil.Member("east", old, serves("b", "a")), west: testutil.Member("west", old), want: plan.RootPin{Root: []string{"a", "b"}}},
+		"istiod's own root is not the mesh's":     {east: testutil.Member("east", old, serves("x"), says(meshv1alpha1.ReasonRootNotInForce)), west: testutil.Member("west", old, serves("a")), want: plan.RootPin{Root: []string{"a"}}},
+		"the claim counts more than istiod":       {east: testutil.Member("east", old, serves("x"), claims("a")), west: testutil.Member("west", old), want: plan.RootPin{Root: []string{"a"}}},
+		"members that differ pin nothing":         {east: testutil.Member("east", old, serves("a")), west: testutil.Member("west", old, serves("b")), want: plan.RootPin{Witnesses: map[string][]string{"a": {"east"}, "b": {"west"}}}},
+		"the member that leaves is not a witness": {east: testutil.Member("east", old, serves("a")), west: testutil.Member("west", old, serves("b"), leaves), want: plan.RootPin{Root: []string{"a"}}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +64,7 @@ func TestPinnedRoot(t *testing.T) {
 					members = append(members, *m)
 				}
 			}
-			if diff := cmp.Diff(c.want, PinnedRoot(inst, members, now)); diff != "" {
+			if diff := cmp.Diff(c.want, plan.PinnedRoot(inst, members, now)); diff != "" {
 				t.Errorf("root (-want +got):\n%s", diff)
 			}
 		})
@@ -72,7 +74,7 @@ func TestPinnedRoot(t *testing.T) {
 func TestWorkOrdersCarryThePinnedRoot(t *testing.T) {
 	inst := testutil.Installation(testutil.With("east"))
 	inst.Status.Trust.PinnedRoot = []string{"a"}
-	p, err := Members(inst, nil, nil)
+	p, err := plan.Members(inst, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

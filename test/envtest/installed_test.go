@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,7 +18,6 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
-	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 func (s *suite) peersOf(name string, all []string) []string {
@@ -109,7 +110,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	got.Discovery.Gateways, got.Discovery.AcknowledgedGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
-		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, Hash: plan.RevisionHash(m.Spec.Revisions[0]), ReadyReplicas: 1}},
+		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, Hash: mesh.RevisionHash(m.Spec.Revisions[0]), ReadyReplicas: 1}},
 		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Address: addressOf(name)},
 		Trust:     meshv1alpha1.MemberTrustStatus{ClaimedRoot: inst.Status.Trust.PinnedRoot[0], RootFingerprints: inst.Status.Trust.RootFingerprints},
 		Discovery: meshv1alpha1.DiscoveryStatus{

@@ -1,0 +1,39 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const (
+	// returningShown is how many members a message describes that go back.
+	returningShown = 3
+	// returningBytes bounds what is quoted of each.
+	returningBytes = 200
+)
+
+// returning says what members that go back wait for: three of them, in their own words.
+func returning(members []*progress) string {
+	members = slices.SortedFunc(slices.Values(members), func(a, b *progress) int { return cmp.Compare(a.name, b.name) })
+	var out []string
+	for _, p := range members[:min(len(members), returningShown)] {
+		text := fmt.Sprintf("member %q", p.name)
+		switch {
+		case !p.isReachable:
+			text += " cannot be reached"
+		case p.report != nil && p.report.Message != "":
+			words := p.report.Message
+			if len(words) > returningBytes {
+				words = strings.ToValidUTF8(words[:returningBytes], "") + " …"
+			}
+			text += ": " + words
+		}
+		out = append(out, text)
+	}
+	if more := len(members) - returningShown; more > 0 {
+		out = append(out, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(out, "; ")
+}

@@ -1,0 +1,239 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+)
+
+// Input is all that a step of an upgrade is decided from.
+type Input struct {
+	Upgrade   *meshv1alpha1.MeshUpgrade
+	Members   []meshv1alpha1.MeshMember
+	Approvals []meshv1alpha1.MeshApproval
+	// State is the installation's. The annotation of the upgrade may say more.
+	State meshv1alpha1.UpgradeState
+	// UnreachablePeers is the installation's policy. Empty: Wait.
+	UnreachablePeers meshv1alpha1.UnreachablePeers
+	// IsSuperseded says that the spec asks for another target by now, IsTakenBack that this is what the upgrade came from.
+	IsSuperseded, IsTakenBack bool
+	Now                       time.Time
+	// WatchedSince is when the operator began to watch. Deadlines do not count the time before: what members did meanwhile is
+	// not known. Zero: always.
+	WatchedSince time.Time
+}
+
+// Decision is what to write now.
+type Decision struct {
+	// Orders are the stages to order, by the member's name. A member that is not in it is not touched, or the upgrade
+	// is finished. Orders are complete until a finished phase has been stored; then there are none.
+	Orders map[string]meshv1alpha1.Stage
+	// Status is the upgrade's. Write it before the orders: so nothing that failed is forgotten.
+	Status meshv1alpha1.MeshUpgradeStatus
+	// Approvals are the waves whose MeshApproval must exist now.
+	Approvals []string
+	// Reason says why, for logs.
+	Reason string
+	// After is when time alone changes something. Zero: never.
+	After time.Duration
+}
+
+// rollout is one decision in the making.
+type rollout struct {
+	Input
+	out  Decision
+	wish upgrade.Steering
+	// members are those of the waves that are still there, in the waves' order, and by wave.
+	members []*progress
+	of      map[string][]*progress
+}
+
+// Next decides the next step of an upgrade from what is stored. A member makes one transition at most.
+//
+// Going back cannot be paused: a mesh half way is the worst place to stop.
+func Next(in Input) Decision {
+	status := in.Upgrade.Status.DeepCopy()
+	if status.Phase.IsFinished() {
+		return Decision{Status: *status, Reason: status.Message}
+	}
+	r := newRollout(in, status)
+	switch cause, why := r.isGoingBack(); {
+	case why != "":
+		r.goBack(cause, why)
+	case r.isSuperseded():
+		r.supersede()
+	case r.wish.State == meshv1alpha1.UpgradeStatePause:
+		r.notePause()
+		r.returnOut()
+		r.hold(r.wish.Says("paused"))
+	default:
+		r.noteResume()
+		r.run()
+	}
+	r.count()
+	if r.out.Reason == "" {
+		r.out.Reason = r.out.Status.Message
+	}
+	return r.out
+}
+
+func newRollout(in Input, status *meshv1alpha1.MeshUpgradeStatus) *rollout {
+	r := &rollout{
+		Input: in, of: map[string][]*progress{}, wish: upgrade.SteeringOf(in.Upgrade, in.State),
+		out: Decision{Orders: map[string]meshv1alpha1.Stage{}, Status: *status},
+	}
+	if r.out.Status.StartedAt == nil {
+		r.out.Status.StartedAt = r.stamp()
+		r.noteRetry()
+	}
+	present := map[string]*meshv1alpha1.MeshMember{}
+	for i := range in.Members {
+		// Who leaves is not waited for.
+		if m := &in.Members[i]; !mesh.IsLeaving(m) {
+			present[m.Spec.Cluster] = m
+		}
+	}
+	for i := range in.Upgrade.Spec.Waves {
+		wave := &in.Upgrade.Spec.Waves[i]
+		r.wave(wave.Name).OpensAt = nil
+		for _, name := range wave.Members {
+			if m := present[name]; m != nil {
+				p := observeProgress(m, in.Upgrade, wave)
+				r.members = append(r.members, p)
+				r.of[wave.Name] = append(r.of[wave.Name], p)
+				r.order(p, p.ordered)
+			}
+		}
+	}
+	r.markLost()
+	r.observeUnknown()
+	return r
+}
+
+// stamp is the time as the API server keeps it: in seconds, so that what is read back is what was written.
+func (r *rollout) stamp() *metav1.Time {
+	t := metav1.NewTime(r.Now.Truncate(time.Second))
+	return &t
+}
+
+// order writes a stage down. What the member reports of another one says nothing of it.
+func (r *rollout) order(p *progress, stage meshv1alpha1.Stage) {
+	if p.ordered != stage {
+		p.ordered, p.report = stage, nil
+	}
+	if stage != "" {
+		r.out.Orders[p.name] = stage
+	}
+}
+
+// wake asks for another decision at a time.
+func (r *rollout) wake(at time.Time) {
+	if left := at.Sub(r.Now); left > 0 && (r.out.After == 0 || left < r.out.After) {
+		r.out.After = left
+	}
+}
+
+// wave is the status of a wave.
+func (r *rollout) wave(name string) *meshv1alpha1.WaveStatus {
+	waves := &r.out.Status.Waves
+	i := slices.IndexFunc(*waves, func(w meshv1alpha1.WaveStatus) bool { return w.Name == name })
+	if i < 0 {
+		*waves = append(*waves, meshv1alpha1.WaveStatus{Name: name})
+		i = len(*waves) - 1
+	}
+	return &(*waves)[i]
+}
+
+// isGoingBack says whether people want every member back, or this was decided before, and why. Empty: no.
+func (r *rollout) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
+	switch {
+	case r.out.Status.Phase == meshv1alpha1.UpgradeRollingBack:
+		return r.out.Status.Cause, cmp.Or(r.out.Status.CauseDetail, r.out.Status.Message)
+	case r.IsSuperseded && r.IsTakenBack:
+		return meshv1alpha1.CauseSuperseded, "the spec of the MeshInstallation asks for the former revision again"
+	case r.wish.State == meshv1alpha1.UpgradeStateAbort:
+		return meshv1alpha1.CauseAborted, r.wish.Says("aborted")
+	}
+	if rejected := r.rejected(); rejected != "" && r.scope() == meshv1alpha1.RollbackScopeRun {
+		return meshv1alpha1.CauseRejected, rejected
+	}
+	return "", ""
+}
+
+// rejected says which wave a person has rejected. Empty: none.
+func (r *rollout) rejected() string {
+	if a := r.rejection(); a != nil {
+		return fmt.Sprintf("wave %q was rejected", a.Spec.Wave)
+	}
+	return ""
+}
+
+// rejection is the answer by which a person has rejected the first wave that was. Nil: none.
+func (r *rollout) rejection() *meshv1alpha1.MeshApproval {
+	for i := range r.Upgrade.Spec.Waves {
+		if a := r.answer(r.Upgrade.Spec.Waves[i].Name); a != nil && a.Spec.Decision == meshv1alpha1.DecisionRejected {
+			return a
+		}
+	}
+	return nil
+}
+
+func (r *rollout) decision(wave string) meshv1alpha1.Decision {
+	if a := r.answer(wave); a != nil {
+		return a.Spec.Decision
+	}
+	return meshv1alpha1.DecisionPending
+}
+
+// answer is the MeshApproval of a wave. Nil: there is none.
+func (r *rollout) answer(wave string) *meshv1alpha1.MeshApproval {
+	for i := range r.Approvals {
+		if a := &r.Approvals[i]; a.Spec.Upgrade == r.Upgrade.Name && a.Spec.Wave == wave {
+			return a
+		}
+	}
+	return nil
+}
+
+// goBack takes every touched member back, all at once: the sooner, the better.
+func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
+	s := &r.out.Status
+	if s.Phase != meshv1alpha1.UpgradeRollingBack {
+		r.noteEnd(cause)
+	}
+	s.Phase, s.Cause, s.CauseDetail, s.Message = meshv1alpha1.UpgradeRollingBack, cause, why, why
+	r.out.After = 0
+	isOver := true
+	var waiting []*progress
+	for _, p := range r.members {
+		r.wave(p.wave.Name).SoakingSince = nil
+		if p.isBack() {
+			continue
+		}
+		isOver = false
+		if r.order(p, p.back()); p.ordered == meshv1alpha1.StageRollBack {
+			waiting = append(waiting, p)
+		}
+	}
+	if isOver {
+		s.Phase, s.FinishedAt = meshv1alpha1.UpgradeRolledBack, r.stamp()
+		return
+	}
+	if len(waiting) > 0 {
+		s.Message = why + "; rolling back: " + returning(waiting)
+	}
+}
+
+// hold leaves everything as it is ordered.
+func (r *rollout) hold(why string) {
+	r.out.Status.Phase, r.out.Status.Message = meshv1alpha1.UpgradePaused, why
+}

@@ -1,0 +1,50 @@
+package upgrade
+
+import (
+	"cmp"
+	"slices"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+)
+
+// Running counts the members that have served by the revision that their namespaces get, oldest version first.
+func Running(members []meshv1alpha1.MeshMember) []meshv1alpha1.RevisionMembers {
+	var out []meshv1alpha1.RevisionMembers
+	for i := range members {
+		if !mesh.HasServed(&members[i]) || mesh.IsLeaving(&members[i]) {
+			continue
+		}
+		running := mesh.RunningRevision(&members[i])
+		at := slices.IndexFunc(out, func(r meshv1alpha1.RevisionMembers) bool {
+			return r.Name == running.Name && r.Version == running.Version
+		})
+		if at < 0 {
+			at = len(out)
+			out = append(out, meshv1alpha1.RevisionMembers{Name: running.Name, Version: running.Version})
+		}
+		out[at].Members++
+	}
+	slices.SortFunc(out, func(a, b meshv1alpha1.RevisionMembers) int {
+		return cmp.Or(istioversion.Compare(a.Version, b.Version), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// EffectiveValues are the values that members share in what the mesh runs, as a member without values of its own shows
+// them. While nobody shows them, they are those of the spec.
+func EffectiveValues(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember) *apiextensionsv1.JSON {
+	for i := range existing {
+		m := &existing[i]
+		hasNone := slices.ContainsFunc(inst.Spec.Members, func(s meshv1alpha1.Member) bool {
+			return s.Name == m.Spec.Cluster && (s.Values == nil || len(s.Values.Raw) == 0)
+		})
+		if running := mesh.RunningRevision(m); hasNone && mesh.HasServed(m) && running.Name == inst.Status.Revision {
+			return running.Values
+		}
+	}
+	return inst.Spec.ControlPlane.Values
+}

@@ -1,0 +1,162 @@
+package upgrade_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/meshfleet/meshfleet/internal/plan/plantest"
+
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
+
+	"github.com/google/go-cmp/cmp"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+func gates(names ...string) plantest.Option {
+	return func(inst *meshv1alpha1.MeshInstallation) {
+		for _, name := range names {
+			inst.Spec.Upgrade.Gates = append(inst.Spec.Upgrade.Gates, meshv1alpha1.Gate{Name: name, DryRun: true})
+		}
+	}
+}
+
+// alsoRuns adds a revision to a member beside what it runs.
+func alsoRuns(members []meshv1alpha1.MeshMember, i int, r meshv1alpha1.Revision) []meshv1alpha1.MeshMember {
+	members[i].Spec.Revisions = append(members[i].Spec.Revisions, r)
+	return members
+}
+
+func TestTarget(t *testing.T) {
+	newValues := plantest.SharedValues(plantest.Values{"autoscaleMin": 3})
+	first := plantest.Serving(plantest.Made(plantest.Shop()))
+	for i := range first {
+		first[i].Spec.Revisions[0].Name, first[i].Spec.DefaultRevision = "1-29-1-vabcde", "1-29-1-vabcde"
+	}
+	cases := map[string]struct {
+		inst         *meshv1alpha1.MeshInstallation
+		members      []meshv1alpha1.MeshMember
+		wantRevision string
+		wantChanged  bool
+	}{
+		"a mesh that does not exist yet":       {inst: plantest.Shop(), wantRevision: "1-29-1"},
+		"what runs is what the spec says":      {inst: plantest.Shop(), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1"},
+		"what runs keeps the name it got":      {inst: plantest.Shop(), members: first, wantRevision: "1-29-1-vabcde"},
+		"another version":                      {inst: plantest.Shop(plantest.Version("1.30.0")), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-30-0", wantChanged: true},
+		"an older version":                     {inst: plantest.Shop(plantest.Version("1.28.3")), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-28-3", wantChanged: true},
+		"another version while istiod is down": {inst: plantest.Shop(plantest.Version("1.30.0")), members: plantest.Down(plantest.Made(plantest.Shop())), wantRevision: "1-30-0", wantChanged: true},
+		"other values":                         {inst: plantest.Shop(newValues), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1-v*", wantChanged: true},
+		"other values of one member": {
+			inst: plantest.Shop(plantest.MemberValues(1, plantest.Values{"autoscaleMin": 3})), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1-v*", wantChanged: true},
+		"other values before anything has served": {inst: plantest.Shop(newValues), members: plantest.Made(plantest.Shop()), wantRevision: "1-29-1-v*"},
+		"back to the first values":                {inst: plantest.Shop(), members: plantest.Serving(plantest.Made(plantest.Shop(newValues))), wantRevision: "1-29-1-v*", wantChanged: true},
+		"another version and other values at once": {
+			inst: plantest.Shop(newValues, plantest.Version("1.30.0")), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-30-0", wantChanged: true},
+		"the name is taken by a former try with other values in one member": {
+			inst:         plantest.Shop(newValues, plantest.Version("1.30.0")),
+			members:      alsoRuns(plantest.Serving(plantest.Made(plantest.Shop())), 1, meshv1alpha1.Revision{Name: "1-30-0", Version: "1.30.0"}),
+			wantRevision: "1-30-0-v*", wantChanged: true},
+		"the name is that of the same content in one member": {
+			inst:         plantest.Shop(plantest.Version("1.30.0")),
+			members:      alsoRuns(plantest.Serving(plantest.Made(plantest.Shop())), 1, meshv1alpha1.Revision{Name: "1-30-0", Version: "1.30.0"}),
+			wantRevision: "1-30-0", wantChanged: true},
+		"values in another order": {
+			inst: plantest.Shop(plantest.RawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)), members: plantest.Serving(plantest.Made(plantest.Shop(plantest.RawValues(`{"b":{"d":3,"c":2},"a":1}`)))),
+			wantRevision: "1-29-1"},
+		"a member that joins": {
+			inst: plantest.Shop(testutil.With("north")), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1"},
+		"a member that has left runs something else": {
+			inst: testutil.Installation(testutil.With("east")), members: plantest.Serving(plantest.Made(plantest.Shop(plantest.MemberValues(1, plantest.Values{"autoscaleMin": 3})))),
+			wantRevision: "1-29-1"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			to, changed, err := upgrade.Target(c.inst, c.members)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := to
+			want.Revision, want.Version = c.wantRevision, c.inst.Spec.Version
+			if strings.HasSuffix(want.Revision, "*") {
+				want.Revision = strings.TrimSuffix(want.Revision, "*") + to.Hash[:5]
+			}
+			if diff := cmp.Diff(want, to); diff != "" {
+				t.Errorf("target (-want +got):\n%s", diff)
+			}
+			if changed != c.wantChanged {
+				t.Errorf("changed is %t, want %t", changed, c.wantChanged)
+			}
+			if len(to.Hash) != 10 {
+				t.Errorf("hash is %q, want ten characters", to.Hash)
+			}
+		})
+	}
+}
+
+func TestTargetHash(t *testing.T) {
+	base := plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3}))
+	cases := map[string]struct {
+		inst     *meshv1alpha1.MeshInstallation
+		wantSame bool
+	}{
+		"the same spec again":                        {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3})), wantSame: true},
+		"a member that says what all say":            {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3}), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})), wantSame: true},
+		"a member without values of its own joins":   {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3}), testutil.With("north")), wantSame: true},
+		"something that is no control plane's":       {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3}), plantest.Tags("prod")), wantSame: true},
+		"other gates":                                {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3}), gates("ConfigValid")), wantSame: true},
+		"another version":                            {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3}), plantest.Version("1.28.3"))},
+		"other values":                               {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 4}))},
+		"no values":                                  {inst: plantest.Shop()},
+		"other values of one member":                 {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3}), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 4}))},
+		"the same values, but of every member apart": {inst: plantest.Shop(plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3}), plantest.MemberValues(1, plantest.Values{"autoscaleMin": 3}))},
+		"another attempt":                            {inst: plantest.Shop(plantest.SharedValues(plantest.Values{"autoscaleMin": 3}), plantest.Attempt(1))},
+	}
+	want, _, err := upgrade.Target(base, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, _, err := upgrade.Target(c.inst, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if isSame := got.Hash == want.Hash; isSame != c.wantSame {
+				t.Errorf("hash is %s, that of the base is %s, want the same: %t", got.Hash, want.Hash, c.wantSame)
+			}
+		})
+	}
+}
+
+func TestTargetOfAnotherAttemptKeepsTheRevision(t *testing.T) {
+	members := plantest.Serving(plantest.Made(plantest.Shop()))
+	change := plantest.SharedValues(plantest.Values{"autoscaleMin": 3})
+	first, _, err := upgrade.Target(plantest.Shop(change), members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range int32(3) {
+		again, _, err := upgrade.Target(plantest.Shop(change, plantest.Attempt(n+1)), members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Revision != first.Revision || again.Hash == first.Hash {
+			t.Errorf("attempt %d: target is %+v after %+v, want the same revision with another hash", n+1, again, first)
+		}
+	}
+}
+
+func TestTargetRefuses(t *testing.T) {
+	for name, inst := range map[string]*meshv1alpha1.MeshInstallation{
+		"a version that gives no name": plantest.Shop(plantest.Version("one.Two")),
+		"a version that is too long":   plantest.Shop(plantest.Version(strings.Repeat("1", 57))),
+		"values that are no map":       plantest.Shop(plantest.MemberValues(0, "text")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if to, _, err := upgrade.Target(inst, nil); err == nil {
+				t.Errorf("target is %+v, want an error", to)
+			}
+		})
+	}
+}
