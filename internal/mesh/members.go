@@ -17,6 +17,7 @@ func RunningRevision(m *meshv1alpha1.MeshMember) meshv1alpha1.Revision {
 	return RevisionNamed(m, m.Spec.DefaultRevision, m.Spec.Revisions[0])
 }
 
+// RevisionNamed is the ordered revision of a name, or another one if there is none.
 func RevisionNamed(m *meshv1alpha1.MeshMember, name string, otherwise meshv1alpha1.Revision) meshv1alpha1.Revision {
 	if i := slices.IndexFunc(m.Spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == name }); i >= 0 {
 		return m.Spec.Revisions[i]

@@ -87,6 +87,7 @@ func Stalled(reason string, err error) phase.Result {
 	return r
 }
 
+// StalledOr is the result of a phase that only a person can help if the error has the cause, and Failed otherwise.
 func StalledOr(err, cause error, reason string) phase.Result {
 	if errors.Is(err, cause) {
 		return Stalled(reason, err)
