@@ -84,7 +84,7 @@ e2e-upgrades: labctl charts image ## Run the upgrade test with everything that a
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 100m $(GOTESTFLAGS)
 
 .PHONY: e2e-discovery
-e2e-discovery: labctl charts image ## Renew reader tokens many times under load (15 minutes)
+e2e-discovery: labctl charts image ## Renew reader tokens many times under load (6 minutes)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestDiscovery -count=1 -v -timeout 100m $(GOTESTFLAGS)
 
 .PHONY: bench
