@@ -76,15 +76,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 }
 
 // members lists the members in the order of their names. The cache's own order differs each time, and a message that
-// named now this and now that member would be written again and again.
+// named now this and now that member would be written again and again. One that lost its label is still owned, and one that came
+// from a backup of another hub has its label.
 func (r *Reconciler) members(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshMember, error) {
 	list := &meshv1alpha1.MeshMemberList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(inst.Namespace),
-		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
+	if err := r.Client.List(ctx, list, client.InNamespace(inst.Namespace)); err != nil {
 		return nil, fmt.Errorf("list members: %w", err)
 	}
-	slices.SortFunc(list.Items, func(a, b meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
-	return list.Items, nil
+	members := slices.DeleteFunc(list.Items, func(m meshv1alpha1.MeshMember) bool {
+		return m.Labels[meshv1alpha1.LabelInstallation] != inst.Name && !metav1.IsControlledBy(&m, inst)
+	})
+	slices.SortFunc(members, func(a, b meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
+	return members, nil
 }
 
 func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []status.Outcome {

@@ -238,8 +238,10 @@ func TestList(t *testing.T) {
 }
 
 func TestMembersComeInOneOrder(t *testing.T) {
+	unlabelled := owned(testutil.Installation())
+	unlabelled.Name, unlabelled.Spec.Cluster, unlabelled.Labels = "shop-b", "b", nil
 	store := fake.NewClientBuilder().WithScheme(testutil.HubScheme(t)).WithObjects(
-		testutil.Member("a"), testutil.Member("b"), testutil.Member("c"),
+		testutil.Member("a"), unlabelled, testutil.Member("c"),
 		testutil.Member("other", func(m *meshv1alpha1.MeshMember) { m.Labels[meshv1alpha1.LabelInstallation] = "other" })).Build()
 	r := &Reconciler{Client: interceptor.NewClient(store, interceptor.Funcs{
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {

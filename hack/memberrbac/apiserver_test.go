@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -21,7 +20,7 @@ import (
 // TestCredentialInstallsIstioAtAnAPIServer asks a real API server, because only it knows all rules against escalation: with the
 // role, and nothing else, a credential can apply everything that the charts contain.
 func TestCredentialInstallsIstioAtAnAPIServer(t *testing.T) {
-	_, member := testutil.StartMember(t, filepath.Join("..", ".."))
+	_, member := testutil.StartMember(t)
 	ctx := context.Background()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}}
 	if err := member.Create(ctx, namespace); err != nil {
@@ -48,7 +47,7 @@ func TestCredentialInstallsIstioAtAnAPIServer(t *testing.T) {
 
 // TestCredentialIsLimited shows what a stolen credential cannot do directly.
 func TestCredentialIsLimitedAtAnAPIServer(t *testing.T) {
-	admin, member := testutil.StartMember(t, filepath.Join("..", ".."))
+	admin, member := testutil.StartMember(t)
 	ctx := context.Background()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "default"}}
 	if err := admin.Create(ctx, account); err != nil {

@@ -7,11 +7,12 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/configdiff"
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 // The API accepts the classes that there are, in their order.
 func TestConfigDiffClassesAreTheAPIs(t *testing.T) {
-	source, err := os.ReadFile("../../api/v1alpha1/gate_types.go")
+	source, err := os.ReadFile(testutil.InRepository("api", "v1alpha1", "gate_types.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

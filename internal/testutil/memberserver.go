@@ -16,8 +16,8 @@ import (
 )
 
 // StartMember starts the API server of a member for a test, and returns a client of its administrator and one with the
-// credential that config/member-rbac makes. root is the way from the test's package to the root of the repository.
-func StartMember(t *testing.T, root string) (admin, member client.Client) {
+// credential that config/member-rbac makes.
+func StartMember(t *testing.T) (admin, member client.Client) {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set; `make test` sets it")
@@ -36,7 +36,7 @@ func StartMember(t *testing.T, root string) (admin, member client.Client) {
 		t.Fatal(err)
 	}
 	credential := rest.AnonymousClientConfig(config)
-	credential.BearerToken = memberToken(t, admin, filepath.Join(root, "config", "member-rbac"))
+	credential.BearerToken = memberToken(t, admin, InRepository("config", "member-rbac"))
 	if member, err = client.New(credential, client.Options{}); err != nil {
 		t.Fatal(err)
 	}

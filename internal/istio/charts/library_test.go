@@ -3,7 +3,6 @@ package charts
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +14,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-var chartsDir = filepath.Join("..", "..", "bin", "charts")
+var chartsDir = testutil.InRepository("bin", "charts")
 
 // packaged are the charts that `make charts` packages, read once for all tests; without them these cannot say anything.
 var packaged = NewLibrary(chartsDir)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +20,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-var chartsDir = filepath.Join("..", "..", "bin", "charts")
+var chartsDir = testutil.InRepository("bin", "charts")
 
 // packaged are the charts that `make charts` packages, read once for all tests.
 var packaged = charts.NewLibrary(chartsDir)

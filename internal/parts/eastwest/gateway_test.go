@@ -3,7 +3,6 @@ package eastwest
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // library opens the charts that `make charts` packages.
 func library(t *testing.T) *charts.Library {
 	t.Helper()
-	dir := filepath.Join("..", "..", "bin", "charts")
+	dir := testutil.InRepository("bin", "charts")
 	if _, err := os.Stat(dir); err != nil {
 		t.Fatalf("charts missing, run `make charts`: %v", err)
 	}

@@ -3,7 +3,6 @@ package workloads
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +20,7 @@ import (
 // TestEvictAtAnAPIServer moves one workload of each kind with the permissions of a member's credential. The API server
 // and its eviction are real, the controllers are played.
 func TestEvictAtAnAPIServer(t *testing.T) {
-	admin, member := testutil.StartMember(t, filepath.Join("..", ".."))
+	admin, member := testutil.StartMember(t)
 	for _, w := range []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}} {
 		name := strings.ToLower(fmt.Sprintf("%T", w)[len("*v1."):])
 		t.Run(name, func(t *testing.T) {
