@@ -4,13 +4,12 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // checkValues checks the values that have changed, or all when the version has: another release knows others.

@@ -181,7 +181,7 @@ func (r *Reconciler) finish(ctx context.Context, before, inst *meshv1alpha1.Mesh
 	return ctrl.Result{RequeueAfter: status.Next(outcomes)}, nil
 }
 
-// isConflicted says that a write of ours met a newer object than the one that was read.
+// isConflicted reports whether a write met a newer object than the one that was read.
 func isConflicted(outcomes []status.Outcome) bool {
 	return slices.ContainsFunc(outcomes, func(o status.Outcome) bool { return o.Result.Kind == phase.Retry && apierrors.IsConflict(o.Result.Err) })
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/meshfleet/meshfleet/internal/plan/rollout"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/plan/rollout"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 

@@ -149,7 +149,7 @@ func TestAvailability(t *testing.T) {
 		members []meshv1alpha1.MeshMember
 		want    phase.Kind
 	}{
-		"nobody serves yet":                          {testutil.Members(starting), phase.Wait},
+		"no control plane serves yet":                {testutil.Members(starting), phase.Wait},
 		"all serve":                                  {testutil.Members(testutil.Member("east", testutil.Ready())), phase.Done},
 		"one that joins takes nothing away":          {testutil.Members(testutil.Member("east", testutil.Ready()), testutil.Member("west")), phase.Done},
 		"one whose istiod starts for the first time": {testutil.Members(testutil.Member("east", testutil.Ready()), starting), phase.Done},

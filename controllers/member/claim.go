@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
@@ -23,8 +22,8 @@ const (
 	takeOverTime = 30 * time.Second
 )
 
-// claimObject is the claim with the root that it records, if it is known. From the first time that a control plane serves it records what runs, before that is changed:
-// whoever finds the cluster without the MeshMember's status knows then what must not be changed in place.
+// claimObject is the claim with the root that it records, if it is known. From the first time that a control plane serves it records
+// what runs, before that is changed: it tells an operator without the MeshMember's status what must not be changed in place.
 func (r *Reconciler) claimObject(s *scope, root string) (*unstructured.Unstructured, error) {
 	data := map[string]any{}
 	if root != "" {

@@ -143,7 +143,7 @@ func (r *Reconciler) serve(ctx context.Context, s *scope) phase.Result {
 }
 
 // judgeServing judges what was observed of each revision. Every istiod in use must be rolled out and armed. Rollback cannot wait for room
-// that the target has taken: mayGoOn says that one pod of each serves, so that tags may move before the rest is there.
+// that the target has taken: mayGoOn is true when one pod of each serves, so that tags may move before the others are ready.
 func judgeServing(m *meshv1alpha1.MeshMember, observed map[string]controlplane.State, now time.Time) (result phase.Result, mayGoOn bool) {
 	result, mayGoOn = phase.Complete(meshv1alpha1.ReasonReady, ""), isGoingBack(m)
 	for _, name := range usedRevisions(&m.Spec) {

@@ -229,7 +229,7 @@ func (r *Reconciler) replaceGateway(ctx context.Context, s *scope, oldKey string
 	return phase.Result{}
 }
 
-// beforeWithdrawal says what a gateway that peers were told of waits for before it is withdrawn. Empty: nothing.
+// beforeWithdrawal is why an announced gateway is not withdrawn yet. Empty: it may be.
 func beforeWithdrawal(m *meshv1alpha1.MeshMember, siblings []meshv1alpha1.MeshMember, now time.Time) string {
 	announced := m.Status.Gateway.Announced
 	if announced == nil || now.Sub(announced.Time) < settle {

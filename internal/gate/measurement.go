@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // measureAgain is the pace of a measurement that gave no number.

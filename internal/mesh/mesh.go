@@ -3,26 +3,12 @@ package mesh
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
-// NamesShown bounds how many names a message has.
-const NamesShown = 5
-
 // PeerSynced is the state of a peer whose caches istiod has filled, in istiod's own word.
 const PeerSynced = "synced"
-
-// List joins names for a message, sorted: five at most, and how many more of the total there are.
-func List(names []string, total int) string {
-	names = slices.Sorted(slices.Values(names))
-	if total <= NamesShown {
-		return strings.Join(names, ", ")
-	}
-	return strings.Join(names[:NamesShown], ", ") + fmt.Sprintf(" and %d more", total-NamesShown)
-}
 
 // RevisionsInUse are the revisions that namespaces, tags or the gateway of a work order use.
 func RevisionsInUse(spec *meshv1alpha1.MeshMemberSpec) map[string]bool {

@@ -6,15 +6,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
 // MembersPlan says which MeshMembers there must be.

@@ -6,12 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const (

@@ -7,14 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/plan"
-
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 

@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // hubDrift disturbs what the operator keeps on the hub.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const rootKey = "root-cert.pem"

@@ -6,11 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const (

@@ -4,13 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 func istiodDeployment(env ...any) *unstructured.Unstructured {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"path"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,6 +16,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // RemoteSecretName is the name of the Secret by which a member's istiod reads a peer. It is the one that istioctl uses,

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +16,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/observe"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )

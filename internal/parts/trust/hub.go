@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +14,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/hub"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // Hub keeps the cert-manager objects of installations.

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +17,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/hub"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // root makes the root once and pins it; from then on it is only looked at, and its Certificate is taken out of

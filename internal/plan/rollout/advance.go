@@ -5,10 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
-	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 // advance goes through the waves in order and stops at the first that has not soaked. Members that have begun go on

@@ -5,15 +5,13 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/meshfleet/meshfleet/internal/plan"
-	"github.com/meshfleet/meshfleet/internal/plan/plantest"
-
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/plan/plantest"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 

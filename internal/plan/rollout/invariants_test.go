@@ -7,12 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/plan"
-
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // violated ends a run with its story.

@@ -8,9 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const (

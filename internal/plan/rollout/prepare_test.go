@@ -7,15 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/plan"
-	"github.com/meshfleet/meshfleet/internal/plan/plantest"
-
-	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/plan/plantest"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 

@@ -8,15 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/meshfleet/meshfleet/internal/plan/plantest"
-
-	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan/plantest"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 

@@ -6,13 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
 // Input is all that a step of an upgrade is decided from.

@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 

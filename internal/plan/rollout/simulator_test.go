@@ -9,16 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/plan/plantest"
-
-	"github.com/meshfleet/meshfleet/internal/plan"
-
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/plan/plantest"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 

@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
 // orders writes the annotation by which people steer. Empty takes it away.

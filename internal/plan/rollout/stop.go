@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 func (r *rollout) scope() meshv1alpha1.RollbackScope {

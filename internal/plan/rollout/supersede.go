@@ -3,9 +3,8 @@ package rollout
 import (
 	"slices"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // isSuperseded says whether the spec asks for another target than the upgrade's, which is not where it came from, or this

@@ -5,11 +5,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
 // isApproved says whether the wave may start, or has started, or has nobody to start.

@@ -5,9 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/mesh"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // observeUnknown finds the members of which nothing is known although they should have done something for as long as their

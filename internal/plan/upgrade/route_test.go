@@ -5,12 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
-
-	"github.com/meshfleet/meshfleet/internal/plan/plantest"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
+	"github.com/meshfleet/meshfleet/internal/plan/plantest"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
