@@ -47,7 +47,7 @@ type ConfigDiffGate struct {
 	Sample int32 `json:"sample,omitempty"`
 }
 
-// ConfigDiffClass says what a difference means for those who use a proxy. docs/upgrades.md explains each.
+// ConfigDiffClass says what a difference means for those who use a proxy. docs/gates.md explains each.
 //
 // +kubebuilder:validation:Enum=TLSWeakened;AuthorizationChanged;ListenersLost;FiltersLost;FiltersReordered;RoutesLost;RoutesReordered;RoutesChanged;ClustersLost;EndpointsLost;IdentitiesLost;Changed;Added
 type ConfigDiffClass string
@@ -165,7 +165,7 @@ const (
 	ComparisonDifference Comparison = "Difference"
 )
 
-// WebhookGate asks a server by POST. docs/upgrades.md has the contract.
+// WebhookGate asks a server by POST. docs/gates.md has the contract.
 type WebhookGate struct {
 	GateServer `json:",inline"`
 	// retries is how often a request is repeated that was not answered, or with 429 or a 5xx. All requests of one

@@ -20,7 +20,7 @@ const (
 	webhookRetries                = 2
 )
 
-// callout asks a server of the user's. docs/upgrades.md has the contract.
+// callout asks a server of the user's. docs/gates.md has the contract.
 type callout struct {
 	name string
 	spec *meshv1alpha1.WebhookGate
