@@ -1,4 +1,4 @@
-// Package docs checks that the documentation says what the code says.
+// Package docs checks the documentation against the code.
 package docs
 
 import (
@@ -127,7 +127,40 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+var (
+	documentPath = regexp.MustCompile(`\bdocs/[a-z0-9/-]+\.md\b(#[a-z0-9-]+)?`)
+	// Files that name pages: sources, manifests, samples.
+	namesPages = []string{".go", ".yaml", ".sh"}
+)
+
+// TestPagesNamedInCodeExist follows the paths of pages, headings included, in comments, messages and manifests.
+func TestPagesNamedInCodeExist(t *testing.T) {
+	found := 0
+	for _, file := range files(t, namesPages...) {
+		for _, name := range documentPath.FindAllString(read(t, file), -1) {
+			found++
+			path, heading, _ := strings.Cut(name, "#")
+			if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+				t.Errorf("%s names %s, which does not exist", file, path)
+				continue
+			}
+			if heading != "" && !slices.Contains(headings(read(t, path)), heading) {
+				t.Errorf("%s: %s has no heading for %s", file, path, name)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no names of pages found")
+	}
+}
+
 func pages(t *testing.T) []string {
+	t.Helper()
+	return files(t, ".md")
+}
+
+// files are the files of the repository with one of some extensions.
+func files(t *testing.T, extensions ...string) []string {
 	t.Helper()
 	var out []string
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -137,7 +170,7 @@ func pages(t *testing.T) []string {
 		if entry.IsDir() && (entry.Name() == "bin" || entry.Name() == ".git" || entry.Name() == "testdata") {
 			return filepath.SkipDir
 		}
-		if filepath.Ext(path) == ".md" {
+		if slices.Contains(extensions, filepath.Ext(path)) {
 			rel, err := filepath.Rel(root, path)
 			if err != nil {
 				return err
@@ -150,7 +183,7 @@ func pages(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	if len(out) == 0 {
-		t.Error("no pages found")
+		t.Errorf("no files found: %v", extensions)
 	}
 	return out
 }

@@ -1,0 +1,92 @@
+package docs
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// pagesOfValues are the pages that explain every value of a type of the API.
+var pagesOfValues = map[string][]string{
+	"UpgradeMode":        {"docs/upgrades.md"},
+	"FailureAction":      {"docs/upgrades.md"},
+	"RollbackScope":      {"docs/upgrades.md"},
+	"UpgradeCause":       {"docs/upgrades.md"},
+	"Stage":              {"docs/upgrades.md", "docs/upgrade-operations.md"},
+	"StageState":         {"docs/upgrade-operations.md"},
+	"UpgradePhase":       {"docs/upgrade-operations.md"},
+	"PreflightCheck":     {"docs/upgrade-operations.md"},
+	"UnreachablePeers":   {"docs/upgrade-operations.md"},
+	"InterventionAction": {"docs/upgrade-operations.md"},
+	"Verdict":            {"docs/gates.md"},
+	"ConfigDiffClass":    {"docs/gates.md"},
+	"Comparison":         {"docs/gates.md"},
+}
+
+// TestValuesAreDocumented wants every value that a field of an upgrade or a gate may have in the page that explains it.
+func TestValuesAreDocumented(t *testing.T) {
+	values := enums(t)
+	for name, where := range pagesOfValues {
+		if len(values[name]) == 0 {
+			t.Errorf("the API has no type %s with values", name)
+		}
+		for _, value := range values[name] {
+			wantMentioned(t, where, value)
+		}
+	}
+}
+
+// TestBuiltInGatesAreDocumented wants every name that the API keeps for built-in gates in docs/gates.md.
+func TestBuiltInGatesAreDocumented(t *testing.T) {
+	rule := regexp.MustCompile(`g\.name in \[([^\]]*)\]`).FindStringSubmatch(read(t, "api/v1alpha1/upgrade_types.go"))
+	if rule == nil {
+		t.Fatal("no rule with the names of built-in gates found")
+	}
+	for _, name := range strings.Split(rule[1], ", ") {
+		wantMentioned(t, []string{"docs/gates.md"}, strings.Trim(name, "'"))
+	}
+}
+
+// TestWaveFieldsAreDocumented wants every field of a wave in docs/upgrades.md.
+func TestWaveFieldsAreDocumented(t *testing.T) {
+	_, wave, found := strings.Cut(read(t, "api/v1alpha1/upgrade_types.go"), "\ntype Wave struct {")
+	wave, _, closed := strings.Cut(wave, "\n}")
+	fields := regexp.MustCompile("json:\"([a-zA-Z]+)").FindAllStringSubmatch(wave, -1)
+	if !found || !closed || len(fields) == 0 {
+		t.Fatal("no fields of waves found")
+	}
+	for _, f := range fields {
+		if f[1] != "name" {
+			wantMentioned(t, []string{"docs/upgrades.md"}, f[1])
+		}
+	}
+}
+
+func wantMentioned(t *testing.T, where []string, value string) {
+	t.Helper()
+	for _, page := range where {
+		if strings.Contains(read(t, page), "`"+value+"`") {
+			return
+		}
+	}
+	t.Errorf("%s: `%s` is not mentioned", strings.Join(where, ", "), value)
+}
+
+var enum = regexp.MustCompile(`\+kubebuilder:validation:Enum=(\S+)\ntype (\w+) string`)
+
+// enums are the values of the API's types that have a fixed set of them.
+func enums(t *testing.T) map[string][]string {
+	t.Helper()
+	sources, err := filepath.Glob(filepath.Join(root, "api", "v1alpha1", "*_types.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]string{}
+	for _, path := range sources {
+		for _, m := range enum.FindAllStringSubmatch(read(t, filepath.Join("api", "v1alpha1", filepath.Base(path))), -1) {
+			out[m[2]] = strings.Split(m[1], ";")
+		}
+	}
+	return out
+}
