@@ -21,6 +21,15 @@ import (
 
 const userAgent = "meshfleet"
 
+const (
+	// DefaultProbeInterval is the default of Options.ProbeInterval.
+	DefaultProbeInterval = 10 * time.Second
+	// DefaultDownAfter is the default of Options.DownAfter at the default interval: two failed probes.
+	DefaultDownAfter = 2 * DefaultProbeInterval
+	// probeTimeout is the default of Options.ProbeTimeout.
+	probeTimeout = 5 * time.Second
+)
+
 // ErrNotConnected is returned for a member whose API server does not answer, or that is not known.
 var ErrNotConnected = errors.New("not connected")
 
@@ -48,10 +57,10 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.ProbeInterval == 0 {
-		o.ProbeInterval = 10 * time.Second
+		o.ProbeInterval = DefaultProbeInterval
 	}
 	if o.ProbeTimeout == 0 {
-		o.ProbeTimeout = 5 * time.Second
+		o.ProbeTimeout = probeTimeout
 	}
 	if o.DownAfter == 0 {
 		o.DownAfter = 2 * o.ProbeInterval
