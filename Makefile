@@ -42,7 +42,7 @@ demo: labctl charts image ## Bring up three clusters, install the operator, join
 
 .PHONY: demo-upgrade
 demo-upgrade: labctl charts image ## Upgrade a mesh of three clusters in waves while requests flow, and count what is lost
-	$(GO) run ./test/demoupgrade
+	$(GO) run ./test/demo upgrade
 
 .PHONY: demo-down
 demo-down: lab-down ## Remove everything that the demo started

@@ -1,6 +1,3 @@
-// Command demo shows Meshfleet at work on three real clusters: it brings the lab up, installs the operator as a pod
-// on the hub, applies the sample MeshInstallation and proves with real requests that east and west are one mesh. It
-// leaves everything running to be explored and exits with status 0 only if every proof holds.
 package main
 
 import (
@@ -14,10 +11,11 @@ import (
 // readyDeadline is far above what a mesh takes, because a slow machine is not a broken mesh.
 const readyDeadline = 5 * time.Minute
 
-func main() { harness.Tell("demo", harness.Options{}, run) }
+// demoMesh joins two members into one mesh and proves it with requests in and across the clusters.
+func demoMesh() { harness.Tell("demo", harness.Options{}, runMesh) }
 
-// run is the demo's story. Each stage waits for what it has caused, so that the next one can rely on it.
-func run(ctx context.Context, env *harness.Env) error {
+// runMesh is the story of demoMesh. Each stage waits for its own effect, so that the next stage can rely on it.
+func runMesh(ctx context.Context, env *harness.Env) error {
 	var ready harness.Readiness
 	stages := append(env.StartUp(ctx), []harness.Stage{
 		{Name: "Apply the MeshInstallation: kubectl apply -k " + harness.MeshOverlay, Run: func() error { return env.ApplyMesh(ctx) }},

@@ -1,7 +1,3 @@
-// Command demoupgrade shows a canary upgrade on real clusters: a mesh of three members at one release of Istio, requests
-// from each member to each, and a change of `spec.version`. It prints what happens in which member and what came of the
-// requests, and exits with status 0 only if every member ends at the new release and no request is lost. It replaces the
-// mesh of an earlier demo and leaves everything running.
 package main
 
 import (
@@ -25,13 +21,16 @@ const (
 	perSecond = 5
 )
 
-func main() {
+// demoUpgrade creates a mesh of three members, sends requests from each member to each, and changes `spec.version`. It
+// prints the steps of each member and the results of the requests. It fails if a member does not reach the new release or
+// if a request is lost. It replaces the mesh of an earlier demo.
+func demoUpgrade() {
 	harness.Tell("demo-upgrade", harness.Options{
 		Members: []string{"east", "west", "south"}, IstioVersions: []string{newVersion, oldVersion},
-	}, run)
+	}, runUpgrade)
 }
 
-func run(ctx context.Context, env *harness.Env) error {
+func runUpgrade(ctx context.Context, env *harness.Env) error {
 	var ready harness.Readiness
 	waitReady := func() (err error) {
 		ready, err = env.WaitReady(ctx, meshDeadline)
