@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -89,7 +90,7 @@ func TestImageContents(t *testing.T) {
 		}
 	}
 	for path, mode := range map[string]int64{
-		"manager": 0o755, "charts/": 0o755, "charts/1.0.0/base/Chart.yaml": 0o644, "tmp/": 0o1777, "etc/passwd": 0o644, certificates: 0o644,
+		"manager": 0o755, "charts/": 0o755, "charts/1.0.0/base/Chart.yaml": 0o644, "tmp/": 0o1777, "etc/passwd": 0o644, strings.TrimPrefix(certificates, "/"): 0o644,
 	} {
 		if got[path] != mode {
 			t.Errorf("%s has mode %o, want %o", path, got[path], mode)

@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meshfleet/meshfleet/hack/image/writer"
 )
 
-// recipeVersion is part of every key. Raise it when code of this package
-// changes what an artifact contains.
+// recipeVersion is part of every key. Raise it when code of this package or of
+// hack/image/writer changes what an artifact contains.
 const recipeVersion = 1
 
 // keepBuilds is how many builds of one artifact stay in the cache: the current
@@ -50,7 +52,7 @@ type session struct {
 	*Builder
 	recipes   map[Name]recipe
 	goVersion string
-	runtime   []imageFile
+	runtime   []writer.File
 	keys      map[Name]string
 	paths     map[Name]string
 }

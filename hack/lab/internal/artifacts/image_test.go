@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/meshfleet/meshfleet/hack/image/writer"
 )
 
 func TestWriteImage(t *testing.T) {
@@ -21,8 +23,8 @@ func TestWriteImage(t *testing.T) {
 	if err := os.WriteFile(binary, []byte("ELF"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	files := append(baseFiles(istioUser), program("/usr/local/bin/x", binary), symlink("/usr/sbin/y", "x"), imageFile{
-		path: "/etc/istio/proxy", mode: fs.ModeDir | 0o755, uid: istioUser,
+	files := append(baseFiles(istioUser), writer.Program("/usr/local/bin/x", binary), writer.Symlink("/usr/sbin/y", "x"), writer.File{
+		Path: "/etc/istio/proxy", Mode: fs.ModeDir | 0o755, UID: istioUser,
 	})
 	archives := [][]byte{}
 	for _, name := range []string{"a.tar", "b.tar"} {

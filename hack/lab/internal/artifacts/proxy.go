@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/meshfleet/meshfleet/hack/image/writer"
 )
 
 // bootstrapTemplate is the template of Envoy's bootstrap, in Istio's programs.
@@ -41,13 +43,13 @@ func proxyImage(ref string, r istioRelease) recipe {
 			if err := checkLibraries(ctx, envoyPath, files); err != nil {
 				return err
 			}
-			files = slices.Concat(baseFiles(istioUser), files, []imageFile{
-				program("/usr/local/bin/envoy", envoyPath),
-				program("/usr/local/bin/pilot-agent", filepath.Join(s.paths[istio], "pilot-agent")),
-				{path: "/var/lib/istio/envoy/" + bootstrapTemplate, mode: 0o644, source: filepath.Join(s.paths[istio], bootstrapTemplate)},
+			files = slices.Concat(baseFiles(istioUser), files, []writer.File{
+				writer.Program("/usr/local/bin/envoy", envoyPath),
+				writer.Program("/usr/local/bin/pilot-agent", filepath.Join(s.paths[istio], "pilot-agent")),
+				{Path: "/var/lib/istio/envoy/" + bootstrapTemplate, Mode: 0o644, Source: filepath.Join(s.paths[istio], bootstrapTemplate)},
 				// Written by the agent where the injector mounts no volume.
-				dir("/etc/istio/proxy", istioUser), dir("/var/lib/istio/data", istioUser),
-				dir("/var/run/secrets", istioUser), dir("/run", 0),
+				writer.Dir("/etc/istio/proxy", istioUser), writer.Dir("/var/lib/istio/data", istioUser),
+				writer.Dir("/var/run/secrets", istioUser), writer.Dir("/run", 0),
 			})
 			return writeImage(out, ref, istioUser, "/usr/local/bin/pilot-agent", files)
 		},
@@ -56,7 +58,7 @@ func proxyImage(ref string, r istioRelease) recipe {
 
 // runtimeFiles are the host's files in the proxy image. Their content is an
 // input of the image: a host with other packages makes another image.
-func (s *session) runtimeFiles(ctx context.Context) ([]imageFile, error) {
+func (s *session) runtimeFiles(ctx context.Context) ([]writer.File, error) {
 	if s.runtime != nil {
 		return s.runtime, nil
 	}
@@ -78,13 +80,13 @@ func (s *session) runtimeFiles(ctx context.Context) ([]imageFile, error) {
 // iptablesFiles holds the nft variant under every name that istio-iptables
 // looks for. It must not hold the legacy one: istio-iptables prefers that when
 // it finds rules in it, and legacy tables are shared with nothing else.
-func iptablesFiles() ([]imageFile, error) {
+func iptablesFiles() ([]writer.File, error) {
 	const multi = "xtables-nft-multi"
-	files := []imageFile{program("/usr/sbin/"+multi, "/usr/sbin/"+multi), program("/usr/sbin/nft", "/usr/sbin/nft")}
+	files := []writer.File{writer.Program("/usr/sbin/"+multi, "/usr/sbin/"+multi), writer.Program("/usr/sbin/nft", "/usr/sbin/nft")}
 	for _, family := range []string{"iptables", "ip6tables"} {
 		for _, variant := range []string{"", "-nft"} {
 			for _, action := range []string{"", "-save", "-restore"} {
-				files = append(files, symlink("/usr/sbin/"+family+variant+action, multi))
+				files = append(files, writer.Symlink("/usr/sbin/"+family+variant+action, multi))
 			}
 		}
 	}
@@ -100,10 +102,10 @@ func iptablesFiles() ([]imageFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, imageFile{path: path, mode: 0o644, source: resolved})
+		files = append(files, writer.File{Path: path, Mode: 0o644, Source: resolved})
 	}
 	// Names of protocols in rules; a static table on Debian.
-	return append(files, imageFile{path: "/etc/protocols", mode: 0o644, source: "/etc/protocols"}), nil
+	return append(files, writer.File{Path: "/etc/protocols", Mode: 0o644, Source: "/etc/protocols"}), nil
 }
 
 // glibcParts are what Envoy needs of the C library beyond what iptables needs.
@@ -111,20 +113,20 @@ var glibcParts = []string{"libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.s
 
 // libraries returns what the programs among files are linked against, each
 // under the path where the loader looks for it.
-func libraries(ctx context.Context, files []imageFile) ([]imageFile, error) {
+func libraries(ctx context.Context, files []writer.File) ([]writer.File, error) {
 	found := map[string]string{}
 	for _, f := range files {
-		if f.source == "" || f.path == "/etc/protocols" {
+		if f.Source == "" || f.Path == "/etc/protocols" {
 			continue
 		}
-		known, err := hasAllImports(f.source, found)
+		known, err := hasAllImports(f.Source, found)
 		if err != nil {
 			return nil, err
 		}
 		if known {
 			continue // ldd is slow, and there are a hundred extensions
 		}
-		libs, err := linked(ctx, f.source)
+		libs, err := linked(ctx, f.Source)
 		if err != nil {
 			return nil, err
 		}
@@ -137,13 +139,13 @@ func libraries(ctx context.Context, files []imageFile) ([]imageFile, error) {
 	for _, name := range glibcParts {
 		found[name] = filepath.Join(filepath.Dir(libc), name)
 	}
-	var libs []imageFile
+	var libs []writer.File
 	for _, path := range slices.Sorted(maps.Values(found)) {
 		resolved, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			return nil, err
 		}
-		libs = append(libs, program(path, resolved))
+		libs = append(libs, writer.Program(path, resolved))
 	}
 	return libs, nil
 }
@@ -197,14 +199,14 @@ func parseLDD(out []byte) (map[string]string, error) {
 
 // checkLibraries fails when a program needs a library that is not among files:
 // better here than as a crash loop in every pod.
-func checkLibraries(ctx context.Context, path string, files []imageFile) error {
+func checkLibraries(ctx context.Context, path string, files []writer.File) error {
 	libs, err := linked(ctx, path)
 	if err != nil {
 		return err
 	}
 	var missing []string
 	for name, lib := range libs {
-		if !slices.ContainsFunc(files, func(f imageFile) bool { return f.path == lib }) {
+		if !slices.ContainsFunc(files, func(f writer.File) bool { return f.Path == lib }) {
 			missing = append(missing, name)
 		}
 	}
@@ -216,12 +218,12 @@ func checkLibraries(ctx context.Context, path string, files []imageFile) error {
 }
 
 // describe gives one line per file, with the digest of its content.
-func describe(files []imageFile) ([]string, error) {
+func describe(files []writer.File) ([]string, error) {
 	var lines []string
 	for _, f := range files {
-		line := fmt.Sprintf("host file %s %o %d %s", f.path, f.mode&(fs.ModePerm|fs.ModeType), f.uid, f.target)
-		if f.source != "" {
-			sum, err := hashFile(f.source)
+		line := fmt.Sprintf("host file %s %o %d %s", f.Path, f.Mode&(fs.ModePerm|fs.ModeType), f.UID, f.Target)
+		if f.Source != "" {
+			sum, err := hashFile(f.Source)
 			if err != nil {
 				return nil, err
 			}
