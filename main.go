@@ -54,11 +54,11 @@ func parseFlags() settings {
 	flag.BoolVar(&s.leaderElect, "leader-elect", false, "Run only while holding the leader lease, so that several replicas can wait.")
 	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the authenticated metrics endpoint (HTTPS); 0 switches it off.")
 	flag.StringVar(&s.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
-	flag.StringVar(&s.webhookCerts, "webhook-cert-path", "/tmp/k8s-webhook-server/serving-certs", "Directory with tls.crt and tls.key of the admission webhook.")
+	flag.StringVar(&s.webhookCerts, "webhook-cert-path", "/tmp/k8s-webhook-server/serving-certs", "Directory with tls.crt and tls.key of the admission webhooks; empty switches them off.")
 	flag.StringVar(&s.chartsDir, "charts-dir", "/charts", "Directory of Istio's charts, <version>/<chart>/.")
 	flag.StringVar(&s.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "Namespace of MeshInstallations and of their Secrets. Default: the pod's own.")
-	flag.DurationVar(&s.probeInterval, "member-probe-interval", 10*time.Second, "How often each member's API server is asked whether it is there.")
-	flag.DurationVar(&s.downTime, "member-down-after", 20*time.Second, "How long a member may be silent before it counts as unreachable.")
+	flag.DurationVar(&s.probeInterval, "member-probe-interval", fleet.DefaultProbeInterval, "How often each member's API server is asked whether it is there.")
+	flag.DurationVar(&s.downTime, "member-down-after", fleet.DefaultDownAfter, "How long a member may be silent before it counts as unreachable.")
 	options := zap.Options{}
 	options.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -145,11 +145,15 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err
 	}
-	if err := webhooks.SetupWithManager(local, library, s.namespace); err != nil {
-		return fmt.Errorf("set up the admission webhooks: %w", err)
-	}
 	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
 		return fmt.Errorf("add the health check: %w", err)
+	}
+	if s.webhookCerts == "" {
+		// Another replica answers the webhooks, as with `make run`.
+		return nil
+	}
+	if err := webhooks.SetupWithManager(local, library, s.namespace); err != nil {
+		return fmt.Errorf("set up the admission webhooks: %w", err)
 	}
 	if err := mgr.AddReadyzCheck("webhook", local.GetWebhookServer().StartedChecker()); err != nil {
 		return fmt.Errorf("add the readiness check: %w", err)
