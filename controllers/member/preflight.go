@@ -58,7 +58,7 @@ func (r *Reconciler) preflight(ctx context.Context, s *scope) (meshv1alpha1.Stag
 	if st.Changes, err = preflight.Changes(before, after); err != nil {
 		return "", "", err
 	}
-	m := &preflight.Member{
+	m := &preflight.Subject{
 		Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Release: release,
 		KubernetesVersion: s.member.Status.KubernetesVersion, Before: before, After: after,
 		Injects: append(retiringNames(s), controlplane.DefaultTag, order.From, order.To),

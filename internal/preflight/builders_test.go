@@ -49,8 +49,8 @@ func (a allowed) review(ctx context.Context, c client.WithWatch, o client.Object
 	return nil
 }
 
-// member builds a member of a cluster that has these objects.
-func member(t *testing.T, a allowed, objects ...client.Object) *Member {
+// subject builds a member of a cluster that has these objects.
+func subject(t *testing.T, a allowed, objects ...client.Object) *Subject {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme} {
@@ -71,7 +71,7 @@ func member(t *testing.T, a allowed, objects ...client.Object) *Member {
 	if !ok {
 		t.Fatal("1.29.1 is not in the table")
 	}
-	return &Member{
+	return &Subject{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(objects...).
 			WithInterceptorFuncs(interceptor.Funcs{Create: a.review}).Build(),
 		Namespace: controlPlane, Installation: owner, Release: release, KubernetesVersion: "v1.34.0",

@@ -26,7 +26,7 @@ const (
 )
 
 // customResources asks whether Istio's definitions can be brought to the release. Newer ones stay as they are.
-func customResources(ctx context.Context, m *Member) (Finding, error) {
+func customResources(ctx context.Context, m *Subject) (Finding, error) {
 	var out Finding
 	looked, newer := 0, 0
 	for _, o := range m.After {
@@ -113,7 +113,7 @@ func ownerOf(live *apiextensionsv1.CustomResourceDefinition) (owner, cure string
 
 // gatewayAPI asks whether definitions of the Gateway API are new enough. Istiod ignores the objects of those that are
 // older, without a word. One that is not there is no problem.
-func gatewayAPI(ctx context.Context, m *Member) (Finding, error) {
+func gatewayAPI(ctx context.Context, m *Subject) (Finding, error) {
 	var out Finding
 	found := 0
 	for _, name := range slices.Sorted(maps.Keys(m.Release.GatewayAPI)) {

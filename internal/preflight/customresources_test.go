@@ -64,7 +64,7 @@ func TestCustomResources(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			m := member(t, allowed{}, c.live)
+			m := subject(t, allowed{}, c.live)
 			m.After = append(m.After, object(t, wanted))
 			f, err := customResources(t.Context(), m)
 			if err != nil {
@@ -75,7 +75,7 @@ func TestCustomResources(t *testing.T) {
 			}
 		})
 	}
-	m := member(t, allowed{})
+	m := subject(t, allowed{})
 	m.After = append(m.After, object(t, wanted))
 	if f, err := customResources(t.Context(), m); err != nil || len(f.Problems) > 0 || f.Note != "1 definitions" {
 		t.Errorf("one that is not there yet: %+v, %v", f, err)
@@ -90,7 +90,7 @@ func TestGatewayAPI(t *testing.T) {
 	}
 	for bundle, want := range map[string]string{"v1.4.0": "", "v1.5.1": "", "v1.4.0-rc.2": "", "v1.3.0": "is of version v1.3.0", "": "does not say its version", "x": "read bundle version"} {
 		t.Run(bundle, func(t *testing.T) {
-			f, err := gatewayAPI(t.Context(), member(t, allowed{}, policy(bundle)))
+			f, err := gatewayAPI(t.Context(), subject(t, allowed{}, policy(bundle)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func TestGatewayAPI(t *testing.T) {
 			}
 		})
 	}
-	if f, err := gatewayAPI(t.Context(), member(t, allowed{})); err != nil || len(f.Problems) > 0 {
+	if f, err := gatewayAPI(t.Context(), subject(t, allowed{})); err != nil || len(f.Problems) > 0 {
 		t.Errorf("a cluster without the Gateway API: %+v, %v", f, err)
 	}
 }

@@ -45,7 +45,7 @@ func (a access) String() string {
 
 // permissions asks whether the credential may do what the objects need: make, change and delete them, restart
 // workloads, and hold what the roles among the objects grant, because the API server lets nobody grant more than that.
-func permissions(ctx context.Context, m *Member) (Finding, error) {
+func permissions(ctx context.Context, m *Subject) (Finding, error) {
 	needed, err := m.needed()
 	if err != nil {
 		return Finding{}, err
@@ -62,7 +62,7 @@ func permissions(ctx context.Context, m *Member) (Finding, error) {
 }
 
 // needed are the permissions, sorted.
-func (m *Member) needed() ([]access, error) {
+func (m *Subject) needed() ([]access, error) {
 	all := map[access]bool{
 		// Workloads are anywhere.
 		{group: "apps", resource: "deployments", verb: "patch"}:  true,
@@ -141,7 +141,7 @@ func orNone(names []string) []string {
 // missing asks first for everything that is allowed, in one call, and then for each thing that is not in it: the answer to
 // the first may be incomplete. What a binding of the control plane's namespace alone would allow in the whole cluster
 // does not occur: without permissions in the whole cluster no member can be connected.
-func (m *Member) missing(ctx context.Context, needed []access) ([]string, error) {
+func (m *Subject) missing(ctx context.Context, needed []access) ([]string, error) {
 	review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: m.Namespace}}
 	if err := m.Client.Create(ctx, review); err != nil {
 		return nil, fmt.Errorf("ask for the permissions of the credential: %w", err)
@@ -173,7 +173,7 @@ func (m *Member) missing(ctx context.Context, needed []access) ([]string, error)
 	return missing, errors.Join(errs...)
 }
 
-func (m *Member) isAllowed(ctx context.Context, a access) (bool, error) {
+func (m *Subject) isAllowed(ctx context.Context, a access) (bool, error) {
 	review := &authorizationv1.SelfSubjectAccessReview{}
 	if a.url != "" {
 		review.Spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Path: a.url, Verb: a.verb}

@@ -23,7 +23,7 @@ func rule(group, resource string, verbs ...string) authorizationv1.ResourceRule 
 }
 
 func TestNeededPermissions(t *testing.T) {
-	m := member(t, allowed{})
+	m := subject(t, allowed{})
 	m.Evicts = true
 	m.After = append(m.After, object(t, istiod), object(t, readerRole), object(t,
 		`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: x}}`))
@@ -83,7 +83,7 @@ func TestPermissions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			asked := 0
 			c.allowed.asked = &asked
-			m := member(t, c.allowed)
+			m := subject(t, c.allowed)
 			m.After = append(m.After, object(t, istiod))
 			f, err := permissions(t.Context(), m)
 			if err != nil {

@@ -27,8 +27,8 @@ const (
 	CheckKubernetes = "Kubernetes"
 )
 
-// Member is what the checks are asked about.
-type Member struct {
+// Subject is what the checks are asked about.
+type Subject struct {
 	// Client reads the API server itself: nodes and users' namespaces have no label of ours.
 	Client client.Client
 	// Namespace of the control plane.
@@ -61,11 +61,11 @@ type Finding struct {
 }
 
 // Run asks all checks, in the order of their names. The error of one is in its finding.
-func Run(ctx context.Context, m *Member) []Finding {
+func Run(ctx context.Context, m *Subject) []Finding {
 	var out []Finding
 	for _, c := range []struct {
 		name string
-		ask  func(context.Context, *Member) (Finding, error)
+		ask  func(context.Context, *Subject) (Finding, error)
 	}{
 		{string(meshv1alpha1.CheckCustomResources), customResources},
 		{string(meshv1alpha1.CheckGatewayAPI), gatewayAPI},
@@ -81,7 +81,7 @@ func Run(ctx context.Context, m *Member) []Finding {
 	return out
 }
 
-func ask(ctx context.Context, m *Member, check func(context.Context, *Member) (Finding, error)) (Finding, error) {
+func ask(ctx context.Context, m *Subject, check func(context.Context, *Subject) (Finding, error)) (Finding, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return check(ctx, m)
@@ -118,7 +118,7 @@ func (f *Finding) verdict() (meshv1alpha1.Verdict, string) {
 }
 
 // kubernetes asks whether istiod of the release starts on the cluster.
-func kubernetes(_ context.Context, m *Member) (Finding, error) {
+func kubernetes(_ context.Context, m *Subject) (Finding, error) {
 	if err := m.Release.CheckKubernetes(m.KubernetesVersion); err != nil {
 		return Finding{Problems: []string{err.Error() + ": upgrade the cluster first"}}, nil
 	}

@@ -19,7 +19,7 @@ import (
 
 // TestRunAsksEverything wants every check's answer, also when all find something.
 func TestRunAsksEverything(t *testing.T) {
-	m := member(t, allowed{}, definition("1.28.3", byHelm))
+	m := subject(t, allowed{}, definition("1.28.3", byHelm))
 	m.KubernetesVersion = "v1.20.0"
 	m.After = append(m.After, object(t, istiod), object(t, wanted))
 	got := map[string]int{}
@@ -38,7 +38,7 @@ func TestRunAsksEverything(t *testing.T) {
 // TestRunNeverPassesWithoutAnAnswer lets every call fail.
 func TestRunNeverPassesWithoutAnAnswer(t *testing.T) {
 	broken := errors.New("broken")
-	m := member(t, allowed{rules: []authorizationv1.ResourceRule{rule("*", "*", "*")}})
+	m := subject(t, allowed{rules: []authorizationv1.ResourceRule{rule("*", "*", "*")}})
 	m.After = append(m.After, object(t, istiod), object(t, wanted))
 	m.Client = interceptor.NewClient(m.Client.(client.WithWatch), interceptor.Funcs{
 		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {

@@ -13,7 +13,7 @@ import (
 )
 
 // overQuota says which ResourceQuotas of the control plane's namespace would be exceeded, and how many there are.
-func (m *Member) overQuota(ctx context.Context, newcomers []newcomer) (problems []string, looked int, err error) {
+func (m *Subject) overQuota(ctx context.Context, newcomers []newcomer) (problems []string, looked int, err error) {
 	quotas := &corev1.ResourceQuotaList{}
 	if err := m.Client.List(ctx, quotas, client.InNamespace(m.Namespace)); err != nil {
 		return nil, 0, fmt.Errorf("list ResourceQuotas: %w", err)
@@ -51,7 +51,7 @@ func concerns(q *corev1.ResourceQuota) bool {
 }
 
 // quotaNeeds are what the upgrade adds to the namespace, in the words of quotas.
-func (m *Member) quotaNeeds(newcomers []newcomer) corev1.ResourceList {
+func (m *Subject) quotaNeeds(newcomers []newcomer) corev1.ResourceList {
 	need := corev1.ResourceList{}
 	add := func(name corev1.ResourceName, q resource.Quantity) {
 		sum := need[name]

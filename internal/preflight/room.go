@@ -23,7 +23,7 @@ type newcomer struct {
 
 // room asks whether nodes and quotas hold what is added. What is there stays until the new has proved itself, so both
 // must fit.
-func room(ctx context.Context, m *Member) (Finding, error) {
+func room(ctx context.Context, m *Subject) (Finding, error) {
 	newcomers, err := m.newcomers()
 	if err != nil {
 		return Finding{}, err
@@ -48,7 +48,7 @@ func room(ctx context.Context, m *Member) (Finding, error) {
 }
 
 // newcomers are the Deployments of the objects after the upgrade that are not among those before it.
-func (m *Member) newcomers() ([]newcomer, error) {
+func (m *Subject) newcomers() ([]newcomer, error) {
 	before := map[identity]bool{}
 	for _, o := range m.Before {
 		before[identityOf(o)] = true
@@ -79,7 +79,7 @@ func (m *Member) newcomers() ([]newcomer, error) {
 	return out, nil
 }
 
-func (m *Member) added(before map[identity]bool, kind string) []*unstructured.Unstructured {
+func (m *Subject) added(before map[identity]bool, kind string) []*unstructured.Unstructured {
 	return slices.DeleteFunc(slices.Clone(m.After), func(o *unstructured.Unstructured) bool {
 		return o.GetKind() != kind || before[identityOf(o)]
 	})
@@ -95,7 +95,7 @@ type node struct {
 }
 
 // nodes are those that take new pods, with what is left of them.
-func (m *Member) nodes(ctx context.Context) ([]*node, error) {
+func (m *Subject) nodes(ctx context.Context) ([]*node, error) {
 	list := &corev1.NodeList{}
 	byName := map[string]*node{}
 	var out []*node

@@ -67,7 +67,7 @@ func TestRoom(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			m := member(t, allowed{}, c.cluster...)
+			m := subject(t, allowed{}, c.cluster...)
 			m.After = append(m.After, object(t, istiod), object(t, `{apiVersion: v1, kind: Service, metadata: {name: new, namespace: istio-system}, spec: {type: LoadBalancer}}`))
 			f, err := room(t.Context(), m)
 			if err != nil {
@@ -81,7 +81,7 @@ func TestRoom(t *testing.T) {
 }
 
 func TestRoomCountsWhatIsAdded(t *testing.T) {
-	m := member(t, allowed{}, infra("a", "8", "4Gi"))
+	m := subject(t, allowed{}, infra("a", "8", "4Gi"))
 	m.After = append(m.After, object(t, istiod))
 	m.Before = m.After
 	if f, err := room(t.Context(), m); err != nil || len(f.Problems) > 0 || f.Note != "room for 0 pods on 1 nodes, 0 quotas" {

@@ -32,7 +32,7 @@ type meshNamespace struct {
 }
 
 // webhooks looks for others that add sidecars to pods of the mesh's namespaces.
-func webhooks(ctx context.Context, m *Member) (Finding, error) {
+func webhooks(ctx context.Context, m *Subject) (Finding, error) {
 	namespaces, err := m.meshNamespaces(ctx)
 	if err != nil {
 		return Finding{}, err
@@ -107,7 +107,7 @@ func selectorOf(s *metav1.LabelSelector) (labels.Selector, error) {
 	return metav1.LabelSelectorAsSelector(s)
 }
 
-func (m *Member) meshNamespaces(ctx context.Context) ([]meshNamespace, error) {
+func (m *Subject) meshNamespaces(ctx context.Context) ([]meshNamespace, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
 	var out []meshNamespace

@@ -53,7 +53,7 @@ func TestWebhooks(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			m := member(t, allowed{}, c.hook, space("shop", prod, c.annotations), space("plain", nil, c.annotations),
+			m := subject(t, allowed{}, c.hook, space("shop", prod, c.annotations), space("plain", nil, c.annotations),
 				space("demo", map[string]string{"istio-injection": "enabled"}, nil),
 				space("out", map[string]string{"istio-injection": "disabled", "istio.io/rev": "prod"}, c.annotations))
 			f, err := webhooks(t.Context(), m)
