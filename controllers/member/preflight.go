@@ -3,13 +3,13 @@ package member
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/gate"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
@@ -77,29 +77,13 @@ func (r *Reconciler) preflight(ctx context.Context, s *scope) (meshv1alpha1.Stag
 	return state, message, nil
 }
 
-// preflightState sums the checks up. What only another target cures has failed. What a person can cure is reported at once; a check that could not be asked, which
-// is mostly the network's fault, when it lasts.
+// preflightState is the state of the checks, with what the upgrade will change when nothing is in the way.
 func preflightState(st *meshv1alpha1.MemberRolloutStatus, now time.Time) (meshv1alpha1.StageState, string) {
-	state := meshv1alpha1.StageDone
-	var messages []string
-	for _, g := range st.Gates {
-		if g.DryRun || g.Verdict == meshv1alpha1.VerdictPass {
-			continue
-		}
-		messages = append(messages, g.Name+": "+g.Message)
-		switch {
-		case g.Verdict == meshv1alpha1.VerdictFail || state == meshv1alpha1.StageFailed:
-			state = meshv1alpha1.StageFailed
-		case g.Verdict == meshv1alpha1.VerdictInconclusive, now.Sub(g.Since.Time) >= puzzledAfter:
-			state = meshv1alpha1.StageInconclusive
-		case state == meshv1alpha1.StageDone:
-			state = meshv1alpha1.StageProgressing
-		}
+	state, message := gate.PreflightState(st.Gates, now)
+	if message != "" {
+		return state, message
 	}
-	if len(messages) > 0 {
-		return state, strings.Join(messages, "; ")
-	}
-	message := fmt.Sprintf("%d checks passed; %d objects added, %d changed, %d removed; %d workloads to restart",
+	message = fmt.Sprintf("%d checks passed; %d objects added, %d changed, %d removed; %d workloads to restart",
 		len(st.Gates), st.Changes.Added.Count, st.Changes.Changed.Count, st.Changes.Removed.Count, st.Forecast.Restarts.Count)
 	if pinned := st.Forecast.Pinned; pinned.Count > 0 {
 		message += fmt.Sprintf("; the former revision stays as long as it is named in place of a tag in the label istio.io/rev of %s: name a tag there",

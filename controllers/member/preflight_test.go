@@ -4,45 +4,14 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
-
-func TestPreflightState(t *testing.T) {
-	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
-	answer := func(v meshv1alpha1.Verdict, ago time.Duration) meshv1alpha1.GateResult {
-		return meshv1alpha1.GateResult{Name: "Room", Verdict: v, Message: "said", Since: metav1.NewTime(at.Add(-ago))}
-	}
-	pass := answer(meshv1alpha1.VerdictPass, 0)
-	cases := map[string]struct {
-		gates []meshv1alpha1.GateResult
-		want  meshv1alpha1.StageState
-	}{
-		"everything passes":                       {[]meshv1alpha1.GateResult{pass, pass}, meshv1alpha1.StageDone},
-		"a problem is reported at once":           {[]meshv1alpha1.GateResult{pass, answer(meshv1alpha1.VerdictInconclusive, 0)}, meshv1alpha1.StageInconclusive},
-		"an error is given a moment":              {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictError, time.Second), pass}, meshv1alpha1.StageProgressing},
-		"an error that lasts is reported":         {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictError, puzzledAfter)}, meshv1alpha1.StageInconclusive},
-		"an error does not hide a problem":        {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictInconclusive, 0), answer(meshv1alpha1.VerdictError, 0)}, meshv1alpha1.StageInconclusive},
-		"a problem that is ignored holds nothing": {[]meshv1alpha1.GateResult{{Verdict: meshv1alpha1.VerdictInconclusive, DryRun: true}}, meshv1alpha1.StageDone},
-		"what is invalid has failed, whatever else is in the way": {
-			[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictFail, 0), answer(meshv1alpha1.VerdictInconclusive, 0), pass}, meshv1alpha1.StageFailed},
-		"a problem is not hidden by a success": {[]meshv1alpha1.GateResult{answer(meshv1alpha1.VerdictInconclusive, 0), pass}, meshv1alpha1.StageInconclusive},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			if got, message := preflightState(&meshv1alpha1.MemberRolloutStatus{Gates: c.gates}, at); got != c.want || message == "" {
-				t.Errorf("got %s (%s), want %s", got, message, c.want)
-			}
-		})
-	}
-}
 
 // TestInterruptedPreflight looks at a preflight whose member stopped being well: it must not stay Done.
 func TestInterruptedPreflight(t *testing.T) {

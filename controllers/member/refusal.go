@@ -7,6 +7,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -42,7 +43,7 @@ func (s *scope) refusal() (isFailed bool, words string) {
 	if upgrade := s.member.Spec.Rollout.Upgrade; last.upgrade != upgrade {
 		*last = refusedTarget{upgrade, s.now}
 	}
-	return s.refused.Kind == apply.RefusedInvalid || s.now.Sub(last.since) >= failAfter, s.refused.Error()
+	return s.refused.Kind == apply.RefusedInvalid || s.now.Sub(last.since) >= gate.FailAfter, s.refused.Error()
 }
 
 // goesForward says whether a stage brings the target into a member.

@@ -15,6 +15,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/phase"
 )
 
@@ -44,9 +45,9 @@ func TestInterruptedStage(t *testing.T) {
 		"an invalid object of the target fails at once":        {meshv1alpha1.StageInstall, refusalOf("istiod-b", apply.RefusedInvalid), 0, failed, "the API server refused Deployment x"},
 		"so does one of its tags":                              {meshv1alpha1.StageWorkloads, refusalOf("tags", apply.RefusedInvalid), 0, failed, "the API server refused"},
 		"and one of its gateway":                               {meshv1alpha1.StageGateways, refusalOf("eastwest-b", apply.RefusedInvalid), 0, failed, "the API server refused"},
-		"a policy is given a moment":                           {meshv1alpha1.StageInstall, refusalOf("istiod-b", apply.RefusedByPolicy), failAfter - time.Second, progressing, "the member is not well (install)"},
-		"a policy that goes on refusing fails":                 {meshv1alpha1.StageInstall, refusalOf("istiod-b", apply.RefusedByPolicy), failAfter, failed, "the API server refused"},
-		"a quota likewise":                                     {meshv1alpha1.StageInstall, refusalOf("istiod-b", apply.RefusedByQuota), failAfter, failed, "the API server refused"},
+		"a policy is given a moment":                           {meshv1alpha1.StageInstall, refusalOf("istiod-b", apply.RefusedByPolicy), gate.FailAfter - time.Second, progressing, "the member is not well (install)"},
+		"a policy that goes on refusing fails":                 {meshv1alpha1.StageInstall, refusalOf("istiod-b", apply.RefusedByPolicy), gate.FailAfter, failed, "the API server refused"},
+		"a quota likewise":                                     {meshv1alpha1.StageInstall, refusalOf("istiod-b", apply.RefusedByQuota), gate.FailAfter, failed, "the API server refused"},
 		"a missing permission waits for the deadline":          {meshv1alpha1.StageInstall, refusalOf("istiod-b", apply.RefusedPermission), time.Hour, progressing, "the member is not well (install)"},
 		"what is refused of the former revision is no verdict": {meshv1alpha1.StageInstall, refusalOf("istiod-a", apply.RefusedInvalid), time.Hour, progressing, "the member is not well (install)"},
 		"a failure of a call is told":                          {meshv1alpha1.StageInstall, errors.New("no route"), time.Hour, progressing, "the member is not well (install): no route"},

@@ -10,12 +10,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/gate"
 )
 
 // silence says what follows when those do not answer who could tell of users: they may be stopping, or soon be known to be
 // down. A person is asked about it as about a gate that cannot tell.
 func silence(st *meshv1alpha1.MemberRolloutStatus, now time.Time) meshv1alpha1.StageState {
-	if st.State != meshv1alpha1.StageInconclusive && now.Sub(st.Since.Time) < puzzledAfter {
+	if st.State != meshv1alpha1.StageInconclusive && now.Sub(st.Since.Time) < gate.InconclusiveAfter {
 		return meshv1alpha1.StageProgressing
 	}
 	return meshv1alpha1.StageInconclusive

@@ -14,6 +14,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
@@ -169,8 +170,8 @@ func TestSilence(t *testing.T) {
 		since time.Duration
 		want  meshv1alpha1.StageState
 	}{
-		"at first it is waited for":             {meshv1alpha1.StageProgressing, puzzledAfter - time.Second, meshv1alpha1.StageProgressing},
-		"then nobody knows":                     {meshv1alpha1.StageProgressing, puzzledAfter, meshv1alpha1.StageInconclusive},
+		"at first it is waited for":             {meshv1alpha1.StageProgressing, gate.InconclusiveAfter - time.Second, meshv1alpha1.StageProgressing},
+		"then nobody knows":                     {meshv1alpha1.StageProgressing, gate.InconclusiveAfter, meshv1alpha1.StageInconclusive},
 		"what is asked about stays asked about": {meshv1alpha1.StageInconclusive, 0, meshv1alpha1.StageInconclusive},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,11 +17,6 @@ import (
 )
 
 const (
-	// failAfter is how long a gate must say no before the member has failed: right after a change, proxies are still
-	// being told of it.
-	failAfter = 15 * time.Second
-	// puzzledAfter is how long a gate may be unable to tell before a person is asked.
-	puzzledAfter = time.Minute
 	// tagsSettle is how long after the order to move a tag, or the last write of one, a pod may still be given the former proxy:
 	// the tag waits for permissions to be known, and API servers keep webhook configurations for a moment.
 	tagsSettle = 7 * time.Second
@@ -163,7 +157,7 @@ func (r *Reconciler) moveGateway(ctx context.Context, s *scope) (meshv1alpha1.St
 		return "", "", err
 	}
 	s.member.Status.Rollout.Gates = answers
-	state, said := judge(answers, s.now)
+	state, said := gate.StageState(answers, s.now)
 	state, message := gatewayState(s.gateway, state, said)
 	return state, message, nil
 }
@@ -189,7 +183,7 @@ func (r *Reconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) 
 		return "", "", err
 	}
 	st.Gates = answers
-	state, message := judge(st.Gates, s.now)
+	state, message := gate.StageState(st.Gates, s.now)
 	return state, message, nil
 }
 
@@ -202,7 +196,7 @@ func (r *Reconciler) askBetween(ctx context.Context, s *scope) (meshv1alpha1.Sta
 		return "", "", err
 	}
 	st.Gates = gate.Remember(answers, st.Gates)
-	state, message := judge(answers, s.now)
+	state, message := gate.StageState(answers, s.now)
 	return state, message, nil
 }
 
@@ -215,52 +209,6 @@ func (r *Reconciler) evaluate(ctx context.Context, s *scope, gates []gate.Gate) 
 	answers := gate.EvaluateOnce(ctx, gates, m, s.answers, s.member.Status.Rollout.Gates, s.now)
 	s.answers = answers
 	return answers, nil
-}
-
-// judge says what follows from the answers of the gates. From those of a dry run nothing does. A control plane that does not
-// serve yet puzzles nobody, nor does what could not be told in that time: that it takes too long is for the deadline to say.
-func judge(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1alpha1.StageState, message string) {
-	state = meshv1alpha1.StageDone
-	starting, served := controlPlane(answers)
-	var messages []string
-	asked := 0
-	for _, g := range answers {
-		if g.DryRun {
-			continue
-		}
-		asked++
-		if g.Verdict == meshv1alpha1.VerdictPass {
-			continue
-		}
-		messages = append(messages, fmt.Sprintf("gate %s: %s: %s", g.Name, g.Verdict, g.Message))
-		lasted := now.Sub(g.Since.Time)
-		isPuzzling := min(lasted, now.Sub(served)) >= puzzledAfter && !starting
-		switch {
-		case g.Verdict == meshv1alpha1.VerdictFail && lasted >= failAfter:
-			return meshv1alpha1.StageFailed, messages[len(messages)-1]
-		case g.Verdict != meshv1alpha1.VerdictFail && g.Verdict != meshv1alpha1.VerdictPending && isPuzzling:
-			state = meshv1alpha1.StageInconclusive
-		case state == meshv1alpha1.StageDone:
-			state = meshv1alpha1.StageProgressing
-		}
-	}
-	if len(messages) == 0 {
-		return state, fmt.Sprintf("%d gates passed", asked)
-	}
-	return state, strings.Join(messages, "; ")
-}
-
-// controlPlane says whether the control plane is still starting, and else since when it has been seen to serve, if it was asked.
-func controlPlane(answers []meshv1alpha1.GateResult) (starting bool, served time.Time) {
-	for _, g := range answers {
-		if g.Name == gate.ControlPlaneReady && !g.DryRun {
-			starting = g.Verdict == meshv1alpha1.VerdictInconclusive
-			if g.Verdict == meshv1alpha1.VerdictPass {
-				served = g.Since.Time
-			}
-		}
-	}
-	return starting, served
 }
 
 func (r *Reconciler) gateMember(ctx context.Context, s *scope) (gate.Member, error) {

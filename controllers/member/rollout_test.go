@@ -8,80 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/phase"
 )
-
-func TestJudge(t *testing.T) {
-	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	answer := func(name string, verdict meshv1alpha1.Verdict, lasted time.Duration) meshv1alpha1.GateResult {
-		return meshv1alpha1.GateResult{Name: name, Verdict: verdict, Message: "because", Since: metav1.NewTime(at.Add(-lasted))}
-	}
-	rehearsed := func(r meshv1alpha1.GateResult) meshv1alpha1.GateResult {
-		r.DryRun = true
-		return r
-	}
-	good := answer("Good", meshv1alpha1.VerdictPass, time.Hour)
-	for name, test := range map[string]struct {
-		answers []meshv1alpha1.GateResult
-		want    meshv1alpha1.StageState
-		says    string
-	}{
-		"all passed": {
-			[]meshv1alpha1.GateResult{good}, meshv1alpha1.StageDone, "1 gates passed",
-		},
-		"a no that has just come may be of a change that is on its way": {
-			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictFail, failAfter-time.Second), good},
-			meshv1alpha1.StageProgressing, "gate Bad: Fail: because",
-		},
-		"a no that lasts fails": {
-			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictFail, failAfter), good},
-			meshv1alpha1.StageFailed, "gate Bad: Fail: because",
-		},
-		"what cannot tell is asked again": {
-			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictInconclusive, puzzledAfter-time.Second), good},
-			meshv1alpha1.StageProgressing, "gate Bad: Inconclusive: because",
-		},
-		"what cannot tell for long is a person's": {
-			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictError, puzzledAfter), good},
-			meshv1alpha1.StageInconclusive, "gate Bad: Error: because",
-		},
-		"a no counts more than a question that cannot be asked": {
-			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer("B", meshv1alpha1.VerdictFail, time.Hour)},
-			meshv1alpha1.StageFailed, "gate B: Fail: because",
-		},
-		"nobody can tell while istiod starts, and its deadline runs": {
-			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictInconclusive, time.Hour)},
-			meshv1alpha1.StageProgressing, "gate A: Error: because; gate ControlPlaneReady: Inconclusive: because",
-		},
-		"what nobody could tell while istiod started does not count": {
-			[]meshv1alpha1.GateResult{
-				answer("A", meshv1alpha1.VerdictInconclusive, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictPass, puzzledAfter-time.Second),
-			}, meshv1alpha1.StageProgressing, "gate A: Inconclusive: because",
-		},
-		"what it cannot tell for long since then does": {
-			[]meshv1alpha1.GateResult{
-				answer("A", meshv1alpha1.VerdictInconclusive, time.Hour), answer(gate.ControlPlaneReady, meshv1alpha1.VerdictPass, puzzledAfter),
-			}, meshv1alpha1.StageInconclusive, "gate A: Inconclusive: because",
-		},
-		"what takes time is awaited however long": {
-			[]meshv1alpha1.GateResult{answer("Slow", meshv1alpha1.VerdictPending, time.Hour), good},
-			meshv1alpha1.StageProgressing, "gate Slow: Pending: because",
-		},
-		"nothing follows from a dry run": {
-			[]meshv1alpha1.GateResult{
-				rehearsed(answer("A", meshv1alpha1.VerdictFail, time.Hour)), rehearsed(answer("B", meshv1alpha1.VerdictError, time.Hour)), good,
-			}, meshv1alpha1.StageDone, "1 gates passed",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			state, message := judge(test.answers, at)
-			if state != test.want || message != test.says {
-				t.Errorf("judge = %s %q, want %s %q", state, message, test.want, test.says)
-			}
-		})
-	}
-}
 
 func TestGatewayState(t *testing.T) {
 	serves := phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at 192.0.2.1")
