@@ -25,7 +25,7 @@ const returning = 45 * time.Second
 
 // hearPeers lets a member's gates hear what its peers themselves have: those that have served and are reached. A member that
 // has not served yet has no istiod that could tell.
-func (r *Reconciler) hearPeers(m *gate.Member, siblings []meshv1alpha1.MeshMember, now time.Time) {
+func (r *Reconciler) hearPeers(m *gate.Subject, siblings []meshv1alpha1.MeshMember, now time.Time) {
 	keys := map[string]types.NamespacedName{}
 	for i := range siblings {
 		sibling := &siblings[i]
@@ -33,7 +33,7 @@ func (r *Reconciler) hearPeers(m *gate.Member, siblings []meshv1alpha1.MeshMembe
 		case !isReachedFor(sibling, returning, now):
 			m.Down = append(m.Down, cluster)
 		case mesh.HasServed(sibling) && slices.Contains(m.Peers, cluster):
-			m.Witnesses = append(m.Witnesses, cluster)
+			m.ReportingPeers = append(m.ReportingPeers, cluster)
 			keys[cluster] = client.ObjectKeyFromObject(sibling)
 		}
 	}

@@ -125,10 +125,10 @@ func TestHearPeers(t *testing.T) {
 		Client: testutil.HubClient(t, west), Fleet: playedFleet{members: map[types.NamespacedName]*fleet.Member{client.ObjectKeyFromObject(west): connected}},
 		Istiod: knowingIstiod{cluster: "west", known: map[string]map[string][]string{"a": {"web": {"1"}}}},
 	}
-	m := gate.Member{Peers: []string{"down", "newcomer", "returning", "west"}}
+	m := gate.Subject{Peers: []string{"down", "newcomer", "returning", "west"}}
 	r.hearPeers(&m, siblings, testutil.Now)
-	if !slices.Equal(m.Down, []string{"down", "returning"}) || !slices.Equal(m.Witnesses, []string{"west"}) {
-		t.Errorf("down: %v, heard: %v, want down, returning and west", m.Down, m.Witnesses)
+	if !slices.Equal(m.Down, []string{"down", "returning"}) || !slices.Equal(m.ReportingPeers, []string{"west"}) {
+		t.Errorf("down: %v, heard: %v, want down, returning and west", m.Down, m.ReportingPeers)
 	}
 	got, err := m.Count(t.Context(), "west", 0)
 	if err != nil || got.IsEmpty() {

@@ -11,6 +11,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/gate/schedule"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -107,13 +108,13 @@ func (r *Reconciler) stage(ctx context.Context, s *scope) (meshv1alpha1.StageSta
 	case meshv1alpha1.StagePreflight:
 		return r.preflight(ctx, s)
 	case meshv1alpha1.StageInstall:
-		return r.askGates(ctx, s, gate.Preflight())
+		return r.askGates(ctx, s, schedule.BeforeTraffic(s.member.Spec.Rollout.Gates))
 	case meshv1alpha1.StageGateways:
 		return r.moveGateway(ctx, s)
 	case meshv1alpha1.StageWorkloads:
 		return r.workloads(ctx, s)
 	case meshv1alpha1.StageSoak:
-		return r.askGates(ctx, s, gate.Running())
+		return r.askGates(ctx, s, schedule.WithTraffic(s.member.Spec.Rollout.Gates))
 	case meshv1alpha1.StageRollBack:
 		return r.rollBack(ctx, s)
 	case meshv1alpha1.StageRetire:
@@ -152,7 +153,7 @@ func besideGateway(state meshv1alpha1.StageState, message string, gateway phase.
 // that the gates are asked of them all the while. Proxies that are starting puzzle nobody: that they take too long is for
 // the deadline to say.
 func (r *Reconciler) moveGateway(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
-	answers, err := r.evaluate(ctx, s, gate.OfGateway(s.member.Spec.Rollout.Gates))
+	answers, err := r.evaluate(ctx, s, schedule.DuringGatewayMove(s.member.Spec.Rollout.Gates))
 	if err != nil {
 		return "", "", err
 	}
@@ -178,7 +179,7 @@ func gatewayState(gateway phase.Result, gates meshv1alpha1.StageState, said stri
 // askGates asks whether the new revision is good. One no is enough, if it lasts.
 func (r *Reconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) (meshv1alpha1.StageState, string, error) {
 	st := s.member.Status.Rollout
-	answers, err := r.evaluate(ctx, s, gate.Configure(gates, s.member.Spec.Rollout.Gates, st.Stage))
+	answers, err := r.evaluate(ctx, s, gates)
 	if err != nil {
 		return "", "", err
 	}
@@ -191,7 +192,7 @@ func (r *Reconciler) askGates(ctx context.Context, s *scope, gates []gate.Gate) 
 func (r *Reconciler) askBetween(ctx context.Context, s *scope) (meshv1alpha1.StageState, string, error) {
 	st := s.member.Status.Rollout
 	bothServe := st.Workloads.Moved > 0 && st.Workloads.Moved < st.Workloads.Total
-	answers, err := r.evaluate(ctx, s, gate.Between(s.member.Spec.Rollout.Gates, bothServe))
+	answers, err := r.evaluate(ctx, s, schedule.BetweenBatches(s.member.Spec.Rollout.Gates, bothServe))
 	if err != nil {
 		return "", "", err
 	}
@@ -211,13 +212,13 @@ func (r *Reconciler) evaluate(ctx context.Context, s *scope, gates []gate.Gate) 
 	return answers, nil
 }
 
-func (r *Reconciler) gateMember(ctx context.Context, s *scope) (gate.Member, error) {
+func (r *Reconciler) gateMember(ctx context.Context, s *scope) (gate.Subject, error) {
 	spec, order := &s.member.Spec, s.member.Spec.Rollout
 	siblings, err := r.siblingMembers(ctx, s)
 	if err != nil {
-		return gate.Member{}, err
+		return gate.Subject{}, err
 	}
-	m := gate.Member{
+	m := gate.Subject{
 		IgnoreDown: slices.Contains(order.IgnoreChecks, meshv1alpha1.CheckPeers),
 		IsBack:     !isReachedFor(s.member, returning, s.now),
 		Config:     s.state.connection.Config, Client: s.remote, Namespace: s.namespace(), Installation: s.owner(), Cluster: spec.Cluster,

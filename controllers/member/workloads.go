@@ -9,6 +9,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/gate/schedule"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 	"github.com/meshfleet/meshfleet/internal/parts/workloads"
 )
@@ -29,7 +30,7 @@ func (r *Reconciler) workloads(ctx context.Context, s *scope) (meshv1alpha1.Stag
 	case err != nil || state == meshv1alpha1.StageFailed:
 		return state, message, err
 	case state == meshv1alpha1.StageDone:
-		return r.askGates(ctx, s, gate.Running())
+		return r.askGates(ctx, s, schedule.WithTraffic(s.member.Spec.Rollout.Gates))
 	case verdict == meshv1alpha1.StageDone:
 		return state, message, nil
 	case verdict == meshv1alpha1.StageInconclusive:
@@ -54,7 +55,7 @@ func (r *Reconciler) moveWorkloads(ctx context.Context, s *scope, hold string) (
 		return "", "", err
 	}
 	if report.Check {
-		state, message, err := r.askGates(ctx, s, gate.Running())
+		state, message, err := r.askGates(ctx, s, schedule.WithTraffic(s.member.Spec.Rollout.Gates))
 		if err != nil || state != meshv1alpha1.StageDone {
 			return state, "the workloads of the first namespaces have moved; " + message, err
 		}

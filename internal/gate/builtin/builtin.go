@@ -1,0 +1,48 @@
+// Package builtin has the gates that ask istiod and the member itself, and which of them are asked when.
+//
+// To add a gate, add a file and a line in one of the lists below.
+package builtin
+
+import (
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/gate"
+)
+
+// BeforeTraffic are the gates of a revision that has no traffic yet. ConfigDiff is as specs configure it.
+func BeforeTraffic(specs []meshv1alpha1.Gate) []gate.Gate {
+	var diff *meshv1alpha1.ConfigDiffGate
+	for i := range specs {
+		if specs[i].ConfigDiff != nil {
+			diff = specs[i].ConfigDiff
+		}
+	}
+	return []gate.Gate{
+		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
+		gate.NewQuestion("PeersSynced", gate.Patience, peersSynced),
+		gate.NewQuestion("EndpointsComplete", gate.LongPatience, endpointsComplete),
+		gate.NewQuestion("ConfigAccepted", gate.Patience, configAccepted),
+		gate.NewQuestion("ConfigValid", gate.LongPatience, configValid),
+		gate.NewQuestion("Injection", gate.Patience, injection),
+		newConfigDiff(diff),
+	}
+}
+
+// WithTraffic are the gates of a revision that workloads use.
+func WithTraffic() []gate.Gate {
+	return []gate.Gate{
+		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
+		gate.NewQuestion("ConfigAccepted", gate.Patience, configAccepted),
+		gate.NewQuestion("ProxiesSynced", gate.Patience, proxiesSynced),
+		gate.NewQuestion("EndpointsComplete", gate.LongPatience, endpointsComplete),
+		gate.NewQuestion("GatewaysProgrammed", gate.Patience, gatewaysProgrammed),
+	}
+}
+
+// DuringGatewayMove are the gates of proxies, for the time in which the east-west gateway is replaced.
+func DuringGatewayMove() []gate.Gate {
+	return []gate.Gate{
+		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
+		gate.NewQuestion("ConfigAccepted", gate.Patience, configAccepted),
+		gate.NewQuestion("ProxiesSynced", gate.Patience, proxiesSynced),
+	}
+}

@@ -1,0 +1,86 @@
+package builtin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/gate/builtin/endpoints"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/peercache"
+)
+
+// reportTimeout bounds how long the reports of peers are waited for.
+const reportTimeout = 5 * time.Second
+
+// endpointsComplete passes when every istiod pod knows, for each service, exactly the addresses that each peer itself has,
+// and every address of any cluster that the former revision knows. Endpoints come and go and reach every istiod at its own
+// pace, so only what differs in every one of several looks counts.
+func endpointsComplete(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
+	pods, err := readyIstiods(ctx, m, m.To)
+	if err != nil {
+		return gate.Answer{}, err
+	}
+	if len(pods) == 0 {
+		// Reports of peers would be for nothing.
+		return gate.NoIstiod(m.To), nil
+	}
+	c, err := endpoints.Settle(ctx, m.ReportingPeers, func(peers []string, age time.Duration) (endpoints.Comparison, error) {
+		return lookAtEndpoints(ctx, m, peers, age)
+	})
+	if err != nil {
+		return gate.Answer{}, err
+	}
+	return endpoints.Judge(m, c), nil
+}
+
+// lookAtEndpoints asks the peers first, and then the istiods of both revisions: what they lack now of what a peer had
+// before is late at least.
+func lookAtEndpoints(ctx context.Context, m *gate.Subject, peers []string, age time.Duration) (endpoints.Comparison, error) {
+	reports, noAnswer := peerReports(ctx, m, peers, age)
+	var former map[string]map[string]istiod.Shards
+	var err error
+	if m.From != "" {
+		if former, err = askAll(ctx, m, m.From, istiod.Endpoints); err != nil {
+			return endpoints.Comparison{}, err
+		}
+	}
+	answers, err := askAll(ctx, m, m.To, istiod.Endpoints)
+	if err != nil {
+		return endpoints.Comparison{}, err
+	}
+	newest, err := newestIstiod(ctx, m, m.To)
+	if err != nil {
+		return endpoints.Comparison{}, err
+	}
+	c := endpoints.Compare(former, answers, reports)
+	c.NoAnswer, c.IsFresh = noAnswer, m.Now.Sub(newest) <= readGrace
+	return c, nil
+}
+
+// peerReports asks peers for their own endpoints, all at the same time. NoAnswer has the reason for each one without a report.
+func peerReports(ctx context.Context, m *gate.Subject, peers []string, age time.Duration) (reports map[string]peercache.Hosts, noAnswer map[string]string) {
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	answers, errs := make([]peercache.Hosts, len(peers)), make([]error, len(peers))
+	var wg sync.WaitGroup
+	for i, peer := range peers {
+		wg.Go(func() { answers[i], errs[i] = m.Count(ctx, peer, age) })
+	}
+	wg.Wait()
+	reports, noAnswer = map[string]peercache.Hosts{}, map[string]string{}
+	for i, peer := range peers {
+		switch {
+		case errors.Is(errs[i], context.DeadlineExceeded):
+			noAnswer[peer] = fmt.Sprintf("no answer in %s", reportTimeout)
+		case errs[i] != nil:
+			noAnswer[peer] = gate.Shorten(gate.OneLine(errs[i].Error()), 200)
+		default:
+			reports[peer] = answers[i]
+		}
+	}
+	return reports, noAnswer
+}

@@ -1,0 +1,178 @@
+package builtin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+)
+
+const proxyContainer = "istio-proxy"
+
+// proxiesSynced passes when every proxy that is connected has acknowledged all that was sent to it, and every pod with
+// a proxy of the revision is connected.
+func proxiesSynced(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
+	return gate.LookAgain(ctx, func() (gate.Answer, bool, error) {
+		answers, err := askAll(ctx, m, m.To, istiod.Proxies)
+		if err != nil {
+			return gate.Answer{}, true, err
+		}
+		pods, err := injectedPods(ctx, m)
+		if err != nil {
+			return gate.Answer{}, true, err
+		}
+		newest, err := newestIstiod(ctx, m, m.To)
+		a := judgeProxies(m, answers, pods, newest)
+		return a.Answer, a.isSettled, err
+	})
+}
+
+// injectedPod is what is kept of a pod with a proxy of the revision.
+type injectedPod struct {
+	id      string
+	ready   bool
+	since   time.Time // when it got ready
+	trouble string
+	// isGateway says that istiod made it for a Gateway of the Gateway API.
+	isGateway bool
+}
+
+func injectedPods(ctx context.Context, m *gate.Subject) ([]injectedPod, error) {
+	var pods []injectedPod
+	list := &corev1.PodList{}
+	for {
+		if err := m.Client.List(ctx, list, client.HasLabels{gate.InjectedLabel}, client.Limit(gate.PageSize), client.Continue(list.Continue)); err != nil {
+			return nil, fmt.Errorf("list injected pods: %w", err)
+		}
+		for i := range list.Items {
+			p := &list.Items[i]
+			if p.Annotations[gate.RevisionAnnotation] == m.To && p.DeletionTimestamp == nil && !isFinished(p) {
+				pods = append(pods, inspect(p, m.Now))
+			}
+		}
+		if list.Continue == "" {
+			return pods, nil
+		}
+	}
+}
+
+func inspect(p *corev1.Pod, now time.Time) injectedPod {
+	return injectedPod{id: p.Name + "." + p.Namespace, ready: isReady(p), since: readySince(p), isGateway: p.Labels[managedLabel] != "",
+		trouble: stuck(p, now, grace, injectedContainers(p))}
+}
+
+// injectedContainers tells containers that istiod has added from those of the workload, which may have been in trouble
+// before.
+func injectedContainers(p *corev1.Pod) func(string) bool {
+	var status struct{ InitContainers, Containers []string }
+	_ = json.Unmarshal([]byte(p.Annotations["sidecar.istio.io/status"]), &status)
+	return func(name string) bool {
+		return name == proxyContainer || slices.Contains(status.InitContainers, name) || slices.Contains(status.Containers, name)
+	}
+}
+
+type proxiesAnswer struct {
+	gate.Answer
+	// isSettled says that asking again cannot change the answer for the better.
+	isSettled bool
+}
+
+// judgeProxies allows proxies time to come back after an istiod pod has started: they wait longer after each attempt.
+func judgeProxies(m *gate.Subject, answers map[string][]istiod.Proxy, pods []injectedPod, newestIstiod time.Time) proxiesAnswer {
+	if len(answers) == 0 {
+		return proxiesAnswer{gate.NoIstiod(m.To), true}
+	}
+	synced, behind := map[string]bool{}, map[string]lag{}
+	for _, proxies := range answers {
+		for _, p := range proxies {
+			switch l, isProxy := behindBy(p, m.Now); {
+			case !isProxy:
+			case l.what == "":
+				synced[p.ID] = true
+			default:
+				behind[p.ID] = l
+			}
+		}
+	}
+	var bad, pending, stuckPods []string
+	for id, l := range behind {
+		switch {
+		case synced[id]:
+			// It has moved to another istiod pod, and this connection is what is left of the former one.
+		case l.isOld:
+			bad = append(bad, id+" "+l.what)
+		default:
+			pending = append(pending, id+" "+l.what)
+		}
+	}
+	for _, p := range pods {
+		_, isBehind := behind[p.id]
+		switch {
+		case p.trouble != "":
+			stuckPods = append(stuckPods, p.id+": "+p.trouble)
+		case synced[p.id] || isBehind:
+		case p.ready && m.Now.Sub(p.since) > grace && m.Now.Sub(newestIstiod) > grace:
+			bad = append(bad, p.id+" is not connected to any istiod pod")
+		case p.ready:
+			pending = append(pending, p.id+" is not connected yet")
+		case len(synced) == 0:
+			pending = append(pending, p.id+" is starting")
+		}
+	}
+	switch {
+	case len(stuckPods) > 0:
+		return proxiesAnswer{gate.Fail("%s", mesh.Capped(append(stuckPods, bad...))), true}
+	case len(bad) > 0:
+		return proxiesAnswer{gate.Fail("%s", mesh.Capped(bad)), false}
+	case len(pending) > 0:
+		return proxiesAnswer{gate.Inconclusive("%s", mesh.Capped(pending)), false}
+	case len(synced) == 0:
+		return proxiesAnswer{gate.Pass("no proxies yet"), true}
+	}
+	return proxiesAnswer{gate.Pass("everything is acknowledged; proxies: %d", len(synced)), true}
+}
+
+// lag is what a proxy has not acknowledged.
+type lag struct {
+	what  string
+	isOld bool
+}
+
+// behindBy says what a proxy has not acknowledged. Clients that only debug watch nothing that Envoy has a type for.
+func behindBy(p istiod.Proxy, now time.Time) (l lag, isProxy bool) {
+	if len(p.Resources) == 0 {
+		return lag{what: "has just connected"}, true
+	}
+	var rejected, waiting []string
+	for typeURL, r := range p.Resources {
+		name, found := strings.CutPrefix(typeURL, "type.googleapis.com/")
+		if !found {
+			continue
+		}
+		isProxy = true
+		name = name[strings.LastIndexByte(name, '.')+1:]
+		switch {
+		case r.Error != "":
+			rejected = append(rejected, name+": "+gate.Shorten(r.Error, 200))
+		case r.Sent != r.Acked:
+			waiting = append(waiting, name)
+			l.isOld = l.isOld || now.Sub(r.SentAt) > grace
+		}
+	}
+	switch {
+	case len(rejected) > 0:
+		return lag{what: "rejects " + mesh.Capped(rejected), isOld: true}, isProxy
+	case len(waiting) > 0:
+		l.what = "has not acknowledged " + mesh.Capped(waiting)
+	}
+	return l, isProxy
+}

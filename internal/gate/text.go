@@ -1,0 +1,30 @@
+package gate
+
+import (
+	"fmt"
+	"strings"
+)
+
+// messageSize bounds a message, which is kept in a status.
+const messageSize = 1024
+
+// OneLine fits the text of others into a status.
+func OneLine(message string) string {
+	return Shorten(strings.Join(strings.Fields(message), " "), messageSize)
+}
+
+// Count writes a number of things.
+func Count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// Shorten cuts a text that has more than so many bytes.
+func Shorten(text string, size int) string {
+	if len(text) <= size {
+		return text
+	}
+	return strings.ToValidUTF8(text[:size], "") + "…"
+}
