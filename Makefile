@@ -17,7 +17,7 @@ LABFLAGS ?= --cert-manager-on hub
 IMAGE ?= meshfleet/meshfleet:dev
 # Where the generators write; make verify-generated points it elsewhere.
 OUT ?= .
-# Packages and names of the tests that `make test` and `make unit` run, for example PKG=./internal/gate RUN=TestPeers. All by default.
+# Packages and names of the tests that `make test` and `make unit` run, for example PKG=./internal/gate/builtin RUN=TestPeers. All by default.
 PKG ?=
 RUN ?= .
 # More flags for go test, for example GOTESTFLAGS='-v -count=1'.
