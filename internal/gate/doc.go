@@ -11,8 +11,8 @@
 // A gate has no memory but its last result. What may be on its way (a push not acknowledged yet, a pod that has just
 // started) is asked again within one question, and is Inconclusive rather than Fail while it is young.
 //
-// This package has what all gates share: the question, the answer, and StageState, which tells what follows from the
-// answers. The gates are in the packages below it, which do not know each other:
+// This package has what all gates share: the question, the answer, and StageState, which makes the state of a stage from
+// the answers. The gates are in the packages below it, which do not know each other:
 //
 //	builtin    gates that ask istiod and the member
 //	custom     gates that users configure: webhooks and Prometheus

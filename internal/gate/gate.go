@@ -15,10 +15,10 @@ import (
 // atOnce bounds how many gates are asked at the same time.
 const atOnce = 4
 
-// ControlPlaneReady is the name of the gate that tells whether istiod serves at all. Without that no other gate has a verdict.
+// ControlPlaneReady is the name of the gate that checks whether istiod serves at all. Without that no other gate has a verdict.
 const ControlPlaneReady = "ControlPlaneReady"
 
-// Gate is one question.
+// Gate is one check of a revision.
 type Gate interface {
 	Name() string
 	// Ask always ends, with an Error verdict when it cannot be answered in time.

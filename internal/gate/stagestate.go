@@ -90,7 +90,7 @@ func worse(a, b meshv1alpha1.StageState) meshv1alpha1.StageState {
 	return a
 }
 
-// controlPlane tells whether the control plane is still starting, and else since when it is ready, if that was asked.
+// controlPlane reports whether the control plane is still starting, and else since when it is ready, if that was asked.
 func controlPlane(answers []meshv1alpha1.GateResult) (isStarting bool, ready time.Time) {
 	for _, g := range answers {
 		if g.Name == ControlPlaneReady && !g.DryRun {

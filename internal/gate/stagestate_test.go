@@ -27,36 +27,36 @@ func TestStageState(t *testing.T) {
 		"all passed": {
 			[]meshv1alpha1.GateResult{good}, meshv1alpha1.StageDone, "1 gates passed",
 		},
-		"a no that has just come may be of a change that is on its way": {
+		"a failure that has just come may be of a change that is on its way": {
 			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictFail, FailAfter-time.Second), good},
 			meshv1alpha1.StageProgressing, "gate Bad: Fail: because",
 		},
-		"a no that lasts fails": {
+		"a failure that lasts counts": {
 			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictFail, FailAfter), good},
 			meshv1alpha1.StageFailed, "gate Bad: Fail: because",
 		},
-		"what cannot tell is asked again": {
+		"a missing verdict is asked for again": {
 			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictInconclusive, InconclusiveAfter-time.Second), good},
 			meshv1alpha1.StageProgressing, "gate Bad: Inconclusive: because",
 		},
-		"what cannot tell for long is a person's": {
+		"a verdict that is missing for long is for a person": {
 			[]meshv1alpha1.GateResult{answer("Bad", meshv1alpha1.VerdictError, InconclusiveAfter), good},
 			meshv1alpha1.StageInconclusive, "gate Bad: Error: because",
 		},
-		"a no counts more than a question that cannot be asked": {
+		"a failure counts more than a question that cannot be asked": {
 			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer("B", meshv1alpha1.VerdictFail, time.Hour)},
 			meshv1alpha1.StageFailed, "gate B: Fail: because",
 		},
-		"nobody can tell while istiod starts, and its deadline runs": {
+		"no verdict counts while istiod starts, and its deadline runs": {
 			[]meshv1alpha1.GateResult{answer("A", meshv1alpha1.VerdictError, time.Hour), answer(ControlPlaneReady, meshv1alpha1.VerdictInconclusive, time.Hour)},
 			meshv1alpha1.StageProgressing, "gate A: Error: because; gate ControlPlaneReady: Inconclusive: because",
 		},
-		"what nobody could tell while istiod started does not count": {
+		"a missing verdict from before istiod was ready does not count": {
 			[]meshv1alpha1.GateResult{
 				answer("A", meshv1alpha1.VerdictInconclusive, time.Hour), answer(ControlPlaneReady, meshv1alpha1.VerdictPass, InconclusiveAfter-time.Second),
 			}, meshv1alpha1.StageProgressing, "gate A: Inconclusive: because",
 		},
-		"what it cannot tell for long since then does": {
+		"a verdict that is missing for long since then does": {
 			[]meshv1alpha1.GateResult{
 				answer("A", meshv1alpha1.VerdictInconclusive, time.Hour), answer(ControlPlaneReady, meshv1alpha1.VerdictPass, InconclusiveAfter),
 			}, meshv1alpha1.StageInconclusive, "gate A: Inconclusive: because",

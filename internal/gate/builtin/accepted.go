@@ -63,7 +63,7 @@ func judgeMetrics(m *gate.Subject, answers map[string]map[string][]istiod.Sample
 	case len(withoutMetrics) > 0:
 		return gate.Inconclusive("istiod pods without metrics of istiod: %s", mesh.Capped(withoutMetrics))
 	}
-	return gate.Pass("nothing was rejected, says %s", gate.Count(len(answers), "istiod pod")).Measured(0, gate.NoneAllowed)
+	return gate.Pass("no rejections in %s", gate.Count(len(answers), "istiod pod")).Measured(0, gate.NoneAllowed)
 }
 
 // rejecting names the proxies that have rejected something.

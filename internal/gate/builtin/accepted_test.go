@@ -16,10 +16,10 @@ func TestConfigAccepted(t *testing.T) {
 		words   string
 	}{
 		"no pod answers":               {`{}`, meshv1alpha1.VerdictInconclusive, "no istiod pod"},
-		"counters that do not exist":   {`{"a":{` + alive + `}}`, meshv1alpha1.VerdictPass, "nothing was rejected, says 1 istiod pod"},
+		"counters that do not exist":   {`{"a":{` + alive + `}}`, meshv1alpha1.VerdictPass, "no rejections in 1 istiod pod"},
 		"a pod with no metric of ours": {`{"a":{` + alive + `},"b":{"go_goroutines":[{"Value":3}]}}`, meshv1alpha1.VerdictInconclusive, "b"},
 		"pushes that were sent": {`{"a":{` + alive + `,"pilot_xds_pushes":[{"Labels":{"type":"cds"},"Value":8},{"Labels":{"type":"cds_senderr"},"Value":0}]}}`,
-			meshv1alpha1.VerdictPass, "nothing"},
+			meshv1alpha1.VerdictPass, "no rejections"},
 		"rejections of two pods": {`{"a":{` + alive + `,"pilot_total_xds_rejects":[{"Labels":{"type":"lds"},"Value":2}],
 			"pilot_xds_lds_reject":[{"Labels":{"node":"web-0.demo","err":"x"},"Value":2},{"Labels":{"node":"old-0.demo","err":"x"},"Value":0}]},
 			"b":{` + alive + `,"pilot_total_xds_rejects":[{"Labels":{"type":"lds"},"Value":1},{"Labels":{"type":"cds"},"Value":1}]}}`,

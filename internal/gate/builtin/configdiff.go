@@ -46,7 +46,7 @@ func configDiffPace(last meshv1alpha1.Verdict) time.Duration {
 	case meshv1alpha1.VerdictPass:
 		return time.Minute
 	case meshv1alpha1.VerdictInconclusive:
-		// There was nobody to ask, or about.
+		// There was no istiod to ask, or no proxy to ask about.
 		return 0
 	}
 	return 5 * time.Second
@@ -134,7 +134,7 @@ func (c configDiff) losses() []configdiff.Class {
 	return slices.DeleteFunc(configdiff.Losses(), func(class configdiff.Class) bool { return !slices.Contains(c.classes, class) })
 }
 
-// judgeNoSample says what it means that no proxy of the former revision can be compared.
+// judgeNoSample is the answer when no proxy of the former revision can be compared.
 func judgeNoSample(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
 	former := *m
 	former.To = m.From

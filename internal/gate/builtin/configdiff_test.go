@@ -241,7 +241,7 @@ func TestConfigDiffWithoutAnAnswer(t *testing.T) {
 	injected := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "late-0", Namespace: "demo",
 		Labels: map[string]string{gate.InjectedLabel: "client"}, Annotations: map[string]string{gate.RevisionAnnotation: "1-28-3"}}}
 	former, fresh := istiodPod(formerPod, "1-28-3", time.Hour), istiodPod(newPod, "1-29-1", time.Hour)
-	nobody := map[string]string{"/debug/syncz": "[]", "/debug/adsz": "{}"}
+	noProxies := map[string]string{"/debug/syncz": "[]", "/debug/adsz": "{}"}
 	tests := map[string]struct {
 		prepare func(*testing.T, *lab)
 		want    meshv1alpha1.Verdict
@@ -251,10 +251,10 @@ func TestConfigDiffWithoutAnAnswer(t *testing.T) {
 		"the former istiod is not up":  {func(_ *testing.T, l *lab) { l.has(fresh) }, meshv1alpha1.VerdictInconclusive, "no istiod pod of revision 1-28-3"},
 		"the new istiod is not up":     {func(_ *testing.T, l *lab) { l.has(former) }, meshv1alpha1.VerdictInconclusive, "no istiod pod of revision 1-29-1"},
 		"the new istiod has just come": {func(_ *testing.T, l *lab) { l.has(former, istiodPod(newPod, "1-29-1", time.Second)) }, meshv1alpha1.VerdictPending, "just started"},
-		"there are no proxies": {func(t *testing.T, l *lab) { l.api.Listen(t, formerPod, "15014", nobody) },
+		"there are no proxies": {func(t *testing.T, l *lab) { l.api.Listen(t, formerPod, "15014", noProxies) },
 			meshv1alpha1.VerdictPass, "revision 1-28-3 has no proxies"},
 		"no proxy is connected": {func(t *testing.T, l *lab) {
-			l.api.Listen(t, formerPod, "15014", nobody)
+			l.api.Listen(t, formerPod, "15014", noProxies)
 			l.has(former, fresh, injected)
 		}, meshv1alpha1.VerdictInconclusive, "no proxy of revision 1-28-3 is connected to its istiod, but 1 pod has one"},
 		"istiod has no port for it": {func(_ *testing.T, l *lab) { l.api.Forward(newPod, "15010", "") },

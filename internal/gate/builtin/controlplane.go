@@ -10,7 +10,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 )
 
-// controlPlaneReady passes when the Deployment is rolled out, the webhooks are armed and every istiod pod says that it
+// controlPlaneReady passes when the Deployment is rolled out, the webhooks are armed and every istiod pod reports that it
 // is ready, at the port of its webhooks and with a certificate that the API server trusts.
 func controlPlaneReady(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
 	pods, err := istiodPods(ctx, m, m.To)

@@ -45,7 +45,7 @@ func TestPeerReports(t *testing.T) {
 	})
 }
 
-// TestEndpointsComplete asks played istiods, and a peer that says what it has.
+// TestEndpointsComplete asks played istiods, and a peer that reports its endpoints.
 func TestEndpointsComplete(t *testing.T) {
 	shardz := func(west string) string {
 		return `{"web.demo":{"demo":{"Shards":{"Kubernetes/east":[{"Addresses":["10.0.0.1"]}],"Kubernetes/west":[{"Addresses":["` + west + `"]}]}}}}`
@@ -56,7 +56,7 @@ func TestEndpointsComplete(t *testing.T) {
 		want    meshv1alpha1.Verdict
 		words   string
 	}{
-		"every istiod knows what the peer has": {istiods: []string{formerPod, newPod}, asked: 1, want: meshv1alpha1.VerdictPass, words: "own word (1 of 1)"},
+		"every istiod knows what the peer has": {istiods: []string{formerPod, newPod}, asked: 1, want: meshv1alpha1.VerdictPass, words: "own reports (1 of 1)"},
 		"peers are left alone before istiod is ready": {
 			istiods: []string{formerPod}, want: meshv1alpha1.VerdictInconclusive, words: "no istiod pod of revision 1-29-1",
 		},

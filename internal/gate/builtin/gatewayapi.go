@@ -29,7 +29,7 @@ const (
 	managedLabel = "gateway.istio.io/managed"
 )
 
-// istioClasses are classes that istiod keeps even where no GatewayClass says so.
+// istioClasses are classes that istiod keeps even without a GatewayClass of theirs.
 var istioClasses = []string{"istio", "istio-east-west", "istio-remote", "istio-waypoint"}
 
 // gatewayClass is what is read of a GatewayClass.
@@ -62,7 +62,7 @@ type httpRoute struct {
 	} `json:"status"`
 }
 
-// routeParent is what one controller says of a route at one of its parents.
+// routeParent is the status that one controller sets on a route at one of its parents.
 type routeParent struct {
 	ParentRef struct {
 		Group     *string `json:"group"`
@@ -76,7 +76,7 @@ type routeParent struct {
 
 // gatewayWorld is what the gate is about.
 type gatewayWorld struct {
-	// isThere says that the member has the Gateway API.
+	// isThere means that the member has the Gateway API.
 	isThere bool
 	// gateways are those that istiod keeps.
 	gateways []apiGateway
@@ -166,7 +166,7 @@ func listKind[T any](ctx context.Context, m *gate.Subject, kind string) (items [
 	}
 }
 
-// writtenAt is when somebody last wrote more than the status.
+// writtenAt is when more than the status was last written.
 func writtenAt(o *metav1.ObjectMeta) time.Time {
 	at := o.CreationTimestamp.Time
 	for _, f := range o.ManagedFields {
@@ -177,7 +177,7 @@ func writtenAt(o *metav1.ObjectMeta) time.Time {
 	return at
 }
 
-// isByHand says that the Gateway names a workload of its users', in place of one that istiod makes.
+// isByHand reports whether the Gateway names a workload of its users', in place of one that istiod makes.
 func (g *apiGateway) isByHand() bool {
 	return slices.ContainsFunc(g.Spec.Addresses, func(a struct {
 		Type string `json:"type"`

@@ -44,21 +44,21 @@ func gatewaysProgrammed(ctx context.Context, m *gate.Subject) (gate.Answer, erro
 		return gate.Answer{}, err
 	}
 	if m.MovedAt.IsZero() {
-		return gate.Inconclusive("nobody says when the tags moved"), nil
+		return gate.Inconclusive("unknown when the tags were moved"), nil
 	}
 	return judgeGateways(m, w), nil
 }
 
-// standing is how something is compared with how it was when the tags moved.
+// standing is the state of something compared with its state when the tags moved.
 type standing int
 
 const (
 	isWell standing = iota
-	// wasBefore says that it was not well then either, or did not exist.
+	// wasBefore means that it was not well then either, or did not exist.
 	wasBefore
-	// isYoung says that it has not been well for a moment.
+	// isYoung means that it has been unwell for a moment only.
 	isYoung
-	// isUnclear says that it was well then, but has been changed, or that nobody says how it is.
+	// isUnclear means that it was well then, but has been changed, or that its state is unknown.
 	isUnclear
 	isLost
 )
@@ -101,11 +101,11 @@ func judgeGateways(m *gate.Subject, w gatewayWorld) gate.Answer {
 	case len(both(isYoung)) > 0:
 		return gate.Pending("%s", mesh.Capped(both(isYoung)))
 	}
-	said := fmt.Sprintf("%s programmed, %s accepted", gate.Count(len(gateways[isWell]), gatewayKind), gate.Count(len(routes[isWell]), "HTTPRoute"))
+	message := fmt.Sprintf("%s programmed, %s accepted", gate.Count(len(gateways[isWell]), gatewayKind), gate.Count(len(routes[isWell]), "HTTPRoute"))
 	if len(gateways[wasBefore]) > 0 {
-		said += "; not when the tags moved either: " + mesh.Capped(gateways[wasBefore])
+		message += "; not when the tags moved either: " + mesh.Capped(gateways[wasBefore])
 	}
-	return gate.Pass("%s", said).Measured(0, gate.NoneAllowed)
+	return gate.Pass("%s", message).Measured(0, gate.NoneAllowed)
 }
 
 func judgeGateway(m *gate.Subject, g *apiGateway, d *appsv1.Deployment) (s standing, why string) {
@@ -124,7 +124,7 @@ func judgeGateway(m *gate.Subject, g *apiGateway, d *appsv1.Deployment) (s stand
 	case c.ObservedGeneration < g.Generation:
 		return isUnclear, fmt.Sprintf(": istiod has seen its generation %d, it is at %d", c.ObservedGeneration, g.Generation)
 	case d == nil:
-		// It has a workload of its users', or none: then istiod finds nobody behind its Service, and it is not programmed.
+		// It has a workload of its users', or none: then istiod finds no endpoint of its Service, and it is not programmed.
 		return isWell, ""
 	}
 	return judgeDeployment(m, g, d)
@@ -136,7 +136,7 @@ func judgeDeployment(m *gate.Subject, g *apiGateway, d *appsv1.Deployment) (s st
 	case d.Status.ObservedGeneration < d.Generation:
 		return isYoung, ": its Deployment has just been changed"
 	case i < 0:
-		return isUnclear, fmt.Sprintf(": nobody says whether its Deployment %s is available", d.Name)
+		return isUnclear, fmt.Sprintf(": unknown whether its Deployment %s is available", d.Name)
 	case d.Status.Conditions[i].Status != corev1.ConditionTrue:
 		c := d.Status.Conditions[i]
 		// What istiod writes is no change of the user's.
@@ -146,7 +146,7 @@ func judgeDeployment(m *gate.Subject, g *apiGateway, d *appsv1.Deployment) (s st
 	return isWell, ""
 }
 
-// judgeRoute looks at what istiod says of a route at Gateways that count. The worst decides.
+// judgeRoute reads the conditions that istiod sets on a route at Gateways that count. The worst decides.
 func judgeRoute(m *gate.Subject, r *httpRoute, ours map[types.NamespacedName]bool) (s standing, why string, isOurs bool) {
 	for i := range r.Status.Parents {
 		p := &r.Status.Parents[i]
@@ -168,7 +168,7 @@ func judgeRoute(m *gate.Subject, r *httpRoute, ours map[types.NamespacedName]boo
 	return s, why, isOurs
 }
 
-// since says what it means that something has not been well since a time.
+// standingSince is the standing of something that has not been well since a time.
 func standingSince(m *gate.Subject, at, created, written time.Time) standing {
 	switch {
 	case !isSinceMove(m, at), isSinceMove(m, created):
@@ -181,7 +181,7 @@ func standingSince(m *gate.Subject, at, created, written time.Time) standing {
 	return isLost
 }
 
-// isSinceMove says that the tags had moved at a time that is written in the member.
+// isSinceMove reports whether the tags had moved at a time that is written in the member.
 func isSinceMove(m *gate.Subject, at time.Time) bool { return !at.Before(m.MovedAt.Add(-skew)) }
 
 func changed(s standing) string {

@@ -28,7 +28,7 @@ func condition(kind, status, reason string, since time.Duration) metav1.Conditio
 	}
 }
 
-// writtenBy says that somebody wrote an object, or only its status.
+// writtenBy is the mark of a write of an object, or only of its status.
 func writtenBy(subresource string, since time.Duration) metav1.ManagedFieldsEntry {
 	at := ago(since)
 	return metav1.ManagedFieldsEntry{Manager: "x", Subresource: subresource, Time: &at}
@@ -96,7 +96,7 @@ func TestGatewaysProgrammed(t *testing.T) {
 			gateway: webGateway(notProgrammed(isOld)), deployment: webDeployment("False", isOld), routes: []httpRoute{webRoute(denied(isNew))},
 			want: meshv1alpha1.VerdictPass, words: "not when the tags moved either: Gateway demo/web: Programmed is False, AddressNotAssigned",
 		},
-		"one that nobody has ever kept is mentioned": {
+		"one that was never kept is mentioned": {
 			gateway: webGateway(func(g *apiGateway) {
 				g.Status.Conditions = []metav1.Condition{{Type: programmed, Status: "Unknown", Reason: "Pending", LastTransitionTime: metav1.Unix(0, 0)}}
 			}),
@@ -157,9 +157,9 @@ func TestGatewaysProgrammed(t *testing.T) {
 		"its pods did not serve before": {
 			gateway: webGateway(), deployment: webDeployment("False", isOld), want: meshv1alpha1.VerdictPass, words: "web-istio is not available",
 		},
-		"nobody says whether its pods serve": {
+		"it is unknown whether its pods serve": {
 			gateway: webGateway(), deployment: &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web-istio"}},
-			want: meshv1alpha1.VerdictInconclusive, words: "nobody says",
+			want: meshv1alpha1.VerdictInconclusive, words: "unknown whether",
 		},
 		"its Deployment has just been changed": {
 			gateway: webGateway(), deployment: &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Generation: 2}},
@@ -254,11 +254,11 @@ func TestGatewaysAreRead(t *testing.T) {
 		want    meshv1alpha1.Verdict
 		words   string
 	}{
-		"there is no Gateway API":         {want: meshv1alpha1.VerdictPass, words: "no Gateway API"},
-		"the Gateway API has just gone":   {kinds: all, err: &meta.NoKindMatchError{}, want: meshv1alpha1.VerdictPass, words: "no Gateway API"},
-		"there is no Gateway":             {kinds: all, want: meshv1alpha1.VerdictPass, words: "no Gateway of Istio's"},
-		"Gateways cannot be read":         {kinds: all, err: errors.New("refused"), want: meshv1alpha1.VerdictError, words: "list Gateways: refused"},
-		"nobody knows when the tags went": {kinds: all, notYet: true, want: meshv1alpha1.VerdictInconclusive, words: "nobody says when"},
+		"there is no Gateway API":       {want: meshv1alpha1.VerdictPass, words: "no Gateway API"},
+		"the Gateway API has just gone": {kinds: all, err: &meta.NoKindMatchError{}, want: meshv1alpha1.VerdictPass, words: "no Gateway API"},
+		"there is no Gateway":           {kinds: all, want: meshv1alpha1.VerdictPass, words: "no Gateway of Istio's"},
+		"Gateways cannot be read":       {kinds: all, err: errors.New("refused"), want: meshv1alpha1.VerdictError, words: "list Gateways: refused"},
+		"the move is unknown":           {kinds: all, notYet: true, want: meshv1alpha1.VerdictInconclusive, words: "unknown when"},
 		"those of others are not looked at": {
 			kinds: all, objects: []client.Object{aClass("other", "example.com/gateways"), aGateway("theirs", "other", "False", time.Minute),
 				aGateway("odd", "unknown", "False", time.Minute)},
@@ -268,11 +268,11 @@ func TestGatewaysAreRead(t *testing.T) {
 			kinds: all, objects: []client.Object{aClass("shop", "istio.io/gateway-controller"), aGateway("web", "shop", "False", time.Minute)},
 			want: meshv1alpha1.VerdictFail, words: "Gateway demo/web: Programmed is False, Because",
 		},
-		"a name of Istio's that is somebody else's class": {
+		"a name of Istio's that is another controller's class": {
 			kinds: all, objects: []client.Object{aClass("istio", "example.com/gateways"), aGateway("web", "istio", "False", time.Minute)},
 			want: meshv1alpha1.VerdictPass, words: "no Gateway of Istio's",
 		},
-		"a class of Istio's that nobody has made, without routes": {
+		"a class of Istio's without an object, without routes": {
 			kinds: []string{gatewayKind}, objects: []client.Object{aGateway("web", "istio", "True", day)},
 			want: meshv1alpha1.VerdictPass, words: "1 Gateway programmed, 0 HTTPRoutes accepted",
 		},

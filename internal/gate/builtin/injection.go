@@ -46,7 +46,7 @@ func injection(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
 	former, err := injectInto(ctx, m, m.From, namespaces[:1])
 	switch {
 	case err != nil:
-		// The new proxy is proved; what it is compared with is for people to read.
+		// The new proxy is proved; the comparison is for people to read.
 		return gate.Pass("%s; cannot be compared with revision %s: %s", message, m.From, err), nil
 	case len(former) == 0 || former[0].refusal != "" || container(former[0].pod, proxyContainer) == nil:
 		return gate.Pass("%s; revision %s injects nothing to compare with", message, m.From), nil
@@ -159,7 +159,7 @@ func (r reviewer) inject(ctx context.Context, namespace string) (pod *corev1.Pod
 // release is at the start of the tag of an image of Istio, before a variant such as `-distroless`.
 var release = regexp.MustCompile(`:(\d+\.\d+\.\d+)`)
 
-// unfit says why an injected pod is not what the revision should make. An image whose tag is no release, such as a
+// unfit is the reason why an injected pod is not what the revision should make. An image whose tag is no release, such as a
 // digest or a name of a mirror, is taken as it is configured.
 func unfit(m *gate.Subject, i injected) string {
 	if i.refusal != "" {
@@ -189,7 +189,7 @@ func container(p *corev1.Pod, name string) *corev1.Container {
 	return nil
 }
 
-// difference says how two injected pods differ: containers, whether they start before the others, images and names of
+// difference lists how two injected pods differ: containers, whether they start before the others, images and names of
 // variables. Values of variables name the revision and differ always.
 func difference(from, to *corev1.Pod) string {
 	before, after := traits(from), traits(to)

@@ -18,7 +18,7 @@ const (
 	// grace is how long a proxy may take before it counts as failed.
 	grace = time.Minute
 	// readGrace is how long an istiod that has just got ready may still be reading its peers. It gives one up after 30 seconds
-	// (PILOT_REMOTE_CLUSTER_TIMEOUT). This is less than the minute after which a person is asked about what nobody can tell.
+	// (PILOT_REMOTE_CLUSTER_TIMEOUT). This is less than the minute after which a person is asked about a missing verdict.
 	readGrace = 45 * time.Second
 	// istiodGrace is longer, because istiod waits for peers that do not answer.
 	istiodGrace = 3 * time.Minute
@@ -114,7 +114,7 @@ var refusals = []string{
 	"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError",
 }
 
-// stuck says why a container of a pod does not get ready, when that is no longer a matter of time. Containers are
+// stuck is the reason why a container of a pod does not get ready, when that is no longer a matter of time. Containers are
 // those that concerns accepts.
 func stuck(p *corev1.Pod, now time.Time, grace time.Duration, concerns func(container string) bool) string {
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
@@ -139,7 +139,7 @@ func stuck(p *corev1.Pod, now time.Time, grace time.Duration, concerns func(cont
 	return ""
 }
 
-// recentlyDied tells a crash loop from a container that was restarted long ago and has been starting since.
+// recentlyDied separates a crash loop from a container that was restarted long ago and has been starting since.
 func recentlyDied(s corev1.ContainerStatus, now time.Time) bool {
 	died := s.LastTerminationState.Terminated
 	if s.State.Terminated != nil {

@@ -32,7 +32,7 @@ func peersSynced(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
 	})
 }
 
-// judgePeers says Fail only of what the new revision alone cannot do: a peer that the former one does not read either
+// judgePeers fails only what the new revision alone cannot do: a peer that the former one does not read either
 // is in trouble itself, and an istiod that has just started has not given up for good.
 func judgePeers(m *gate.Subject, answers, former map[string][]istiod.RemoteCluster, newestIstiod time.Time) gate.Answer {
 	if len(answers) == 0 {
@@ -62,10 +62,10 @@ func judgePeers(m *gate.Subject, answers, former map[string][]istiod.RemoteClust
 	case len(pending) > 0:
 		return gate.Inconclusive("%s", mesh.Capped(pending))
 	}
-	return gate.Pass("%s synced, says %s", gate.Count(len(m.Peers), "peer"), gate.Count(len(answers), "istiod pod"))
+	return gate.Pass("%s synced in %s", gate.Count(len(m.Peers), "peer"), gate.Count(len(answers), "istiod pod"))
 }
 
-// peerState is istiod's word for how far it reads a peer, or ours when it does not as it should.
+// peerState is the state that istiod reports of a peer, or the reason why it does not read the peer as it should.
 func peerState(m *gate.Subject, clusters []istiod.RemoteCluster, peer string) string {
 	i := slices.IndexFunc(clusters, func(c istiod.RemoteCluster) bool { return c.ID == peer })
 	switch {

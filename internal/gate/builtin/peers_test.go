@@ -18,7 +18,7 @@ func TestPeersSynced(t *testing.T) {
 	}{
 		"no pod answers": {`{}`, meshv1alpha1.VerdictInconclusive, "no istiod pod"},
 		"every pod reads the peer": {`{"a":[{"id":"east","syncStatus":"synced"},{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}],
-			"b":[{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}]}`, meshv1alpha1.VerdictPass, "1 peer synced, says 2 istiod pods"},
+			"b":[{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}]}`, meshv1alpha1.VerdictPass, "1 peer synced in 2 istiod pods"},
 		"one pod does not know the peer": {`{"a":[{"id":"west","secretName":"` + ours + `","syncStatus":"synced"}],"b":[{"id":"east"}]}`,
 			meshv1alpha1.VerdictFail, "b: west is missing"},
 		"one pod is still reading": {`{"a":[{"id":"west","secretName":"` + ours + `","syncStatus":"syncing"}]}`,
@@ -41,7 +41,7 @@ func TestPeersSynced(t *testing.T) {
 	gatetest.Check(t, judgePeers(gatetest.Subject(), timeout, nil, now.Add(-20*time.Second)), meshv1alpha1.VerdictInconclusive, "a: west is timeout")
 }
 
-// TestPeersThatAreDown judges nobody for what a peer that is down takes away, and leaves it out where people want that.
+// TestPeersThatAreDown fails no member for what a peer that is down takes away, and leaves it out where people want that.
 func TestPeersThatAreDown(t *testing.T) {
 	timeout := gatetest.Decode[[]istiod.RemoteCluster](t, `{"a":[{"id":"west","syncStatus":"timeout"}]}`)
 	synced := gatetest.Decode[[]istiod.RemoteCluster](t, `{"old":[{"id":"west","syncStatus":"synced"}]}`)

@@ -42,7 +42,7 @@ type injectedPod struct {
 	ready   bool
 	since   time.Time // when it got ready
 	trouble string
-	// isGateway says that istiod made it for a Gateway of the Gateway API.
+	// isGateway means that istiod made it for a Gateway of the Gateway API.
 	isGateway bool
 }
 
@@ -70,7 +70,7 @@ func inspect(p *corev1.Pod, now time.Time) injectedPod {
 		trouble: stuck(p, now, grace, injectedContainers(p))}
 }
 
-// injectedContainers tells containers that istiod has added from those of the workload, which may have been in trouble
+// injectedContainers separates containers that istiod has added from those of the workload, which may have been in trouble
 // before.
 func injectedContainers(p *corev1.Pod) func(string) bool {
 	var status struct{ InitContainers, Containers []string }
@@ -82,7 +82,7 @@ func injectedContainers(p *corev1.Pod) func(string) bool {
 
 type proxiesAnswer struct {
 	gate.Answer
-	// isSettled says that asking again cannot change the answer for the better.
+	// isSettled means that asking again cannot change the answer for the better.
 	isSettled bool
 }
 
@@ -147,7 +147,7 @@ type lag struct {
 	isOld bool
 }
 
-// behindBy says what a proxy has not acknowledged. Clients that only debug watch nothing that Envoy has a type for.
+// behindBy is what a proxy has not acknowledged. Clients that only debug watch nothing that Envoy has a type for.
 func behindBy(p istiod.Proxy, now time.Time) (l lag, isProxy bool) {
 	if len(p.Resources) == 0 {
 		return lag{what: "has just connected"}, true

@@ -69,7 +69,7 @@ func choose(clients []istiod.Client) []istiod.Client {
 	return chosen
 }
 
-// better says that a shows something coarser than b that has not been seen. Names decide between equals.
+// better reports whether a shows something coarser than b that has not been seen. Names decide between equals.
 func better(a, b istiod.Client, seen map[string]bool) bool {
 	x, y := firstUnseen(a, seen), firstUnseen(b, seen)
 	if x != y {
@@ -82,7 +82,7 @@ func firstUnseen(c istiod.Client, seen map[string]bool) int {
 	return slices.IndexFunc(kindOf(c), func(part string) bool { return !seen[part] })
 }
 
-// tooEarly says of which proxies it cannot be seen yet what the new revision will send them: it knows the Gateways of the
+// tooEarly selects the proxies that the new revision cannot be asked about yet: it knows the Gateways of the
 // Gateway API only when the tags have moved. Where users run a gateway themselves, every gateway of its namespace counts.
 func tooEarly(ctx context.Context, m *gate.Subject) (func(istiod.Client) bool, error) {
 	if release, _ := istioversion.Lookup(m.ToVersion); !release.ConfiguresOwnGatewaysOnly {

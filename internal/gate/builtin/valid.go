@@ -19,7 +19,7 @@ import (
 // validatedGroups are the API groups that istiod validates.
 var validatedGroups = []string{"extensions.istio.io", "networking.istio.io", "security.istio.io", "telemetry.istio.io"}
 
-// maxRejected is when enough is known to say no: an object is kept for each.
+// maxRejected is how many rejections are enough: an object is kept for each.
 const maxRejected = 500
 
 // configValid passes when the revision's validator accepts every object of Istio that the revision will read. What the
@@ -63,7 +63,7 @@ type validatedKind struct {
 	resource schema.GroupVersionResource
 }
 
-// validatedKinds finds the kinds by the names of their definitions, which say plural and group.
+// validatedKinds finds the kinds by the names of their definitions, which contain plural and group.
 func validatedKinds(ctx context.Context, m *gate.Subject) ([]validatedKind, error) {
 	var kinds []validatedKind
 	list := &metav1.PartialObjectMetadataList{}

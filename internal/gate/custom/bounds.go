@@ -43,14 +43,14 @@ func (b bounds) excess(v float64) float64 {
 }
 
 func (b bounds) String() string {
-	var said []string
+	var parts []string
 	if b.min != nil {
-		said = append(said, ">= "+strconv.FormatFloat(*b.min, 'g', -1, 64))
+		parts = append(parts, ">= "+strconv.FormatFloat(*b.min, 'g', -1, 64))
 	}
 	if b.max != nil {
-		said = append(said, "<= "+strconv.FormatFloat(*b.max, 'g', -1, 64))
+		parts = append(parts, "<= "+strconv.FormatFloat(*b.max, 'g', -1, 64))
 	}
-	return strings.Join(said, " and ")
+	return strings.Join(parts, " and ")
 }
 
 func parse(n meshv1alpha1.Number) (*float64, error) {

@@ -17,10 +17,10 @@ import (
 // podsInQuery bounds the names in a query: the first ones by name stand for all.
 const podsInQuery = 500
 
-// errNoPods says that nothing runs on a revision.
+// errNoPods means that nothing runs on a revision.
 var errNoPods = errors.New("no pod has a proxy of the revision")
 
-// fill replaces what a query says of the member and of the revision that is measured.
+// fill replaces the parameters of a query by those of the member and of the revision that is measured.
 func fill(ctx context.Context, m *gate.Subject, query, revision, version string) (string, error) {
 	pairs := []string{
 		"$(member)", m.Cluster, "$(namespace)", m.Namespace, "$(from)", m.From, "$(to)", m.To,
@@ -34,7 +34,7 @@ func fill(ctx context.Context, m *gate.Subject, query, revision, version string)
 		if len(names) == 0 {
 			return "", fmt.Errorf("%w %s", errNoPods, revision)
 		}
-		// A class of one character says a dot in any kind of quotes.
+		// A class of one character matches a dot in any kind of quotes.
 		pairs = append(pairs, "$(pods)", strings.ReplaceAll(strings.Join(names[:min(len(names), podsInQuery)], "|"), ".", "[.]"))
 	}
 	return strings.NewReplacer(pairs...).Replace(query), nil

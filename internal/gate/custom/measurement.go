@@ -20,13 +20,13 @@ type measurement struct {
 	spec                *meshv1alpha1.PrometheusGate
 }
 
-// reading is one measurement. Without a number it says in why what is missing.
+// reading is one measurement. Without a number, why has the reason.
 type reading struct {
 	value float64
 	// what was measured, when there are several.
 	what string
 	why  string
-	// isOver says that there will never be more to measure.
+	// isOver means that there will never be more to measure.
 	isOver bool
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/gate"
 )
 
-// errNoNumber says that a query was answered, but with nothing to judge by.
+// errNoNumber means that a query was answered, but with nothing to judge by.
 var errNoNumber = errors.New("no number")
 
 // asker asks one Prometheus about one member.
@@ -26,7 +26,7 @@ type asker struct {
 	api    promv1.API
 }
 
-// series is one number and what it is of.
+// series is one number and its labels.
 type series struct {
 	labels string
 	value  float64
@@ -64,7 +64,7 @@ func read(ctx context.Context, m *gate.Subject, spec *meshv1alpha1.PrometheusGat
 	return r, nil
 }
 
-// unread tells a question that has no answer yet from one that could not be asked.
+// unread separates a query that has no number yet from one that could not be sent.
 func unread(err error) (reading, error) {
 	if errors.Is(err, errNoNumber) || errors.Is(err, errNoPods) {
 		return reading{why: err.Error()}, nil
@@ -72,7 +72,7 @@ func unread(err error) (reading, error) {
 	return reading{}, err
 }
 
-// compare holds the new revision against the old one. Nothing to compare with is final: pods of the old revision do not
+// compare measures the new revision against the old one. Nothing to compare with is final: pods of the old revision do not
 // come back.
 func (a asker) compare(ctx context.Context) (reading, error) {
 	m := a.member

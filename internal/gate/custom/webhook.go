@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// webhookInterval is the pace of a webhook that says yes, webhookAgain of one that does not.
+	// webhookInterval is the pace of a webhook that passes, webhookAgain of one that does not.
 	webhookInterval, webhookAgain = 30 * time.Second, 5 * time.Second
 	webhookRetries                = 2
 )
 
-// webhookGate asks a server of the user's. docs/gates.md has the contract.
+// webhookGate calls a server of the user's. docs/gates.md has the contract.
 type webhookGate struct {
 	name string
 	spec *meshv1alpha1.WebhookGate
@@ -40,7 +40,7 @@ func newWebhookGate(name string, spec *meshv1alpha1.WebhookGate) gate.Gate {
 	return gate.NewPaced(name, wait, webhookGate{name, spec, time.Second}.ask)
 }
 
-// request is what a server is told.
+// request is the body that a server gets.
 type request struct {
 	Gate         string   `json:"gate"`
 	Namespace    string   `json:"namespace"`
@@ -58,7 +58,7 @@ type versions struct {
 	To   string `json:"to"`
 }
 
-// response is what a server answers. Value is a string or a number.
+// response is the answer of a server. Value is a string or a number.
 type response struct {
 	Verdict meshv1alpha1.Verdict `json:"verdict"`
 	Message string               `json:"message"`
@@ -106,11 +106,11 @@ func (c webhookGate) post(ctx context.Context, target server, body []byte) (a ga
 		isBusy := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= http.StatusInternalServerError
 		return gate.Answer{}, isBusy, fmt.Errorf("the server answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
-	var said response
-	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
-		return gate.Answer{}, false, fmt.Errorf("the answer is not what the contract says: %w", err)
+	var answer response
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return gate.Answer{}, false, fmt.Errorf("the answer does not match the contract: %w", err)
 	}
-	a, err = said.answer()
+	a, err = answer.answer()
 	return a, false, err
 }
 

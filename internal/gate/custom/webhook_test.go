@@ -63,15 +63,15 @@ func TestWebhook(t *testing.T) {
 		"a verdict in lower case":     {answers: texts(200, `{"verdict":"pass"}`), want: "Error", says: `verdict "pass"`, asked: 1},
 		"no verdict":                  {answers: texts(200, `{}`), want: "Error", says: `verdict ""`, asked: 1},
 		"a value that is a list":      {answers: texts(200, `{"verdict":"Pass","value":[1]}`), want: "Error", says: "neither a string nor a number", asked: 1},
-		"no JSON":                     {answers: texts(200, `<html>`), want: "Error", says: "not what the contract says", retries: 2, asked: 1},
-		"nothing":                     {answers: texts(200, ``), want: "Error", says: "not what the contract says", asked: 1},
+		"no JSON":                     {answers: texts(200, `<html>`), want: "Error", says: "does not match the contract", retries: 2, asked: 1},
+		"nothing":                     {answers: texts(200, ``), want: "Error", says: "does not match the contract", asked: 1},
 		"accepted is no answer":       {answers: texts(202, `{"verdict":"Pass"}`), want: "Error", says: "answered 202", retries: 2, asked: 1},
 		"a refusal is not repeated":   {answers: texts(403, `{"verdict":"Pass"}`), want: "Error", says: "answered 403 Forbidden", retries: 2, asked: 1},
 		"a failure is repeated":       {answers: append(texts(503, ``), texts(200, `{"verdict":"Pass"}`)...), want: "Pass", retries: 1, asked: 2},
 		"a limit is respected":        {answers: append(texts(429, ``), texts(200, `{"verdict":"Pass"}`)...), want: "Pass", retries: 1, asked: 2},
 		"but only so often":           {answers: texts(500, `{"verdict":"Pass"}`), want: "Error", says: "answered 500", retries: 2, asked: 3},
 		"silence":                     {answers: []func(http.ResponseWriter, *http.Request){hangs}, want: "Error", says: "the server was not reached", asked: 1},
-		"a large answer is cut short": {answers: texts(200, `{"message":"`+strings.Repeat("x", answerSize)+`","verdict":"Pass"}`), want: "Error", says: "not what the contract says", asked: 1},
+		"a large answer is cut short": {answers: texts(200, `{"message":"`+strings.Repeat("x", answerSize)+`","verdict":"Pass"}`), want: "Error", says: "does not match the contract", asked: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, asked := answering(t, test.answers...)

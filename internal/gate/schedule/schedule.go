@@ -1,4 +1,4 @@
-// Package schedule tells which gates are asked when. It alone knows both built-in and custom gates, so that neither of
+// Package schedule lists which gates are asked when. It alone knows both built-in and custom gates, so that neither of
 // those packages needs the other.
 package schedule
 

@@ -16,7 +16,7 @@ type endpoint struct {
 
 // deviation is what else is known of an endpoint that differs.
 type deviation struct {
-	// isShared says that the former revision differs in the same way: it is no fault of the new one.
+	// isShared means that the former revision differs in the same way: it is no fault of the new one.
 	isShared bool
 }
 
@@ -33,7 +33,7 @@ type Comparison struct {
 	// reported are the peers with a report of their own endpoints.
 	reported []string
 	// known is the number of addresses by cluster: of the former revision, or of all pods if there is none or the
-	// cluster was reported.
+	// cluster reports itself.
 	known       map[string]int
 	differences map[endpoint]deviation
 	// leftOut are services of which the peer has addresses and neither revision knows one, or that the peer does not know at
@@ -51,7 +51,7 @@ func Compare(former, answers map[string]map[string]istiod.Shards, reports map[st
 	now, before := union(answers), union(former)
 	expected := before
 	if len(former) == 0 {
-		// Without a former revision the pods are held against each other.
+		// Without a former revision the pods are compared with each other.
 		expected = now
 	}
 	for host, shards := range expected {
@@ -116,7 +116,7 @@ func (c *Comparison) search(answers map[string]map[string]istiod.Shards, e endpo
 	}
 }
 
-// concerned are the peers that were reported and of which something differs.
+// concerned are the peers with a report from which something differs.
 func (c *Comparison) concerned() []string {
 	differs := map[string]bool{}
 	for e := range c.differences {
@@ -126,7 +126,7 @@ func (c *Comparison) concerned() []string {
 }
 
 // confirmed is a later look without the differences that this one does not show too. Only peers of which something differed
-// were reported again: what was said of the others stands.
+// were asked again: the reports of the others stand.
 func (c *Comparison) confirmed(later Comparison) Comparison {
 	for e, d := range later.differences {
 		if before, ok := c.differences[e]; ok {

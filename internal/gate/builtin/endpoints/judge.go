@@ -10,8 +10,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
-// Judge says what follows from the differences that are left. Fail is only for what the new revision alone has
-// wrong.
+// Judge makes an answer from the differences that are left. It fails only what the new revision alone has wrong.
 func Judge(m *gate.Subject, c Comparison) gate.Answer {
 	switch {
 	case c.pods == 0:
@@ -74,14 +73,14 @@ func found(missing, stale tally) string {
 	return strings.Join(parts, "; ")
 }
 
-// doubts are the reasons why nobody can tell.
+// doubts are the reasons for an inconclusive answer.
 func (c *Comparison) doubts(m *gate.Subject, shared, down tally) []string {
 	var doubts []string
 	if down.total > 0 && !m.IgnoreDown {
 		doubts = append(doubts, fmt.Sprintf("endpoints are missing of %s, which cannot be reached", down.names()))
 	}
 	if shared.total > 0 {
-		doubts = append(doubts, fmt.Sprintf("revision %s differs in the same way from what the peers themselves have: %s: %s",
+		doubts = append(doubts, fmt.Sprintf("revision %s differs in the same way from the peers' own reports: %s: %s",
 			m.From, gate.Count(shared.total, "endpoint"), shared.names()))
 	}
 	if len(c.NoAnswer) > 0 {
@@ -89,7 +88,7 @@ func (c *Comparison) doubts(m *gate.Subject, shared, down tally) []string {
 		for peer, why := range c.NoAnswer {
 			noAnswer = append(noAnswer, peer+" ("+why+")")
 		}
-		doubts = append(doubts, "it is not known what these peers themselves have: "+mesh.Capped(noAnswer))
+		doubts = append(doubts, "no report of their own endpoints from "+mesh.Capped(noAnswer))
 	}
 	var unknown []string
 	for _, cluster := range append([]string{m.Cluster}, m.Peers...) {
@@ -104,28 +103,28 @@ func (c *Comparison) doubts(m *gate.Subject, shared, down tally) []string {
 	return doubts
 }
 
-// summary says what was compared.
+// summary lists what was compared.
 func (c *Comparison) summary(m *gate.Subject) string {
 	with := "each other"
 	if m.From != "" {
 		with = "revision " + m.From
 	}
 	if len(m.Peers) > 0 {
-		with += fmt.Sprintf(" and with the peers' own word (%d of %d)", len(c.reported), len(m.Peers))
+		with += fmt.Sprintf(" and with the peers' own reports (%d of %d)", len(c.reported), len(m.Peers))
 	}
 	seen := make([]string, 0, len(m.Peers))
 	for _, peer := range slices.Sorted(slices.Values(m.Peers)) {
 		seen = append(seen, fmt.Sprintf("%s %d", peer, c.known[peer]))
 	}
 	seen = append([]string{fmt.Sprintf("%s %d", m.Cluster, c.known[m.Cluster])}, seen...)
-	said := fmt.Sprintf("no address is missing or stale in %s, compared with %s; addresses by cluster: %s",
+	message := fmt.Sprintf("no address is missing or stale in %s, compared with %s; addresses by cluster: %s",
 		gate.Count(c.pods, "istiod pod"), with, gate.Shorten(strings.Join(seen, ", "), 200))
 	if len(c.leftOut) > 0 {
 		var names []string
 		for s := range c.leftOut {
 			names = append(names, s.host+" of "+s.cluster)
 		}
-		said += fmt.Sprintf("; left out %s that one side does not read at all: %s", gate.Count(len(names), "service"), mesh.Capped(names))
+		message += fmt.Sprintf("; left out %s that one side does not read at all: %s", gate.Count(len(names), "service"), mesh.Capped(names))
 	}
-	return said
+	return message
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/peercache"
 )
 
-// scene is what there is to see at one look: what pods of both revisions know by pod, and what the peer west says of itself.
+// scene is what there is to see at one look: what pods of both revisions know by pod, and what the peer west reports.
 type scene struct{ old, new, west string }
 
 // knows is one pod that knows these addresses of web.demo in west, and one in east.
@@ -24,10 +24,10 @@ func knows(pod string, addresses ...string) string {
 	return fmt.Sprintf(`{%q:{"web.demo":{"east":["10.0.0.1"],"west":%s}}}`, pod, list(addresses))
 }
 
-// has is what west says when it has these addresses of web.demo. Those that end with "?" not all of its istiods know.
-func has(addresses ...string) string { return `{"west":{"web.demo":` + said(addresses...) + `}}` }
+// has is what west reports when it has these addresses of web.demo. Those that end with "?" not all of its istiods know.
+func has(addresses ...string) string { return `{"west":{"web.demo":` + reported(addresses...) + `}}` }
 
-func said(addresses ...string) string {
+func reported(addresses ...string) string {
 	var sure, seen []string
 	for _, a := range addresses {
 		plain, isUnsure := strings.CutSuffix(a, "?")
@@ -45,7 +45,7 @@ func list(addresses []string) string {
 	return `["` + strings.Join(addresses, `","`) + `"]`
 }
 
-// play looks at one scene after the other; the last one lasts. A peer that has nothing to say does not answer.
+// play looks at one scene after the other; the last one lasts. A peer without a report does not answer.
 func play(t *testing.T, m *gate.Subject, scenes []scene) gate.Answer {
 	t.Helper()
 	var got gate.Answer
@@ -54,7 +54,7 @@ func play(t *testing.T, m *gate.Subject, scenes []scene) gate.Answer {
 		c, err := Settle(t.Context(), m.ReportingPeers, func(peers []string, age time.Duration) (Comparison, error) {
 			now := scenes[min(n, len(scenes)-1)]
 			if want := map[bool]time.Duration{true: recent}[n == 0]; age != want {
-				t.Errorf("look %d takes the word of %s ago, want %s", n+1, age, want)
+				t.Errorf("look %d takes reports of %s ago, want %s", n+1, age, want)
 			}
 			n++
 			words, noAnswer := gatetest.Decode[peercache.Hosts](t, or(now.west)), map[string]string{}
@@ -83,7 +83,7 @@ func or(text string) string {
 	return text
 }
 
-// TestEndpointsAgainstTheFormerRevision lets no peer say what it has.
+// TestEndpointsAgainstTheFormerRevision lets no peer report.
 func TestEndpointsAgainstTheFormerRevision(t *testing.T) {
 	const whole = `{"web.demo":{"east":["10.0.0.1","10.0.0.2"],"west":["10.9.0.1"]},"gone.demo":{"west":null}}`
 	old, pod := func(text string) string { return `{"old":` + text + `}` }, func(text string) string { return `{"new":` + text + `}` }
@@ -136,7 +136,7 @@ func TestEndpointsAgainstThePeers(t *testing.T) {
 	}{
 		"all know what the peer has": {
 			scenes: []scene{{old: knows("old", one), new: knows("new", one), west: has(one)}},
-			want:   meshv1alpha1.VerdictPass, words: "the peers' own word (1 of 1); addresses by cluster: east 1, west 1", value: "0",
+			want:   meshv1alpha1.VerdictPass, words: "the peers' own reports (1 of 1); addresses by cluster: east 1, west 1", value: "0",
 		},
 		"the new revision alone lacks what the peer has": {
 			scenes: []scene{{old: knows("old", one, two), new: knows("new", one), west: has(one, two)}},
@@ -149,7 +149,7 @@ func TestEndpointsAgainstThePeers(t *testing.T) {
 		},
 		"both revisions lack a part of what the peer has": {
 			scenes: []scene{{old: knows("old", one), new: knows("new", one), west: has(one, two)}},
-			want:   meshv1alpha1.VerdictInconclusive, words: "revision 1-28-3 differs in the same way from what the peers themselves have: 1 endpoint: web.demo in west (new)",
+			want:   meshv1alpha1.VerdictInconclusive, words: "revision 1-28-3 differs in the same way from the peers' own reports: 1 endpoint: web.demo in west (new)",
 		},
 		"both revisions lacked it at first": {
 			scenes: []scene{
@@ -167,7 +167,7 @@ func TestEndpointsAgainstThePeers(t *testing.T) {
 				{old: knows("old", one, two), new: knows("new", one, two), west: has(one, two)}},
 			want: meshv1alpha1.VerdictPass, value: "0",
 		},
-		"what is missing at the peer's second word only": {
+		"what is missing at the peer's second report only": {
 			scenes: []scene{
 				{old: knows("old", one), new: knows("new", one), west: has(one)},
 				{old: knows("old", one), new: knows("new", one), west: has(one, two)}},
@@ -216,28 +216,28 @@ func TestEndpointsAgainstThePeers(t *testing.T) {
 		},
 		"neither revision reads a service of the peer at all": {
 			scenes: []scene{{old: knows("old", one), new: knows("new", one),
-				west: `{"west":{"web.demo":` + said(one) + `,"db.private":` + said("10.9.0.9") + `}}`}},
+				west: `{"west":{"web.demo":` + reported(one) + `,"db.private":` + reported("10.9.0.9") + `}}`}},
 			want: meshv1alpha1.VerdictPass, words: "left out 1 service that one side does not read at all: db.private of west", value: "0",
 		},
 		"the peer itself does not read a service": {
-			scenes: []scene{{old: knows("old", one), new: knows("new", one), west: `{"west":{"api.demo":` + said() + `}}`}},
+			scenes: []scene{{old: knows("old", one), new: knows("new", one), west: `{"west":{"api.demo":` + reported() + `}}`}},
 			want:   meshv1alpha1.VerdictPass, words: "left out 1 service that one side does not read at all: web.demo of west", value: "0",
 		},
-		"the peer is silent": {
+		"the peer does not report": {
 			scenes: []scene{{old: knows("old", one), new: knows("new", one)}},
-			want:   meshv1alpha1.VerdictInconclusive, words: "it is not known what these peers themselves have: west (no istiod pod is ready)",
+			want:   meshv1alpha1.VerdictInconclusive, words: "no report of their own endpoints from west (no istiod pod is ready)",
 		},
-		"the peer falls silent when it is asked again": {
+		"the peer does not report when it is asked again": {
 			scenes: []scene{{old: knows("old", one), new: knows("new", one), west: has(one, two)}, {old: knows("old", one), new: knows("new", one)}},
 			want:   meshv1alpha1.VerdictInconclusive, words: "west (no istiod pod is ready)",
 		},
-		"the peer is silent, and the former revision knows more": {
+		"the peer does not report, and the former revision knows more": {
 			scenes: []scene{{old: knows("old", one, two), new: knows("new", one)}},
 			want:   meshv1alpha1.VerdictFail, words: "missing 1 endpoint", value: "1",
 		},
-		"a peer that is down is held against the former revision": {
+		"a peer that is down is compared with the former revision": {
 			scenes: []scene{{old: knows("old", one), new: knows("new", one)}}, change: isDown,
-			want: meshv1alpha1.VerdictPass, words: "the peers' own word (0 of 1)", value: "0",
+			want: meshv1alpha1.VerdictPass, words: "the peers' own reports (0 of 1)", value: "0",
 		},
 		"a peer that is down is missed": {
 			scenes: []scene{{old: knows("old", one, two), new: knows("new", one)}}, change: isDown,

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestSettleAsksAsLittleAsItCan wants peers to be heard once while nothing differs, and then only those that are concerned.
+// TestSettleAsksAsLittleAsItCan wants peers to be asked once while nothing differs, and then only those that are concerned.
 func TestSettleAsksAsLittleAsItCan(t *testing.T) {
 	differs := map[endpoint]deviation{{pod: "new", host: "web.demo", cluster: "west", address: "10.9.0.1"}: {}}
 	for name, test := range map[string]struct {
