@@ -30,10 +30,10 @@ func TestWebhookContractIsDocumented(t *testing.T) {
 	}
 }
 
-// fieldsBeside are the JSON fields of the struct of internal/gate that has a field, sorted.
+// fieldsBeside are the JSON fields of the struct of internal/gate/custom that has a field, sorted.
 func fieldsBeside(t *testing.T, field string) []string {
 	t.Helper()
-	sources, err := filepath.Glob(filepath.Join(root, "internal", "gate", "*.go"))
+	sources, err := filepath.Glob(filepath.Join(root, "internal", "gate", "custom", "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func fieldsBeside(t *testing.T, field string) []string {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
-		for _, body := range regexp.MustCompile(`(?s)struct \{(.*?)\n\}`).FindAllStringSubmatch(read(t, filepath.Join("internal", "gate", filepath.Base(path))), -1) {
+		for _, body := range regexp.MustCompile(`(?s)struct \{(.*?)\n\}`).FindAllStringSubmatch(read(t, filepath.Join("internal", "gate", "custom", filepath.Base(path))), -1) {
 			if !strings.Contains(body[1], `json:"`+field+`"`) {
 				continue
 			}
