@@ -139,7 +139,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 	}).SetupWithManager(local); err != nil {
 		return err
 	}
-	if err := (&member.Reconciler{
+	if err := member.New(member.Options{
 		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: istiod.Istiod{},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {

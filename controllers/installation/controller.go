@@ -59,7 +59,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !inst.DeletionTimestamp.IsZero() {
 		return r.remove(ctx, inst, members)
 	}
-	pending, err := r.restore(ctx, inst, members)
+	pending, err := r.restorer().restore(ctx, inst, members)
 	if err != nil {
 		return outcome.Written(err)
 	}
@@ -89,6 +89,8 @@ func (r *Reconciler) members(ctx context.Context, inst *meshv1alpha1.MeshInstall
 	slices.SortFunc(members, func(a, b meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
 	return members, nil
 }
+
+func (r *Reconciler) restorer() *restorer { return &restorer{client: r.Client, events: r.Events, now: r.Now()} }
 
 func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []status.Outcome {
 	start := time.Now()

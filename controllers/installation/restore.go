@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -27,12 +28,19 @@ const (
 	snapshotLag = time.Minute
 )
 
+// restorer makes MeshMembers again that were deleted by hand.
+type restorer struct {
+	client client.Client
+	events events.EventRecorder
+	now    time.Time
+}
+
 // restore makes every MeshMember again that was deleted while the installation names it: with the spec, labels, annotations
 // and status that it had. It returns those that are not back yet, for which nothing may be planned.
 //
 // The steps are: a snapshot is stored, the finalizer is taken off, the object is created with a mark, its status is written,
 // the mark is taken off, and the snapshot is deleted. Each can be repeated, so that the operator may stop between any two.
-func (r *Reconciler) restore(
+func (r *restorer) restore(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 ) (pending []string, err error) {
 	snapshots, err := r.snapshots(ctx, inst)
@@ -64,9 +72,9 @@ func isDeletedByHand(m *meshv1alpha1.MeshMember, inst *meshv1alpha1.MeshInstalla
 	return !m.DeletionTimestamp.IsZero() && m.Spec.Removal != meshv1alpha1.RemovalNow && metav1.IsControlledBy(m, inst)
 }
 
-func (r *Reconciler) snapshots(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (map[string]*corev1.Secret, error) {
+func (r *restorer) snapshots(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (map[string]*corev1.Secret, error) {
 	found := &corev1.SecretList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(inst.Namespace),
+	if err := r.client.List(ctx, found, client.InNamespace(inst.Namespace),
 		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name, snapshotLabel: "true"}); err != nil {
 		return nil, fmt.Errorf("list snapshots of MeshMembers: %w", err)
 	}
@@ -81,7 +89,7 @@ func (r *Reconciler) snapshots(ctx context.Context, inst *meshv1alpha1.MeshInsta
 
 // restoreOne takes one MeshMember as far as it gets, and says whether it is back. Conflicts and the like are left to the
 // next pass.
-func (r *Reconciler) restoreOne(
+func (r *restorer) restoreOne(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, name string, m *meshv1alpha1.MeshMember, snapshot *corev1.Secret,
 ) (bool, error) {
 	var err error
@@ -104,7 +112,7 @@ func (r *Reconciler) restoreOne(
 	}
 	if snapshot == nil {
 		// The mark is there and the snapshot is not: the cache is behind, or the snapshot was deleted.
-		if r.Now().Sub(m.CreationTimestamp.Time) < snapshotLag {
+		if r.now.Sub(m.CreationTimestamp.Time) < snapshotLag {
 			return false, nil
 		}
 		return true, r.unmark(ctx, m)
@@ -115,29 +123,29 @@ func (r *Reconciler) restoreOne(
 	}
 	if m == nil {
 		m = again(saved)
-		if err := r.Client.Create(ctx, m); err != nil {
+		if err := r.client.Create(ctx, m); err != nil {
 			if apierrors.IsAlreadyExists(err) {
 				return false, nil
 			}
 			return false, err
 		}
-		r.Events.Eventf(inst, m, corev1.EventTypeWarning, "MemberRestored", "Restore",
+		r.events.Eventf(inst, m, corev1.EventTypeWarning, "MemberRestored", "Restore",
 			"Made MeshMember %s again, which was deleted while spec.members names %s; to remove a member, take it out of spec.members", name, saved.Spec.Cluster)
 	}
 	if mesh.IsRestoring(m) {
 		m.Status = *statusAgain(saved)
-		if err := r.Client.Status().Update(ctx, m); err != nil {
+		if err := r.client.Status().Update(ctx, m); err != nil {
 			return false, outcome.IgnoreGone(err)
 		}
 		if err := r.unmark(ctx, m); err != nil {
 			return false, err
 		}
 	}
-	return true, client.IgnoreNotFound(r.Client.Delete(ctx, snapshot))
+	return true, client.IgnoreNotFound(r.client.Delete(ctx, snapshot))
 }
 
 // saveSnapshot stores a MeshMember in a Secret: it has the same values as the object, which not everybody may read.
-func (r *Reconciler) saveSnapshot(
+func (r *restorer) saveSnapshot(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember,
 ) (*corev1.Secret, error) {
 	raw, err := json.Marshal(m)
@@ -145,7 +153,7 @@ func (r *Reconciler) saveSnapshot(
 		return nil, err
 	}
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: mesh.SnapshotName(m.Name), Namespace: m.Namespace}}
-	return s, hub.Ensure(ctx, r.Client, inst, s, map[string]string{
+	return s, hub.Ensure(ctx, r.client, inst, s, map[string]string{
 		meshv1alpha1.LabelInstallation: inst.Name, meshv1alpha1.LabelMember: m.Spec.Cluster, snapshotLabel: "true",
 	}, func() error {
 		s.Data = map[string][]byte{snapshotKey: raw}
@@ -163,9 +171,9 @@ func readSnapshot(s *corev1.Secret) (*meshv1alpha1.MeshMember, error) {
 
 // keepSecrets makes the installation own what a MeshMember owns, so that the garbage collector leaves it: the credential by
 // which peers read the member.
-func (r *Reconciler) keepSecrets(ctx context.Context, inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) error {
+func (r *restorer) keepSecrets(ctx context.Context, inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) error {
 	found := &corev1.SecretList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(inst.Namespace),
+	if err := r.client.List(ctx, found, client.InNamespace(inst.Namespace),
 		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name, meshv1alpha1.LabelMember: m.Spec.Cluster}); err != nil {
 		return fmt.Errorf("list Secrets of the member: %w", err)
 	}
@@ -175,7 +183,7 @@ func (r *Reconciler) keepSecrets(ctx context.Context, inst *meshv1alpha1.MeshIns
 			continue
 		}
 		s.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(inst, meshv1alpha1.GroupVersion.WithKind("MeshInstallation"))}
-		if err := r.Client.Update(ctx, s); err != nil {
+		if err := r.client.Update(ctx, s); err != nil {
 			return fmt.Errorf("write Secret %q: %w", s.Name, err)
 		}
 	}
@@ -184,17 +192,17 @@ func (r *Reconciler) keepSecrets(ctx context.Context, inst *meshv1alpha1.MeshIns
 
 // letGo takes the finalizer off a MeshMember as it is in the snapshot, not a newer one. It owns nothing any more that the
 // garbage collector would have to look after.
-func (r *Reconciler) letGo(ctx context.Context, m *meshv1alpha1.MeshMember) error {
+func (r *restorer) letGo(ctx context.Context, m *meshv1alpha1.MeshMember) error {
 	before := m.DeepCopy()
 	controllerutil.RemoveFinalizer(m, meshv1alpha1.Finalizer)
 	m.Finalizers = withoutCollector(m.Finalizers)
-	return r.Client.Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return r.client.Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-func (r *Reconciler) unmark(ctx context.Context, m *meshv1alpha1.MeshMember) error {
+func (r *restorer) unmark(ctx context.Context, m *meshv1alpha1.MeshMember) error {
 	before := m.DeepCopy()
 	delete(m.Annotations, meshv1alpha1.AnnotationRestoring)
-	return outcome.IgnoreGone(r.Client.Patch(ctx, m, client.MergeFrom(before)))
+	return outcome.IgnoreGone(r.client.Patch(ctx, m, client.MergeFrom(before)))
 }
 
 // again is the MeshMember to create for one that was deleted.

@@ -88,7 +88,7 @@ func TestADeletedMemberIsMadeAgain(t *testing.T) {
 		for pass := range 10 {
 			members, err := r.members(t.Context(), inst)
 			testutil.Must(t, err)
-			pending, err := r.restore(t.Context(), inst, members)
+			pending, err := r.restorer().restore(t.Context(), inst, members)
 			if err != nil && !errors.Is(err, errCrash) {
 				t.Fatal(err)
 			}
@@ -132,7 +132,7 @@ func TestWhatIsNotMadeAgain(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := hubReconciler(t, c.member)
-			pending, err := r.restore(t.Context(), c.inst, testutil.Members(c.member))
+			pending, err := r.restorer().restore(t.Context(), c.inst, testutil.Members(c.member))
 			if err != nil || len(pending) > 0 {
 				t.Errorf("pending %v, %v", pending, err)
 			}
@@ -154,7 +154,7 @@ func TestAMemberMarkedWithoutASnapshot(t *testing.T) {
 			m.CreationTimestamp = metav1.NewTime(testutil.Now.Add(-age))
 		})
 		r := hubReconciler(t, m)
-		pending, err := r.restore(t.Context(), inst, testutil.Members(m))
+		pending, err := r.restorer().restore(t.Context(), inst, testutil.Members(m))
 		if err != nil || (len(pending) > 0) != want {
 			t.Errorf("after %s: pending %v, %v", age, pending, err)
 		}

@@ -12,7 +12,6 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
-	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 	"github.com/meshfleet/meshfleet/internal/status"
@@ -168,7 +167,7 @@ func hasOtherRoot(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMembe
 
 func otherRoot(inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.MeshMember) string {
 	return fmt.Sprintf("%s: istiod hands out root %s, the mesh has %s; take the member out of spec.members, and add it again when it is gone",
-		m.Spec.Cluster, trust.Short(m.Status.Trust.RootFingerprints), trust.Short(inst.Status.Trust.PinnedRoot))
+		m.Spec.Cluster, mesh.ShortRoot(m.Status.Trust.RootFingerprints), mesh.ShortRoot(inst.Status.Trust.PinnedRoot))
 }
 
 // retiringIn names the members in which a control plane stays because something still uses it. That is no reason not to be

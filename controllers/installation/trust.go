@@ -83,7 +83,7 @@ func holdsUp(certificates phase.Result) bool {
 func rootsDiffer(witnesses map[string][]string) error {
 	var parts []string
 	for _, root := range slices.Sorted(maps.Keys(witnesses)) {
-		parts = append(parts, fmt.Sprintf("%s has root %s", mesh.List(witnesses[root], len(witnesses[root])), trust.Short(strings.Split(root, ","))))
+		parts = append(parts, fmt.Sprintf("%s has root %s", mesh.List(witnesses[root], len(witnesses[root])), mesh.ShortRoot(strings.Split(root, ","))))
 	}
 	return fmt.Errorf("members have different roots, so none is pinned and no signing certificate is given out: %s; take the members "+
 		"with the wrong root out of spec.members, and add them again when they are gone", strings.Join(parts, "; "))

@@ -8,24 +8,13 @@ import (
 	"fmt"
 	"slices"
 
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	appsv1 "k8s.io/api/apps/v1"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	toolscache "k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -51,37 +40,6 @@ import (
 // call may take, so there are more places than members that fail together in practice.
 const Concurrency = 32
 
-// istioEvents keeps the queue for the watches of Istio's kinds, which start only when their CRDs are installed.
-func (r *Reconciler) istioEvents(_ context.Context, q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) error {
-	r.enqueue.Store(func(key types.NamespacedName) { q.Add(request(key)) })
-	return nil
-}
-
-// watchGateways watches our Istio Gateways in a member, once for each connection. It cannot be watched from the start as
-// the other kinds: a cluster cannot be engaged with a kind that it does not have. Precondition: the CRDs are applied.
-func (r *Reconciler) watchGateways(ctx context.Context, s *scope) error {
-	enqueue, ok := r.enqueue.Load().(func(types.NamespacedName))
-	if !ok || s.state.watching {
-		return nil
-	}
-	gateway := &metav1.PartialObjectMetadata{}
-	gateway.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
-	informer, err := s.state.connection.Cluster.GetCache().GetInformer(ctx, gateway, cache.BlockUntilSynced(false))
-	if err != nil {
-		return fmt.Errorf("watch Istio Gateways: %w", err)
-	}
-	key := s.key
-	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
-		AddFunc:    func(any, bool) { enqueue(key) },
-		UpdateFunc: func(any, any) { enqueue(key) },
-		DeleteFunc: func(any) { enqueue(key) },
-	}); err != nil {
-		return fmt.Errorf("watch Istio Gateways: %w", err)
-	}
-	s.state.watching = true
-	return nil
-}
-
 // CacheSelectors restrict the members' caches of kinds that do not carry the label of what the operator applies. The
 // control plane's namespace may be a user's; it is watched for its network, on which traffic between clusters rests.
 func CacheSelectors() map[client.Object]labels.Selector {
@@ -89,18 +47,6 @@ func CacheSelectors() map[client.Object]labels.Selector {
 	// It is made of constants.
 	utilruntime.Must(err)
 	return map[client.Object]labels.Selector{&corev1.Namespace{}: labels.NewSelector().Add(*hasNetwork)}
-}
-
-// watchedInMembers are the kinds of what the operator makes in members. The caches hold metadata of our objects only.
-func watchedInMembers() []client.Object {
-	return []client.Object{
-		&corev1.Namespace{},
-		&corev1.ConfigMap{}, &corev1.Secret{}, &corev1.Service{}, &corev1.ServiceAccount{}, &appsv1.Deployment{},
-		&autoscalingv2.HorizontalPodAutoscaler{}, &policyv1.PodDisruptionBudget{},
-		&rbacv1.Role{}, &rbacv1.RoleBinding{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},
-		&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{},
-		&apiextensionsv1.CustomResourceDefinition{},
-	}
 }
 
 // SetupWithManager registers the reconciler: it watches MeshMembers and Secrets on the hub, the connections, and in
@@ -116,13 +62,13 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, provider *fleet.Pro
 		Watches(&meshv1alpha1.MeshMember{}, toHub(r.siblings), hubOnly(), notMembers, mcbuilder.WithPredicates(tellsSiblings())).
 		Watches(&corev1.Secret{}, toHub(r.usersOfSecret), hubOnly(), notMembers).
 		WatchesRawSource(fleet.Changes(provider, request)).
-		WatchesRawSource(source.TypedFunc[mcreconcile.Request](r.istioEvents)).
+		WatchesRawSource(source.TypedFunc[mcreconcile.Request](r.watch.events)).
 		WithOptions(controller.TypedOptions[mcreconcile.Request]{
 			RateLimiter: outcome.RateLimiter[mcreconcile.Request](), MaxConcurrentReconciles: Concurrency,
 			// multicluster-runtime does not take this from the manager, as controller-runtime does.
 			SkipNameValidation: mgr.GetLocalManager().GetControllerOptions().SkipNameValidation,
 		})
-	for _, o := range watchedInMembers() {
+	for _, o := range r.parts.Kinds() {
 		b = b.Watches(o, memberOf, mcbuilder.OnlyMetadata,
 			mcbuilder.WithEngageWithLocalCluster(false), mcbuilder.WithEngageWithProviderClusters(true))
 	}

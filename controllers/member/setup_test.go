@@ -3,12 +3,11 @@ package member
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-
-	"github.com/google/go-cmp/cmp"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
@@ -51,7 +50,7 @@ func TestUsersOfSecret(t *testing.T) {
 		m.Spec.ClusterRef.KubeconfigSecret = &meshv1alpha1.SecretKeyRef{Name: "east-kubeconfig", Key: "value"}
 		m.Spec.Peers = []meshv1alpha1.Peer{{Name: "north", ReaderSecret: "shop-north-reader"}}
 	})
-	r := &Reconciler{Client: testutil.HubClient(t, east, testutil.Member("west"))}
+	r := &Reconciler{Options: Options{Client: testutil.HubClient(t, east, testutil.Member("west"))}}
 	cases := map[string]struct {
 		secret string
 		want   []string
@@ -80,7 +79,7 @@ func TestSiblingsAreTheOthersOfTheMesh(t *testing.T) {
 		m.Name, m.Spec.Installation = "other-north", "other"
 	})
 	east, west := testutil.Member("east"), testutil.Member("west")
-	r := &Reconciler{Client: testutil.HubClient(t, east, west, elsewhere)}
+	r := &Reconciler{Options: Options{Client: testutil.HubClient(t, east, west, elsewhere)}}
 	if got := r.siblings(t.Context(), east); len(got) != 1 || got[0].Name != "shop-west" {
 		t.Errorf("siblings are %v, want west", got)
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 var (
@@ -80,24 +82,24 @@ func TestMerge(t *testing.T) {
 		wantErr bool
 	}{
 		"joins resources with the same verbs": {
-			in:   []rbacv1.PolicyRule{rule("", read, "pods"), rule("", []string{"list", "get"}, "nodes")},
-			want: []rbacv1.PolicyRule{rule("", read, "nodes", "pods")},
+			in:   []rbacv1.PolicyRule{member.Rule("", read, "pods"), member.Rule("", []string{"list", "get"}, "nodes")},
+			want: []rbacv1.PolicyRule{member.Rule("", read, "nodes", "pods")},
 		},
 		"joins verbs of one resource": {
-			in:   []rbacv1.PolicyRule{rule("", read, "pods"), rule("", []string{"watch"}, "pods")},
-			want: []rbacv1.PolicyRule{rule("", []string{"get", "list", "watch"}, "pods")},
+			in:   []rbacv1.PolicyRule{member.Rule("", read, "pods"), member.Rule("", []string{"watch"}, "pods")},
+			want: []rbacv1.PolicyRule{member.Rule("", []string{"get", "list", "watch"}, "pods")},
 		},
 		"keeps groups apart": {
 			in:   []rbacv1.PolicyRule{{APIGroups: []string{"b", "a"}, Resources: []string{"x"}, Verbs: read}},
-			want: []rbacv1.PolicyRule{rule("a", read, "x"), rule("b", read, "x")},
+			want: []rbacv1.PolicyRule{member.Rule("a", read, "x"), member.Rule("b", read, "x")},
 		},
 		"keeps resource names apart": {
 			in: []rbacv1.PolicyRule{
 				{APIGroups: []string{"a"}, Resources: []string{"x"}, ResourceNames: []string{"n", "m"}, Verbs: read},
-				rule("a", read, "x"),
+				member.Rule("a", read, "x"),
 			},
 			want: []rbacv1.PolicyRule{
-				rule("a", read, "x"),
+				member.Rule("a", read, "x"),
 				{APIGroups: []string{"a"}, Resources: []string{"x"}, ResourceNames: []string{"m", "n"}, Verbs: read},
 			},
 		},
@@ -105,12 +107,12 @@ func TestMerge(t *testing.T) {
 			in:   []rbacv1.PolicyRule{{NonResourceURLs: []string{"/version"}, Verbs: []string{"get"}}},
 			want: []rbacv1.PolicyRule{{NonResourceURLs: []string{"/version"}, Verbs: []string{"get"}}},
 		},
-		"refuses a wildcard resource": {in: []rbacv1.PolicyRule{rule("", read, "*")}, wantErr: true},
-		"refuses a wildcard verb":     {in: []rbacv1.PolicyRule{rule("", []string{"*"}, "pods")}, wantErr: true},
-		"refuses a wildcard group":    {in: []rbacv1.PolicyRule{rule("*", read, "pods")}, wantErr: true},
-		"refuses escalation":          {in: []rbacv1.PolicyRule{rule("rbac.authorization.k8s.io", []string{"escalate"}, "roles")}, wantErr: true},
-		"refuses binding":             {in: []rbacv1.PolicyRule{rule("rbac.authorization.k8s.io", []string{"bind"}, "roles")}, wantErr: true},
-		"refuses impersonation":       {in: []rbacv1.PolicyRule{rule("", []string{"impersonate"}, "users")}, wantErr: true},
+		"refuses a wildcard resource": {in: []rbacv1.PolicyRule{member.Rule("", read, "*")}, wantErr: true},
+		"refuses a wildcard verb":     {in: []rbacv1.PolicyRule{member.Rule("", []string{"*"}, "pods")}, wantErr: true},
+		"refuses a wildcard group":    {in: []rbacv1.PolicyRule{member.Rule("*", read, "pods")}, wantErr: true},
+		"refuses escalation":          {in: []rbacv1.PolicyRule{member.Rule("rbac.authorization.k8s.io", []string{"escalate"}, "roles")}, wantErr: true},
+		"refuses binding":             {in: []rbacv1.PolicyRule{member.Rule("rbac.authorization.k8s.io", []string{"bind"}, "roles")}, wantErr: true},
+		"refuses impersonation":       {in: []rbacv1.PolicyRule{member.Rule("", []string{"impersonate"}, "users")}, wantErr: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -28,8 +28,8 @@ import (
 // that says so is worth more than our own.
 const callTimeout = 40 * time.Second
 
-// Member is a connected member cluster.
-type Member struct {
+// Connection is a connected member cluster.
+type Connection struct {
 	// Config is for what needs its own streams, such as port-forwarding. Clients should not be made from it.
 	Config *rest.Config
 	// Client reads and writes the API server itself, without a cache. Each call has a timeout.
@@ -48,7 +48,7 @@ type facts struct {
 // connection is one transport to a member and everything that uses it.
 type connection struct {
 	target  *target
-	member  *Member
+	member  *Connection
 	engaged *engagedCluster
 	uid     string
 	// answered is when a probe last succeeded. Only the goroutine of the member uses it.
@@ -123,7 +123,7 @@ func (o Options) newConnection(t *target) (*connection, error) {
 		return nil, fmt.Errorf("make the client: %w", err)
 	}
 	c.engaged = &engagedCluster{Cluster: cl}
-	c.member = &Member{Config: config, Client: direct, Cluster: cl}
+	c.member = &Connection{Config: config, Client: direct, Cluster: cl}
 	return c, nil
 }
 

@@ -191,8 +191,8 @@ func (p *Provider) State(key types.NamespacedName) (State, bool) {
 	return state, true
 }
 
-// Member returns ErrNotConnected unless the member is Connected.
-func (p *Provider) Member(key types.NamespacedName) (*Member, error) {
+// Connection returns ErrNotConnected unless the member is Connected.
+func (p *Provider) Connection(key types.NamespacedName) (*Connection, error) {
 	m := p.get(key)
 	if m == nil {
 		return nil, fmt.Errorf("member %s: %w: unknown", key, ErrNotConnected)

@@ -134,7 +134,7 @@ func TestConnects(t *testing.T) {
 	server := newAPIServer(t, "good")
 	engaged := &engagements{}
 	p := start(t, Options{}, engaged)
-	if _, err := p.Member(east); !errors.Is(err, ErrNotConnected) {
+	if _, err := p.Connection(east); !errors.Is(err, ErrNotConnected) {
 		t.Errorf("Member of an unknown member: %v, want ErrNotConnected", err)
 	}
 	ensure(t, p, east, server.source("good"))
@@ -147,7 +147,7 @@ func TestConnects(t *testing.T) {
 	if !strings.Contains(string(got.CAData), "BEGIN CERTIFICATE") {
 		t.Errorf("CAData = %q, want a certificate", got.CAData)
 	}
-	member, err := p.Member(east)
+	member, err := p.Connection(east)
 	if err != nil {
 		t.Fatalf("Member: %v", err)
 	}
@@ -204,7 +204,7 @@ func TestUnreachableThenBack(t *testing.T) {
 	if state.ClusterUID != "uid-good" || state.KubernetesVersion == "" {
 		t.Errorf("a member that is down has forgotten its cluster: %+v", state)
 	}
-	if _, err := p.Member(east); !errors.Is(err, ErrNotConnected) {
+	if _, err := p.Connection(east); !errors.Is(err, ErrNotConnected) {
 		t.Errorf("Member of a member that is down: %v, want ErrNotConnected", err)
 	}
 	server.start()
@@ -266,21 +266,21 @@ func TestReplacesTheCredential(t *testing.T) {
 	p := start(t, Options{}, engaged)
 	ensure(t, p, east, server.source("old"))
 	waitFor(t, p, east, Connected, meshv1alpha1.ReasonConnected)
-	before, err := p.Member(east)
+	before, err := p.Connection(east)
 	if err != nil {
 		t.Fatalf("Member: %v", err)
 	}
 	ensure(t, p, east, server.source("old"))
-	if same, err := p.Member(east); err != nil || same != before {
+	if same, err := p.Connection(east); err != nil || same != before {
 		t.Errorf("the same source has replaced the connection")
 	}
 
 	ensure(t, p, east, server.source("new"))
-	if _, err := p.Member(east); err != nil {
+	if _, err := p.Connection(east); err != nil {
 		t.Errorf("a new credential for the same server has taken the member away: %v", err)
 	}
 	eventually(t, "the connection is another", func() bool {
-		now, err := p.Member(east)
+		now, err := p.Connection(east)
 		return err == nil && now != before
 	})
 	eventually(t, "probes use the new token", func() bool { return server.tokenOf("/version") == "new" })

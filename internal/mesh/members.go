@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strings"
 
-	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-
 	"k8s.io/apimachinery/pkg/api/meta"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 // IsLeaving says that a member is no longer in the spec. Until its removal is ordered it goes on to serve.
@@ -55,4 +55,30 @@ func RootOf(m *meshv1alpha1.MeshMember) string {
 // JoinRoot writes fingerprints as a claim records them.
 func JoinRoot(fingerprints []string) string {
 	return strings.Join(slices.Sorted(slices.Values(fingerprints)), ",")
+}
+
+// RetiringNames are the revisions that are installed although the work order does not name them.
+func RetiringNames(m *meshv1alpha1.MeshMember) (names []string) {
+	for _, r := range m.Status.Retiring {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// Tags are those of the work order and those that are kept. They follow the default revision, as all tags do.
+func Tags(m *meshv1alpha1.MeshMember) []meshv1alpha1.Tag {
+	tags := slices.Clone(m.Spec.Tags)
+	for _, t := range m.Status.KeptTags {
+		if !slices.ContainsFunc(tags, func(o meshv1alpha1.Tag) bool { return o.Name == t.Name }) {
+			tags = append(tags, meshv1alpha1.Tag{Name: t.Name, Revision: m.Spec.DefaultRevision})
+		}
+	}
+	return tags
+}
+
+// WithKeptTags is the work order together with the tags that are kept.
+func WithKeptTags(m *meshv1alpha1.MeshMember) *meshv1alpha1.MeshMemberSpec {
+	spec := m.Spec.DeepCopy()
+	spec.Tags = Tags(m)
+	return spec
 }

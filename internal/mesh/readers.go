@@ -3,6 +3,7 @@ package mesh
 import (
 	"hash/fnv"
 	"strconv"
+	"time"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -39,4 +40,9 @@ func ReadsTokenFiles(m *meshv1alpha1.MeshMemberSpec) bool {
 func IsRestarting(m *meshv1alpha1.MeshMember) bool {
 	order, done := m.Spec.IstiodRestart, m.Status.Discovery.RestartedAt
 	return order != nil && (done == nil || done.Before(&order.OrderedAt))
+}
+
+// RestartedAt is the value of RestartAnnotation after an order.
+func RestartedAt(order *meshv1alpha1.IstiodRestart) string {
+	return order.OrderedAt.UTC().Format(time.RFC3339)
 }

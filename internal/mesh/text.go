@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
 const (
@@ -11,6 +13,8 @@ const (
 	NamesShown = 5
 	// namesCapped bounds them in messages that contain several lists.
 	namesCapped = 3
+	// sampleShown bounds the names of a sample in a status.
+	sampleShown = 10
 )
 
 // List joins names for a message, sorted: five at most, and how many more of the total there are.
@@ -33,4 +37,14 @@ func join(names []string, total, shown int) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), total-shown)
+}
+
+// SampleOf counts names, sorts them and keeps the first.
+func SampleOf(names []string) meshv1alpha1.Sample {
+	return FirstOf(slices.Sorted(slices.Values(names)))
+}
+
+// FirstOf counts names and keeps the first.
+func FirstOf(names []string) meshv1alpha1.Sample {
+	return meshv1alpha1.Sample{Count: int32(len(names)), Names: names[:min(len(names), sampleShown)]} //nolint:gosec // far fewer than 2^31
 }

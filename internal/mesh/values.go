@@ -1,12 +1,12 @@
 package mesh
 
 import (
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
 // SameJSON compares by content: the API server may reorder keys.

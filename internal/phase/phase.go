@@ -37,6 +37,10 @@ type Result struct {
 	After time.Duration
 	// Err is the failure of Retry and Stalled.
 	Err error
+	// Passable is true when what comes next makes sense although this is not done.
+	Passable bool
+	// Step counts how far something is that takes several steps. Zero: it takes one.
+	Step int32
 }
 
 // Complete says that the phase is done.

@@ -13,10 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
-
-// named is how many names a sample has.
-const named = 10
 
 // Changes compares the objects before and after an upgrade. The hash is over everything that is there afterwards and the
 // names of what goes, so that it changes with nothing else.
@@ -48,18 +46,8 @@ func Changes(before, after []*unstructured.Unstructured) (meshv1alpha1.ObjectCha
 	}
 	return meshv1alpha1.ObjectChanges{
 		Hash:  hex.EncodeToString(sum.Sum(nil)),
-		Added: SampleOf(added), Changed: SampleOf(changed), Removed: SampleOf(removed),
+		Added: mesh.SampleOf(added), Changed: mesh.SampleOf(changed), Removed: mesh.SampleOf(removed),
 	}, nil
-}
-
-// SampleOf counts names, sorts them and keeps the first.
-func SampleOf(names []string) meshv1alpha1.Sample {
-	return FirstOf(slices.Sorted(slices.Values(names)))
-}
-
-// FirstOf counts names and keeps the first.
-func FirstOf(names []string) meshv1alpha1.Sample {
-	return meshv1alpha1.Sample{Count: int32(len(names)), Names: names[:min(len(names), named)]} //nolint:gosec // far fewer than 2^31
 }
 
 // identity names an object whatever version of its API is used.

@@ -6,12 +6,13 @@ import (
 	"go/token"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshfleet/meshfleet/controllers/member"
 )
 
 // TestPhasesAreDocumented wants the phases that docs/metrics.md lists for each controller to be those of the code, in the
@@ -36,17 +37,14 @@ func TestPhasesAreDocumented(t *testing.T) {
 	}
 }
 
-// phases are the names that the controllers give to metrics.ObservePhase, by controller. A controller with a list of
-// steps gives each step's name.
+// phases are the names of the steps of a pass over a member, and those that the other controller gives to metrics.ObservePhase.
 func phases(t *testing.T) map[string][]string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "controllers", "*", "*.go"))
+	out := map[string][]string{"meshmember": member.StepNames()}
+	files, err := filepath.Glob(filepath.Join(root, "controllers", "installation", "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string][]string{}
-	var steps []string
-	named := ""
 	for _, path := range files {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
@@ -56,44 +54,16 @@ func phases(t *testing.T) map[string][]string {
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			switch x := n.(type) {
-			case *ast.CompositeLit:
-				if list, ok := x.Type.(*ast.ArrayType); ok && isNamed(list.Elt, "step") {
-					steps = firstStrings(t, x)
-				}
-			case *ast.CallExpr:
-				if f, ok := x.Fun.(*ast.SelectorExpr); !ok || f.Sel.Name != "ObservePhase" || len(x.Args) != 3 {
-					return true
-				}
-				controller := text(t, x.Args[0])
-				if phase := text(t, x.Args[1]); phase != "" {
-					out[controller] = append(out[controller], phase)
-				} else {
-					named = controller
-				}
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if f, ok := call.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "ObservePhase" && len(call.Args) == 3 {
+				controller := text(t, call.Args[0])
+				out[controller] = append(out[controller], text(t, call.Args[1]))
 			}
 			return true
 		})
-	}
-	if named != "" {
-		out[named] = slices.Concat(steps, out[named])
-	}
-	return out
-}
-
-func isNamed(e ast.Expr, name string) bool {
-	id, ok := e.(*ast.Ident)
-	return ok && id.Name == name
-}
-
-// firstStrings are the first fields of a list of structs.
-func firstStrings(t *testing.T, list *ast.CompositeLit) []string {
-	t.Helper()
-	var out []string
-	for _, e := range list.Elts {
-		if item, ok := e.(*ast.CompositeLit); ok && len(item.Elts) > 0 {
-			out = append(out, text(t, item.Elts[0]))
-		}
 	}
 	return out
 }
@@ -110,4 +80,15 @@ func text(t *testing.T, e ast.Expr) string {
 		t.Fatal(err)
 	}
 	return value
+}
+
+// TestStepsAreInTheArchitecture wants the table of docs/architecture.md to have the steps of a pass over a member, in their order.
+func TestStepsAreInTheArchitecture(t *testing.T) {
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Za-z]+)` \\|").FindAllStringSubmatch(read(t, "docs/architecture.md"), -1) {
+		documented = append(documented, row[1])
+	}
+	if diff := cmp.Diff(member.StepNames(), documented); diff != "" {
+		t.Errorf("steps (-code +docs/architecture.md):\n%s", diff)
+	}
 }

@@ -72,7 +72,7 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 	}).SetupWithManager(local); err != nil {
 		return err
 	}
-	if err := (&member.Reconciler{
+	if err := member.New(member.Options{
 		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: playedIstiod{s},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {

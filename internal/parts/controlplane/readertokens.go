@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -22,17 +21,12 @@ const (
 	tokenFileOption   = "tokenFile"
 )
 
-// RestartedAt is the value of plan.RestartAnnotation after an order.
-func RestartedAt(order *meshv1alpha1.IstiodRestart) string {
-	return order.OrderedAt.UTC().Format(time.RFC3339)
-}
-
 // PrepareDiscovery makes istiod's Deployment read the tokens of peers from files, and carry the last restart that was ordered. It
 // changes what a chart rendered as well as what runs. The member's chart values cannot do it: values that are lists replace
 // those of the user.
 func PrepareDiscovery(m *meshv1alpha1.MeshMemberSpec, deployment *unstructured.Unstructured) error {
 	if m.IstiodRestart != nil {
-		if err := unstructured.SetNestedField(deployment.Object, RestartedAt(m.IstiodRestart),
+		if err := unstructured.SetNestedField(deployment.Object, mesh.RestartedAt(m.IstiodRestart),
 			"spec", "template", "metadata", "annotations", mesh.RestartAnnotation); err != nil {
 			return fmt.Errorf("annotate the pods of Deployment %q: %w", deployment.GetName(), err)
 		}

@@ -8,12 +8,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/observe"
+	"github.com/meshfleet/meshfleet/internal/istio"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // State is the state of one istiod.
 type State struct {
-	observe.Rollout
+	member.Rollout
 	// Armed says that a pod is ready and that every webhook of the revision has the bundle by which the API server trusts istiod;
 	// istiod writes it when it serves. The rollout may be incomplete all the same.
 	Armed bool
@@ -21,11 +22,11 @@ type State struct {
 
 // Observe reads the state of a revision: its Deployment, and its webhooks that belong to the installation.
 func Observe(ctx context.Context, c client.Reader, namespace, revision, installation string) (State, error) {
-	rollout, err := observe.Deployment(ctx, c, client.ObjectKey{Namespace: namespace, Name: RevisionPrefix + revision})
+	rollout, err := member.Deployment(ctx, c, client.ObjectKey{Namespace: namespace, Name: RevisionPrefix + revision})
 	if err != nil || rollout.ReadyReplicas == 0 {
 		return State{Rollout: rollout}, err
 	}
-	selector := client.MatchingLabels{"istio.io/rev": revision, meshv1alpha1.LabelInstallation: installation}
+	selector := client.MatchingLabels{istio.RevisionLabel: revision, meshv1alpha1.LabelInstallation: installation}
 	mutating := &admissionregistrationv1.MutatingWebhookConfigurationList{}
 	if err := c.List(ctx, mutating, selector); err != nil {
 		return State{}, fmt.Errorf("list injection webhooks of revision %q: %w", revision, err)

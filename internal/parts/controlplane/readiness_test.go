@@ -19,7 +19,7 @@ import (
 
 const installation = "meshfleet-system.shop"
 
-func istiod(available int32) *appsv1.Deployment {
+func istiodWith(available int32) *appsv1.Deployment {
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "istiod-" + testutil.Revision, Namespace: testutil.ControlPlane},
 		Spec:       appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "istiod"}}},
@@ -33,8 +33,8 @@ func scaled(d *appsv1.Deployment, replicas int32) *appsv1.Deployment {
 	return d
 }
 
-// meta names a webhook configuration of the revision that the mesh owns.
-func meta(name string, options ...func(map[string]string)) metav1.ObjectMeta {
+// named is the metadata of a webhook configuration of the revision that the mesh owns.
+func named(name string, options ...func(map[string]string)) metav1.ObjectMeta {
 	labels := map[string]string{"istio.io/rev": testutil.Revision, meshv1alpha1.LabelInstallation: installation}
 	for _, o := range options {
 		o(labels)
@@ -71,21 +71,21 @@ func TestObserve(t *testing.T) {
 		wantMessage             string
 	}{
 		"nothing is there": {wantMessage: "does not exist yet"},
-		"istiod starts":    {objects: []client.Object{istiod(0), injector(meta("i"), "CA"), validator(meta("v"), "CA")}, wantMessage: "0 of 1"},
-		"it serves and its webhooks are armed": {objects: []client.Object{istiod(1), injector(meta("i"), "CA", "CA"), validator(meta("v"), "CA")},
+		"istiod starts":    {objects: []client.Object{istiodWith(0), injector(named("i"), "CA"), validator(named("v"), "CA")}, wantMessage: "0 of 1"},
+		"it serves and its webhooks are armed": {objects: []client.Object{istiodWith(1), injector(named("i"), "CA", "CA"), validator(named("v"), "CA")},
 			wantComplete: true, wantArmed: true, wantMessage: "1 of 1"},
-		"one of two pods serves": {objects: []client.Object{scaled(istiod(1), 2), injector(meta("i"), "CA"), validator(meta("v"), "CA")},
+		"one of two pods serves": {objects: []client.Object{scaled(istiodWith(1), 2), injector(named("i"), "CA"), validator(named("v"), "CA")},
 			wantArmed: true, wantMessage: "1 of 2"},
-		"one of two pods serves and is not armed": {objects: []client.Object{scaled(istiod(1), 2), injector(meta("i"), ""), validator(meta("v"), "CA")},
+		"one of two pods serves and is not armed": {objects: []client.Object{scaled(istiodWith(1), 2), injector(named("i"), ""), validator(named("v"), "CA")},
 			wantMessage: "1 of 2"},
-		"one webhook of the injector is not armed": {objects: []client.Object{istiod(1), injector(meta("i"), "CA", ""), validator(meta("v"), "CA")},
+		"one webhook of the injector is not armed": {objects: []client.Object{istiodWith(1), injector(named("i"), "CA", ""), validator(named("v"), "CA")},
 			wantComplete: true, wantMessage: "caBundle of webhook i"},
-		"the validator is not armed": {objects: []client.Object{istiod(1), injector(meta("i"), "CA"), validator(meta("v"), "")},
+		"the validator is not armed": {objects: []client.Object{istiodWith(1), injector(named("i"), "CA"), validator(named("v"), "")},
 			wantComplete: true, wantMessage: "caBundle of webhook v"},
-		"the webhooks are not applied yet": {objects: []client.Object{istiod(1)}, wantComplete: true},
-		"the validator is missing":         {objects: []client.Object{istiod(1), injector(meta("i"), "CA")}, wantComplete: true},
-		"those of other revisions and meshes do not count": {objects: []client.Object{istiod(1),
-			injector(meta("i"), "CA"), validator(meta("v"), "CA"), injector(meta("theirs", theirs), ""), validator(meta("other", other), "")},
+		"the webhooks are not applied yet": {objects: []client.Object{istiodWith(1)}, wantComplete: true},
+		"the validator is missing":         {objects: []client.Object{istiodWith(1), injector(named("i"), "CA")}, wantComplete: true},
+		"those of other revisions and meshes do not count": {objects: []client.Object{istiodWith(1),
+			injector(named("i"), "CA"), validator(named("v"), "CA"), injector(named("theirs", theirs), ""), validator(named("other", other), "")},
 			wantComplete: true, wantArmed: true},
 	}
 	for name, c := range cases {
@@ -108,7 +108,7 @@ func TestObserveReportsWhatCannotBeRead(t *testing.T) {
 	broken := errors.New("the API server says no")
 	for _, kind := range []string{"Mutating", "Validating"} {
 		t.Run(kind, func(t *testing.T) {
-			c := interceptor.NewClient(fake.NewClientBuilder().WithObjects(istiod(1)).Build(), interceptor.Funcs{
+			c := interceptor.NewClient(fake.NewClientBuilder().WithObjects(istiodWith(1)).Build(), interceptor.Funcs{
 				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 					if _, mutating := list.(*admissionregistrationv1.MutatingWebhookConfigurationList); mutating == (kind == "Mutating") {
 						return broken

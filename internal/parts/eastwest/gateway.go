@@ -18,8 +18,8 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
-	"github.com/meshfleet/meshfleet/internal/observe"
 )
 
 const (
@@ -91,7 +91,7 @@ func listener(namespace string) *unstructured.Unstructured {
 
 // State is the state of a gateway.
 type State struct {
-	observe.Rollout
+	member.Rollout
 	// Address at which peers reach it; empty while the Service has none.
 	Address string
 	// Announced says that the Service carries the network label.
@@ -103,7 +103,7 @@ type State struct {
 // Observe reads the state of the gateway of a name.
 func Observe(ctx context.Context, c client.Reader, namespace, name string) (State, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: name}
-	rollout, err := observe.Deployment(ctx, c, key)
+	rollout, err := member.Deployment(ctx, c, key)
 	if err != nil {
 		return State{}, err
 	}

@@ -15,9 +15,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
-	"github.com/meshfleet/meshfleet/internal/observe"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -105,8 +106,8 @@ func TestObjectsInPlace(t *testing.T) {
 		pods, _, _ := unstructured.NestedStringMap(deployment.Object, "spec", "template", "metadata", "labels")
 		unavailable, _, _ := unstructured.NestedFieldNoCopy(deployment.Object, "spec", "strategy", "rollingUpdate", "maxUnavailable")
 		grace, _, _ := unstructured.NestedFieldNoCopy(deployment.Object, "spec", "template", "spec", "terminationGracePeriodSeconds")
-		if pods["istio.io/rev"] != r.Name || fmt.Sprint(unavailable) != "0" || fmt.Sprint(grace) != "300" {
-			t.Errorf("revision %s, maxUnavailable %v, grace period %v, want %s, 0 and 300", pods["istio.io/rev"], unavailable, grace, r.Name)
+		if pods[istio.RevisionLabel] != r.Name || fmt.Sprint(unavailable) != "0" || fmt.Sprint(grace) != "300" {
+			t.Errorf("revision %s, maxUnavailable %v, grace period %v, want %s, 0 and 300", pods[istio.RevisionLabel], unavailable, grace, r.Name)
 		}
 	}
 	// A Deployment's selector cannot be changed.
@@ -154,9 +155,9 @@ func TestCanAnnounce(t *testing.T) {
 	}{
 		"nothing yet":                           {State{}, time.Minute, false},
 		"an address, but no pod serves":         {State{Address: "203.0.113.7"}, time.Minute, false},
-		"pods serve, but have no address":       {State{Rollout: observe.Rollout{ReadyReplicas: 1}}, time.Minute, false},
-		"an address and one pod of several":     {State{Address: "203.0.113.7", Rollout: observe.Rollout{ReadyReplicas: 1}}, time.Second, true},
-		"a pod that has just begun to serve":    {State{Address: "203.0.113.7", Rollout: observe.Rollout{ReadyReplicas: 1}}, time.Second - 1, false},
+		"pods serve, but have no address":       {State{Rollout: member.Rollout{ReadyReplicas: 1}}, time.Minute, false},
+		"an address and one pod of several":     {State{Address: "203.0.113.7", Rollout: member.Rollout{ReadyReplicas: 1}}, time.Second, true},
+		"a pod that has just begun to serve":    {State{Address: "203.0.113.7", Rollout: member.Rollout{ReadyReplicas: 1}}, time.Second - 1, false},
 		"announced stays so without pods":       {State{Address: "203.0.113.7", Announced: true}, 0, true},
 		"announced stays so without an address": {State{Announced: true}, 0, true},
 	}
@@ -198,11 +199,11 @@ func TestObserve(t *testing.T) {
 		want    State
 	}{
 		"nothing is there": {},
-		"no Service yet":   {objects: []client.Object{deployment}, want: State{Rollout: observe.Rollout{Complete: true}}},
-		"no address yet":   {objects: []client.Object{deployment, service()}, want: State{Rollout: observe.Rollout{Complete: true}}},
+		"no Service yet":   {objects: []client.Object{deployment}, want: State{Rollout: member.Rollout{Complete: true}}},
+		"no address yet":   {objects: []client.Object{deployment, service()}, want: State{Rollout: member.Rollout{Complete: true}}},
 		"an IP address, announced": {
 			objects: []client.Object{deployment, service(announced, ingress(corev1.LoadBalancerIngress{IP: "203.0.113.7"}))},
-			want:    State{Rollout: observe.Rollout{Complete: true}, Address: "203.0.113.7", Announced: true}},
+			want:    State{Rollout: member.Rollout{Complete: true}, Address: "203.0.113.7", Announced: true}},
 		"a host name": {
 			objects: []client.Object{service(ingress(corev1.LoadBalancerIngress{Hostname: "lb.example"}))},
 			want:    State{Address: "lb.example"}},

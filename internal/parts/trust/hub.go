@@ -74,7 +74,7 @@ func (h Hub) intermediates(ctx context.Context, inst *meshv1alpha1.MeshInstallat
 		if len(inst.Status.Trust.PinnedRoot) == 0 {
 			if _, err := ReadBundle(secret, now); err == nil {
 				inst.Status.Trust.PinnedRoot = roots
-				log.FromContext(ctx).Info("Pinned the root", "root", Short(roots))
+				log.FromContext(ctx).Info("Pinned the root", "root", mesh.ShortRoot(roots))
 			}
 		}
 		switch {
@@ -107,7 +107,7 @@ func otherIssuer(inst *meshv1alpha1.MeshInstallation, stray *corev1.Secret, know
 	}
 	return fmt.Errorf("%w: issuer %q has signed Secret %q under root %s%s, the mesh has %s; give the issuer its former root, then delete "+
 		"that Secret, so that it is issued again. Until then members keep the certificates that they have",
-		ErrRootChanged, inst.Spec.Trust.Root.IssuerRef.Name, stray.Name, Short(roots), same, Short(inst.Status.Trust.PinnedRoot))
+		ErrRootChanged, inst.Spec.Trust.Root.IssuerRef.Name, stray.Name, mesh.ShortRoot(roots), same, mesh.ShortRoot(inst.Status.Trust.PinnedRoot))
 }
 
 // reissue deletes Secrets that were signed by another root; cert-manager issues them again.

@@ -9,10 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 var (
@@ -21,20 +22,6 @@ var (
 	// ErrRootChanged says that the hub has another root than the mesh.
 	ErrRootChanged = errors.New("the hub has another root than the mesh")
 )
-
-// Short shows the first digits of fingerprints, enough to tell them apart.
-func Short(fingerprints []string) string {
-	const shown = 3
-	var out []string
-	for _, f := range fingerprints[:min(len(fingerprints), shown)] {
-		out = append(out, f[:min(len(f), 16)])
-	}
-	text := strings.Join(out, ",")
-	if more := len(fingerprints) - shown; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
-}
 
 // ShareKey says whether a certificate of one PEM text has the key of one of another: a root that was renewed with the same
 // key. Proxies would accept both, but istiod compares bytes.
@@ -86,9 +73,9 @@ func checkRoot(name string, s *corev1.Secret, pinned []string, known []byte) err
 	root, err := readRoot(s)
 	switch {
 	case s == nil:
-		return fmt.Errorf("%w: Secret %q with root %s does not exist%s", ErrRootMissing, name, Short(pinned), cure)
+		return fmt.Errorf("%w: Secret %q with root %s does not exist%s", ErrRootMissing, name, mesh.ShortRoot(pinned), cure)
 	case err != nil:
-		return fmt.Errorf("%w: Secret %q, which had root %s, cannot be used (%w)%s", ErrRootMissing, name, Short(pinned), err, cure)
+		return fmt.Errorf("%w: Secret %q, which had root %s, cannot be used (%w)%s", ErrRootMissing, name, mesh.ShortRoot(pinned), err, cure)
 	case len(pinned) == 1 && pinned[0] == fingerprint(root):
 		return nil
 	}
@@ -96,5 +83,5 @@ func checkRoot(name string, s *corev1.Secret, pinned []string, known []byte) err
 	if ShareKey(s.Data[corev1.TLSCertKey], known) {
 		same = ", another certificate of the same key"
 	}
-	return fmt.Errorf("%w: Secret %q has root %s%s, the mesh has %s%s", ErrRootChanged, name, Short([]string{fingerprint(root)}), same, Short(pinned), cure)
+	return fmt.Errorf("%w: Secret %q has root %s%s, the mesh has %s%s", ErrRootChanged, name, mesh.ShortRoot([]string{fingerprint(root)}), same, mesh.ShortRoot(pinned), cure)
 }

@@ -75,7 +75,7 @@ func (h Hub) newRoot(ctx context.Context, inst *meshv1alpha1.MeshInstallation, w
 	})
 	if root, err := readRoot(secret); err == nil && isIssued && canSign(root, now) {
 		inst.Status.Trust.PinnedRoot = []string{fingerprint(root)}
-		log.FromContext(ctx).Info("Pinned the root", "root", Short(inst.Status.Trust.PinnedRoot))
+		log.FromContext(ctx).Info("Pinned the root", "root", mesh.ShortRoot(inst.Status.Trust.PinnedRoot))
 		return "", nil
 	}
 	if !isThere {

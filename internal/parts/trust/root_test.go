@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -125,7 +126,7 @@ func TestAnotherRootIsRefused(t *testing.T) {
 		"no Secret":              {want: ErrRootMissing, says: "does not exist"},
 		"a Secret without a key": {secret: rootIn(t, ours, func(s *corev1.Secret) { delete(s.Data, corev1.TLSPrivateKeyKey) }), want: ErrRootMissing, says: "cannot be used"},
 		"the key of another":     {secret: rootIn(t, ours, func(s *corev1.Secret) { s.Data[corev1.TLSPrivateKeyKey] = keyText(t, theirs) }), want: ErrRootMissing, says: "cannot be used"},
-		"another root":           {secret: rootIn(t, theirs), want: ErrRootChanged, says: Short([]string{fingerprint(theirs.cert)})},
+		"another root":           {secret: rootIn(t, theirs), want: ErrRootChanged, says: mesh.ShortRoot([]string{fingerprint(theirs.cert)})},
 		"another certificate of the same key": {
 			secret: rootIn(t, issue(t, "root", key, nil)), want: ErrRootChanged, says: "another certificate of the same key",
 		},
@@ -139,7 +140,7 @@ func TestAnotherRootIsRefused(t *testing.T) {
 			}
 			h := hubWith(t, objects...)
 			_, err := settle(t, h, inst)
-			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), Short(inst.Status.Trust.PinnedRoot)) {
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), mesh.ShortRoot(inst.Status.Trust.PinnedRoot)) {
 				t.Errorf("error is %v, want %v with %q and the pinned root", err, c.want, c.says)
 			}
 			if got := certificateNames(t, h.Client); len(got) > 0 {
@@ -317,7 +318,7 @@ func TestShort(t *testing.T) {
 		"bounded":          {[]string{"a", "b", "c", "d", "e"}, "a,b,c and 2 more"},
 	}
 	for name, c := range cases {
-		if got := Short(c.in); got != c.want {
+		if got := mesh.ShortRoot(c.in); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}

@@ -14,17 +14,18 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 // TestEvictAtAnAPIServer moves one workload of each kind with the permissions of a member's credential. The API server
 // and its eviction are real, the controllers are played.
 func TestEvictAtAnAPIServer(t *testing.T) {
-	admin, member := testutil.StartMember(t)
+	admin, restricted := testutil.StartMember(t)
 	for _, w := range []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}} {
 		name := strings.ToLower(fmt.Sprintf("%T", w)[len("*v1."):])
 		t.Run(name, func(t *testing.T) {
-			(&moved{T: t, admin: admin, member: member, ns: name, workload: w}).run()
+			(&moved{T: t, admin: admin, member: restricted, ns: name, workload: w}).run()
 		})
 	}
 }
@@ -126,15 +127,15 @@ func (m *moved) own(selector *metav1.LabelSelector, template corev1.PodTemplateS
 	switch w := m.workload.(type) {
 	case *appsv1.Deployment:
 		rs := &appsv1.ReplicaSet{
-			ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "echo-1", OwnerReferences: []metav1.OwnerReference{owner(kindDeployment, w)}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: m.ns, Name: "echo-1", OwnerReferences: []metav1.OwnerReference{owner(member.KindDeployment, w)}},
 			Spec:       appsv1.ReplicaSetSpec{Selector: selector, Template: template},
 		}
 		m.must(m.admin.Create(m.Context(), rs))
-		m.owner = owner(kindReplicaSet, rs)
+		m.owner = owner(member.KindReplicaSet, rs)
 	case *appsv1.StatefulSet:
-		m.owner = owner(kindStatefulSet, w)
+		m.owner = owner(member.KindStatefulSet, w)
 	case *appsv1.DaemonSet:
-		m.owner = owner(kindDaemonSet, w)
+		m.owner = owner(member.KindDaemonSet, w)
 	}
 }
 
@@ -166,7 +167,7 @@ func (m *moved) allow(n int32) {
 
 func (m *moved) move() Report {
 	m.Helper()
-	report, err := Move(m.Context(), m.member, m.request())
+	report, err := Move(m.Context(), m.member, member.NewWorld(m.member, istioSystem), m.request())
 	m.must(err)
 	return report
 }
@@ -177,7 +178,7 @@ func (m *moved) request() Request {
 
 func (m *moved) plan() Workload {
 	m.Helper()
-	world, err := Observe(m.Context(), m.member, m.request())
+	world, err := Observe(m.Context(), member.NewWorld(m.member, istioSystem), m.request())
 	m.must(err)
 	_, batch := Plan(world, m.request())
 	if len(batch) != 1 {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // Revisions of the tests: workloads go from former to target, except on the way back.
@@ -19,12 +20,14 @@ const (
 	target = "1-29-1"
 )
 
+const istioSystem = "istio-system"
+
 var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 // request asks for target everywhere.
 func request(options ...func(*Request)) Request {
 	r := Request{
-		Namespace: "istio-system", Tags: map[string]string{"default": target, "prod": target},
+		Namespace: istioSystem, Tags: map[string]string{"default": target, "prod": target},
 		Revisions: []string{former, target}, Now: now,
 	}
 	for _, o := range options {
@@ -41,11 +44,11 @@ func goBack(r *Request) {
 	r.Tags, r.Back = map[string]string{"default": former, "prod": former}, true
 }
 
-// member builds a World with the namespaces demo, injected by the tag default, and shop, by the tag prod.
-func member(options ...func(*World)) World {
+// clusterWith builds a World with the namespaces demo, injected by the tag default, and shop, by the tag prod.
+func clusterWith(options ...func(*World)) World {
 	w := World{
 		Namespaces: map[string]map[string]string{
-			"demo": {"istio-injection": "enabled"}, "shop": {"istio.io/rev": "prod"}, "istio-system": {},
+			"demo": {"istio-injection": "enabled"}, "shop": {"istio.io/rev": "prod"}, istioSystem: {},
 		},
 		ReplicaSets: map[types.NamespacedName]Reference{},
 		Workloads:   map[Reference]Workload{},
@@ -75,8 +78,8 @@ func workload(kind, namespace, name string, options ...func(*part)) func(*World)
 		}
 		w.Workloads[p.Reference] = p.Workload
 		owner := p.Reference
-		if kind == kindDeployment {
-			owner = Reference{Kind: kindReplicaSet, Namespace: namespace, Name: name + "-5d4f"}
+		if kind == member.KindDeployment {
+			owner = Reference{Kind: member.KindReplicaSet, Namespace: namespace, Name: name + "-5d4f"}
 			w.ReplicaSets[types.NamespacedName{Namespace: namespace, Name: owner.Name}] = p.Reference
 		}
 		for _, pod := range p.pods {
@@ -88,7 +91,7 @@ func workload(kind, namespace, name string, options ...func(*part)) func(*World)
 
 // deployment adds a Deployment to the namespace demo.
 func deployment(name string, options ...func(*part)) func(*World) {
-	return workload(kindDeployment, "demo", name, options...)
+	return workload(member.KindDeployment, "demo", name, options...)
 }
 
 // pods replaces the pods by some with proxies of these revisions; an empty one has no proxy.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // overdue is how long after its grace period a deleted pod counts. One that stays longer is on a node that does not
@@ -64,7 +65,7 @@ func candidates(w World, r Request) []candidate {
 		}
 	}
 	slices.SortFunc(out, func(a, b candidate) int {
-		return cmp.Or(order01(b.isFirst, a.isFirst), order(a.ref, b.ref))
+		return cmp.Or(order01(b.isFirst, a.isFirst), a.ref.Compare(b.ref))
 	})
 	return out
 }
@@ -86,8 +87,8 @@ func (c *candidate) choose(w World, r Request) selection {
 func root(p Pod, replicaSets map[types.NamespacedName]Reference) Reference {
 	switch p.Owner.Kind {
 	case "":
-		return Reference{Kind: kindPod, Namespace: p.Namespace, Name: p.Name}
-	case kindReplicaSet:
+		return Reference{Kind: member.KindPod, Namespace: p.Namespace, Name: p.Name}
+	case member.KindReplicaSet:
 		above := replicaSets[types.NamespacedName{Namespace: p.Namespace, Name: p.Owner.Name}]
 		if above.Kind != "" {
 			return above
@@ -137,11 +138,11 @@ func (c *candidate) reasonToSkip() string {
 		return "its template contains the proxy: it was injected by hand"
 	case c.known:
 		return ""
-	case c.ref.Kind == kindPod:
+	case c.ref.Kind == member.KindPod:
 		return "is a bare pod: nothing would make it again"
-	case c.ref.Kind == kindJob:
+	case c.ref.Kind == member.KindJob:
 		return "is a Job: a restart would lose its work"
-	case c.ref.Kind == kindReplicaSet:
+	case c.ref.Kind == member.KindReplicaSet:
 		return "belongs to no Deployment"
 	}
 	return "the operator does not know how to restart this kind"
@@ -149,7 +150,7 @@ func (c *candidate) reasonToSkip() string {
 
 // isGone says that a workload of a kind that the operator restarts was deleted after its pods were read.
 func (c *candidate) isGone() bool {
-	return !c.known && slices.Contains([]string{kindDeployment, kindStatefulSet, kindDaemonSet}, c.ref.Kind)
+	return !c.known && slices.Contains([]string{member.KindDeployment, member.KindStatefulSet, member.KindDaemonSet}, c.ref.Kind)
 }
 
 // wasRestarted says that the last restart or eviction was for the wanted revision.
@@ -190,7 +191,7 @@ func (c *candidate) obstacle() string {
 	if c.workload.Obstacle != "" {
 		return c.workload.Obstacle
 	}
-	if c.ref.Kind == kindStatefulSet && !c.evicts {
+	if c.ref.Kind == member.KindStatefulSet && !c.evicts {
 		for _, p := range c.pods {
 			if p.Crash != "" && p.Revision != c.revision && p.Leaves.IsZero() {
 				return "the StatefulSet waits for pod " + p.Name + ", which must be deleted: " + p.Crash

@@ -34,3 +34,30 @@
 // restarted again after a pause and not reported as failed. It happens when API servers learn of a moved tag late, and
 // when somebody's rollout or an upgrade that was given up came in between.
 package workloads
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/meshfleet/meshfleet/internal/member"
+)
+
+// Part is what moving workloads takes: nothing that is made, and the permissions to read and restart what users run. The stages of an
+// upgrade call Move.
+func Part() member.Part {
+	return member.Part{
+		Name: "workloads",
+		Rules: []rbacv1.PolicyRule{
+			// Workloads that have a proxy of another revision than wanted are restarted, by an annotation. Users' workloads are
+			// patched and nothing else.
+			member.Rule("apps", []string{"get", "list", "patch"}, "daemonsets", "deployments", "statefulsets"),
+			member.Rule("apps", member.Read, "replicasets"),
+			member.Rule("policy", member.Read, "poddisruptionbudgets"),
+			member.Rule("", member.Read, "namespaces", "pods"),
+			// With spec.dataPlane.restart.method Evict their pods are evicted instead, as PodDisruptionBudgets permit. Pods are never
+			// deleted otherwise.
+			member.Rule("", []string{"create"}, "pods/eviction"),
+			// Gateways of the Gateway API: which revision they ask for.
+			member.Rule("gateway.networking.k8s.io", member.Read, "gateways"),
+		},
+	}
+}

@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // ready makes the pod of meshed serve.
@@ -48,7 +50,7 @@ func evictions(count *int, answer error, objects ...client.Object) client.WithWa
 func TestMoveByEviction(t *testing.T) {
 	count := 0
 	c := evictions(&count, nil, meshed(former)...)
-	report, err := Move(context.Background(), c, request(evicting))
+	report, err := Move(context.Background(), c, member.NewWorld(c, istioSystem), request(evicting))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +79,8 @@ func TestMoveByEviction(t *testing.T) {
 func TestMoveReportsWhatABudgetProtects(t *testing.T) {
 	count := 0
 	full := apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", 0)
-	report, err := Move(context.Background(), evictions(&count, full, meshed(former)...), request(evicting))
+	c := evictions(&count, full, meshed(former)...)
+	report, err := Move(context.Background(), c, member.NewWorld(c, istioSystem), request(evicting))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +121,7 @@ func TestEvictErrors(t *testing.T) {
 // observed is the Deployment demo/echo, whose only pod is to be evicted.
 func observed(t *testing.T, c client.Client) Workload {
 	t.Helper()
-	world, err := Observe(context.Background(), c, request(evicting))
+	world, err := Observe(context.Background(), member.NewWorld(c, istioSystem), request(evicting))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // TestEvictToTheEnd simulates a member whose pods are evicted until every workload has moved. The operator forgets
@@ -45,10 +47,10 @@ func newEvictions(t *testing.T, seed uint64) *evictedMember {
 	options := []func(*World){budget("one", "w0", 1)}
 	for i := range 6 {
 		n := int32(random.IntN(4) + 1)
-		kind := []string{kindDeployment, kindStatefulSet, kindDaemonSet}[i%3]
+		kind := []string{member.KindDeployment, member.KindStatefulSet, member.KindDaemonSet}[i%3]
 		options = append(options, workload(kind, "demo", fmt.Sprintf("w%d", i), size(n, max(int32(random.IntN(int(n))), 1))))
 	}
-	s := &evictedMember{T: t, random: random, world: member(options...), now: now}
+	s := &evictedMember{T: t, random: random, world: clusterWith(options...), now: now}
 	s.stale = copyOf(s.world)
 	return s
 }

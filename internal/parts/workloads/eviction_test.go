@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // size gives a workload n replicas with a proxy of the former revision, of which so many may be evicted at once.
@@ -23,79 +25,79 @@ func TestPlanEvictions(t *testing.T) {
 	available := func(n int32) func(*part) { return with(func(w *Workload) { w.Available = n }) }
 	checkPlans(t, map[string]planCase{
 		"evicts one pod and the rest later": {
-			world: member(deployment("a"), deployment("b")), request: request(evicting),
+			world: clusterWith(deployment("a"), deployment("b")), request: request(evicting),
 			wantReport:  Report{Total: 2, Restarting: []string{"Deployment demo/a"}, Waiting: []string{"Deployment demo/b"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1, evict a-1"},
 		},
 		"evicts as many as an update would take away, the last first": {
-			world: member(workload(kindStatefulSet, "demo", "db", size(12, 3))), request: request(evicting),
+			world: clusterWith(workload(member.KindStatefulSet, "demo", "db", size(12, 3))), request: request(evicting),
 			wantReport:  Report{Total: 1, Restarting: []string{"StatefulSet demo/db"}},
 			wantRestart: []string{"StatefulSet demo/db for 1-29-1, evict db-11, evict db-10, evict db-9"},
 		},
 		"waits until the new pod is available": {
-			world: member(deployment("a", evicted(target, time.Minute), pods(former, target), pod(1, starts), available(1)),
+			world: clusterWith(deployment("a", evicted(target, time.Minute), pods(former, target), pod(1, starts), available(1)),
 				deployment("b")),
 			request:    request(evicting),
 			wantReport: Report{Total: 2, Restarting: []string{"Deployment demo/a"}, Waiting: []string{"Deployment demo/b"}},
 		},
 		"does not believe a count that is a moment old": {
-			world:      member(deployment("a", evicted(target, time.Minute), pods(former, former), pod(1, leaves))),
+			world:      clusterWith(deployment("a", evicted(target, time.Minute), pods(former, former), pod(1, leaves))),
 			request:    request(evicting),
 			wantReport: Report{Total: 1, Restarting: []string{"Deployment demo/a"}},
 		},
 		"evicts more while there is room": {
-			world: member(deployment("a", size(4, 2), evicted(target, time.Minute), pods(former, former, former, target),
+			world: clusterWith(deployment("a", size(4, 2), evicted(target, time.Minute), pods(former, former, former, target),
 				pod(3, starts), available(3))),
 			request:     request(evicting),
 			wantReport:  Report{Total: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1, evict a-2"},
 		},
 		"goes on with what was begun before anything else": {
-			world:   member(deployment("a"), deployment("b", evicted(target, time.Hour), pods(former, target))),
+			world:   clusterWith(deployment("a"), deployment("b", evicted(target, time.Hour), pods(former, target))),
 			request: request(evicting),
 			wantReport: Report{Total: 2, Restarting: []string{"Deployment demo/b"},
 				Waiting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/b for 1-29-1, evict b-0"},
 		},
 		"has moved what is back": {
-			world:       member(deployment("a", evicted(target, time.Minute), pods(target, target)), deployment("b")),
+			world:       clusterWith(deployment("a", evicted(target, time.Minute), pods(target, target)), deployment("b")),
 			request:     request(evicting),
 			wantReport:  Report{Total: 2, Moved: 1, Restarting: []string{"Deployment demo/b"}},
 			wantRestart: []string{"Deployment demo/b for 1-29-1, evict b-1"},
 		},
 		"has not moved what is not back": {
-			world: member(deployment("a", evicted(target, time.Minute), pods(target, target), pod(1, starts), available(1)),
+			world: clusterWith(deployment("a", evicted(target, time.Minute), pods(target, target), pod(1, starts), available(1)),
 				deployment("b")),
 			request:    request(evicting),
 			wantReport: Report{Total: 2, Restarting: []string{"Deployment demo/a"}, Waiting: []string{"Deployment demo/b"}},
 		},
 		"waits for new pods though somebody has removed the note": {
-			world:      member(deployment("a", pods(former, target), pod(1, starts), available(1))),
+			world:      clusterWith(deployment("a", pods(former, target), pod(1, starts), available(1))),
 			request:    request(evicting),
 			wantReport: Report{Total: 1, Waiting: []string{"Deployment demo/a: its new pods are not available yet"}},
 		},
 		"takes a note of an earlier move for what it is": {
-			world: member(deployment("a", evicted(target, time.Hour), restarted(former, time.Minute)),
+			world: clusterWith(deployment("a", evicted(target, time.Hour), restarted(former, time.Minute)),
 				deployment("b", evicted(target, time.Hour), restarted(former, time.Minute))),
 			request:     request(evicting),
 			wantReport:  Report{Total: 2, Restarting: []string{"Deployment demo/a"}, Waiting: []string{"Deployment demo/b"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1, evict a-1"},
 		},
 		"keeps to the places even when all were begun": {
-			world: member(deployment("a", evicted(target, time.Hour), pods(former, target)),
+			world: clusterWith(deployment("a", evicted(target, time.Hour), pods(former, target)),
 				deployment("b", evicted(target, time.Hour), pods(former, target))),
 			request:     request(evicting),
 			wantReport:  Report{Total: 2, Restarting: []string{"Deployment demo/a"}, Waiting: []string{"Deployment demo/b"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1, evict a-0"},
 		},
 		"goes on by eviction with what a restart has left": {
-			world:       member(deployment("a", restarted(target, time.Minute), pods(former, target))),
+			world:       clusterWith(deployment("a", restarted(target, time.Minute), pods(former, target))),
 			request:     request(evicting),
 			wantReport:  Report{Total: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1, evict a-0"},
 		},
 		"goes on by restart with what evictions have left": {
-			world:       member(deployment("a", evicted(target, time.Minute), pods(former, target))),
+			world:       clusterWith(deployment("a", evicted(target, time.Minute), pods(former, target))),
 			request:     request(),
 			wantReport:  Report{Total: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1"},
@@ -108,57 +110,57 @@ func TestPlanEvictionsWithObstacles(t *testing.T) {
 	pending := with(func(w *Workload) { w.Updated = 1 })
 	checkPlans(t, map[string]planCase{
 		"asks PodDisruptionBudgets": {
-			world: member(deployment("a"), budget("strict", "", 0)), request: request(evicting),
+			world: clusterWith(deployment("a"), budget("strict", "", 0)), request: request(evicting),
 			wantReport: Report{Total: 1, Blocked: []string{"Deployment demo/a: PodDisruptionBudget strict forbids disruption"}},
 		},
 		"evicts no more than they allow": {
-			world: member(deployment("a", size(4, 3)), budget("strict", "", 1)), request: request(evicting),
+			world: clusterWith(deployment("a", size(4, 3)), budget("strict", "", 1)), request: request(evicting),
 			wantReport:  Report{Total: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1, evict a-3"},
 		},
 		"says which pods cannot be evicted at all": {
-			world: member(deployment("a"), budget("one", "a", 1), budget("two", "", 1)), request: request(evicting),
+			world: clusterWith(deployment("a"), budget("one", "a", 1), budget("two", "", 1)), request: request(evicting),
 			wantReport: Report{Total: 1, Blocked: []string{
 				"Deployment demo/a: has pods with more than one PodDisruptionBudget, which cannot be evicted"}},
 		},
 		"evicts what an update would not replace": {
-			world: member(workload(kindDaemonSet, "demo", "a", held)), request: request(evicting),
+			world: clusterWith(workload(member.KindDaemonSet, "demo", "a", held)), request: request(evicting),
 			wantReport:  Report{Total: 1, Restarting: []string{"DaemonSet demo/a"}},
 			wantRestart: []string{"DaemonSet demo/a for 1-29-1, evict a-1"},
 		},
 		"does not roll out what is held back": {
-			world: member(workload(kindDaemonSet, "demo", "a", held, pending)), request: request(evicting),
+			world: clusterWith(workload(member.KindDaemonSet, "demo", "a", held, pending)), request: request(evicting),
 			wantReport: Report{Total: 1, Blocked: []string{"DaemonSet demo/a: has the update strategy OnDelete, " +
 				"and eviction would roll out a change that is held back"}},
 		},
 		"stops when a new pod does not stay up": {
-			world: member(deployment("a", evicted(target, time.Minute), pods(former, target), pod(1, crashes3), pod(1, starts),
+			world: clusterWith(deployment("a", evicted(target, time.Minute), pods(former, target), pod(1, crashes3), pod(1, starts),
 				unavailable), deployment("b")),
 			request: request(evicting, atOnce(intstr.FromInt32(5))),
 			wantReport: Report{Total: 2, Restarting: []string{"Deployment demo/a"}, Waiting: []string{"Deployment demo/b"},
 				Failed: "Deployment demo/a: new pod a-1: container app does not stay up: exit code 1, Error"},
 		},
 		"stops when a new pod has no proxy": {
-			world:   member(deployment("a", evicted(target, time.Minute), pods(former, ""), pod(1, func(p *Pod) { p.Created = now }))),
+			world:   clusterWith(deployment("a", evicted(target, time.Minute), pods(former, ""), pod(1, func(p *Pod) { p.Created = now }))),
 			request: request(evicting),
 			wantReport: Report{Total: 1, Waiting: []string{"Deployment demo/a"},
 				Failed: "Deployment demo/a: new pod a-1 has no proxy"},
 		},
 		"leaves a pod alone that never had a proxy": {
-			world:       member(deployment("a", evicted(target, time.Minute), pods(former, ""))),
+			world:       clusterWith(deployment("a", evicted(target, time.Minute), pods(former, ""))),
 			request:     request(evicting),
 			wantReport:  Report{Total: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1, evict a-0"},
 		},
 		"goes back by restart, and no budget holds it": {
-			world: member(deployment("a", evicted(target, time.Minute), pods(former, target), pod(1, crashes3), unavailable),
+			world: clusterWith(deployment("a", evicted(target, time.Minute), pods(former, target), pod(1, crashes3), unavailable),
 				budget("all", "", 0)),
 			request:     request(goBack, evicting),
 			wantReport:  Report{Total: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-28-3"},
 		},
 		"goes back by eviction where a restart would change nothing": {
-			world: member(workload(kindDaemonSet, "demo", "a", held, evicted(target, time.Minute), pods(target, target),
+			world: clusterWith(workload(member.KindDaemonSet, "demo", "a", held, evicted(target, time.Minute), pods(target, target),
 				pod(0, starts), pod(1, starts), with(func(w *Workload) { w.Available = 0 }))),
 			request:     request(goBack, evicting),
 			wantReport:  Report{Total: 1, Restarting: []string{"DaemonSet demo/a"}},

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // shopFirst makes the namespace shop go before demo.
@@ -19,75 +20,75 @@ func checked(r *Request) { r.Checked = true }
 func TestPlanFirstNamespaces(t *testing.T) {
 	const waits, unchecked = "waits for the first namespaces", "waits until the first namespaces are checked"
 	shop := func(name string, options ...func(*part)) func(*World) {
-		return workload(kindDeployment, "shop", name, options...)
+		return workload(member.KindDeployment, "shop", name, options...)
 	}
 	moved := pods(target, target)
 	all := atOnce(intstr.FromInt32(9))
 	checkPlans(t, map[string]planCase{
 		"moves the first namespaces before all others": {
-			world: member(deployment("a"), shop("b"), shop("c")), request: request(all, shopFirst),
+			world: clusterWith(deployment("a"), shop("b"), shop("c")), request: request(all, shopFirst),
 			wantReport: Report{Total: 3, Restarting: []string{"Deployment shop/b", "Deployment shop/c"},
 				Waiting: []string{"Deployment demo/a: " + waits}},
 			wantRestart: []string{"Deployment shop/b for 1-29-1", "Deployment shop/c for 1-29-1"},
 		},
 		"waits for the last of them": {
-			world:   member(deployment("a"), shop("b", moved), shop("c", restarted(target, 0), rolling)),
+			world:   clusterWith(deployment("a"), shop("b", moved), shop("c", restarted(target, 0), rolling)),
 			request: request(all, shopFirst, checked),
 			wantReport: Report{Total: 3, Moved: 1, Restarting: []string{"Deployment shop/c"},
 				Waiting: []string{"Deployment demo/a: " + waits}},
 		},
 		"asks for a check before the rest": {
-			world: member(deployment("a"), shop("b", moved)), request: request(all, shopFirst),
+			world: clusterWith(deployment("a"), shop("b", moved)), request: request(all, shopFirst),
 			wantReport: Report{Total: 2, Moved: 1, Check: true, Waiting: []string{"Deployment demo/a: " + unchecked}},
 		},
 		"goes on after the check": {
-			world: member(deployment("a"), shop("b", moved)), request: request(all, shopFirst, checked),
+			world: clusterWith(deployment("a"), shop("b", moved)), request: request(all, shopFirst, checked),
 			wantReport:  Report{Total: 2, Moved: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1"},
 		},
 		"knows from what is there that the check was passed": {
-			world:   member(deployment("a"), deployment("d", restarted(target, time.Minute), moved), shop("b", moved)),
+			world:   clusterWith(deployment("a"), deployment("d", restarted(target, time.Minute), moved), shop("b", moved)),
 			request: request(all, shopFirst),
 			wantReport: Report{Total: 3, Moved: 2,
 				Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1"},
 		},
 		"does not take pods that came since for a passed check": {
-			world:   member(deployment("a"), deployment("d", moved), shop("b", moved)),
+			world:   clusterWith(deployment("a"), deployment("d", moved), shop("b", moved)),
 			request: request(all, shopFirst),
 			wantReport: Report{Total: 3, Moved: 2, Check: true,
 				Waiting: []string{"Deployment demo/a: " + unchecked}},
 		},
 		"does not wait for namespaces without workloads": {
-			world: member(deployment("a"), shop("b", pods("", ""))), request: request(all, shopFirst),
+			world: clusterWith(deployment("a"), shop("b", pods("", ""))), request: request(all, shopFirst),
 			wantReport:  Report{Total: 1, Restarting: []string{"Deployment demo/a"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1"},
 		},
 		"does not wait for what is skipped": {
-			world:   member(deployment("a"), shop("b", with(func(w *Workload) { w.Injection.Out = true }))),
+			world:   clusterWith(deployment("a"), shop("b", with(func(w *Workload) { w.Injection.Out = true }))),
 			request: request(all, shopFirst),
 			wantReport: Report{Total: 1, Restarting: []string{"Deployment demo/a"},
 				Skipped: []string{"Deployment shop/b: opted out of injection"}},
 			wantRestart: []string{"Deployment demo/a for 1-29-1"},
 		},
 		"holds the rest while one of them is blocked": {
-			world:   member(deployment("a"), shop("b", unavailable)),
+			world:   clusterWith(deployment("a"), shop("b", unavailable)),
 			request: request(all, shopFirst),
 			wantReport: Report{Total: 2, Waiting: []string{"Deployment demo/a: " + waits},
 				Blocked: []string{"Deployment shop/b: 1 of 2 replicas are available before the restart"}},
 		},
 		"needs no check when nothing is left": {
-			world: member(deployment("a", moved), shop("b", moved)), request: request(all, shopFirst),
+			world: clusterWith(deployment("a", moved), shop("b", moved)), request: request(all, shopFirst),
 			wantReport: Report{Total: 2, Moved: 2, Done: true},
 		},
 		"goes back in no order": {
-			world:       member(deployment("a", moved), shop("b", moved)),
+			world:       clusterWith(deployment("a", moved), shop("b", moved)),
 			request:     request(all, shopFirst, goBack),
 			wantReport:  Report{Total: 2, Restarting: []string{"Deployment demo/a", "Deployment shop/b"}},
 			wantRestart: []string{"Deployment demo/a for 1-28-3", "Deployment shop/b for 1-28-3"},
 		},
 		"evicts in that order, too": {
-			world:       member(deployment("a"), shop("b", evicted(target, time.Minute), pods(former, target))),
+			world:       clusterWith(deployment("a"), shop("b", evicted(target, time.Minute), pods(former, target))),
 			request:     request(all, shopFirst, evicting),
 			wantReport:  Report{Total: 2, Restarting: []string{"Deployment shop/b"}, Waiting: []string{"Deployment demo/a: " + waits}},
 			wantRestart: []string{"Deployment shop/b for 1-29-1, evict b-0"},
@@ -141,7 +142,7 @@ func (s *simulation) hasFormer(namespace string) bool {
 
 func TestMethodsHaveNames(t *testing.T) {
 	// A request without a method restarts: MeshMembers that were written before the field was known have none.
-	w := member(deployment("a"))
+	w := clusterWith(deployment("a"))
 	for method, evicts := range map[meshv1alpha1.RestartMethod]bool{
 		"": false, meshv1alpha1.RestartMethodRolloutRestart: false, meshv1alpha1.RestartMethodEvict: true,
 	} {

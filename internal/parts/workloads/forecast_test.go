@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 func TestForesee(t *testing.T) {
@@ -14,21 +16,21 @@ func TestForesee(t *testing.T) {
 		world World
 		want  Forecast
 	}{
-		"a member without proxies": {world: member(deployment("plain", pods("", "")))},
+		"a member without proxies": {world: clusterWith(deployment("plain", pods("", "")))},
 		"workloads that have moved need nothing": {
-			world: member(deployment("moved", pods(target, target), fragileOne))},
+			world: clusterWith(deployment("moved", pods(target, target), fragileOne))},
 		"workloads of the former revision are restarted, in the order of their names": {
-			world: member(deployment("web"), deployment("api", pods(former, former, former)), deployment("moved", pods(target))),
+			world: clusterWith(deployment("web"), deployment("api", pods(former, former, former)), deployment("moved", pods(target))),
 			want:  Forecast{Restarts: []string{"Deployment demo/api", "Deployment demo/web"}, Pods: 5}},
 		"what loses requests at any restart says why": {
-			world: member(deployment("web", pods(former), fragileOne)),
+			world: clusterWith(deployment("web", pods(former), fragileOne)),
 			want: Forecast{Restarts: []string{"Deployment demo/web"}, Pods: 1,
 				Fragile: []string{"Deployment demo/web: one replica, no preStop delay"}}},
 		"budgets that allow nothing now are named once": {
-			world: member(deployment("web"), budget("strict", "web", 0), budget("loose", "web", 1), budget("others", "db", 0)),
+			world: clusterWith(deployment("web"), budget("strict", "web", 0), budget("loose", "web", 1), budget("others", "db", 0)),
 			want:  Forecast{Restarts: []string{"Deployment demo/web"}, Pods: 2, Budgets: []string{"demo/strict"}}},
 		"what is never restarted is not foreseen": {
-			world: member(loose(Reference{Kind: kindJob, Namespace: "demo", Name: "batch"}, "batch-1"), loose(Reference{}, "bare"))},
+			world: clusterWith(loose(Reference{Kind: member.KindJob, Namespace: "demo", Name: "batch"}, "batch-1"), loose(Reference{}, "bare"))},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

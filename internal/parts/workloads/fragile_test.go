@@ -7,6 +7,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 func number(n int) *intstr.IntOrString { v := intstr.FromInt(n); return &v }
@@ -178,13 +180,13 @@ func command(words ...string) *corev1.Lifecycle {
 func TestFragileWorkloads(t *testing.T) {
 	bad := with(func(w *Workload) { w.FragilePods = []string{"no preStop delay"} })
 	out := with(func(w *Workload) { w.Injection.Out = true })
-	world := member(
-		workload(kindDeployment, "shop", "a", bad), deployment("b", bad), deployment("c"), deployment("d", bad, out),
+	world := clusterWith(
+		workload(member.KindDeployment, "shop", "a", bad), deployment("b", bad), deployment("c"), deployment("d", bad, out),
 		deployment("outside", bad, pods("", "")),
 	)
 	want := []Fragility{
-		{Workload: Reference{kindDeployment, "demo", "b"}, Reasons: []string{"no preStop delay"}},
-		{Workload: Reference{kindDeployment, "shop", "a"}, Reasons: []string{"no preStop delay"}},
+		{Workload: Reference{Kind: member.KindDeployment, Namespace: "demo", Name: "b"}, Reasons: []string{"no preStop delay"}},
+		{Workload: Reference{Kind: member.KindDeployment, Namespace: "shop", Name: "a"}, Reasons: []string{"no preStop delay"}},
 	}
 	if diff := cmp.Diff(want, FragileWorkloads(world, request())); diff != "" {
 		t.Errorf("fragile (-want +got):\n%s", diff)
@@ -214,9 +216,9 @@ func TestEvictable(t *testing.T) {
 func TestFragileWhenEvicted(t *testing.T) {
 	one := with(func(w *Workload) { w.Desired, w.Existing, w.Updated, w.Available = 1, 1, 1, 1 })
 	two := with(func(w *Workload) { w.FragileUpdate = []string{"the update may stop all 2 replicas at the same time"} })
-	world := member(deployment("a", one, pods(former)), deployment("b", two))
+	world := clusterWith(deployment("a", one, pods(former)), deployment("b", two))
 	want := []Fragility{{
-		Workload: Reference{kindDeployment, "demo", "a"}, Reasons: []string{"one replica, which is evicted before another one runs"},
+		Workload: Reference{Kind: member.KindDeployment, Namespace: "demo", Name: "a"}, Reasons: []string{"one replica, which is evicted before another one runs"},
 	}}
 	if diff := cmp.Diff(want, FragileWorkloads(world, request(evicting))); diff != "" {
 		t.Errorf("fragile (-want +got):\n%s", diff)

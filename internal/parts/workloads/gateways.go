@@ -9,24 +9,20 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshfleet/meshfleet/internal/istio"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
-
-// managedLabel is on what istiod makes for a Gateway of the Gateway API, and on its pods. These are not injected: istiod
-// writes the proxy into the template.
-const managedLabel = "gateway.istio.io/managed"
-
-var gatewayKind = schema.GroupVersionKind{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "Gateway"}
 
 // gatewayOf names the Gateway for which istiod has made an object, empty if it has not.
 func gatewayOf(o metav1.Object) string {
-	if o.GetLabels()[managedLabel] == "" {
+	if o.GetLabels()[istio.ManagedGatewayLabel] == "" {
 		return ""
 	}
 	for _, ref := range o.GetOwnerReferences() {
-		if group, _, _ := strings.Cut(ref.APIVersion, "/"); ref.Kind == gatewayKind.Kind && group == gatewayKind.Group {
+		if group, _, _ := strings.Cut(ref.APIVersion, "/"); ref.Kind == member.GatewayKind.Kind && group == member.GatewayKind.Group {
 			return ref.Name
 		}
 	}
@@ -44,8 +40,8 @@ func readGateways(ctx context.Context, c client.Reader, w *World) error {
 	}
 	w.Gateways = map[types.NamespacedName]map[string]string{}
 	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(gatewayKind.GroupVersion().WithKind(gatewayKind.Kind + "List"))
-	err := pages(ctx, c, list, func() error {
+	list.SetGroupVersionKind(member.GatewayKind.GroupVersion().WithKind(member.GatewayKind.Kind + "List"))
+	err := member.Pages(ctx, c, list, func() error {
 		for i := range list.Items {
 			w.Gateways[client.ObjectKeyFromObject(&list.Items[i])] = list.Items[i].Labels
 		}
@@ -61,10 +57,10 @@ func readGateways(ctx context.Context, c client.Reader, w *World) error {
 // that of its namespace, a tag is as good as a revision, and no label is the default tag. How a namespace is injected does
 // not matter.
 func chooseGateway(gateway, namespace map[string]string, r Request) selection {
-	name, isOwn := gateway[revisionKey]
+	name, isOwn := gateway[istio.RevisionLabel]
 	where := "its Gateway"
 	if !isOwn {
-		name, where = namespace[revisionKey], "its namespace"
+		name, where = namespace[istio.RevisionLabel], "its namespace"
 	}
 	if name == "" {
 		name = defaultTag
@@ -74,10 +70,10 @@ func chooseGateway(gateway, namespace map[string]string, r Request) selection {
 	}
 	if slices.Contains(r.Revisions, name) {
 		return selection{skip: fmt.Sprintf("is pinned to revision %s by the label %s of %s: take the label off, or name a tag in it",
-			name, revisionKey, where)}
+			name, istio.RevisionLabel, where)}
 	}
 	return selection{skip: fmt.Sprintf("the label %s of %s asks for %s, which is neither a tag nor an installed revision: no istiod keeps it",
-		revisionKey, where, name)}
+		istio.RevisionLabel, where, name)}
 }
 
 // isGateway says that istiod makes it for a Gateway.

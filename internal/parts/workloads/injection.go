@@ -3,12 +3,12 @@ package workloads
 import (
 	"slices"
 	"strings"
+
+	"github.com/meshfleet/meshfleet/internal/istio"
 )
 
 const (
-	revisionKey  = "istio.io/rev" // label and annotation
 	injectKey    = "sidecar.istio.io/inject"
-	statusKey    = "sidecar.istio.io/status"
 	injectionKey = "istio-injection"
 	defaultTag   = "default"
 )
@@ -27,7 +27,7 @@ type selection struct {
 // pod's own labels count only in a namespace that has neither.
 func choose(namespace map[string]string, pod Marks, r Request) selection {
 	injection, hasInjection := namespace[injectionKey]
-	name, hasRevision := namespace[revisionKey]
+	name, hasRevision := namespace[istio.RevisionLabel]
 	switch {
 	case hasInjection:
 		name = ""
@@ -58,7 +58,7 @@ func choose(namespace map[string]string, pod Marks, r Request) selection {
 
 // marks reads the marks of a pod or pod template.
 func marks(labels, annotations map[string]string, hostNetwork bool) Marks {
-	m := Marks{Revision: labels[revisionKey], In: labels[injectKey] == "true", HostNetwork: hostNetwork}
+	m := Marks{Revision: labels[istio.RevisionLabel], In: labels[injectKey] == "true", HostNetwork: hostNetwork}
 	// The label beats the annotation. What is not a way to say yes means no.
 	value, found := labels[injectKey]
 	if !found {

@@ -3,7 +3,6 @@ package workloads
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -11,18 +10,26 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshfleet/meshfleet/internal/istio"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
-// page bounds what one answer of the API server may hold; pods are read in full only as long as a page is looked at.
-const page = 500
-
-// Observe reads the member once. Pods come before their owners: an owner that is missing has been deleted since. Gateways
-// are read if there are any that istiod has made something for.
-func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
+// Observe reads the member. Pods come before their owners: an owner that is missing has been deleted since. Gateways are read if there are any that istiod has made something for.
+func Observe(ctx context.Context, c *member.World, r Request) (World, error) {
 	w := World{
 		Namespaces:  map[string]map[string]string{},
 		ReplicaSets: map[types.NamespacedName]Reference{},
 		Workloads:   map[Reference]Workload{},
+	}
+	pods, err := c.Pods(ctx)
+	if err != nil {
+		return World{}, err
+	}
+	for i := range pods {
+		if p := &pods[i]; !istio.HasFinished(p) {
+			w.Pods = append(w.Pods, readPod(p))
+		}
 	}
 	add := func(o Workload) { w.Workloads[o.Reference] = o }
 	namespaces := &metav1.PartialObjectMetadataList{}
@@ -30,7 +37,6 @@ func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
 	replicaSets := &metav1.PartialObjectMetadataList{}
 	replicaSets.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("ReplicaSetList"))
 	var (
-		pods         corev1.PodList
 		deployments  appsv1.DeploymentList
 		statefulSets appsv1.StatefulSetList
 		daemonSets   appsv1.DaemonSetList
@@ -41,14 +47,6 @@ func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
 		list client.ObjectList
 		read func() error
 	}{
-		{"pods", &pods, func() error {
-			for i := range pods.Items {
-				if p := &pods.Items[i]; p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-					w.Pods = append(w.Pods, readPod(p))
-				}
-			}
-			return nil
-		}},
 		{"namespaces", namespaces, func() error {
 			for i := range namespaces.Items {
 				w.Namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
@@ -58,7 +56,7 @@ func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
 		{"ReplicaSets", replicaSets, func() error {
 			for i := range replicaSets.Items {
 				rs := &replicaSets.Items[i]
-				w.ReplicaSets[client.ObjectKeyFromObject(rs)] = owner(rs)
+				w.ReplicaSets[client.ObjectKeyFromObject(rs)] = member.Controller(rs)
 			}
 			return nil
 		}},
@@ -91,7 +89,7 @@ func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
 			return nil
 		}},
 	} {
-		if err := pages(ctx, c, l.list, l.read); err != nil {
+		if err := member.Pages(ctx, c, l.list, l.read); err != nil {
 			return World{}, fmt.Errorf("list %s: %w", l.what, err)
 		}
 	}
@@ -99,21 +97,6 @@ func Observe(ctx context.Context, c client.Reader, r Request) (World, error) {
 		return World{}, err
 	}
 	return w, nil
-}
-
-// pages reads a list page by page.
-func pages(ctx context.Context, c client.Reader, list client.ObjectList, read func() error, options ...client.ListOption) error {
-	for token := ""; ; {
-		if err := c.List(ctx, list, append(slices.Clone(options), client.Limit(page), client.Continue(token))...); err != nil {
-			return err
-		}
-		if err := read(); err != nil {
-			return err
-		}
-		if token = list.GetContinue(); token == "" {
-			return nil
-		}
-	}
 }
 
 func readBudget(b *policyv1.PodDisruptionBudget) (Budget, error) {

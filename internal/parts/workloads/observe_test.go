@@ -14,18 +14,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/meshfleet/meshfleet/internal/istio"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 func TestObserve(t *testing.T) {
 	finished := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "done"}, Status: corev1.PodStatus{Phase: corev1.PodSucceeded}}
 	budget := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "none"}}
 	c := fake.NewClientBuilder().WithObjects(append(meshed(former), finished, budget)...).Build()
-	w, err := Observe(context.Background(), c, request())
+	w, err := Observe(context.Background(), member.NewWorld(c, istioSystem), request())
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantPods := []Pod{{
-		Namespace: "demo", Name: "echo-1-x", Owner: Reference{kindReplicaSet, "demo", "echo-1"}, HasProxy: true, Revision: former,
+		Namespace: "demo", Name: "echo-1-x", Owner: Reference{Kind: member.KindReplicaSet, Namespace: "demo", Name: "echo-1"}, HasProxy: true, Revision: former,
 	}}
 	if diff := cmp.Diff(wantPods, w.Pods); diff != "" {
 		t.Errorf("pods (-want +got):\n%s", diff)
@@ -53,8 +56,8 @@ func TestObserveReadsEveryPage(t *testing.T) {
 				return c.List(ctx, list, opts...)
 			}
 			o := (&client.ListOptions{}).ApplyOptions(opts)
-			if o.Limit != page {
-				t.Errorf("limit %d, want %d", o.Limit, page)
+			if o.Limit == 0 {
+				t.Error("an answer is not bounded")
 			}
 			n, _ := strconv.Atoi(o.Continue)
 			*pods = corev1.PodList{Items: []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: strconv.Itoa(n)}}}}
@@ -64,7 +67,7 @@ func TestObserveReadsEveryPage(t *testing.T) {
 			return nil
 		},
 	}).Build()
-	w, err := Observe(context.Background(), c, request())
+	w, err := Observe(context.Background(), member.NewWorld(c, istioSystem), request())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +76,46 @@ func TestObserveReadsEveryPage(t *testing.T) {
 		got = append(got, p.Name)
 	}
 	if diff := cmp.Diff([]string{"0", "1", "2"}, got); diff != "" {
+		t.Errorf("pods (-want +got):\n%s", diff)
+	}
+}
+
+// TestObserveReadsPodsInFull wants nothing to be missing of a pod in what a World keeps of it.
+func TestObserveReadsPodsInFull(t *testing.T) {
+	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}}
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "demo", Name: "echo-1-x", UID: "uid", CreationTimestamp: metav1.NewTime(now),
+			Labels:          map[string]string{"app": "echo", istio.RevisionLabel: "prod", injectKey: "true"},
+			Annotations:     map[string]string{istio.InjectedAnnotation: "{}", istio.RevisionLabel: former},
+			OwnerReferences: []metav1.OwnerReference{controller("apps/v1", "ReplicaSet", "echo-1")},
+			Finalizers:      []string{"test/leaves"}, DeletionTimestamp: &metav1.Time{Time: now},
+		},
+		Spec: corev1.PodSpec{HostNetwork: true, Containers: []corev1.Container{{Name: "app"}}, Volumes: []corev1.Volume{{Name: "token"}}},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "app", RestartCount: crashes, LastTerminationState: ended}},
+		},
+	}
+	want := Pod{
+		Namespace: "demo", Name: "echo-1-x", UID: "uid", Created: now, Labels: p.Labels, HasProxy: true, Revision: former, Ready: true, Leaves: now,
+		Owner:     Reference{Kind: member.KindReplicaSet, Namespace: "demo", Name: "echo-1"},
+		Injection: Marks{Revision: "prod", In: true, HostNetwork: true}, Crash: "container app does not stay up: exit code 2, Error",
+	}
+	c := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if pods, isPods := list.(*corev1.PodList); isPods {
+				*pods = corev1.PodList{Items: []corev1.Pod{*p.DeepCopy()}}
+				return nil
+			}
+			return c.List(ctx, list, opts...)
+		},
+	}).Build()
+	w, err := Observe(context.Background(), member.NewWorld(c, istioSystem), request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Pod{want}, w.Pods); diff != "" {
 		t.Errorf("pods (-want +got):\n%s", diff)
 	}
 }
@@ -116,9 +159,9 @@ func TestReadDeployment(t *testing.T) {
 		},
 		"knows the operator's own by label and namespace": {
 			change: func(d *appsv1.Deployment) {
-				d.Namespace, d.Labels = "istio-system", map[string]string{"mesh.meshfleet.io/installation": "x.y"}
+				d.Namespace, d.Labels = istioSystem, map[string]string{"mesh.meshfleet.io/installation": "x.y"}
 			},
-			want: func(w *Workload) { w.Namespace, w.Own = "istio-system", true },
+			want: func(w *Workload) { w.Namespace, w.Own = istioSystem, true },
 		},
 		"knows what istiod makes for a Gateway, and which istiod": {
 			change: func(d *appsv1.Deployment) {
@@ -149,7 +192,7 @@ func TestReadDeployment(t *testing.T) {
 			if tt.want != nil {
 				tt.want(&want)
 			}
-			if diff := cmp.Diff(want, readDeployment(d, "istio-system")); diff != "" {
+			if diff := cmp.Diff(want, readDeployment(d, istioSystem)); diff != "" {
 				t.Errorf("workload (-want +got):\n%s", diff)
 			}
 		})

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 const fieldManager = "meshfleet"
@@ -60,13 +62,13 @@ func wrap(w Workload, err error) error {
 func object(r Reference) (client.Object, *metav1.ObjectMeta) {
 	template := func(t *corev1.PodTemplateSpec) *metav1.ObjectMeta { return &t.ObjectMeta }
 	switch r.Kind {
-	case kindDeployment:
+	case member.KindDeployment:
 		o := &appsv1.Deployment{}
 		return o, template(&o.Spec.Template)
-	case kindStatefulSet:
+	case member.KindStatefulSet:
 		o := &appsv1.StatefulSet{}
 		return o, template(&o.Spec.Template)
-	case kindDaemonSet:
+	case member.KindDaemonSet:
 		o := &appsv1.DaemonSet{}
 		return o, template(&o.Spec.Template)
 	}
@@ -75,8 +77,8 @@ func object(r Reference) (client.Object, *metav1.ObjectMeta) {
 
 // Move brings the workloads one step further: it reads the member, and restarts what may be restarted now. Every
 // restart is tried; what the member refuses is Blocked, the error joins all other failures.
-func Move(ctx context.Context, c client.Client, r Request) (Report, error) {
-	world, err := Observe(ctx, c, r)
+func Move(ctx context.Context, c client.Client, read *member.World, r Request) (Report, error) {
+	world, err := Observe(ctx, read, r)
 	if err != nil {
 		return Report{}, err
 	}

@@ -15,9 +15,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
-var echo = Reference{Kind: kindDeployment, Namespace: "demo", Name: "echo"}
+var echo = Reference{Kind: member.KindDeployment, Namespace: "demo", Name: "echo"}
 
 // meshed is a healthy Deployment demo/echo whose one pod has a proxy of the former revision, as the API server has it.
 func meshed(revision string) []client.Object {
@@ -85,9 +87,9 @@ func TestRestart(t *testing.T) {
 func TestRestartOfEachKind(t *testing.T) {
 	meta := metav1.ObjectMeta{Namespace: "demo", Name: "echo"}
 	for kind, o := range map[string]client.Object{
-		kindDeployment:  &appsv1.Deployment{ObjectMeta: meta},
-		kindStatefulSet: &appsv1.StatefulSet{ObjectMeta: meta},
-		kindDaemonSet:   &appsv1.DaemonSet{ObjectMeta: meta},
+		member.KindDeployment:  &appsv1.Deployment{ObjectMeta: meta},
+		member.KindStatefulSet: &appsv1.StatefulSet{ObjectMeta: meta},
+		member.KindDaemonSet:   &appsv1.DaemonSet{ObjectMeta: meta},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			c := fake.NewClientBuilder().WithObjects(o).Build()
@@ -168,7 +170,7 @@ func TestMove(t *testing.T) {
 		// The fake API server rolls nothing out.
 		"Deployment demo/echo: rolled out, but has proxies of another revision still",
 	} {
-		report, err := Move(context.Background(), c, request())
+		report, err := Move(context.Background(), c, member.NewWorld(c, istioSystem), request())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +187,8 @@ func TestMove(t *testing.T) {
 
 func TestMoveReportsWhatTheMemberRefuses(t *testing.T) {
 	refusal := apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "echo", errors.New("frozen by policy"))
-	report, err := Move(context.Background(), failing(refusal, meshed(former)...), request())
+	c := failing(refusal, meshed(former)...)
+	report, err := Move(context.Background(), c, member.NewWorld(c, istioSystem), request())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // TestPlanToTheEnd simulates a member until nothing is left to do: there, and from somewhere on the way, back. The
@@ -42,10 +44,10 @@ type simulation struct {
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	options := []func(*World){budget("one", "w0", 1)}
 	for i := range 12 {
-		kind := []string{kindDeployment, kindStatefulSet, kindDaemonSet}[i%3]
+		kind := []string{member.KindDeployment, member.KindStatefulSet, member.KindDaemonSet}[i%3]
 		options = append(options, workload(kind, []string{"demo", "shop"}[i%2], fmt.Sprintf("w%d", i)))
 	}
-	s := &simulation{T: t, random: rand.New(rand.NewPCG(seed, 0)), world: member(options...), now: now, restarts: map[Reference]int{}}
+	s := &simulation{T: t, random: rand.New(rand.NewPCG(seed, 0)), world: clusterWith(options...), now: now, restarts: map[Reference]int{}}
 	s.stale = s.copy()
 	return s
 }

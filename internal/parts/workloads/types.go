@@ -1,7 +1,6 @@
 package workloads
 
 import (
-	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -9,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 // Request says where the workloads of a member shall go.
@@ -80,22 +80,8 @@ type World struct {
 	Budgets []Budget
 }
 
-// Reference names an object. Kinds outside of Kubernetes' own carry their group, as in `Rollout.argoproj.io`.
-type Reference struct {
-	Kind, Namespace, Name string
-}
-
-func (r Reference) String() string {
-	if r.Namespace == "" {
-		return r.Kind + " " + r.Name
-	}
-	return r.Kind + " " + r.Namespace + "/" + r.Name
-}
-
-// order is the order of restarts, among namespaces that go first and among the others.
-func order(a, b Reference) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
-}
+// Reference names an object.
+type Reference = member.Reference
 
 // Pod is one pod.
 type Pod struct {

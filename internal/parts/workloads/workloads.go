@@ -8,6 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 )
 
 func readDeployment(d *appsv1.Deployment, controlPlane string) Workload {
-	w := readTemplate(kindDeployment, d, &d.Spec.Template, controlPlane)
+	w := readTemplate(member.KindDeployment, d, &d.Spec.Template, controlPlane)
 	w.Settled = d.Status.ObservedGeneration >= d.Generation
 	w.Desired = replicas(d.Spec.Replicas)
 	w.Existing, w.Updated, w.Available = d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.AvailableReplicas
@@ -39,7 +41,7 @@ func readDeployment(d *appsv1.Deployment, controlPlane string) Workload {
 }
 
 func readStatefulSet(s *appsv1.StatefulSet, controlPlane string) Workload {
-	w := readTemplate(kindStatefulSet, s, &s.Spec.Template, controlPlane)
+	w := readTemplate(member.KindStatefulSet, s, &s.Spec.Template, controlPlane)
 	w.Settled = s.Status.ObservedGeneration >= s.Generation
 	w.Desired = replicas(s.Spec.Replicas)
 	w.Existing, w.Updated, w.Available = s.Status.Replicas, s.Status.UpdatedReplicas, s.Status.AvailableReplicas
@@ -55,7 +57,7 @@ func readStatefulSet(s *appsv1.StatefulSet, controlPlane string) Workload {
 }
 
 func readDaemonSet(d *appsv1.DaemonSet, controlPlane string) Workload {
-	w := readTemplate(kindDaemonSet, d, &d.Spec.Template, controlPlane)
+	w := readTemplate(member.KindDaemonSet, d, &d.Spec.Template, controlPlane)
 	s := d.Status
 	w.Settled = s.ObservedGeneration >= d.Generation
 	w.Desired, w.Updated, w.Available = s.DesiredNumberScheduled, s.UpdatedNumberScheduled, s.NumberAvailable
@@ -69,12 +71,12 @@ func readDaemonSet(d *appsv1.DaemonSet, controlPlane string) Workload {
 }
 
 func readTemplate(kind string, o metav1.Object, t *corev1.PodTemplateSpec, controlPlane string) Workload {
-	_, byHand := t.Annotations[statusKey]
+	_, byHand := t.Annotations[istio.InjectedAnnotation]
 	ours := o.GetNamespace() == controlPlane && o.GetLabels()[meshv1alpha1.LabelInstallation] != ""
 	gateway := gatewayOf(o)
 	w := Workload{
 		Reference:    Reference{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()},
-		Own:          ours || gateway == "" && o.GetLabels()[managedLabel] != "",
+		Own:          ours || gateway == "" && o.GetLabels()[istio.ManagedGatewayLabel] != "",
 		Gateway:      gateway,
 		Injection:    marks(t.Labels, t.Annotations, t.Spec.HostNetwork),
 		ByHand:       byHand,
@@ -86,7 +88,7 @@ func readTemplate(kind string, o metav1.Object, t *corev1.PodTemplateSpec, contr
 		FragilePods:  fragilePod(&t.Spec),
 	}
 	if gateway != "" {
-		w.Rendered = t.Annotations[revisionKey]
+		w.Rendered = t.Annotations[istio.RevisionLabel]
 	}
 	return w
 }

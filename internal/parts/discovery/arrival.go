@@ -1,0 +1,83 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+)
+
+const (
+	// markerPace is how often istiod is asked for markers that it does not know yet: the answer has the endpoints of the whole mesh.
+	markerPace = 10 * time.Second
+	// markerDeadline is how long after it was written a marker must be known.
+	markerDeadline = time.Minute
+)
+
+// askMarkers asks every istiod pod which markers of peers it knows, as long as one is missing. A peer whose marker is known sends
+// what is new there: its reader token is accepted, and its watches are alive.
+func (s *Steps) askMarkers(ctx context.Context, pass *member.Pass, pods []corev1.Pod, expected expectedPeers, v *verification) error {
+	if !v.lacksMarkers(expected) || pass.Now.Sub(v.markersAt) < markerPace {
+		return nil
+	}
+	v.markersAt = pass.Now
+	var known map[string][]string
+	for i := range pods {
+		ask, cancel := context.WithTimeout(ctx, member.AskIstiod)
+		answer, err := s.Istiod.Addresses(ask, pass.Config(), pods[i].Namespace, pods[i].Name, mesh.DiscoveryMarkerName)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("ask istiod pod %s for markers: %w", pods[i].Name, err)
+		}
+		if i == 0 {
+			known = answer
+		}
+		for cluster, addresses := range known {
+			known[cluster] = slices.DeleteFunc(addresses, func(a string) bool { return !slices.Contains(answer[cluster], a) })
+		}
+	}
+	v.markers = map[string]string{}
+	for peer, marker := range expected.markers {
+		if slices.Contains(known[peer], marker.Address) {
+			v.markers[peer] = marker.Address
+		}
+	}
+	return nil
+}
+
+// lacksMarkers is true when a peer has a marker that is not known to every istiod pod.
+func (v *verification) lacksMarkers(expected expectedPeers) bool {
+	return slices.ContainsFunc(v.peers, func(p meshv1alpha1.PeerStatus) bool {
+		marker, ok := expected.markers[p.Name]
+		return ok && v.markers[p.Name] != marker.Address
+	})
+}
+
+// marked are the peers with the last marker that arrived of each. One whose marker does not arrive any more is stale, whatever
+// istiod reports: that it was synced once does not end when its token does. Where none ever arrived, the member's own settings may
+// keep it out, so that nothing follows.
+func (v *verification) marked(former []meshv1alpha1.PeerStatus, expected expectedPeers, now time.Time) []meshv1alpha1.PeerStatus {
+	out := slices.Clone(v.peers)
+	for i := range out {
+		p := &out[i]
+		p.Marker = v.markers[p.Name]
+		marker, ok := expected.markers[p.Name]
+		if !ok || p.Marker == marker.Address {
+			continue
+		}
+		if j := slices.IndexFunc(former, func(f meshv1alpha1.PeerStatus) bool { return f.Name == p.Name }); j >= 0 {
+			p.Marker = former[j].Marker
+		}
+		isLate := now.Sub(marker.Since.Time) >= markerDeadline && now.Sub(v.since) >= markerDeadline
+		if p.Marker != "" && p.State == mesh.PeerSynced && isLate {
+			p.State = peerStale
+		}
+	}
+	return out
+}

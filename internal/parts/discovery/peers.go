@@ -1,0 +1,278 @@
+package discovery
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/phase"
+)
+
+const (
+	// peersDeadline bounds the wait for istiod to sync a peer.
+	peersDeadline = 3 * time.Minute
+	// reverify is how often a member that is ready proves again that its peers are synced. With stuckAfter it bounds the time until
+	// a peer that istiod reads no more is found.
+	reverify = time.Minute
+)
+
+// expectedPeers is what their MeshMembers say of a member's peers, without those that leave.
+type expectedPeers struct {
+	// serving has the peers whose control plane has ever served.
+	serving map[string]bool
+	// gateways are the announced gateways by peer, as `<network>/<address>`.
+	gateways map[string]string
+	// announced is when the latest of these was announced.
+	announced time.Time
+	// markers are the peers' markers, reachable the peers whose API server answers the hub.
+	markers   map[string]meshv1alpha1.DiscoveryMarker
+	reachable map[string]bool
+}
+
+// addresses are the gateways that istiod must know, sorted.
+func (e expectedPeers) addresses() []string {
+	return slices.Compact(slices.Sorted(maps.Values(e.gateways)))
+}
+
+// readExpected reads what must be seen of the member's peers.
+func readExpected(ctx context.Context, pass *member.Pass) (expectedPeers, error) {
+	out := expectedPeers{
+		serving: map[string]bool{}, gateways: map[string]string{}, markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{},
+	}
+	members, err := pass.Siblings(ctx)
+	if err != nil {
+		return out, err
+	}
+	for i := range members {
+		m := &members[i]
+		if mesh.HasServed(m) {
+			out.serving[m.Spec.Cluster] = true
+		}
+		if marker := m.Status.Discovery.Marker; marker != nil {
+			out.markers[m.Spec.Cluster] = *marker
+		}
+		out.reachable[m.Spec.Cluster] = meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
+		g := m.Status.Gateway
+		if _, err := netip.ParseAddr(g.Address); g.Announced != nil && err == nil {
+			out.gateways[m.Spec.Cluster] = m.Spec.Network + "/" + g.Address
+			if g.Announced.After(out.announced) {
+				out.announced = g.Announced.Time
+			}
+		}
+	}
+	return out, nil
+}
+
+// verification remembers what was proved, so that istiod is not asked again for every event.
+type verification struct {
+	// inputs identify what the proof rests on: pods, Secrets and peers. Since is when they were first seen.
+	inputs [sha256.Size]byte
+	since  time.Time
+	// at is when istiod was last asked, peers what it said.
+	at       time.Time
+	peers    []meshv1alpha1.PeerStatus
+	gateways []string
+	// agree says that no istiod pod knows a gateway that another does not.
+	agree bool
+	// markers are the addresses of peers' markers that every pod knows, markersAt when the pods were last asked for them.
+	markers   map[string]string
+	markersAt time.Time
+}
+
+// verifyPeers proves from every istiod pod of the member that it reads every peer.
+func (s *Steps) verifyPeers(ctx context.Context, pass *member.Pass) phase.Result {
+	pods, err := member.ServingIstiods(ctx, pass.Remote, &pass.Object.Spec)
+	if err != nil {
+		return outcome.Failed(err)
+	}
+	if len(pods) == 0 {
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForIstiod, "no istiod pod is ready", outcome.ShortWait)
+	}
+	secrets := &metav1.PartialObjectMetadataList{}
+	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	if err := pass.Cache().List(ctx, secrets, client.InNamespace(pass.Namespace()),
+		client.MatchingLabels{meshv1alpha1.LabelComponent: remoteSecretsComponent}); err != nil {
+		return outcome.Failed(err)
+	}
+	expected, err := readExpected(ctx, pass)
+	if err != nil {
+		return outcome.Failed(err)
+	}
+	inputs := verificationInputs(pass, pods, secrets.Items, expected)
+	v := &s.memory.Of(pass).verified
+	if v.inputs != inputs {
+		*v = verification{inputs: inputs, since: pass.Now}
+	}
+	if pass.Now.Sub(v.at) >= reverify || !allSynced(v.peers) || isChanging(pass, v, expected) {
+		if err := s.askIstiod(ctx, pass, pods, expected, v); err != nil {
+			return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
+		}
+		if err := s.acknowledged(ctx, pass, pods, v, expected); err != nil {
+			return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
+		}
+		v.at = pass.Now
+	}
+	if err := s.askMarkers(ctx, pass, pods, expected, v); err != nil {
+		return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
+	}
+	result := reportPeers(pass, v, expected)
+	s.reportRestart(pass, pods, secrets.Items, expected)
+	return restarting(pass, result)
+}
+
+// isChanging says that a peer replaces its gateway: it waits for this member to say when the new one is acknowledged, and
+// when the old one is forgotten.
+func isChanging(pass *member.Pass, v *verification, expected expectedPeers) bool {
+	return !slices.Equal(v.gateways, expected.addresses()) || !slices.Equal(v.gateways, pass.Object.Status.Discovery.AcknowledgedGateways)
+}
+
+// reportPeers says how far the peers are. Only those that have served hold the member up: a newcomer that cannot start is
+// told by its own conditions, and takes nothing away from members that work.
+func reportPeers(pass *member.Pass, v *verification, expected expectedPeers) phase.Result {
+	d := &pass.Object.Status.Discovery
+	d.Peers, d.Gateways = v.marked(d.Peers, expected, pass.Now), v.gateways
+	var behind, joining []string
+	for _, p := range d.Peers {
+		switch {
+		case p.State == mesh.PeerSynced:
+		case expected.serving[p.Name]:
+			behind = append(behind, p.Name+" is "+p.State)
+		default:
+			joining = append(joining, p.Name+" is "+p.State)
+		}
+	}
+	d.Synced = fmt.Sprintf("%d/%d", len(d.Peers)-len(behind)-len(joining), len(d.Peers))
+	if len(behind) > 0 {
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers, "istiod: "+strings.Join(behind, ", "), outcome.ShortWait).
+			Overdue(v.since, pass.Now, peersDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+	}
+	metrics.SetDiscoveryVerified(pass.Key(), v.at)
+	result := phase.Complete(meshv1alpha1.ReasonReady, d.Synced+" peers synced")
+	result.After = max(reverify-pass.Now.Sub(v.at), outcome.ShortWait)
+	if len(joining) > 0 {
+		result.Message += "; not waited for before they have served: " + strings.Join(joining, ", ")
+		result.After = outcome.Recheck
+	}
+	switch {
+	case isChanging(pass, v, expected), mesh.IsRestarting(pass.Object):
+		result.After = outcome.ShortWait
+	case v.lacksMarkers(expected):
+		result.After = min(result.After, markerPace)
+	}
+	return result
+}
+
+// States of a peer beside mesh.PeerSynced.
+const (
+	absent     = "missing"
+	noRoute    = "synced, but its gateway is not known yet"
+	foreign    = "read through a Secret that is not ours"
+	peerStale  = "stale"
+	peerClosed = "closed"
+)
+
+func allSynced(peers []meshv1alpha1.PeerStatus) bool {
+	return !slices.ContainsFunc(peers, func(p meshv1alpha1.PeerStatus) bool { return p.State != mesh.PeerSynced })
+}
+
+// askIstiod asks every istiod pod for its clusters and network gateways. A peer is as far as the pod that is least far;
+// a gateway is known when every pod knows it.
+func (s *Steps) askIstiod(ctx context.Context, pass *member.Pass, pods []corev1.Pod, expected expectedPeers, v *verification) error {
+	var clusters [][]istiod.RemoteCluster
+	var known []string
+	agree := true
+	for i := range pods {
+		c, g, err := s.askPod(ctx, pass, &pods[i])
+		if err != nil {
+			return err
+		}
+		clusters = append(clusters, c)
+		if i == 0 {
+			known = slices.Clone(g)
+		}
+		agree = agree && slices.Equal(known, g)
+		known = slices.DeleteFunc(known, func(k string) bool { return !slices.Contains(g, k) })
+	}
+	v.gateways, v.agree, v.peers = known, agree, nil
+	for _, p := range pass.Object.Spec.Peers {
+		state := mesh.PeerSynced
+		if gateway, ok := expected.gateways[p.Name]; ok && !slices.Contains(known, gateway) {
+			state = noRoute
+		}
+		for _, c := range clusters {
+			if st := peerState(c, p.Name, pass.Namespace()+"/"+RemoteSecretName(p.Name)); st != mesh.PeerSynced {
+				state = st
+			}
+		}
+		v.peers = append(v.peers, meshv1alpha1.PeerStatus{Name: p.Name, State: state})
+	}
+	return nil
+}
+
+// askPod asks one istiod pod. Its own cluster's gateways are left out.
+func (s *Steps) askPod(ctx context.Context, pass *member.Pass, pod *corev1.Pod) ([]istiod.RemoteCluster, []string, error) {
+	ask, cancel := context.WithTimeout(ctx, member.AskIstiod)
+	defer cancel()
+	clusters, err := s.Istiod.Clusters(ask, pass.Config(), pod.Namespace, pod.Name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask istiod pod %s for its clusters: %w", pod.Name, err)
+	}
+	gateways, err := s.Istiod.Gateways(ask, pass.Config(), pod.Namespace, pod.Name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask istiod pod %s for its gateways: %w", pod.Name, err)
+	}
+	var known []string
+	for _, g := range gateways {
+		if g.Cluster != pass.Object.Spec.Cluster {
+			known = append(known, g.Network+"/"+g.Addr)
+		}
+	}
+	slices.Sort(known)
+	return clusters, slices.Compact(known), nil
+}
+
+func peerState(clusters []istiod.RemoteCluster, name, secret string) string {
+	i := slices.IndexFunc(clusters, func(c istiod.RemoteCluster) bool { return c.ID == name })
+	switch {
+	case i < 0:
+		return absent
+	case clusters[i].SecretName != secret:
+		return foreign
+	}
+	return clusters[i].SyncStatus
+}
+
+// verificationInputs identify what a proof rests on.
+func verificationInputs(pass *member.Pass, pods []corev1.Pod, secrets []metav1.PartialObjectMetadata, expected expectedPeers) [sha256.Size]byte {
+	parts := expected.addresses()
+	for p := range expected.serving {
+		parts = append(parts, "serving "+p)
+	}
+	for i := range pods {
+		parts = append(parts, "pod "+string(pods[i].UID))
+	}
+	for i := range secrets {
+		parts = append(parts, "secret "+secrets[i].Name+" "+secrets[i].ResourceVersion)
+	}
+	for _, p := range pass.Object.Spec.Peers {
+		parts = append(parts, "peer "+p.Name)
+	}
+	slices.Sort(parts)
+	return sha256.Sum256([]byte(strings.Join(parts, "\n")))
+}

@@ -1,0 +1,158 @@
+package discovery
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+func TestPeerState(t *testing.T) {
+	const secret = "istio-system/istio-remote-secret-west"
+	clusters := []istiod.RemoteCluster{
+		{ID: "east", SyncStatus: "synced"},
+		{ID: "west", SecretName: secret, SyncStatus: "synced"},
+		{ID: "north", SecretName: "istio-system/istio-remote-secret-north", SyncStatus: "timeout"},
+		{ID: "south", SecretName: "istio-system/made-by-hand", SyncStatus: "synced"},
+	}
+	cases := map[string]struct{ peer, want string }{
+		"a peer that is synced":              {"west", mesh.PeerSynced},
+		"istiod's own word otherwise":        {"north", "timeout"},
+		"a peer that istiod does not list":   {"nowhere", absent},
+		"a peer that is read in another way": {"south", foreign},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := peerState(clusters, c.peer, "istio-system/istio-remote-secret-"+c.peer); got != c.want {
+				t.Errorf("state is %q, want %q", got, c.want)
+			}
+		})
+	}
+	if got := peerState(nil, "west", secret); got != absent {
+		t.Errorf("without an answer the state is %q, want %q", got, absent)
+	}
+}
+
+func TestAllSynced(t *testing.T) {
+	peer := func(state string) meshv1alpha1.PeerStatus { return meshv1alpha1.PeerStatus{Name: state, State: state} }
+	if !allSynced(nil) || !allSynced([]meshv1alpha1.PeerStatus{peer(mesh.PeerSynced)}) {
+		t.Error("synced peers are taken for others")
+	}
+	if allSynced([]meshv1alpha1.PeerStatus{peer(mesh.PeerSynced), peer("timeout")}) {
+		t.Error("a peer that is not synced is passed over")
+	}
+}
+
+func TestVerificationInputs(t *testing.T) {
+	pods := []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{UID: "a"}}, {ObjectMeta: metav1.ObjectMeta{UID: "b"}}}
+	secrets := []metav1.PartialObjectMetadata{
+		{ObjectMeta: metav1.ObjectMeta{Name: "x", ResourceVersion: "1"}}, {ObjectMeta: metav1.ObjectMeta{Name: "y", ResourceVersion: "1"}},
+	}
+	pass := &member.Pass{Object: testutil.Member("east"), Now: testutil.Now}
+	sum := verificationInputs(pass, pods, secrets, expectedPeers{})
+	slices.Reverse(pods)
+	slices.Reverse(secrets)
+	if verificationInputs(pass, pods, secrets, expectedPeers{}) != sum {
+		t.Error("the order of the inputs changes the proof")
+	}
+	if verificationInputs(pass, pods[:1], secrets, expectedPeers{}) == sum {
+		t.Error("a pod that is gone keeps the proof")
+	}
+	secrets[0].ResourceVersion = "2"
+	if verificationInputs(pass, pods, secrets, expectedPeers{}) == sum {
+		t.Error("a Secret that changed keeps the proof")
+	}
+	secrets[0].ResourceVersion = "1"
+	pass.Object.Spec.Peers = []meshv1alpha1.Peer{{Name: "west"}}
+	withWest := verificationInputs(pass, pods, secrets, expectedPeers{})
+	if withWest == sum {
+		t.Error("a peer that is new keeps the proof")
+	}
+	if verificationInputs(pass, pods, secrets, serving("west")) == withWest {
+		t.Error("a peer that has begun to serve keeps the proof, and is overdue at once")
+	}
+}
+
+// serving are expectations of peers that have served.
+func serving(peers ...string) expectedPeers {
+	e := expectedPeers{serving: map[string]bool{}}
+	for _, p := range peers {
+		e.serving[p] = true
+	}
+	return e
+}
+
+func TestReportPeers(t *testing.T) {
+	peers := func(north, west string) []meshv1alpha1.PeerStatus {
+		return []meshv1alpha1.PeerStatus{{Name: "north", State: north}, {Name: "west", State: west}}
+	}
+	const long = peersDeadline
+	cases := map[string]struct {
+		peers      []meshv1alpha1.PeerStatus
+		expected   expectedPeers
+		since      time.Duration
+		wantKind   phase.Kind
+		wantSynced string
+		wantWord   string
+	}{
+		"no peers":                                {wantSynced: "0/0"},
+		"all are synced":                          {peers: peers(mesh.PeerSynced, mesh.PeerSynced), expected: serving("north", "west"), wantSynced: "2/2"},
+		"one is behind":                           {peers: peers("syncing", mesh.PeerSynced), expected: serving("north", "west"), wantKind: phase.Wait, wantSynced: "1/2", wantWord: "north is syncing"},
+		"one is behind for too long":              {peers: peers(absent, mesh.PeerSynced), expected: serving("north", "west"), since: long, wantKind: phase.Retry, wantSynced: "1/2", wantWord: "north is missing"},
+		"a newcomer that stalls holds up nobody":  {peers: peers(absent, mesh.PeerSynced), expected: serving("west"), since: long, wantSynced: "1/2", wantWord: "north is missing"},
+		"nor does one that cannot be read":        {peers: peers("timeout", mesh.PeerSynced), expected: serving("west"), since: long, wantSynced: "1/2", wantWord: "north is timeout"},
+		"one that serves does, beside a newcomer": {peers: peers(absent, "syncing"), expected: serving("west"), wantKind: phase.Wait, wantSynced: "0/2", wantWord: "west is syncing"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			pass := &member.Pass{Object: testutil.Member("east"), Now: testutil.Now}
+			t.Cleanup(func() { metrics.Forget(pass.Key()) })
+			got := reportPeers(pass, &verification{at: testutil.Now, peers: c.peers, since: testutil.Now.Add(-c.since)}, c.expected)
+			if got.Kind != c.wantKind || pass.Object.Status.Discovery.Synced != c.wantSynced || !strings.Contains(got.Text(), c.wantWord) {
+				t.Errorf("kind %v, synced %q, %q; want %v, %q and the word %q",
+					got.Kind, pass.Object.Status.Discovery.Synced, got.Text(), c.wantKind, c.wantSynced, c.wantWord)
+			}
+			if got.Kind != phase.Retry && got.After == 0 {
+				t.Error("istiod is never asked again")
+			}
+		})
+	}
+}
+
+func TestReadExpected(t *testing.T) {
+	uid := func(m *meshv1alpha1.MeshMember) { m.UID = types.UID("uid of " + m.Name) }
+	gatewayAt := func(address string) testutil.MemberOption {
+		return func(m *meshv1alpha1.MeshMember) {
+			m.Status.Gateway = meshv1alpha1.GatewayStatus{Address: address, Announced: &metav1.Time{Time: testutil.Now}}
+		}
+	}
+	east := testutil.Member("east", uid, testutil.Reached(1), gatewayAt("192.0.2.1"))
+	hub := testutil.HubClient(t, east,
+		testutil.Member("west", uid, testutil.Reached(1), gatewayAt("192.0.2.2")), testutil.Member("down", uid, testutil.Reached(0), testutil.Root("a")),
+		testutil.Member("cloud", uid, testutil.Reached(1), gatewayAt("lb.example.com")), testutil.Member("north", uid, testutil.Reached(0)),
+		testutil.Member("gone", uid, testutil.Reached(1), gatewayAt("192.0.2.3"), testutil.Departing(meshv1alpha1.RemovalNow)))
+	got, err := readExpected(t.Context(), &member.Pass{Object: east, Hub: hub, Now: testutil.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := expectedPeers{
+		serving: map[string]bool{"west": true, "down": true, "cloud": true}, gateways: map[string]string{"west": "net-west/192.0.2.2"}, announced: testutil.Now,
+		markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{"west": false, "down": false, "cloud": false, "north": false},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(expectedPeers{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,106 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/member/membertest"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+// TestCacerts covers what ends without a write. The member has a certificate of the mesh's root, or gets none.
+func TestCacerts(t *testing.T) {
+	root, other := issue(t, "root", ecdsaKey(t), nil), issue(t, "root", ecdsaKey(t), nil)
+	pinned, theirs := []string{fingerprint(root.cert)}, []string{fingerprint(other.cert)}
+	present := inMember(map[string][]byte{"root-cert.pem": text(root)}, installation)
+	foreign := inMember(map[string][]byte{"root-cert.pem": text(other)}, "")
+	lost := testutil.Installation()
+	lost.Status.Conditions = []metav1.Condition{{
+		Type: meshv1alpha1.ConditionTrustRootReady, Status: metav1.ConditionFalse, Reason: meshv1alpha1.ReasonRootMissing, Message: "restore it",
+	}}
+	of := func(o ...client.Object) []client.Object { return o }
+	cases := map[string]struct {
+		pinned          []string
+		served          []string
+		hub, remote     []client.Object
+		wantKind        phase.Kind
+		wantReason      string
+		wantCertificate bool
+		wantText        string
+	}{
+		"no root is known yet":                             {wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonWaitingForCertificate},
+		"a member of a former release keeps its own":       {remote: of(present), wantKind: phase.Done, wantReason: meshv1alpha1.ReasonReady, wantCertificate: true},
+		"what others made is not kept":                     {remote: of(foreign), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonWaitingForCertificate},
+		"a new member waits for what the hub has lost":     {pinned: pinned, hub: of(lost), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonRootMissing, wantText: "restore it"},
+		"one that has a certificate goes on meanwhile":     {pinned: pinned, hub: of(lost), remote: of(present), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonRootMissing, wantCertificate: true},
+		"another root is not given to a new member":        {pinned: pinned, hub: of(signedIn(t, "east", other)), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonRootChanged, wantText: "shop-east-ca"},
+		"nor to one that has a certificate":                {pinned: pinned, hub: of(signedIn(t, "east", other)), remote: of(present), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonRootChanged, wantCertificate: true},
+		"a root of others is not replaced":                 {pinned: pinned, hub: of(signedIn(t, "east", root)), remote: of(foreign), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "if nothing in the cluster uses it"},
+		"a root that serves is not to be deleted":          {pinned: pinned, served: theirs, remote: of(foreign), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "do not delete"},
+		"nor is it replaced when its Secret is gone":       {pinned: pinned, served: theirs, hub: of(signedIn(t, "east", root)), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "is gone"},
+		"a root that cannot be read is a foreign one":      {pinned: pinned, remote: of(inMember(map[string][]byte{"root-cert.pem": []byte("text")}, "")), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot},
+		"so is an empty Secret":                            {pinned: pinned, remote: of(inMember(nil, "")), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot},
+		"the root beside another is another":               {pinned: pinned, remote: of(inMember(map[string][]byte{"ca.crt": text(root, other)}, "")), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot},
+		"the mesh's root in the other layout is the right": {pinned: pinned, hub: of(lost), remote: of(inMember(map[string][]byte{"ca.crt": text(root)}, "")), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonRootMissing, wantCertificate: true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var hub, remote []client.Object
+			for _, o := range c.hub {
+				hub = append(hub, o.DeepCopyObject().(client.Object))
+			}
+			for _, o := range c.remote {
+				remote = append(remote, o.DeepCopyObject().(client.Object))
+			}
+			pass := membertest.Pass(t, testutil.Member("east"), remote...)
+			pass.Hub = testutil.HubClient(t, hub...)
+			pass.Object.Spec.PinnedRoot, pass.Object.Status.Trust.RootFingerprints = c.pinned, c.served
+			got := cacerts(t.Context(), pass)
+			if got.Kind != c.wantKind || got.Reason != c.wantReason || !strings.Contains(got.Text(), c.wantText) {
+				t.Errorf("result is %s %s: %s; want %s %s with %q", got.Kind, got.Reason, got.Text(), c.wantKind, c.wantReason, c.wantText)
+			}
+			if hasCertificate := got.Kind == phase.Done || got.Passable; hasCertificate != c.wantCertificate {
+				t.Errorf("it has a certificate, so that the pass goes on: %v, want %v", hasCertificate, c.wantCertificate)
+			}
+		})
+	}
+}
+
+// TestCacertsAfterAWrite wants the pass to end where a write has failed: what the member has may not be intact.
+func TestCacertsAfterAWrite(t *testing.T) {
+	root := issue(t, "root", ecdsaKey(t), nil)
+	for name, c := range map[string]struct {
+		refused  error
+		wantKind phase.Kind
+	}{
+		"it is written":     {nil, phase.Done},
+		"the write is lost": {errors.New("no route"), phase.Retry},
+	} {
+		t.Run(name, func(t *testing.T) {
+			present := inMember(map[string][]byte{"root-cert.pem": text(root)}, installation)
+			remote := fake.NewClientBuilder().WithObjects(present).WithInterceptorFuncs(interceptor.Funcs{
+				Patch: func(ctx context.Context, to client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+					if c.refused != nil {
+						return c.refused
+					}
+					return to.Patch(ctx, o, patch, opts...)
+				},
+			}).Build()
+			pass := membertest.Over(t, testutil.Member("east"), remote)
+			pass.Hub = testutil.HubClient(t, signedIn(t, "east", root))
+			pass.Object.Spec.PinnedRoot = []string{fingerprint(root.cert)}
+			if got := cacerts(t.Context(), pass); got.Kind != c.wantKind || got.Passable != (c.refused == nil) {
+				t.Errorf("result %+v, want kind %s", got, c.wantKind)
+			}
+		})
+	}
+}
