@@ -1,14 +1,20 @@
 package v1alpha1
 
-// Condition types of both kinds. Ready, Reconciling and Stalled follow kstatus: Reconciling and Stalled exist only
-// when True.
+// Condition types. Ready, Reconciling and Stalled follow kstatus, on every kind: Reconciling and Stalled exist only when
+// True. Where nothing else is said, a type is one of MeshInstallation and MeshMember.
 const (
-	// ConditionReady sums up: True when everything below holds for the observed generation.
+	// ConditionReady sums up. MeshInstallation and MeshMember: True when everything below holds for the observed generation.
+	// MeshUpgrade: True when it has succeeded. MeshApproval: True when nothing more will happen to it.
 	ConditionReady = "Ready"
 	// ConditionReconciling is True while the operator works or waits.
 	ConditionReconciling = "Reconciling"
-	// ConditionStalled is True when only a change by a person helps.
+	// ConditionStalled is True when only a change by a person helps. MeshUpgrade: also when it is over without success.
 	ConditionStalled = "Stalled"
+	// ConditionSucceeded is Unknown until an upgrade is over; then it is True when every wave has soaked, and False otherwise.
+	// MeshUpgrade only.
+	ConditionSucceeded = "Succeeded"
+	// ConditionUsed is True when the upgrade has acted on the decision. MeshApproval only.
+	ConditionUsed = "Used"
 	// ConditionAvailable is True while a control plane serves.
 	ConditionAvailable = "Available"
 	// ConditionReachable is True while the member's API server answers. MeshMember only.
@@ -90,7 +96,8 @@ const (
 	ReasonUpgradePlanned = "UpgradePlanned"
 	// ReasonPlanRefused: the plan is not the one whose hash spec.upgrade.planHash quotes; the message has both.
 	ReasonPlanRefused = "PlanRefused"
-	// ReasonUpgradePaused: a MeshUpgrade stands still, because somebody asked for it or must decide; the message says why.
+	// ReasonUpgradePaused: a MeshUpgrade is paused. Of a MeshUpgrade: because somebody asked for it. Of a MeshInstallation: for
+	// any reason; the message says which.
 	ReasonUpgradePaused = "UpgradePaused"
 	// ReasonWaitingForApproval: the next wave of a MeshUpgrade needs an answer to its MeshApproval.
 	ReasonWaitingForApproval = "WaitingForApproval"
@@ -107,6 +114,30 @@ const (
 	// ReasonUpgradeAborted: spec.upgrade.state is Abort, or the annotation of a MeshUpgrade that was aborted still says so; the
 	// change that the spec asks for does not start.
 	ReasonUpgradeAborted = "UpgradeAborted"
+	// ReasonUpgradeSucceeded: every wave of the MeshUpgrade has soaked.
+	ReasonUpgradeSucceeded = "UpgradeSucceeded"
+	// ReasonUpgradeRejected: a person rejected a wave of the MeshUpgrade, which is over.
+	ReasonUpgradeRejected = "UpgradeRejected"
+	// ReasonUpgradeSuperseded: the MeshUpgrade is over because the spec asked for another target.
+	ReasonUpgradeSuperseded = "UpgradeSuperseded"
+	// ReasonMembersFailed: more members of a wave failed than it allows, and onFailure is Pause.
+	ReasonMembersFailed = "MembersFailed"
+	// ReasonGatesInconclusive: gates of a member have not enough to tell, or could not be asked.
+	ReasonGatesInconclusive = "GatesInconclusive"
+	// ReasonMembersNotReporting: the MeshUpgrade waits for members that cannot be reached or report nothing.
+	ReasonMembersNotReporting = "MembersNotReporting"
+	// ReasonPreflightBlocked: the preflight of members found what is in the way, and no member of the wave changes.
+	ReasonPreflightBlocked = "PreflightBlocked"
+	// ReasonWaitingForDecision: nobody has answered the MeshApproval.
+	ReasonWaitingForDecision = "WaitingForDecision"
+	// ReasonWaitingForUpgrade: the MeshApproval is answered, and its MeshUpgrade has not acted on it yet.
+	ReasonWaitingForUpgrade = "WaitingForUpgrade"
+	// ReasonWaveApproved: the approval has let the wave start.
+	ReasonWaveApproved = "WaveApproved"
+	// ReasonWaveRejected: the rejection has ended the MeshUpgrade.
+	ReasonWaveRejected = "WaveRejected"
+	// ReasonNotNeeded: the MeshUpgrade ended, or began the wave, without the decision.
+	ReasonNotNeeded = "NotNeeded"
 	// ReasonInvalidWaves: the waves do not hold every member exactly once.
 	ReasonInvalidWaves = "InvalidWaves"
 	// ReasonWaitingForIstiod: istiod is not rolled out, or its webhooks are not armed yet.

@@ -14,6 +14,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="To",type=string,JSONPath=`.spec.to.revision`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Wave",type=string,JSONPath=`.status.wave`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Plan",type=string,priority=1,JSONPath=`.status.plan.hash`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -199,6 +201,14 @@ const (
 
 // MeshUpgradeStatus is how far an upgrade is. Detail per member is in MeshMember.status.rollout.
 type MeshUpgradeStatus struct {
+	// observedGeneration is the generation of the object that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions are `Ready` and `Succeeded`, and `Reconciling` or `Stalled` while they are True.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// phase sums up.
 	// +optional
 	Phase UpgradePhase `json:"phase,omitempty"`
@@ -312,10 +322,13 @@ type WaveStatus struct {
 // so that permissions for it can be given apart.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=meshfleet
 // +kubebuilder:printcolumn:name="Upgrade",type=string,JSONPath=`.spec.upgrade`
 // +kubebuilder:printcolumn:name="Wave",type=string,JSONPath=`.spec.wave`
 // +kubebuilder:printcolumn:name="Decision",type=string,JSONPath=`.spec.decision`
+// +kubebuilder:printcolumn:name="Used",type=string,JSONPath=`.status.conditions[?(@.type=="Used")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type MeshApproval struct {
 	metav1.TypeMeta `json:",inline"`
@@ -325,6 +338,9 @@ type MeshApproval struct {
 	// spec is the question and its answer.
 	// +required
 	Spec MeshApprovalSpec `json:"spec"`
+	// status is what became of the answer.
+	// +optional
+	Status MeshApprovalStatus `json:"status,omitzero"`
 }
 
 // MeshApprovalList is a list of MeshApprovals.
@@ -350,6 +366,18 @@ type MeshApprovalSpec struct {
 	// decision is `Pending` until you write `Approved` or `Rejected`. A rejection takes every touched member back.
 	// +required
 	Decision Decision `json:"decision"`
+}
+
+// MeshApprovalStatus is what became of an answer.
+type MeshApprovalStatus struct {
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions are `Ready` and `Used`, and `Reconciling` or `Stalled` while they are True.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // Decision answers a MeshApproval.

@@ -25,6 +25,10 @@ func (r *Reconciler) prepare(
 		return nil, nil, nil
 	}
 	p := rollout.Prepare(rollout.Input{Upgrade: u, Members: members, Now: r.Now()}, inst.Spec.Upgrade.PlanHash)
+	if !p.MayBegin {
+		// Of one that may begin, the next step says how it stands: written here too, the two would replace each other in every pass.
+		status.SetUpgrade(&p.Status, u.Generation, status.Upgrade(&p.Status, p.Hold.Reason, p.Hold.Cure), r.Now())
+	}
 	if err := r.writeUpgrade(ctx, u, p.Status); apierrors.IsConflict(err) {
 		run := &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now(), IsPlanOnly: true}
 		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgradePlanned, "MeshUpgrade "+u.Name+": "+u.Status.Message, outcome.ShortWait)}}, nil

@@ -31,6 +31,7 @@ import (
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshupgrades,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshupgrades/status;meshupgrades/finalizers,verbs=get;update;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshapprovals,verbs=get;list;watch;create,namespace=meshfleet-system
+// +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshapprovals/status,verbs=get;update;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=cert-manager.io,resources=issuers;certificates,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch,namespace=meshfleet-system

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -33,6 +32,17 @@ func (r *Reconciler) upgrade(
 	if err != nil {
 		return nil, nil, err
 	}
+	run, told, err := r.steer(ctx, inst, members, history)
+	if err != nil {
+		return nil, nil, err
+	}
+	return run, told, r.noteApprovals(ctx, inst, history)
+}
+
+// steer starts, drives or ends an upgrade. The record of the one under way is the newest of the history, and is kept current.
+func (r *Reconciler) steer(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
+) (*plan.Run, []status.Outcome, error) {
 	course := upgrade.Next(inst, members, history)
 	switch {
 	case course.Problem != nil:
@@ -65,9 +75,7 @@ func (r *Reconciler) drive(
 	u *meshv1alpha1.MeshUpgrade, course upgrade.Decision,
 ) (*plan.Run, []status.Outcome, error) {
 	if lost := plan.Lost(u, inst, members, r.Now()); len(lost) > 0 {
-		run := &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now()}
-		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRestoring, "MeshUpgrade "+u.Name+
-			": MeshMembers were lost and are being made again: "+mesh.List(lost, len(lost)), outcome.ShortWait)}}, nil
+		return r.wait(ctx, u, members, meshv1alpha1.ReasonRestoring, "MeshMembers were lost and are being made again: "+mesh.List(lost, len(lost)))
 	}
 	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
 	// One that shall not begin needs nothing before it ends.
@@ -76,9 +84,7 @@ func (r *Reconciler) drive(
 			return run, told, err
 		}
 		if waiting := unprepared(members, u.Spec.To.Version); len(waiting) > 0 {
-			run := &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now()}
-			return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, "MeshUpgrade "+u.Name+
-				": granting what istiod "+u.Spec.To.Version+" reads in "+mesh.List(waiting, len(waiting)), outcome.ShortWait)}}, nil
+			return r.wait(ctx, u, members, meshv1alpha1.ReasonUpgrading, "granting what istiod "+u.Spec.To.Version+" reads in "+mesh.List(waiting, len(waiting)))
 		}
 	}
 	approvals, err := r.approvals(ctx, u)
@@ -95,6 +101,7 @@ func (r *Reconciler) drive(
 			return nil, nil, err
 		}
 	}
+	status.SetUpgrade(&decision.Status, u.Generation, status.Upgrade(&decision.Status, decision.Hold.Reason, decision.Hold.Cure), r.Now())
 	if err := r.writeUpgrade(ctx, u, decision.Status); apierrors.IsConflict(err) {
 		// This was decided from an older record than there is, and may have been decided before. Work orders stay as they are.
 		return &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now()}, []status.Outcome{underWay(u, outcome.ShortWait)}, nil
@@ -110,6 +117,20 @@ func (r *Reconciler) drive(
 		return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonUpgrading, u.Status.Message, outcome.ShortWait)}}, nil
 	}
 	return &plan.Run{Upgrade: u, Orders: decision.Orders, Now: r.Now()}, []status.Outcome{underWay(u, decision.After)}, nil
+}
+
+// wait leaves the work orders of an upgrade as they are until something else is done.
+func (r *Reconciler) wait(
+	ctx context.Context, u *meshv1alpha1.MeshUpgrade, members []meshv1alpha1.MeshMember, reason, message string,
+) (*plan.Run, []status.Outcome, error) {
+	// Whoever watches a record that has no conditions takes it for one that is done.
+	st := u.Status.DeepCopy()
+	status.SetUpgrade(st, u.Generation, phase.Waiting(reason, message, 0), r.Now())
+	if err := r.writeUpgrade(ctx, u, *st); err != nil && !apierrors.IsConflict(err) {
+		return nil, nil, err
+	}
+	run := &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: r.Now()}
+	return run, []status.Outcome{{Result: phase.Waiting(reason, "MeshUpgrade "+u.Name+": "+message, outcome.ShortWait)}}, nil
 }
 
 // hasArrived says whether the mesh runs the target of an upgrade that is over: it has succeeded, or another target ended it
@@ -199,30 +220,5 @@ func (r *Reconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgra
 		return fmt.Errorf("write the status of MeshUpgrade %q: %w", u.Name, err)
 	}
 	status.RecordUpgrade(r.Events, before, u)
-	return nil
-}
-
-func (r *Reconciler) approvals(ctx context.Context, u *meshv1alpha1.MeshUpgrade) ([]meshv1alpha1.MeshApproval, error) {
-	found := &meshv1alpha1.MeshApprovalList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(u.Namespace)); err != nil {
-		return nil, fmt.Errorf("list approvals: %w", err)
-	}
-	return slices.DeleteFunc(found.Items, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Upgrade != u.Name }), nil
-}
-
-// askApproval makes the question of a wave exist. Its answer is a person's.
-func (r *Reconciler) askApproval(ctx context.Context, u *meshv1alpha1.MeshUpgrade, wave string) error {
-	a := &meshv1alpha1.MeshApproval{ObjectMeta: metav1.ObjectMeta{
-		Name: u.Name + "-" + wave, Namespace: u.Namespace,
-		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(u, meshv1alpha1.GroupVersion.WithKind("MeshUpgrade"))},
-	}, Spec: meshv1alpha1.MeshApprovalSpec{Upgrade: u.Name, Wave: wave, Decision: meshv1alpha1.DecisionPending}}
-	err := r.Client.Create(ctx, a)
-	if apierrors.IsAlreadyExists(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("create MeshApproval %q: %w", a.Name, err)
-	}
-	r.Events.Eventf(u, a, "Normal", "ApprovalRequested", "Upgrade", "Asked for approval of wave %s: set spec.decision of MeshApproval %s", wave, a.Name)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,7 +40,7 @@ func newSteering(t *testing.T) *steering {
 		}))
 	}
 	s.r = &Reconciler{
-		Client: fake.NewClientBuilder().WithScheme(testutil.HubScheme(t)).WithObjects(inst).WithStatusSubresource(inst, &meshv1alpha1.MeshUpgrade{}).Build(),
+		Client: fake.NewClientBuilder().WithScheme(testutil.HubScheme(t)).WithObjects(inst).WithStatusSubresource(inst, &meshv1alpha1.MeshUpgrade{}, &meshv1alpha1.MeshApproval{}).Build(),
 		Events: s.events, Now: func() time.Time { return testutil.Now },
 	}
 	return s
@@ -175,6 +176,93 @@ func TestAStaleRecordIsNotWrittenOver(t *testing.T) {
 				t.Errorf("what was not written is remembered: %+v", stale.Status)
 			}
 		})
+	}
+}
+
+// approval is the only MeshApproval.
+func (s *steering) approval() *meshv1alpha1.MeshApproval {
+	s.t.Helper()
+	found := &meshv1alpha1.MeshApprovalList{}
+	testutil.Must(s.t, s.r.Client.List(s.t.Context(), found))
+	if len(found.Items) != 1 {
+		s.t.Fatalf("%d approvals, want one", len(found.Items))
+	}
+	return &found.Items[0]
+}
+
+// hasCondition checks a condition that sums an object up.
+func hasCondition(t *testing.T, conditions []metav1.Condition, kind, reason string, generation int64) {
+	t.Helper()
+	c := meta.FindStatusCondition(conditions, kind)
+	if c == nil || c.Status != metav1.ConditionTrue || c.Reason != reason || c.ObservedGeneration != generation {
+		t.Errorf("%s is %+v, want it True with reason %s of generation %d", kind, c, reason, generation)
+	}
+}
+
+// TestAnApprovalShowsWhatBecameOfIt follows a question from when it is asked until the upgrade has acted on the answer.
+func TestAnApprovalShowsWhatBecameOfIt(t *testing.T) {
+	s := newSteering(t)
+	s.inst.Spec.Upgrade.Waves = []meshv1alpha1.Wave{{Name: "all", Approval: meshv1alpha1.ApprovalRequired}}
+	s.pass()
+	s.pass()
+	u := s.records()[0]
+	hasCondition(t, u.Status.Conditions, meshv1alpha1.ConditionStalled, meshv1alpha1.ReasonWaitingForApproval, u.Generation)
+	a := s.approval()
+	hasCondition(t, a.Status.Conditions, meshv1alpha1.ConditionStalled, meshv1alpha1.ReasonWaitingForDecision, a.Generation)
+	a.Spec.Decision = meshv1alpha1.DecisionApproved
+	testutil.Must(t, s.r.Client.Update(t.Context(), a))
+	s.pass()
+	a = s.approval()
+	hasCondition(t, a.Status.Conditions, meshv1alpha1.ConditionUsed, meshv1alpha1.ReasonWaveApproved, a.Generation)
+	u = s.records()[0]
+	hasCondition(t, u.Status.Conditions, meshv1alpha1.ConditionReconciling, meshv1alpha1.ReasonUpgrading, u.Generation)
+	s.pass()
+	if again, same := s.records()[0], s.approval(); again.ResourceVersion != u.ResourceVersion || same.ResourceVersion != a.ResourceVersion {
+		t.Error("a pass in which nothing changed has written a status")
+	}
+}
+
+// TestAnUpgradeThatWaitsForPermissionsIsNotDone wants conditions from the first pass on: whoever watches a record that has none takes
+// it for one that is done.
+func TestAnUpgradeThatWaitsForPermissionsIsNotDone(t *testing.T) {
+	s := newSteering(t)
+	s.members[0].Spec.ReaderVersion = "1.0.0"
+	s.pass()
+	u := s.records()[0]
+	hasCondition(t, u.Status.Conditions, meshv1alpha1.ConditionReconciling, meshv1alpha1.ReasonUpgrading, u.Generation)
+	if u.Status.Phase != "" || u.Status.StartedAt != nil {
+		t.Errorf("the upgrade is %q since %s, want it not to have begun", u.Status.Phase, u.Status.StartedAt)
+	}
+}
+
+// TestAPlanShowsThatItWaits follows a plan until it may begin, and wants one write at most for what does not change.
+func TestAPlanShowsThatItWaits(t *testing.T) {
+	s := newSteering(t)
+	s.inst.Spec.Upgrade.Mode = meshv1alpha1.UpgradeModePlan
+	s.pass()
+	u := s.records()[0]
+	hasCondition(t, u.Status.Conditions, meshv1alpha1.ConditionReconciling, meshv1alpha1.ReasonUpgradePlanned, u.Generation)
+	for i := range s.members {
+		m := &s.members[i]
+		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: u.Name, Stage: meshv1alpha1.StagePreflight}
+		m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{Upgrade: u.Name, Stage: meshv1alpha1.StagePreflight, State: meshv1alpha1.StageDone}
+		m.Status.Rollout.Changes.Hash = "a"
+	}
+	s.pass()
+	u = s.records()[0]
+	hasCondition(t, u.Status.Conditions, meshv1alpha1.ConditionStalled, meshv1alpha1.ReasonUpgradePlanned, u.Generation)
+	s.inst.Spec.Upgrade.Mode, s.inst.Spec.Upgrade.PlanHash = meshv1alpha1.UpgradeModeLocked, "another"
+	s.pass()
+	u = s.records()[0]
+	hasCondition(t, u.Status.Conditions, meshv1alpha1.ConditionStalled, meshv1alpha1.ReasonPlanRefused, u.Generation)
+	s.inst.Spec.Upgrade.PlanHash = u.Status.Plan.Hash
+	s.members[0].Spec.ReaderVersion = "1.0.0"
+	s.pass()
+	u = s.records()[0]
+	hasCondition(t, u.Status.Conditions, meshv1alpha1.ConditionReconciling, meshv1alpha1.ReasonUpgrading, u.Generation)
+	s.pass()
+	if again := s.records()[0]; again.ResourceVersion != u.ResourceVersion {
+		t.Error("a pass in which nothing changed has written the status")
 	}
 }
 

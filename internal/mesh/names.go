@@ -58,6 +58,9 @@ func GatewayName(key string) string {
 // them. It is the one of Istio's own guides.
 const GatewayLabel = "eastwestgateway"
 
+// ApprovalName is the name of the MeshApproval of a wave.
+func ApprovalName(upgrade, wave string) string { return upgrade + "-" + wave }
+
 // UpgradeName is the name of the record of an upgrade to a target. A mesh may come to a target again, by way of another:
 // then the record gets a number.
 func UpgradeName(installation string, to meshv1alpha1.RevisionTarget, history []meshv1alpha1.MeshUpgrade) string {

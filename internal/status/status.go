@@ -31,12 +31,7 @@ type Outcome struct {
 // Set writes the conditions that follow from the outcomes: one for each outcome's type, Ready from the worst of them,
 // and Reconciling or Stalled, which exist only when True.
 func Set(conditions *[]metav1.Condition, generation int64, outcomes []Outcome, now time.Time) {
-	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
-		meta.SetStatusCondition(conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: shorten(message, maxMessage), ObservedGeneration: generation,
-			LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
-		})
-	}
+	w := writer{conditions, generation, now}
 	for _, o := range outcomes {
 		if o.Type == "" {
 			continue
@@ -48,32 +43,54 @@ func Set(conditions *[]metav1.Condition, generation int64, outcomes []Outcome, n
 		case o.Result.Kind == phase.Done:
 			s = metav1.ConditionTrue
 		}
-		set(o.Type, s, o.Result.Reason, o.Result.Text())
+		w.set(o.Type, s, o.Result.Reason, o.Result.Text())
 	}
 	worst := Worst(outcomes)
-	reason, message := worst.Result.Reason, worst.Result.Text()
-	if worst.Result.Kind != phase.Wait && worst.Result.Kind != phase.Retry {
-		meta.RemoveStatusCondition(conditions, meshv1alpha1.ConditionReconciling)
+	if worst.Result.Kind == phase.Done {
+		worst.Result = phase.Complete(meshv1alpha1.ReasonReady, "everything that the spec asks for holds")
 	}
-	if worst.Result.Kind != phase.Stalled {
-		meta.RemoveStatusCondition(conditions, meshv1alpha1.ConditionStalled)
+	w.sum(worst)
+}
+
+// writer writes conditions of one object. One whose status stays keeps its time.
+type writer struct {
+	conditions *[]metav1.Condition
+	generation int64
+	now        time.Time
+}
+
+func (w writer) set(kind string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(w.conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: shorten(message, maxMessage), ObservedGeneration: w.generation,
+		LastTransitionTime: metav1.NewTime(w.now.Truncate(time.Second)),
+	})
+}
+
+// sum writes Ready, and Reconciling or Stalled, which exist only when True.
+func (w writer) sum(o Outcome) {
+	kind, reason, message := o.Result.Kind, o.Result.Reason, o.Result.Text()
+	if kind != phase.Wait && kind != phase.Retry {
+		meta.RemoveStatusCondition(w.conditions, meshv1alpha1.ConditionReconciling)
 	}
-	switch worst.Result.Kind {
+	if kind != phase.Stalled {
+		meta.RemoveStatusCondition(w.conditions, meshv1alpha1.ConditionStalled)
+	}
+	switch kind {
 	case phase.Done:
-		set(meshv1alpha1.ConditionReady, metav1.ConditionTrue, meshv1alpha1.ReasonReady, "everything that the spec asks for holds")
+		w.set(meshv1alpha1.ConditionReady, metav1.ConditionTrue, reason, message)
 	case phase.Wait:
-		set(meshv1alpha1.ConditionReady, metav1.ConditionUnknown, reason, message)
-		set(meshv1alpha1.ConditionReconciling, metav1.ConditionTrue, reason, message)
+		w.set(meshv1alpha1.ConditionReady, metav1.ConditionUnknown, reason, message)
+		w.set(meshv1alpha1.ConditionReconciling, metav1.ConditionTrue, reason, message)
 	case phase.Retry:
 		ready := metav1.ConditionFalse
-		if worst.Unknown {
+		if o.Unknown {
 			ready = metav1.ConditionUnknown
 		}
-		set(meshv1alpha1.ConditionReady, ready, reason, message)
-		set(meshv1alpha1.ConditionReconciling, metav1.ConditionTrue, reason, message)
+		w.set(meshv1alpha1.ConditionReady, ready, reason, message)
+		w.set(meshv1alpha1.ConditionReconciling, metav1.ConditionTrue, reason, message)
 	case phase.Stalled:
-		set(meshv1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
-		set(meshv1alpha1.ConditionStalled, metav1.ConditionTrue, reason, message)
+		w.set(meshv1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+		w.set(meshv1alpha1.ConditionStalled, metav1.ConditionTrue, reason, message)
 	}
 }
 

@@ -48,7 +48,8 @@ func HubScheme(t *testing.T) *runtime.Scheme {
 // HubClient is a hub with objects.
 func HubClient(t *testing.T, objects ...client.Object) client.Client {
 	t.Helper()
-	return fake.NewClientBuilder().WithScheme(HubScheme(t)).WithObjects(objects...).Build()
+	return fake.NewClientBuilder().WithScheme(HubScheme(t)).WithObjects(objects...).
+		WithStatusSubresource(&meshv1alpha1.MeshUpgrade{}, &meshv1alpha1.MeshApproval{}).Build()
 }
 
 // Must ends a test with an error.

@@ -23,6 +23,8 @@ func (r *rollout) advance() {
 		if !r.isApproved(w) {
 			s.Phase, s.Message = meshv1alpha1.UpgradeWaitingForApproval, fmt.Sprintf("wave %q waits for approval", w.Name)
 			r.out.Approvals = []string{w.Name}
+			r.out.Hold = Hold{meshv1alpha1.ReasonWaitingForApproval,
+				"set spec.decision of MeshApproval " + mesh.ApprovalName(r.Upgrade.Name, w.Name) + " to Approved or Rejected"}
 			return
 		}
 		r.noteApproval(w)
@@ -71,9 +73,9 @@ func (r *rollout) conclude() {
 	case isEnding || len(returning) > 0:
 		s.Message = "every wave has soaked" + mesh.Says("going back", returning) + mesh.Says("no report from", unknown)
 	default:
-		s.Phase = meshv1alpha1.UpgradePaused
-		s.Message = fmt.Sprintf("every other member runs %s; no report from: %s%s; restore the connection, take the member out of spec.members, or abort the upgrade",
-			r.Upgrade.Spec.To.Revision, mesh.Capped(unknown), r.hubHint())
+		r.hold(meshv1alpha1.ReasonMembersNotReporting, fmt.Sprintf(
+			"every other member runs %s; no report from: %s%s; restore the connection, take the member out of spec.members, or abort the upgrade",
+			r.Upgrade.Spec.To.Revision, mesh.Capped(unknown), r.hubHint()), "")
 	}
 }
 

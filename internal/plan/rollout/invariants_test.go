@@ -51,6 +51,10 @@ func (w *world) checkDecision(in Input, d Decision) {
 	if d.After < 0 || d.Status.Phase == "" || d.Status.Message == "" || d.Reason == "" {
 		w.violated("incomplete decision: %+v", d)
 	}
+	standsStill := d.Status.Phase == meshv1alpha1.UpgradePaused || d.Status.Phase == meshv1alpha1.UpgradeWaitingForApproval
+	if standsStill != (d.Hold.Reason != "") {
+		w.violated("the upgrade is %s, and the reason to wait for a person is %q", d.Status.Phase, d.Hold.Reason)
+	}
 }
 
 // checkRecord checks that what people did is written down once, in order, and never changed; and writes down what is new.

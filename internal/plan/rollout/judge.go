@@ -19,7 +19,7 @@ func (r *rollout) run() {
 		// Not recorded: who is there may yet come to say that the member is well, or abort.
 		r.returnOut()
 		r.awaitDeadlines()
-		r.hold(why)
+		r.hold(meshv1alpha1.ReasonMembersFailed, why, "the upgrade goes on when they are well; repair them, or abort the upgrade")
 		return
 	}
 	for _, p := range failures {
@@ -44,7 +44,8 @@ func (r *rollout) run() {
 		}
 	}
 	if len(unclear) > 0 {
-		r.hold("inconclusive: " + strings.Join(unclear, "; "))
+		r.hold(meshv1alpha1.ReasonGatesInconclusive, "inconclusive: "+strings.Join(unclear, "; "),
+			"the upgrade goes on when the gates can tell; look at the members, or abort the upgrade")
 		return
 	}
 	if r.isStopping() {
@@ -54,7 +55,7 @@ func (r *rollout) run() {
 	if why := r.tooManyUnknown(); why != "" {
 		// Who has begun goes on, nobody begins.
 		r.carryAllOn()
-		r.hold(why)
+		r.hold(meshv1alpha1.ReasonMembersNotReporting, why, "")
 		return
 	}
 	r.advance()

@@ -96,7 +96,14 @@ func (r *rollout) explain(w *meshv1alpha1.PlannedWave) {
 	}
 	r.out.Status.Message += "; " + why
 	isBusy := func(p *progress) bool { return p.hasBegun() && !p.isFailed && !p.isMoved() }
-	if isStuck && !slices.ContainsFunc(members, isBusy) {
-		r.out.Status.Phase = meshv1alpha1.UpgradePaused
+	if !isStuck || slices.ContainsFunc(members, isBusy) {
+		return
 	}
+	if len(r.unreachable()) > 0 {
+		r.hold(meshv1alpha1.ReasonMembersNotReporting, r.out.Status.Message,
+			"restore the connection, set spec.upgrade.unreachablePeers to Ignore, or abort the upgrade")
+		return
+	}
+	r.hold(meshv1alpha1.ReasonPreflightBlocked, r.out.Status.Message,
+		"remove what is in the way, name the check in spec.upgrade.ignoreChecks, or abort the upgrade")
 }

@@ -28,6 +28,8 @@ type Preparation struct {
 	MayBegin bool
 	// IsRefused says that it is another one.
 	IsRefused bool
+	// Hold is set while nothing more happens until a person acts.
+	Hold Hold
 }
 
 // Prepare plans an upgrade that has not begun: it asks every member, and changes nothing. With a quoted hash it says
@@ -38,8 +40,11 @@ func Prepare(in Input, quoted string) Preparation {
 	r.survey()
 	r.count()
 	p := Preparation{Orders: r.out.Orders, Status: r.out.Status}
-	if missing := r.unplanned(); missing != "" {
+	if missing, hasFailed := r.unplanned(); missing != "" {
 		p.Status.Phase, p.Status.Plan, p.Status.Message = meshv1alpha1.UpgradePlanning, nil, missing
+		if hasFailed {
+			p.Hold = Hold{meshv1alpha1.ReasonPreflightBlocked, "correct the spec of the MeshInstallation"}
+		}
 		return p
 	}
 	sum := r.plan()
@@ -52,12 +57,20 @@ func Prepare(in Input, quoted string) Preparation {
 	if why, isBlocked := preflights(r.members); isBlocked {
 		p.Status.Message += "; " + why
 	}
-	p.MayBegin, p.IsRefused = quoted == sum.Hash, quoted != "" && quoted != sum.Hash
+	switch quoted {
+	case sum.Hash:
+		p.MayBegin = true
+	case "":
+		p.Hold = Hold{meshv1alpha1.ReasonUpgradePlanned, "to start it, set spec.upgrade.mode to Run, or to Locked with the plan's hash in planHash"}
+	default:
+		p.IsRefused = true
+		p.Hold = Hold{meshv1alpha1.ReasonPlanRefused, "spec.upgrade.planHash quotes " + quoted + "; read the plan and quote its hash"}
+	}
 	return p
 }
 
-// unplanned says which members have not been planned, empty if all are.
-func (r *rollout) unplanned() string {
+// unplanned says which members have not been planned, empty if all are, and whether some cannot be.
+func (r *rollout) unplanned() (why string, hasFailed bool) {
 	var open, down, failed []string
 	for _, p := range r.members {
 		switch {
@@ -72,9 +85,9 @@ func (r *rollout) unplanned() string {
 		}
 	}
 	if len(failed) > 0 {
-		return "cannot be planned: " + strings.Join(failed, "; ")
+		return "cannot be planned: " + strings.Join(failed, "; "), true
 	}
-	return strings.TrimPrefix(mesh.Says("members that are looked at", open)+mesh.Says("members that cannot be reached", down), ", ")
+	return strings.TrimPrefix(mesh.Says("members that are looked at", open)+mesh.Says("members that cannot be reached", down), ", "), false
 }
 
 // plan adds the members up. What it hashes does not change while nobody changes the spec or the operator.

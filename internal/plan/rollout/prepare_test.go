@@ -56,12 +56,13 @@ func TestPrepare(t *testing.T) {
 		wantPhase   meshv1alpha1.UpgradePhase
 		wantMessage string
 		wantBlocked []string
+		wantHold    string
 	}{
-		"a plan of all members": {wantPhase: meshv1alpha1.UpgradePlanned,
+		"a plan of all members": {wantPhase: meshv1alpha1.UpgradePlanned, wantHold: meshv1alpha1.ReasonUpgradePlanned,
 			wantMessage: "3 members; 9 objects added, 0 changed, 6 removed; 12 workloads to restart"},
 		"a plan says what is in the way": {
 			set: behaves("north", behaviour{puzzled: preflight}), wantPhase: meshv1alpha1.UpgradePlanned, wantBlocked: []string{"north"},
-			wantMessage: `; preflight: member "north": gate ConfigDiff (no proxy to compare)`},
+			wantMessage: `; preflight: member "north": gate ConfigDiff (no proxy to compare)`, wantHold: meshv1alpha1.ReasonUpgradePlanned},
 		"a member that cannot be reached cannot be planned": {
 			set: func(w *world) { setReachable(w.member("west"), false, w.now) }, wantPhase: meshv1alpha1.UpgradePlanning,
 			wantMessage: "members that cannot be reached: west"},
@@ -70,13 +71,14 @@ func TestPrepare(t *testing.T) {
 			wantMessage: "members that are looked at: east"},
 		"a target that cannot be rendered is no plan": {
 			set: behaves("east", behaviour{fails: preflight}), wantPhase: meshv1alpha1.UpgradePlanning,
-			wantMessage: `cannot be planned: member "east": gate ConfigDiff (2 listeners lost)`},
+			wantMessage: `cannot be planned: member "east": gate ConfigDiff (2 listeners lost)`, wantHold: meshv1alpha1.ReasonPreflightBlocked},
 		"a member that is there already needs nothing": {
 			set: func(w *world) {
 				plan.Content(&w.member("east").Spec, older, newer, meshv1alpha1.StageRetire)
 				w.touched["east"] = true
 			},
-			wantPhase: meshv1alpha1.UpgradePlanned, wantMessage: "3 members; 6 objects added, 0 changed, 4 removed; 8 workloads to restart"},
+			wantPhase: meshv1alpha1.UpgradePlanned, wantMessage: "3 members; 6 objects added, 0 changed, 4 removed; 8 workloads to restart",
+			wantHold: meshv1alpha1.ReasonUpgradePlanned},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -92,6 +94,9 @@ func TestPrepare(t *testing.T) {
 				t.Fatalf("plan: %+v", p.Status.Plan)
 			} else if isPlanned && !slices.Equal(p.Status.Plan.Blocked.Names, c.wantBlocked) {
 				t.Errorf("blocked: %v, want %v", p.Status.Plan.Blocked, c.wantBlocked)
+			}
+			if p.Hold.Reason != c.wantHold {
+				t.Errorf("it waits for a person because of %q, want %q", p.Hold.Reason, c.wantHold)
 			}
 			if p.MayBegin || p.IsRefused {
 				t.Errorf("without a quoted hash it may begin: %t, is refused: %t", p.MayBegin, p.IsRefused)

@@ -41,8 +41,18 @@ type Decision struct {
 	Approvals []string
 	// Reason says why, for logs.
 	Reason string
+	// Hold is set while the upgrade stands still until a person acts.
+	Hold Hold
 	// After is when time alone changes something. Zero: never.
 	After time.Duration
+}
+
+// Hold is why an upgrade stands still until a person acts. The status has the details in its message.
+type Hold struct {
+	// Reason is a condition reason of the API. Empty: the upgrade does not stand still.
+	Reason string
+	// Cure is what a person can do. Empty: the message has it.
+	Cure string
 }
 
 // rollout is one decision in the making.
@@ -72,7 +82,7 @@ func Next(in Input) Decision {
 	case r.wish.State == meshv1alpha1.UpgradeStatePause:
 		r.notePause()
 		r.returnOut()
-		r.hold(r.wish.Says("paused"))
+		r.hold(meshv1alpha1.ReasonUpgradePaused, r.wish.Says("paused"), "to go on, "+r.wish.HowToResume())
 	default:
 		r.noteResume()
 		r.run()
@@ -231,7 +241,8 @@ func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
 	}
 }
 
-// hold leaves everything as it is ordered.
-func (r *rollout) hold(why string) {
+// hold leaves everything as it is ordered. A cure that the words have already is empty.
+func (r *rollout) hold(reason, why, cure string) {
 	r.out.Status.Phase, r.out.Status.Message = meshv1alpha1.UpgradePaused, why
+	r.out.Hold = Hold{Reason: reason, Cure: cure}
 }

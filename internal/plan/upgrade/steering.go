@@ -60,6 +60,19 @@ func OrderOf(u *meshv1alpha1.MeshUpgrade) meshv1alpha1.UpgradeOrder {
 	return meshv1alpha1.UpgradeOrder(u.Annotations[meshv1alpha1.AnnotationOrder])
 }
 
+// HowToResume says what ends a pause.
+func (w Steering) HowToResume() string {
+	cures := map[string]string{
+		meshv1alpha1.ByAnnotation: "take the annotation away",
+		meshv1alpha1.ByState:      "write Run to spec.upgrade.state of the MeshInstallation",
+	}
+	var out []string
+	for _, by := range w.By {
+		out = append(out, cures[by])
+	}
+	return strings.Join(out, " and ")
+}
+
 // Says tells who wants it, after a verb.
 func (w Steering) Says(verb string) string {
 	var places []string
