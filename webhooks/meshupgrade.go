@@ -31,11 +31,11 @@ func (orders) ValidateCreate(context.Context, *meshv1alpha1.MeshUpgrade) (admiss
 // ValidateUpdate checks an order that is new. Everything else, an order that is taken away among it, can be changed at
 // will.
 func (orders) ValidateUpdate(_ context.Context, old, u *meshv1alpha1.MeshUpgrade) (admission.Warnings, error) {
-	before, order := old.Annotations[meshv1alpha1.AnnotationOrder], u.Annotations[meshv1alpha1.AnnotationOrder]
+	before, order := old.Annotations[meshv1alpha1.AnnotationAction], u.Annotations[meshv1alpha1.AnnotationAction]
 	if order == before || order == "" || !u.DeletionTimestamp.IsZero() {
 		return nil, nil
 	}
-	warnings, err := checkOrder(u, meshv1alpha1.UpgradeOrder(order))
+	warnings, err := checkOrder(u, meshv1alpha1.UpgradeAction(order))
 	if err != nil {
 		return nil, apierrors.NewInvalid(meshv1alpha1.GroupVersion.WithKind("MeshUpgrade").GroupKind(), u.Name, field.ErrorList{err})
 	}
@@ -56,27 +56,27 @@ func (o orders) ValidateDelete(ctx context.Context, u *meshv1alpha1.MeshUpgrade)
 	}
 	return nil, apierrors.NewForbidden(meshv1alpha1.GroupVersion.WithResource("meshupgrades").GroupResource(), u.Name, fmt.Errorf(
 		"the upgrade is under way (%s), and members are between two revisions; to end it, annotate it with %s=%s and delete it when it is over",
-		u.Status.Phase, meshv1alpha1.AnnotationOrder, meshv1alpha1.OrderAbort))
+		u.Status.Phase, meshv1alpha1.AnnotationAction, meshv1alpha1.UpgradeActionAbort))
 }
 
 // checkOrder says why an upgrade cannot follow an order, and what to do instead.
-func checkOrder(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeOrder) (admission.Warnings, *field.Error) {
-	path := field.NewPath("metadata", "annotations").Key(meshv1alpha1.AnnotationOrder)
+func checkOrder(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeAction) (admission.Warnings, *field.Error) {
+	path := field.NewPath("metadata", "annotations").Key(meshv1alpha1.AnnotationAction)
 	phase := u.Status.Phase
 	refuse := func(format string, args ...any) (admission.Warnings, *field.Error) {
 		return nil, field.Invalid(path, string(order), fmt.Sprintf(format, args...))
 	}
 	switch order {
-	case meshv1alpha1.OrderPause, meshv1alpha1.OrderAbort:
+	case meshv1alpha1.UpgradeActionPause, meshv1alpha1.UpgradeActionAbort:
 		switch {
 		case phase == meshv1alpha1.UpgradeSucceeded:
 			return refuse("this upgrade is over (%s); to go back, change the spec of the MeshInstallation", phase)
 		case phase.IsFinished():
 			return refuse("this upgrade is over (%s); write it on the one that is under way, or set spec.upgrade.state of the MeshInstallation", phase)
-		case phase == meshv1alpha1.UpgradeRollingBack && order == meshv1alpha1.OrderPause:
+		case phase == meshv1alpha1.UpgradeRollingBack && order == meshv1alpha1.UpgradeActionPause:
 			return admission.Warnings{"this upgrade is going back, which cannot be paused"}, nil
 		}
-	case meshv1alpha1.OrderRetry:
+	case meshv1alpha1.UpgradeActionRetry:
 		switch {
 		case !phase.IsFinished():
 			return refuse("this upgrade is not over; to let it go on, take the annotation away; to try again from the start, write Abort, and Retry once it is over")
@@ -84,7 +84,7 @@ func checkOrder(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeOrder) (a
 			return refuse("this upgrade has succeeded, so that there is nothing to try again; leave the annotation away")
 		}
 	default:
-		return nil, field.NotSupported(path, order, []meshv1alpha1.UpgradeOrder{meshv1alpha1.OrderPause, meshv1alpha1.OrderAbort, meshv1alpha1.OrderRetry})
+		return nil, field.NotSupported(path, order, []meshv1alpha1.UpgradeAction{meshv1alpha1.UpgradeActionPause, meshv1alpha1.UpgradeActionAbort, meshv1alpha1.UpgradeActionRetry})
 	}
 	return nil, nil
 }

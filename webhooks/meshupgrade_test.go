@@ -12,11 +12,11 @@ import (
 )
 
 // upgrade is one in a phase, with an order, if there is one.
-func record(phase meshv1alpha1.UpgradePhase, order meshv1alpha1.UpgradeOrder, edits ...func(*meshv1alpha1.MeshUpgrade)) *meshv1alpha1.MeshUpgrade {
+func record(phase meshv1alpha1.UpgradePhase, order meshv1alpha1.UpgradeAction, edits ...func(*meshv1alpha1.MeshUpgrade)) *meshv1alpha1.MeshUpgrade {
 	u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{Name: "shop-1", Namespace: namespace}}
 	u.Status.Phase = phase
 	if order != "" {
-		u.Annotations = map[string]string{meshv1alpha1.AnnotationOrder: string(order)}
+		u.Annotations = map[string]string{meshv1alpha1.AnnotationAction: string(order)}
 	}
 	for _, edit := range edits {
 		edit(u)
@@ -25,17 +25,17 @@ func record(phase meshv1alpha1.UpgradePhase, order meshv1alpha1.UpgradeOrder, ed
 }
 
 func TestOrders(t *testing.T) {
-	const pause, abort, retry = meshv1alpha1.OrderPause, meshv1alpha1.OrderAbort, meshv1alpha1.OrderRetry
+	const pause, abort, retry = meshv1alpha1.UpgradeActionPause, meshv1alpha1.UpgradeActionAbort, meshv1alpha1.UpgradeActionRetry
 	const running, over, done = meshv1alpha1.UpgradeRunning, meshv1alpha1.UpgradeRolledBack, meshv1alpha1.UpgradeSucceeded
 	deleted := func(u *meshv1alpha1.MeshUpgrade) { u.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }
 	labelled := func(u *meshv1alpha1.MeshUpgrade) { u.Labels = map[string]string{"a": "b"} }
 	partly := func(u *meshv1alpha1.MeshUpgrade) { u.Status.Failed = []string{"west"} }
 	empty := func(u *meshv1alpha1.MeshUpgrade) {
-		u.Annotations = map[string]string{meshv1alpha1.AnnotationOrder: ""}
+		u.Annotations = map[string]string{meshv1alpha1.AnnotationAction: ""}
 	}
 	cases := map[string]struct {
 		phase         meshv1alpha1.UpgradePhase
-		before, after meshv1alpha1.UpgradeOrder
+		before, after meshv1alpha1.UpgradeAction
 		edits         []func(*meshv1alpha1.MeshUpgrade)
 		// want is a part of the refusal. Empty: it is accepted.
 		want   string
@@ -85,7 +85,7 @@ func TestOrders(t *testing.T) {
 				}
 				return
 			}
-			const field = "metadata.annotations[mesh.meshfleet.io/order]"
+			const field = "metadata.annotations[mesh.meshfleet.io/action]"
 			if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("want a refusal that names %s and says %q, got: %v", field, c.want, err)
 			}
@@ -127,7 +127,7 @@ func TestDeletionOfAnUpgrade(t *testing.T) {
 			if refused := apierrors.IsForbidden(err); refused != c.refused || err != nil && !refused {
 				t.Errorf("refused: %v (%v), want %v", refused, err, c.refused)
 			}
-			if c.refused && !strings.Contains(err.Error(), "mesh.meshfleet.io/order=Abort") {
+			if c.refused && !strings.Contains(err.Error(), "mesh.meshfleet.io/action=Abort") {
 				t.Errorf("no cure in: %v", err)
 			}
 		})

@@ -2,23 +2,23 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// AnnotationOrder on a MeshUpgrade holds a person's UpgradeOrder. The operator makes that object and no tool keeps it in
-// Git, so that nothing writes the order over, and permission to give it can be given apart. Absent or empty: nothing is
-// ordered.
-const AnnotationOrder = "mesh.meshfleet.io/order"
+// AnnotationAction on a MeshUpgrade holds a person's UpgradeAction. The operator makes that object and no tool keeps it in
+// Git, so that nothing writes the annotation over, and permission to set it can be given apart. Absent or empty: the upgrade
+// goes on.
+const AnnotationAction = "mesh.meshfleet.io/action"
 
-// UpgradeOrder is what a person orders of one upgrade.
-type UpgradeOrder string
+// UpgradeAction is what a person wants of one upgrade.
+type UpgradeAction string
 
 const (
-	// OrderPause lets no member begin another stage until the annotation is taken away. For an upgrade that is not over.
-	OrderPause UpgradeOrder = "Pause"
-	// OrderAbort takes every touched member back, and the same target does not start until the annotation is taken away or
+	// UpgradeActionPause lets no member begin another stage until the annotation is taken away. For an upgrade that is not over.
+	UpgradeActionPause UpgradeAction = "Pause"
+	// UpgradeActionAbort takes every touched member back, and the same target does not start until the annotation is taken away or
 	// says Retry. For an upgrade that is not over.
-	OrderAbort UpgradeOrder = "Abort"
-	// OrderRetry lets a target that failed, or was rejected or aborted, start once more, as a new MeshUpgrade. For an upgrade
+	UpgradeActionAbort UpgradeAction = "Abort"
+	// UpgradeActionRetry lets a target that failed, or was rejected or aborted, start once more, as a new MeshUpgrade. For an upgrade
 	// that is over.
-	OrderRetry UpgradeOrder = "Retry"
+	UpgradeActionRetry UpgradeAction = "Retry"
 )
 
 // InterventionAction is what a person did to an upgrade.
@@ -43,7 +43,7 @@ const (
 
 // Where interventions come from, besides MeshApprovals.
 const (
-	// ByAnnotation: the annotation mesh.meshfleet.io/order of a MeshUpgrade.
+	// ByAnnotation: the annotation mesh.meshfleet.io/action of a MeshUpgrade.
 	ByAnnotation = "annotation"
 	// ByState: the field spec.upgrade.state of the MeshInstallation.
 	ByState = "spec.upgrade.state"

@@ -3,7 +3,7 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // MeshUpgrade is one attempt to bring a mesh to another version or to other control plane values. The operator
-// makes it and keeps it as a record. People steer it by its annotation `mesh.meshfleet.io/order`: `Pause` or `Abort` while
+// makes it and keeps it as a record. People steer it by its annotation `mesh.meshfleet.io/action`: `Pause` or `Abort` while
 // it is not over, `Retry` when it is.
 //
 // +kubebuilder:object:root=true
@@ -65,7 +65,7 @@ type MeshUpgradeSpec struct {
 	// onFailure is the installation's at that time.
 	// +required
 	OnFailure FailureAction `json:"onFailure"`
-	// rollbackScope is the installation's at that time. Default: `Run`.
+	// rollbackScope is the installation's at that time. Default: `Upgrade`.
 	// +optional
 	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
 	// gates are the installation's at that time.
@@ -355,7 +355,7 @@ type MeshApprovalList struct {
 // MeshApprovalSpec is a question and its answer.
 //
 // +kubebuilder:validation:XValidation:rule="self.upgrade == oldSelf.upgrade && self.wave == oldSelf.wave",message="spec.upgrade and spec.wave are immutable: only the decision is yours"
-// +kubebuilder:validation:XValidation:rule="oldSelf.decision == 'Pending' || self.decision == oldSelf.decision",message="spec.decision: a decision stands; order Pause or Abort by the annotation mesh.meshfleet.io/order of the MeshUpgrade instead"
+// +kubebuilder:validation:XValidation:rule="oldSelf.decision == 'Pending' || self.decision == oldSelf.decision",message="spec.decision: a decision stands; set the annotation mesh.meshfleet.io/action of the MeshUpgrade to Pause or Abort instead"
 type MeshApprovalSpec struct {
 	// upgrade is the name of the MeshUpgrade.
 	// +required

@@ -6,7 +6,7 @@ import (
 
 // Stage is how far a member's upgrade is ordered to go. Each includes those before it.
 //
-// +kubebuilder:validation:Enum=Preflight;Install;Gateways;Workloads;Soak;Retire;RollBack;Discard
+// +kubebuilder:validation:Enum=Preflight;Install;Gateways;Workloads;Soak;Retire;Rollback;Discard
 type Stage string
 
 const (
@@ -22,8 +22,8 @@ const (
 	StageSoak Stage = "Soak"
 	// StageRetire removes the old revision.
 	StageRetire Stage = "Retire"
-	// StageRollBack points tags and gateway back at the old revision and restarts what was moved.
-	StageRollBack Stage = "RollBack"
+	// StageRollback points tags and gateway back at the old revision and restarts what was moved.
+	StageRollback Stage = "Rollback"
 	// StageDiscard removes the new revision after everything is back.
 	StageDiscard Stage = "Discard"
 )
@@ -49,19 +49,12 @@ type MemberRollout struct {
 	// upgrade is the name of the MeshUpgrade.
 	// +required
 	Upgrade string `json:"upgrade"`
-	// from is the revision that the member leaves.
+	// from is the revision that the member leaves, complete, so that the member can go back to it even after it is retired.
 	// +required
-	From string `json:"from"`
-	// former is the revision that the member leaves, complete, so that the member can go back to it even after it is
-	// retired.
+	From Revision `json:"from"`
+	// to is the revision that the member goes to, complete, as it was when the upgrade came to the member.
 	// +required
-	Former Revision `json:"former"`
-	// to is the revision that the member goes to.
-	// +required
-	To string `json:"to"`
-	// target is the revision that the member goes to, complete, as it was when the upgrade came to the member.
-	// +required
-	Target Revision `json:"target"`
+	To Revision `json:"to"`
 	// stage is how far to go.
 	// +required
 	Stage Stage `json:"stage"`

@@ -48,16 +48,16 @@ type Upgrade struct {
 	OnFailure FailureAction `json:"onFailure,omitempty"`
 
 	// rollbackScope says who goes back when more members of a wave fail than it allows: `Member`, only those that failed;
-	// `Wave`, every touched member of that wave; `Run`, every touched member of the upgrade. With `Member` and `Wave` the
+	// `Wave`, every touched member of that wave; `Upgrade`, every touched member of the upgrade. With `Member` and `Wave` the
 	// upgrade stops there: what has begun elsewhere finishes, nothing more starts, and members run different revisions
 	// until the spec or `attempt` changes. An upgrade that is aborted or superseded goes back as a whole. Has a meaning
-	// with `onFailure: Rollback` only. Default: `Run`.
+	// with `onFailure: Rollback` only. Default: `Upgrade`.
 	// +optional
-	// +kubebuilder:default=Run
+	// +kubebuilder:default=Upgrade
 	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
 
 	// state is `Run`, `Pause` (no member goes on) or `Abort` (every member goes back, and no upgrade starts until you write
-	// `Run`). The annotation `mesh.meshfleet.io/order` of a MeshUpgrade says the same of that one; the stricter of the two
+	// `Run`). The annotation `mesh.meshfleet.io/action` of a MeshUpgrade says the same of that one; the stricter of the two
 	// counts. Default: `Run`.
 	// +optional
 	// +kubebuilder:default=Run
@@ -78,7 +78,7 @@ type Upgrade struct {
 	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
 
 	// attempt is counted up to try a target again that has failed before: a failed target is not tried again by
-	// itself. The annotation `mesh.meshfleet.io/order: Retry` of the MeshUpgrade that failed does the same. Default: 0.
+	// itself. The annotation `mesh.meshfleet.io/action: Retry` of the MeshUpgrade that failed does the same. Default: 0.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Attempt int32 `json:"attempt,omitempty"`
@@ -153,7 +153,7 @@ const (
 
 // RollbackScope says who goes back when a wave fails.
 //
-// +kubebuilder:validation:Enum=Member;Wave;Run
+// +kubebuilder:validation:Enum=Member;Wave;Upgrade
 type RollbackScope string
 
 const (
@@ -161,8 +161,8 @@ const (
 	RollbackScopeMember RollbackScope = "Member"
 	// RollbackScopeWave takes back every touched member of the wave that failed.
 	RollbackScopeWave RollbackScope = "Wave"
-	// RollbackScopeRun takes back every touched member.
-	RollbackScopeRun RollbackScope = "Run"
+	// RollbackScopeUpgrade takes back every touched member.
+	RollbackScopeUpgrade RollbackScope = "Upgrade"
 )
 
 // UpgradeState is what people want of a running upgrade.

@@ -70,7 +70,7 @@ func servingInAnUpgrade(m *meshv1alpha1.MeshMember) {
 	m.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(testutil.Installation(), meshv1alpha1.GroupVersion.WithKind("MeshInstallation"))}
 	m.Spec.Rollout = &meshv1alpha1.MemberRollout{
 		Upgrade: "shop-1", Stage: meshv1alpha1.StageWorkloads, OrderedAt: metav1.NewTime(testutil.Now.Add(-time.Hour)),
-		From: "1-28-3", To: testutil.Revision,
+		From: meshv1alpha1.Revision{Name: "1-28-3", Version: "1.28.3"}, To: meshv1alpha1.Revision{Name: testutil.Revision, Version: testutil.Version},
 	}
 	m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{Upgrade: "shop-1", Stage: meshv1alpha1.StageWorkloads, State: meshv1alpha1.StageProgressing}
 }

@@ -43,21 +43,21 @@ func (r *Reconciler) upgrade(
 func (r *Reconciler) steer(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
 ) (*plan.Run, []status.Outcome, error) {
-	course := upgrade.Next(inst, members, history)
+	next := upgrade.Next(inst, members, history)
 	switch {
-	case course.Problem != nil:
-		return nil, []status.Outcome{{Result: phase.Stall(course.Reason, course.Problem)}}, nil
-	case course.Start != nil:
-		if err := r.startUpgrade(ctx, inst, course.Start); err != nil {
+	case next.Problem != nil:
+		return nil, []status.Outcome{{Result: phase.Stall(next.Reason, next.Problem)}}, nil
+	case next.Start != nil:
+		if err := r.startUpgrade(ctx, inst, next.Start); err != nil {
 			return nil, nil, err
 		}
-		return r.drive(ctx, inst, members, course.Start, course)
-	case course.Outdated != nil:
-		return nil, nil, r.dropPlan(ctx, inst, course.Outdated)
-	case course.Active != nil:
-		return r.drive(ctx, inst, members, course.Active, course)
+		return r.drive(ctx, inst, members, next.Start, next)
+	case next.Outdated != nil:
+		return nil, nil, r.dropPlan(ctx, inst, next.Outdated)
+	case next.Active != nil:
+		return r.drive(ctx, inst, members, next.Active, next)
 	}
-	noteTarget(inst, course.Target)
+	noteTarget(inst, next.Target)
 	return nil, nil, nil
 }
 
@@ -72,14 +72,14 @@ func noteTarget(inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTar
 // drive takes an upgrade one step further.
 func (r *Reconciler) drive(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
-	u *meshv1alpha1.MeshUpgrade, course upgrade.Decision,
+	u *meshv1alpha1.MeshUpgrade, next upgrade.Decision,
 ) (*plan.Run, []status.Outcome, error) {
 	if lost := plan.Lost(u, inst, members, r.Now()); len(lost) > 0 {
 		return r.wait(ctx, u, members, meshv1alpha1.ReasonRestoring, "MeshMembers were lost and are being made again: "+mesh.List(lost, len(lost)))
 	}
 	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
 	// One that shall not begin needs nothing before it ends.
-	if u.Status.StartedAt == nil && !course.IsSuperseded && !upgrade.IsAborted(u, state) {
+	if u.Status.StartedAt == nil && !next.IsSuperseded && !upgrade.IsAborted(u, state) {
 		if run, told, err := r.prepare(ctx, inst, members, u); run != nil || err != nil {
 			return run, told, err
 		}
@@ -93,7 +93,7 @@ func (r *Reconciler) drive(
 	}
 	decision := rollout.Next(rollout.Input{
 		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), WatchedSince: r.watchedSince(),
-		IsSuperseded: course.IsSuperseded, IsTakenBack: course.IsTakenBack,
+		IsSuperseded: next.IsSuperseded, IsTakenBack: next.IsTakenBack,
 		State: state, UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
 	})
 	for _, wave := range decision.Approvals {

@@ -66,10 +66,10 @@ func (s *steering) records() []meshv1alpha1.MeshUpgrade {
 	return all
 }
 
-func (s *steering) order(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeOrder) {
+func (s *steering) order(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeAction) {
 	s.t.Helper()
 	before := u.DeepCopy()
-	metav1.SetMetaDataAnnotation(&u.ObjectMeta, meshv1alpha1.AnnotationOrder, string(order))
+	metav1.SetMetaDataAnnotation(&u.ObjectMeta, meshv1alpha1.AnnotationAction, string(order))
 	if err := s.r.Client.Patch(s.t.Context(), u, client.MergeFrom(before)); err != nil {
 		s.t.Fatal(err)
 	}
@@ -87,23 +87,23 @@ func TestAnUpgradeIsSteeredByAnnotation(t *testing.T) {
 	s := newSteering(t)
 	s.pass()
 	u := &s.records()[0]
-	s.order(u, meshv1alpha1.OrderPause)
-	if got := s.pass(); got.Reason != meshv1alpha1.ReasonUpgradePaused || !strings.Contains(got.Message, meshv1alpha1.AnnotationOrder) {
+	s.order(u, meshv1alpha1.UpgradeActionPause)
+	if got := s.pass(); got.Reason != meshv1alpha1.ReasonUpgradePaused || !strings.Contains(got.Message, meshv1alpha1.AnnotationAction) {
 		t.Errorf("paused, people are told: %s: %s", got.Reason, got.Text())
 	}
 	s.pass()
 	u = &s.records()[0]
-	s.order(u, meshv1alpha1.OrderAbort)
+	s.order(u, meshv1alpha1.UpgradeActionAbort)
 	s.pass()
 	if u = &s.records()[0]; u.Status.Phase != meshv1alpha1.UpgradeRolledBack || u.Status.Cause != meshv1alpha1.CauseAborted {
 		t.Errorf("aborted, the upgrade is %s (%s)", u.Status.Phase, u.Status.Cause)
 	}
 	for range 2 {
-		if got := s.pass(); got.Kind != phase.Stalled || got.Reason != meshv1alpha1.ReasonUpgradeAborted || !strings.Contains(got.Text(), meshv1alpha1.AnnotationOrder) {
+		if got := s.pass(); got.Kind != phase.Stalled || got.Reason != meshv1alpha1.ReasonUpgradeAborted || !strings.Contains(got.Text(), meshv1alpha1.AnnotationAction) {
 			t.Errorf("after that, people are told: %s: %s", got.Reason, got.Text())
 		}
 	}
-	s.order(u, meshv1alpha1.OrderRetry)
+	s.order(u, meshv1alpha1.UpgradeActionRetry)
 	s.pass()
 	all := s.records()
 	if len(all) != 2 {
@@ -135,7 +135,7 @@ func TestAPlanThatIsAbortedIsKept(t *testing.T) {
 	if u.Status.Phase != meshv1alpha1.UpgradePlanning {
 		t.Fatalf("the plan is %s", u.Status.Phase)
 	}
-	s.order(u, meshv1alpha1.OrderAbort)
+	s.order(u, meshv1alpha1.UpgradeActionAbort)
 	// Nobody grants anything for what shall not begin.
 	s.members[0].Spec.ReaderVersion = "1.0.0"
 	s.pass()

@@ -137,13 +137,13 @@ func (s *stages) stage(ctx context.Context, pass *member.Pass) (meshv1alpha1.Sta
 		return s.workloads(ctx, pass)
 	case meshv1alpha1.StageSoak:
 		return s.askGates(ctx, pass, schedule.WithTraffic(pass.Object.Spec.Rollout.Gates))
-	case meshv1alpha1.StageRollBack:
+	case meshv1alpha1.StageRollback:
 		return s.rollBack(ctx, pass)
 	case meshv1alpha1.StageRetire:
-		state, message := s.parts.ControlPlane.Retired(pass, order.From)
+		state, message := s.parts.ControlPlane.Retired(pass, order.From.Name)
 		return state, message, nil
 	case meshv1alpha1.StageDiscard:
-		state, message := s.parts.ControlPlane.Retired(pass, order.To)
+		state, message := s.parts.ControlPlane.Retired(pass, order.To.Name)
 		return state, message, nil
 	}
 	return "", "", fmt.Errorf("stage %q is not known", order.Stage)
@@ -244,7 +244,7 @@ func (s *stages) gateMember(ctx context.Context, pass *member.Pass) (gate.Subjec
 		IgnoreDown: slices.Contains(order.IgnoreChecks, meshv1alpha1.CheckPeers),
 		IsBack:     !isReachedFor(pass.Object, returning, pass.Now),
 		Config:     pass.Config(), Client: pass.Remote, Namespace: pass.Namespace(), Installation: pass.Owner(), Cluster: spec.Cluster,
-		From: order.From, To: order.To, Tags: []string{controlplane.DefaultTag},
+		From: order.From.Name, To: order.To.Name, Tags: []string{controlplane.DefaultTag},
 		Mesh:    types.NamespacedName{Namespace: pass.Object.Namespace, Name: spec.Installation},
 		Upgrade: order.Upgrade, Stage: order.Stage, Hub: pass.Hub, MovedAt: order.OrderedAt.Time,
 	}
@@ -259,9 +259,9 @@ func (s *stages) gateMember(ctx context.Context, pass *member.Pass) (gate.Subjec
 	}
 	for _, rev := range spec.Revisions {
 		switch rev.Name {
-		case order.From:
+		case order.From.Name:
 			m.FromVersion = rev.Version
-		case order.To:
+		case order.To.Name:
 			m.ToVersion = rev.Version
 		}
 	}

@@ -51,9 +51,9 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 		return meshv1alpha1.StageFailed, "the target cannot be rendered: " + err.Error(), nil
 	}
 	before, after := objectsOf(from), objectsOf(to)
-	release, ok := istioversion.Lookup(order.Target.Version)
+	release, ok := istioversion.Lookup(order.To.Version)
 	if !ok {
-		return meshv1alpha1.StageFailed, fmt.Sprintf("istio %s cannot be installed by this operator; it knows %v", order.Target.Version, istioversion.Supported()), nil
+		return meshv1alpha1.StageFailed, fmt.Sprintf("istio %s cannot be installed by this operator; it knows %v", order.To.Version, istioversion.Supported()), nil
 	}
 	if st.Changes, err = preflight.Changes(before, after); err != nil {
 		return "", "", err
@@ -61,7 +61,7 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 	m := &preflight.Subject{
 		Client: pass.Remote, Namespace: pass.Namespace(), Installation: pass.Owner(), Release: release,
 		KubernetesVersion: pass.Object.Status.KubernetesVersion, Before: before, After: after,
-		Injects: append(mesh.RetiringNames(pass.Object), controlplane.DefaultTag, order.From, order.To),
+		Injects: append(mesh.RetiringNames(pass.Object), controlplane.DefaultTag, order.From.Name, order.To.Name),
 		Evicts:  pass.Object.Spec.Restart.Method == meshv1alpha1.RestartMethodEvict,
 	}
 	for _, t := range mesh.Tags(pass.Object) {
@@ -107,7 +107,7 @@ func (s *stages) componentsAround(pass *member.Pass) (before, after []apply.Comp
 	order := pass.Object.Spec.Rollout
 	at := func(stage meshv1alpha1.Stage, version string) ([]apply.Component, error) {
 		spec := pass.Object.Spec.DeepCopy()
-		plan.Content(spec, order.Former, order.Target, stage)
+		plan.Content(spec, order.From, order.To, stage)
 		spec.ReaderVersion = version
 		return s.parts.Rendered(spec)
 	}
@@ -115,8 +115,8 @@ func (s *stages) componentsAround(pass *member.Pass) (before, after []apply.Comp
 		return nil, nil, err
 	}
 	reader := pass.Object.Spec.ReaderVersion
-	if istioversion.Compare(order.Target.Version, reader) > 0 {
-		reader = order.Target.Version
+	if istioversion.Compare(order.To.Version, reader) > 0 {
+		reader = order.To.Version
 	}
 	after, err = at(meshv1alpha1.StageRetire, reader)
 	return before, after, err
@@ -134,11 +134,11 @@ func objectsOf(components []apply.Component) []*unstructured.Unstructured {
 func foresee(ctx context.Context, pass *member.Pass) (meshv1alpha1.RolloutForecast, error) {
 	order := pass.Object.Spec.Rollout
 	request := workloads.Request{
-		Namespace: pass.Namespace(), Tags: map[string]string{controlplane.DefaultTag: order.To}, Revisions: append(mesh.RetiringNames(pass.Object), order.From, order.To),
+		Namespace: pass.Namespace(), Tags: map[string]string{controlplane.DefaultTag: order.To.Name}, Revisions: append(mesh.RetiringNames(pass.Object), order.From.Name, order.To.Name),
 		Method: pass.Object.Spec.Restart.Method, Now: pass.Now,
 	}
 	for _, t := range mesh.Tags(pass.Object) {
-		request.Tags[t.Name] = order.To
+		request.Tags[t.Name] = order.To.Name
 	}
 	world, err := workloads.Observe(ctx, pass.World, request)
 	if err != nil {
@@ -146,12 +146,12 @@ func foresee(ctx context.Context, pass *member.Pass) (meshv1alpha1.RolloutForeca
 	}
 	names, err := pass.World.Names(ctx)
 	if err != nil {
-		return meshv1alpha1.RolloutForecast{}, fmt.Errorf("find what names revision %s: %w", order.From, err)
+		return meshv1alpha1.RolloutForecast{}, fmt.Errorf("find what names revision %s: %w", order.From.Name, err)
 	}
 	f := workloads.Foresee(world, request)
 	return meshv1alpha1.RolloutForecast{
 		Restarts: mesh.SampleOf(f.Restarts), Pods: int32(f.Pods), //nolint:gosec // far fewer than 2^31
 		Budgets: mesh.SampleOf(f.Budgets), Fragile: mesh.SampleOf(f.Fragile),
-		Pinned: mesh.FirstOf(names.Of(order.From)),
+		Pinned: mesh.FirstOf(names.Of(order.From.Name)),
 	}, nil
 }

@@ -61,7 +61,7 @@ func TestPeersFinding(t *testing.T) {
 // TestForeseeNamesWhatIsPinned names what keeps the former revision by naming it, with the cure.
 func TestForeseeNamesWhatIsPinned(t *testing.T) {
 	pass := membertest.Pass(t, testutil.Member("east"), membertest.NamespaceOf("batch", "1-28-3"), membertest.NamespaceOf("demo", "prod"))
-	pass.Object.Spec.Rollout = &meshv1alpha1.MemberRollout{From: "1-28-3", To: "1-29-1"}
+	pass.Object.Spec.Rollout = &meshv1alpha1.MemberRollout{From: meshv1alpha1.Revision{Name: "1-28-3"}, To: meshv1alpha1.Revision{Name: "1-29-1"}}
 	f, err := foresee(t.Context(), pass)
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ type refusing struct {
 func newRefusing(t *testing.T, stage meshv1alpha1.Stage) *refusing {
 	t.Helper()
 	m := testutil.Member("east")
-	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "u", From: "a", To: "b", Stage: stage}
+	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "u", From: meshv1alpha1.Revision{Name: "a"}, To: meshv1alpha1.Revision{Name: "b"}, Stage: stage}
 	m.Spec.GatewayRevision = "b"
 	m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{Upgrade: "u", Stage: stage, State: meshv1alpha1.StageProgressing}
 	r := &refusing{stages: newStages()}
@@ -114,7 +114,7 @@ func TestInterruptedStage(t *testing.T) {
 		"a missing permission waits for the deadline":          {meshv1alpha1.StageInstall, "istiod-b", permission, time.Hour, progressing, "the member is not well (install)"},
 		"what is refused of the former revision is no verdict": {meshv1alpha1.StageInstall, "istiod-a", invalid, time.Hour, progressing, "the member is not well (install)"},
 		"a failure of a call is told":                          {meshv1alpha1.StageInstall, "istiod-b", errors.New("no route"), time.Hour, progressing, "the member is not well (install): no route"},
-		"going back never fails, and is told":                  {meshv1alpha1.StageRollBack, "istiod-b", invalid, time.Hour, progressing, "the member is not well (install)"},
+		"going back never fails, and is told":                  {meshv1alpha1.StageRollback, "istiod-b", invalid, time.Hour, progressing, "the member is not well (install)"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

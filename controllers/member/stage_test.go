@@ -63,7 +63,7 @@ func TestAcknowledgeKeepsWhatWasMeasured(t *testing.T) {
 		Name: "slo", Verdict: meshv1alpha1.VerdictPass, Measurements: &meshv1alpha1.GateMeasurements{Taken: 3, Bad: 1},
 	}
 	for stage, want := range map[meshv1alpha1.Stage][]meshv1alpha1.GateResult{
-		meshv1alpha1.StageSoak: {measured}, meshv1alpha1.StageRollBack: nil,
+		meshv1alpha1.StageSoak: {measured}, meshv1alpha1.StageRollback: nil,
 	} {
 		m := &meshv1alpha1.MeshMember{}
 		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "shop-1", Stage: stage}

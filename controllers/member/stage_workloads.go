@@ -74,7 +74,7 @@ func (s *stages) moveWorkloads(ctx context.Context, pass *member.Pass, hold stri
 }
 
 func restartBatch(ctx context.Context, pass *member.Pass, request workloads.Request) (workloads.Report, error) {
-	report, err := workloads.Move(ctx, pass.Remote, pass.World, request)
+	report, err := workloads.Move(ctx, pass.Remote, pass.Look(), request)
 	if err == nil {
 		pass.Object.Status.Rollout.Workloads = meshv1alpha1.WorkloadCounts{
 			Total: int32(report.Total), Moved: int32(report.Moved), MovedPods: int32(report.MovedPods), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
@@ -89,7 +89,7 @@ func moveRequest(pass *member.Pass) (workloads.Request, error) {
 	request := workloads.Request{
 		Namespace: pass.Namespace(), Tags: map[string]string{controlplane.DefaultTag: spec.DefaultRevision},
 		Method: spec.Restart.Method, MaxUnavailable: spec.Restart.MaxUnavailable, Now: pass.Now,
-		Back: spec.Rollout.Stage == meshv1alpha1.StageRollBack,
+		Back: spec.Rollout.Stage == meshv1alpha1.StageRollback,
 	}
 	for _, t := range mesh.Tags(pass.Object) {
 		request.Tags[t.Name] = t.Revision

@@ -28,7 +28,7 @@ func moving(stage meshv1alpha1.Stage, change func(*meshv1alpha1.Restart)) *membe
 
 func TestMoveRequest(t *testing.T) {
 	three := intstr.FromInt32(3)
-	got, err := moveRequest(moving(meshv1alpha1.StageRollBack, func(r *meshv1alpha1.Restart) {
+	got, err := moveRequest(moving(meshv1alpha1.StageRollback, func(r *meshv1alpha1.Restart) {
 		r.Method, r.MaxUnavailable = meshv1alpha1.RestartMethodEvict, &three
 		r.FirstNamespaces = &metav1.LabelSelector{MatchLabels: map[string]string{"canary": "yes"}}
 	}))

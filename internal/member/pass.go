@@ -110,6 +110,9 @@ func (p *Pass) Refused() *apply.Refusal { return p.refused }
 // Wrote is true when this pass has written something of a component.
 func (p *Pass) Wrote(component string) bool { return p.wrote[component] }
 
+// Look is the cluster as of now, for what would go wrong if the pods were older than what is read beside them.
+func (p *Pass) Look() *World { return NewWorld(p.Remote, p.Namespace()) }
+
 // Record keeps how a step ended.
 func (p *Pass) Record(step string, result phase.Result) {
 	if p.results == nil {

@@ -18,7 +18,7 @@ import (
 const page = 500
 
 // World is what is read of a member's cluster: each list at most once in a pass, when it is first needed. What must be newer than the
-// beginning of the pass, as after a write, is read by the client itself.
+// beginning of the pass, as after a write, is read by the client itself or from Pass.Look.
 type World struct {
 	client.Reader
 	namespace string

@@ -11,7 +11,7 @@ func BringsTarget(stage meshv1alpha1.Stage) bool {
 	switch stage {
 	case meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads, meshv1alpha1.StageSoak:
 		return true
-	case meshv1alpha1.StagePreflight, meshv1alpha1.StageRetire, meshv1alpha1.StageRollBack, meshv1alpha1.StageDiscard:
+	case meshv1alpha1.StagePreflight, meshv1alpha1.StageRetire, meshv1alpha1.StageRollback, meshv1alpha1.StageDiscard:
 	}
 	return false
 }
@@ -19,14 +19,14 @@ func BringsTarget(stage meshv1alpha1.Stage) bool {
 // IsRollingBack is true for a member that leaves the target of an upgrade. Nothing of the target is needed then.
 func IsRollingBack(m *meshv1alpha1.MeshMember) bool {
 	o := m.Spec.Rollout
-	return o != nil && (o.Stage == meshv1alpha1.StageRollBack || o.Stage == meshv1alpha1.StageDiscard)
+	return o != nil && (o.Stage == meshv1alpha1.StageRollback || o.Stage == meshv1alpha1.StageDiscard)
 }
 
 // WithoutTarget is the work order as far as the former revision needs it, for a member that is rolled back. Else it is the work order.
 func WithoutTarget(m *meshv1alpha1.MeshMember) *meshv1alpha1.MeshMemberSpec {
 	spec := m.Spec.DeepCopy()
 	if IsRollingBack(m) {
-		spec.Revisions = slices.DeleteFunc(spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == m.Spec.Rollout.To })
+		spec.Revisions = slices.DeleteFunc(spec.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == m.Spec.Rollout.To.Name })
 	}
 	return spec
 }
@@ -47,7 +47,7 @@ func UsedRevisions(spec *meshv1alpha1.MeshMemberSpec) (names []string) {
 func RevisionsAsked(spec *meshv1alpha1.MeshMemberSpec) map[string]bool {
 	revisions := RevisionsInUse(spec)
 	if o := spec.Rollout; o != nil && (o.Stage == meshv1alpha1.StageWorkloads || o.Stage == meshv1alpha1.StageSoak) {
-		revisions[o.From] = true
+		revisions[o.From.Name] = true
 	}
 	return revisions
 }

@@ -9,10 +9,10 @@ import (
 )
 
 func TestWithoutTarget(t *testing.T) {
-	for stage, want := range map[meshv1alpha1.Stage]int{meshv1alpha1.StageInstall: 2, meshv1alpha1.StageRollBack: 1, meshv1alpha1.StageSoak: 2} {
+	for stage, want := range map[meshv1alpha1.Stage]int{meshv1alpha1.StageInstall: 2, meshv1alpha1.StageRollback: 1, meshv1alpha1.StageSoak: 2} {
 		m := &meshv1alpha1.MeshMember{Spec: meshv1alpha1.MeshMemberSpec{
 			Revisions: []meshv1alpha1.Revision{{Name: "a"}, {Name: "b"}},
-			Rollout:   &meshv1alpha1.MemberRollout{Upgrade: "u", From: "a", To: "b", Stage: stage},
+			Rollout:   &meshv1alpha1.MemberRollout{Upgrade: "u", From: meshv1alpha1.Revision{Name: "a"}, To: meshv1alpha1.Revision{Name: "b"}, Stage: stage},
 		}}
 		if got := WithoutTarget(m).Revisions; len(got) != want || got[0].Name != "a" || len(m.Spec.Revisions) != 2 {
 			t.Errorf("%s: %v", stage, got)
@@ -29,7 +29,7 @@ func TestRevisionsAsked(t *testing.T) {
 	}
 	for stage, want := range tests {
 		spec := meshv1alpha1.MeshMemberSpec{DefaultRevision: "new", GatewayRevision: "new",
-			Rollout: &meshv1alpha1.MemberRollout{From: "old", To: "new", Stage: stage}}
+			Rollout: &meshv1alpha1.MemberRollout{From: meshv1alpha1.Revision{Name: "old"}, To: meshv1alpha1.Revision{Name: "new"}, Stage: stage}}
 		if diff := cmp.Diff(want, RevisionsAsked(&spec)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", stage, diff)
 		}

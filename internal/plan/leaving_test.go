@@ -124,7 +124,7 @@ func TestAMemberThatIsPutBackStays(t *testing.T) {
 // TestALostMemberIsOrderedWhatItRuns is one whose object is new while its cluster is in the middle of an upgrade.
 func TestALostMemberIsOrderedWhatItRuns(t *testing.T) {
 	order := &meshv1alpha1.MemberRollout{
-		Upgrade: "shop-1", From: plantest.Older.Name, Former: plantest.Older, To: plantest.Newer.Name, Target: plantest.Newer, Stage: meshv1alpha1.StageWorkloads,
+		Upgrade: "shop-1", From: plantest.Older, To: plantest.Newer, Stage: meshv1alpha1.StageWorkloads,
 		OrderedAt: metav1.NewTime(testutil.Now),
 	}
 	running := &meshv1alpha1.OrderInForce{

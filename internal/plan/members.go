@@ -151,7 +151,7 @@ func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) str
 		}
 		// What was left may be run again, at once.
 		if o := existing[i].Spec.Rollout; o != nil {
-			note(o.Former.Version)
+			note(o.From.Version)
 		}
 		// What goes may still have proxies to serve.
 		for _, r := range existing[i].Status.Retiring {
@@ -167,14 +167,14 @@ func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, 
 	u, since := run.Upgrade, metav1.NewTime(run.Now.Truncate(time.Second))
 	from, to := mesh.RunningRevision(present), meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values}
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
-		from, to = r.Former, r.Target
+		from, to = r.From, r.To
 		if r.Stage == stage {
 			since = r.OrderedAt
 		}
 	}
 	Content(spec, from, to, stage)
 	spec.Rollout = &meshv1alpha1.MemberRollout{
-		Upgrade: u.Name, From: from.Name, Former: from, To: to.Name, Target: to, Stage: stage, OrderedAt: since, Gates: u.Spec.Gates,
+		Upgrade: u.Name, From: from, To: to, Stage: stage, OrderedAt: since, Gates: u.Spec.Gates,
 	}
 }
 

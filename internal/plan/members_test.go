@@ -79,7 +79,7 @@ func TestMembers(t *testing.T) {
 		"an upgrade that goes back brings a revision again that was retired": {
 			inst:     plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})),
 			existing: begun(plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3})), meshv1alpha1.StageRetire),
-			run:      upgrading("east", meshv1alpha1.StageRollBack)},
+			run:      upgrading("east", meshv1alpha1.StageRollback)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -178,7 +178,7 @@ func (s *restartState) obstacle() string {
 // isInTransit says whether a member changes at a stage of an upgrade.
 func isInTransit(stage meshv1alpha1.Stage) bool {
 	switch stage {
-	case meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads, meshv1alpha1.StageRollBack:
+	case meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads, meshv1alpha1.StageRollback:
 		return true
 	}
 	return false

@@ -150,7 +150,7 @@ func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgra
 func recordIntervention(r events.EventRecorder, u *meshv1alpha1.MeshUpgrade, i meshv1alpha1.Intervention) {
 	by := i.By
 	if by == meshv1alpha1.ByAnnotation {
-		by = "the annotation " + meshv1alpha1.AnnotationOrder
+		by = "the annotation " + meshv1alpha1.AnnotationAction
 	}
 	write := func(reason, text string, args ...any) {
 		r.Eventf(u, nil, corev1.EventTypeNormal, reason, "Upgrade", text, args...)

@@ -150,17 +150,17 @@ func TestEventsTellWhatPeopleDid(t *testing.T) {
 		want          []string
 	}{
 		"nothing is new":    {before: list{paused, resumed}, after: list{paused, resumed}},
-		"a pause":           {after: list{paused}, want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/order"}},
-		"it goes on":        {before: list{paused}, after: list{paused, resumed}, want: []string{"Normal Resumed Resumed by the annotation mesh.meshfleet.io/order"}},
+		"a pause":           {after: list{paused}, want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/action"}},
+		"it goes on":        {before: list{paused}, after: list{paused, resumed}, want: []string{"Normal Resumed Resumed by the annotation mesh.meshfleet.io/action"}},
 		"an abort":          {before: list{paused}, after: list{paused, did(3, meshv1alpha1.ActionAbort, meshv1alpha1.ByState, "")}, want: []string{"Normal Aborted Aborted by spec.upgrade.state"}},
 		"a wave may start":  {after: list{approved}, want: []string{`Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
 		"a wave may not":    {after: list{did(3, meshv1alpha1.ActionReject, "MeshApproval shop-1-eu", "eu")}, want: []string{`Normal WaveRejected Wave "eu" was rejected by MeshApproval shop-1-eu`}},
 		"another try":       {after: list{did(0, meshv1alpha1.ActionRetry, meshv1alpha1.ByAttempt, "")}, retry: &meshv1alpha1.UpgradeRetry{Of: "shop-1", By: meshv1alpha1.ByAttempt}, want: []string{"Normal Retried Began to try again what MeshUpgrade shop-1 did not bring to its end, asked for by spec.upgrade.attempt"}},
-		"two at once":       {before: list{paused}, after: list{paused, resumed, approved}, want: []string{"Normal Resumed Resumed by the annotation mesh.meshfleet.io/order", `Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
+		"two at once":       {before: list{paused}, after: list{paused, resumed, approved}, want: []string{"Normal Resumed Resumed by the annotation mesh.meshfleet.io/action", `Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
 		"the oldest is out": {before: list{paused, resumed}, after: list{resumed, approved}, want: []string{`Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
 		"the same once more, later": {before: list{paused, resumed}, after: list{paused, resumed, did(9, meshv1alpha1.ActionPause, meshv1alpha1.ByAnnotation, "")},
-			want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/order"}},
-		"the same again within a second": {before: list{paused}, after: list{paused, paused}, want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/order"}},
+			want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/action"}},
+		"the same again within a second": {before: list{paused}, after: list{paused, paused}, want: []string{"Normal Paused Paused by the annotation mesh.meshfleet.io/action"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestWhatPeopleDidIsToldBeforeWhatFollows(t *testing.T) {
 	after.Status.Phase, after.Status.Message = meshv1alpha1.UpgradeRollingBack, "aborted"
 	after.Status.Interventions = []meshv1alpha1.Intervention{{Action: meshv1alpha1.ActionAbort, By: meshv1alpha1.ByAnnotation}}
 	RecordUpgrade(r, before, after)
-	want := []string{"Normal Aborted Aborted by the annotation mesh.meshfleet.io/order", "Warning UpgradeRollingBack Upgrade became RollingBack: aborted"}
+	want := []string{"Normal Aborted Aborted by the annotation mesh.meshfleet.io/action", "Warning UpgradeRollingBack Upgrade became RollingBack: aborted"}
 	if diff := cmp.Diff(want, recorded(r)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}

@@ -52,14 +52,14 @@ func Upgrade(st *meshv1alpha1.MeshUpgradeStatus, reason, cure string) phase.Resu
 // ended is how a MeshUpgrade stands that is over without success.
 func ended(st *meshv1alpha1.MeshUpgradeStatus) phase.Result {
 	again := "change the spec of the MeshInstallation, or try the same again by the annotation " +
-		meshv1alpha1.AnnotationOrder + ": " + string(meshv1alpha1.OrderRetry)
+		meshv1alpha1.AnnotationAction + ": " + string(meshv1alpha1.UpgradeActionRetry)
 	reason, cure := meshv1alpha1.ReasonUpgradeFailed, again
 	switch st.Cause {
 	case meshv1alpha1.CauseRejected:
 		reason = meshv1alpha1.ReasonUpgradeRejected
 	case meshv1alpha1.CauseAborted:
 		reason = meshv1alpha1.ReasonUpgradeAborted
-		cure = "to start again, take the annotation " + meshv1alpha1.AnnotationOrder + " away and write Run to spec.upgrade.state of the MeshInstallation"
+		cure = "to start again, take the annotation " + meshv1alpha1.AnnotationAction + " away and write Run to spec.upgrade.state of the MeshInstallation"
 	case meshv1alpha1.CauseSuperseded:
 		reason, cure = meshv1alpha1.ReasonUpgradeSuperseded, "nothing is to be done here: the next MeshUpgrade starts from what each member runs"
 	}

@@ -23,7 +23,7 @@ func upgradeStatus(phase meshv1alpha1.UpgradePhase, cause meshv1alpha1.UpgradeCa
 }
 
 func TestSetUpgrade(t *testing.T) {
-	const again = "change the spec of the MeshInstallation, or try the same again by the annotation mesh.meshfleet.io/order: Retry"
+	const again = "change the spec of the MeshInstallation, or try the same again by the annotation mesh.meshfleet.io/action: Retry"
 	reconciling := func(ready, reason, message string) []string {
 		return []string{"Ready=" + ready + " " + reason + ": " + message, "Reconciling=True " + reason + ": " + message,
 			"Succeeded=Unknown " + reason + ": " + message}
@@ -64,7 +64,7 @@ func TestSetUpgrade(t *testing.T) {
 		"rejected": {status: upgradeStatus(meshv1alpha1.UpgradeRolledBack, meshv1alpha1.CauseRejected, `wave "rest" was rejected`),
 			want: stalled("False", "UpgradeRejected", `wave "rest" was rejected; `+again)},
 		"aborted": {status: upgradeStatus(meshv1alpha1.UpgradeRolledBack, meshv1alpha1.CauseAborted, "aborted"),
-			want: stalled("False", "UpgradeAborted", "aborted; to start again, take the annotation mesh.meshfleet.io/order away and write Run to "+
+			want: stalled("False", "UpgradeAborted", "aborted; to start again, take the annotation mesh.meshfleet.io/action away and write Run to "+
 				"spec.upgrade.state of the MeshInstallation")},
 		"superseded": {status: upgradeStatus(meshv1alpha1.UpgradeStopped, meshv1alpha1.CauseSuperseded, "another target"),
 			want: stalled("False", "UpgradeSuperseded", "another target; nothing is to be done here: the next MeshUpgrade starts from what each member runs")},

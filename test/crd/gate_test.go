@@ -3,7 +3,7 @@ package crd
 import "fmt"
 
 // orderedGates are gates in a work order.
-const orderedGates = `spec: {rollout: {upgrade: shop-1, from: a, former: {name: a, version: 1.28.3}, to: b, target: {name: b, version: 1.29.1}, stage: Soak, gates: [%s]}}`
+const orderedGates = `spec: {rollout: {upgrade: shop-1, from: {name: a, version: 1.28.3}, to: {name: b, version: 1.29.1}, stage: Soak, gates: [%s]}}`
 
 const (
 	query    = `{name: own, prometheus: {url: "http://prometheus:9090", query: up, %s}}`

@@ -8,7 +8,7 @@ import (
 const upgradeBase = `
 apiVersion: mesh.meshfleet.io/v1alpha1
 kind: MeshUpgrade
-metadata: {name: shop-1, namespace: meshfleet-system, annotations: {mesh.meshfleet.io/order: Pause}}
+metadata: {name: shop-1, namespace: meshfleet-system, annotations: {mesh.meshfleet.io/action: Pause}}
 spec:
   installation: shop
   from: {revision: 1-28-3, version: 1.28.3, hash: a}
@@ -67,7 +67,7 @@ status:
 func TestARetryCannotBeChanged(t *testing.T) {
 	base := parse(t, upgradeBase)
 	with := func(patch string) map[string]any { return merge(base, parse(t, patch)) }
-	order := `metadata: {annotations: {mesh.meshfleet.io/order: Abort}}`
+	order := `metadata: {annotations: {mesh.meshfleet.io/action: Abort}}`
 	if errs := upgrades.validate(with(order), with(`{}`)); len(errs) > 0 {
 		t.Errorf("an order is rejected: %v", errs)
 	}

@@ -56,7 +56,9 @@ func (s *suite) failInSecondWave(
 	}
 	t.Cleanup(take)
 	t.Cleanup(func() {
-		s.edit(t, func(m *meshv1alpha1.MeshInstallation) { m.Spec.Upgrade.RollbackScope = meshv1alpha1.RollbackScopeRun })
+		s.edit(t, func(m *meshv1alpha1.MeshInstallation) {
+			m.Spec.Upgrade.RollbackScope = meshv1alpha1.RollbackScopeUpgrade
+		})
 	})
 	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeStopped, func(m *meshv1alpha1.MeshInstallation) error {
 		m.Spec.Upgrade.RollbackScope = scope

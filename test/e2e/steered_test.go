@@ -29,7 +29,7 @@ func (s *suite) steered(t *testing.T) {
 	}
 	s.requireDeeds(t, u.Name, meshv1alpha1.ActionPause, meshv1alpha1.ActionResume, meshv1alpha1.ActionAbort)
 	again := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeSucceeded, func(*meshv1alpha1.MeshInstallation) error {
-		return s.order(ctx, u, meshv1alpha1.OrderRetry)
+		return s.order(ctx, u, meshv1alpha1.UpgradeActionRetry)
 	}, nil)
 	if again.Spec.To.Revision != u.Spec.To.Revision {
 		t.Errorf("the second try goes to %s, want %s", again.Spec.To.Revision, u.Spec.To.Revision)
@@ -55,14 +55,14 @@ func (h *hand) watch(ctx context.Context, u *meshv1alpha1.MeshUpgrade) error {
 		return h.pause(ctx, u)
 	case stage == meshv1alpha1.StageWorkloads && !h.aborted:
 		h.aborted = true
-		return h.order(ctx, u, meshv1alpha1.OrderAbort)
+		return h.order(ctx, u, meshv1alpha1.UpgradeActionAbort)
 	}
 	return nil
 }
 
 // pause wants nothing to be ordered while the upgrade is paused.
 func (h *hand) pause(ctx context.Context, u *meshv1alpha1.MeshUpgrade) error {
-	if err := h.order(ctx, u, meshv1alpha1.OrderPause); err != nil {
+	if err := h.order(ctx, u, meshv1alpha1.UpgradeActionPause); err != nil {
 		return err
 	}
 	time.Sleep(pausedFor)
@@ -84,17 +84,17 @@ func (h *hand) pause(ctx context.Context, u *meshv1alpha1.MeshUpgrade) error {
 }
 
 // order writes the annotation by which people steer an upgrade. Empty takes it away.
-func (s *suite) order(ctx context.Context, u *meshv1alpha1.MeshUpgrade, word meshv1alpha1.UpgradeOrder) error {
+func (s *suite) order(ctx context.Context, u *meshv1alpha1.MeshUpgrade, word meshv1alpha1.UpgradeAction) error {
 	ordered := u.DeepCopy()
 	if ordered.Annotations == nil {
 		ordered.Annotations = map[string]string{}
 	}
 	before := ordered.DeepCopy()
 	// What it was is not known here: a patch from the opposite writes it in any case.
-	before.Annotations[meshv1alpha1.AnnotationOrder] = "something else"
-	ordered.Annotations[meshv1alpha1.AnnotationOrder] = string(word)
+	before.Annotations[meshv1alpha1.AnnotationAction] = "something else"
+	ordered.Annotations[meshv1alpha1.AnnotationAction] = string(word)
 	if word == "" {
-		delete(ordered.Annotations, meshv1alpha1.AnnotationOrder)
+		delete(ordered.Annotations, meshv1alpha1.AnnotationAction)
 	}
 	return s.env.Hub.Client.Patch(ctx, ordered, client.MergeFrom(before))
 }

@@ -190,11 +190,11 @@ func (w *successors) check(members []meshv1alpha1.MeshMember) error {
 		}
 		key := name + " in " + o.Upgrade
 		switch {
-		case o.From == w.first.Spec.From.Revision:
-			return fmt.Errorf("%s comes from %s, which it had left", key, o.From)
+		case o.From.Name == w.first.Spec.From.Revision:
+			return fmt.Errorf("%s comes from %s, which it had left", key, o.From.Name)
 		case o.Stage == meshv1alpha1.StageSoak || o.Stage == meshv1alpha1.StageRetire:
 			w.moved[key] = true
-		case o.Stage == meshv1alpha1.StageRollBack && w.moved[key]:
+		case o.Stage == meshv1alpha1.StageRollback && w.moved[key]:
 			return fmt.Errorf("%s goes back after it had moved", key)
 		}
 	}

@@ -83,7 +83,7 @@ func (s *suite) deleteUnderWay(t *testing.T) {
 		return err
 	})
 	err = s.hub.admin.Delete(t.Context(), second.DeepCopy())
-	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), meshv1alpha1.AnnotationOrder+"=Abort") {
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), meshv1alpha1.AnnotationAction+"=Abort") {
 		t.Errorf("deletion: want a refusal with the cure, got %v", err)
 	}
 	s.operator.stop(t)

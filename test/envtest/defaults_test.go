@@ -74,8 +74,8 @@ func (s *suite) defaults(t *testing.T) {
 		},
 		"meshmembers.mesh.meshfleet.io": {
 			fmt.Sprintf(smallOrder, ""),
-			fmt.Sprintf(smallOrder, `rollout: {upgrade: small-1, from: 1-29-1, to: 1-29-1-a, stage: Preflight, orderedAt: "2026-01-01T00:00:00Z",
-    former: {name: 1-29-1, version: 1.29.1}, target: {name: 1-29-1-a, version: 1.29.1}, `+everyGate+"}"),
+			fmt.Sprintf(smallOrder, `rollout: {upgrade: small-1, stage: Preflight, orderedAt: "2026-01-01T00:00:00Z",
+    from: {name: 1-29-1, version: 1.29.1}, to: {name: 1-29-1-a, version: 1.29.1}, `+everyGate+"}"),
 		},
 	} {
 		t.Run(crd, func(t *testing.T) {

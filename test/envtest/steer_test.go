@@ -20,7 +20,7 @@ import (
 
 const (
 	steerer   = "steerer"
-	orderPath = "metadata.annotations[" + meshv1alpha1.AnnotationOrder + "]"
+	orderPath = "metadata.annotations[" + meshv1alpha1.AnnotationAction + "]"
 )
 
 // steer lets somebody who may do nothing else pause the upgrade under way, let it go on, abort it and order it again, all
@@ -29,16 +29,16 @@ func (s *suite) steer(t *testing.T) {
 	person := s.steeringClient(t)
 	first, err := s.upgrade(t.Context())
 	must(t, err)
-	for _, word := range []meshv1alpha1.UpgradeOrder{"Stop", meshv1alpha1.OrderRetry} {
+	for _, word := range []meshv1alpha1.UpgradeAction{"Stop", meshv1alpha1.UpgradeActionRetry} {
 		must(t, refused(order(t.Context(), person, first, word), orderPath))
 	}
-	must(t, order(t.Context(), person, first, meshv1alpha1.OrderPause))
+	must(t, order(t.Context(), person, first, meshv1alpha1.UpgradeActionPause))
 	await(t, "the upgrade is paused by annotation", func(ctx context.Context) error {
 		u, err := s.upgrade(ctx)
 		if err != nil {
 			return err
 		}
-		if u.Status.Phase != meshv1alpha1.UpgradePaused || !strings.Contains(u.Status.Message, meshv1alpha1.AnnotationOrder) {
+		if u.Status.Phase != meshv1alpha1.UpgradePaused || !strings.Contains(u.Status.Message, meshv1alpha1.AnnotationAction) {
 			return fmt.Errorf("the upgrade is %s: %s", u.Status.Phase, u.Status.Message)
 		}
 		return nil
@@ -47,7 +47,7 @@ func (s *suite) steer(t *testing.T) {
 	s.edit(t, func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.Upgrade.State = meshv1alpha1.UpgradeStateRun })
 	must(t, order(t.Context(), person, first, ""))
 	s.awaitDeeds(t, first.Name, "Pause by annotation", "Resume by annotation")
-	must(t, order(t.Context(), person, first, meshv1alpha1.OrderAbort))
+	must(t, order(t.Context(), person, first, meshv1alpha1.UpgradeActionAbort))
 	await(t, "the run is back", func(ctx context.Context) error {
 		u, err := s.upgrade(ctx)
 		if err != nil {
@@ -58,14 +58,14 @@ func (s *suite) steer(t *testing.T) {
 		}
 		return nil
 	})
-	s.awaitAborted(t, "annotation "+meshv1alpha1.AnnotationOrder+" of MeshUpgrade "+first.Name)
-	must(t, refused(order(t.Context(), person, first, meshv1alpha1.OrderPause), orderPath))
+	s.awaitAborted(t, "annotation "+meshv1alpha1.AnnotationAction+" of MeshUpgrade "+first.Name)
+	must(t, refused(order(t.Context(), person, first, meshv1alpha1.UpgradeActionPause), orderPath))
 	must(t, refused(person.Delete(t.Context(), first), "meshupgrades"))
 	// The plan was run; nothing is left to be quoted.
 	s.edit(t, func(inst *meshv1alpha1.MeshInstallation) {
 		inst.Spec.Upgrade.Mode, inst.Spec.Upgrade.PlanHash = meshv1alpha1.UpgradeModeRun, ""
 	})
-	must(t, order(t.Context(), person, first, meshv1alpha1.OrderRetry))
+	must(t, order(t.Context(), person, first, meshv1alpha1.UpgradeActionRetry))
 	second := ""
 	await(t, "the same target starts once more", func(ctx context.Context) error {
 		all, err := s.upgrades(ctx)
@@ -115,12 +115,12 @@ func (s *suite) steeringClient(t *testing.T) client.Client {
 }
 
 // order writes the annotation of an upgrade, whatever it is by now. Empty takes it away.
-func order(ctx context.Context, person client.Client, u *meshv1alpha1.MeshUpgrade, word meshv1alpha1.UpgradeOrder) error {
+func order(ctx context.Context, person client.Client, u *meshv1alpha1.MeshUpgrade, word meshv1alpha1.UpgradeAction) error {
 	value := "null"
 	if word != "" {
 		value = fmt.Sprintf("%q", word)
 	}
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%s}}}`, meshv1alpha1.AnnotationOrder, value)
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%s}}}`, meshv1alpha1.AnnotationAction, value)
 	return person.Patch(ctx, u.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(patch)))
 }
 

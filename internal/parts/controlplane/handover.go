@@ -28,9 +28,9 @@ func Leaving(m *meshv1alpha1.MeshMemberSpec) string {
 	}
 	switch m.Rollout.Stage {
 	case meshv1alpha1.StageWorkloads:
-		return forgetful(m, m.Rollout.From)
-	case meshv1alpha1.StageRollBack:
-		return forgetful(m, m.Rollout.To)
+		return forgetful(m, m.Rollout.From.Name)
+	case meshv1alpha1.StageRollback:
+		return forgetful(m, m.Rollout.To.Name)
 	}
 	return ""
 }
@@ -39,7 +39,7 @@ func Leaving(m *meshv1alpha1.MeshMemberSpec) string {
 // other has just written. It stays so while it is there: the tags' Services may have moved only a moment ago.
 func idle(m *meshv1alpha1.MeshMemberSpec) string {
 	if m.Rollout != nil && m.Rollout.Stage == meshv1alpha1.StageSoak {
-		return forgetful(m, m.Rollout.From)
+		return forgetful(m, m.Rollout.From.Name)
 	}
 	return Leaving(m)
 }

@@ -19,7 +19,7 @@ import (
 func ordered(stage meshv1alpha1.Stage) *meshv1alpha1.MeshMemberSpec {
 	from, to := meshv1alpha1.Revision{Name: "1-28-3", Version: "1.28.3"}, meshv1alpha1.Revision{Name: "1-29-1", Version: "1.29.1"}
 	m := testutil.Member("east", at("1.28.3"), func(m *meshv1alpha1.MeshMember) {
-		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "u", From: from.Name, Former: from, To: to.Name, Target: to, Stage: stage}
+		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "u", From: from, To: to, Stage: stage}
 	})
 	plan.Content(&m.Spec, from, to, stage)
 	return &m.Spec
@@ -84,7 +84,7 @@ func TestHandover(t *testing.T) {
 		meshv1alpha1.StageWorkloads: {leaving: from, writers: []string{to}},
 		meshv1alpha1.StageSoak:      {writers: []string{to}},
 		meshv1alpha1.StageRetire:    {writers: []string{to}},
-		meshv1alpha1.StageRollBack:  {leaving: to, writers: []string{from}},
+		meshv1alpha1.StageRollback:  {leaving: to, writers: []string{from}},
 		meshv1alpha1.StageDiscard:   {writers: []string{from}},
 	}
 	for stage, want := range tests {

@@ -91,7 +91,7 @@ func TestARevisionStaysWhileItIsUsed(t *testing.T) {
 	if note, after := retiringNote(l.pass.Object, l.pass.Now); after != retireSlowest || !strings.Contains(note, "retiring 1-28-3, used by demo/bare") {
 		t.Errorf("note %q, asked again after %s", note, after)
 	}
-	l.pass.Object.Spec.Rollout = &meshv1alpha1.MemberRollout{Stage: meshv1alpha1.StageRetire, From: formerRevision}
+	l.pass.Object.Spec.Rollout = &meshv1alpha1.MemberRollout{Stage: meshv1alpha1.StageRetire, From: meshv1alpha1.Revision{Name: formerRevision}}
 	if state, message := l.s.Retired(l.pass, formerRevision); state != meshv1alpha1.StageInconclusive || !strings.Contains(message, "demo/bare") {
 		t.Errorf("the stage is %s: %s", state, message)
 	}

@@ -27,11 +27,11 @@ func TestJudgeServing(t *testing.T) {
 		"all pods serve": {meshv1alpha1.StageInstall, old, map[string]State{old: whole}, 0, phase.Done, false},
 		"an upgrade waits for the second of two pods":  {meshv1alpha1.StageInstall, old, map[string]State{old: half}, 0, phase.Wait, false},
 		"a target that nothing uses is not waited for": {meshv1alpha1.StageInstall, old, map[string]State{old: whole, target: unarmed}, 0, phase.Done, false},
-		"rollback goes on with one of two pods":        {meshv1alpha1.StageRollBack, old, map[string]State{old: half}, 0, phase.Wait, true},
-		"also when it takes long":                      {meshv1alpha1.StageRollBack, old, map[string]State{old: half}, istiodDeadline, phase.Retry, true},
-		"rollback needs webhooks that are trusted":     {meshv1alpha1.StageRollBack, old, map[string]State{old: unarmed}, 0, phase.Wait, false},
-		"rollback needs a pod of every one in use":     {meshv1alpha1.StageRollBack, target, map[string]State{old: unarmed, target: whole}, 0, phase.Wait, false},
-		"rollback needs what is not there at all":      {meshv1alpha1.StageRollBack, old, nil, 0, phase.Wait, false},
+		"rollback goes on with one of two pods":        {meshv1alpha1.StageRollback, old, map[string]State{old: half}, 0, phase.Wait, true},
+		"also when it takes long":                      {meshv1alpha1.StageRollback, old, map[string]State{old: half}, istiodDeadline, phase.Retry, true},
+		"rollback needs webhooks that are trusted":     {meshv1alpha1.StageRollback, old, map[string]State{old: unarmed}, 0, phase.Wait, false},
+		"rollback needs a pod of every one in use":     {meshv1alpha1.StageRollback, target, map[string]State{old: unarmed, target: whole}, 0, phase.Wait, false},
+		"rollback needs what is not there at all":      {meshv1alpha1.StageRollback, old, nil, 0, phase.Wait, false},
 		"discarding the target is rollback as well":    {meshv1alpha1.StageDiscard, old, map[string]State{old: half}, 0, phase.Wait, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func (s *Steps) Part() member.Part {
 		Components: []string{CRDs, Base, Reader, RevisionPrefix + "*", Tags},
 		Rendered:   s.rendered,
 		Target: func(spec *meshv1alpha1.MeshMemberSpec) []string {
-			return []string{CRDs, Base, Reader, RevisionPrefix + spec.Rollout.To, Tags}
+			return []string{CRDs, Base, Reader, RevisionPrefix + spec.Rollout.To.Name, Tags}
 		},
 		Kinds: []client.Object{
 			&corev1.ConfigMap{}, &corev1.Service{}, &corev1.ServiceAccount{}, &appsv1.Deployment{},
@@ -163,7 +163,7 @@ func (s *Steps) install(ctx context.Context, pass *member.Pass) phase.Result {
 	spec := &pass.Object.Spec
 	for i := range spec.Revisions {
 		rev := &spec.Revisions[i]
-		if mesh.IsRollingBack(pass.Object) && rev.Name == spec.Rollout.To {
+		if mesh.IsRollingBack(pass.Object) && rev.Name == spec.Rollout.To.Name {
 			s.restrict(ctx, pass, rev)
 			continue
 		}

@@ -48,16 +48,16 @@ func TestTagServiceRevision(t *testing.T) {
 		"the webhook has moved":                       {meshv1alpha1.StageWorkloads, []client.Object{webhook(to), service(from)}, from},
 		"a Service that has moved stays there":        {meshv1alpha1.StageWorkloads, []client.Object{webhook(to), service(to)}, ""},
 		"workloads have left":                         {meshv1alpha1.StageSoak, []client.Object{webhook(to), service(from)}, ""},
-		"tags that have moved are about to move back": {meshv1alpha1.StageRollBack, []client.Object{webhook(to), service(from)}, to},
-		"the webhook has moved back":                  {meshv1alpha1.StageRollBack, []client.Object{webhook(from), service(to)}, to},
-		"tags that have never moved":                  {meshv1alpha1.StageRollBack, []client.Object{webhook(from), service(from)}, ""},
-		"tags of somebody else":                       {meshv1alpha1.StageRollBack, []client.Object{webhook(from), foreign}, ""},
+		"tags that have moved are about to move back": {meshv1alpha1.StageRollback, []client.Object{webhook(to), service(from)}, to},
+		"the webhook has moved back":                  {meshv1alpha1.StageRollback, []client.Object{webhook(from), service(to)}, to},
+		"tags that have never moved":                  {meshv1alpha1.StageRollback, []client.Object{webhook(from), service(from)}, ""},
+		"tags of somebody else":                       {meshv1alpha1.StageRollback, []client.Object{webhook(from), foreign}, ""},
 		"before the tags move":                        {meshv1alpha1.StageGateways, []client.Object{webhook(from), service(from)}, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			pass := membertest.Pass(t, testutil.Member("east"), tt.objects...)
-			pass.Object.Spec.Rollout = &meshv1alpha1.MemberRollout{From: from, To: to, Stage: tt.stage}
+			pass.Object.Spec.Rollout = &meshv1alpha1.MemberRollout{From: meshv1alpha1.Revision{Name: from}, To: meshv1alpha1.Revision{Name: to}, Stage: tt.stage}
 			pass.Object.Spec.Revisions = []meshv1alpha1.Revision{{Name: from, Version: "1.28.3"}, {Name: to, Version: "1.29.1"}}
 			got, err := tagServiceRevision(t.Context(), pass)
 			if err != nil || got != tt.want {

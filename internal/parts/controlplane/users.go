@@ -115,7 +115,7 @@ func addNames(ctx context.Context, pass *member.Pass, revision string, u *users)
 func (s *Steps) Proxies(ctx context.Context, pass *member.Pass) ([]string, error) {
 	var u users
 	known := map[string]bool{}
-	pods, err := pass.World.Pods(ctx)
+	pods, err := pass.Look().Pods(ctx)
 	if err != nil {
 		return nil, err
 	}

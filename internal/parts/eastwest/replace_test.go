@@ -48,10 +48,10 @@ func TestBeforeWithdrawal(t *testing.T) {
 		ago   time.Duration
 		want  string
 	}{
-		"just announced":                    {meshv1alpha1.StageRollBack, announceTime - time.Second, "just been announced"},
+		"just announced":                    {meshv1alpha1.StageRollback, announceTime - time.Second, "just been announced"},
 		"an upgrade waits":                  {meshv1alpha1.StageGateways, 24 * time.Hour, "do not know the new one yet: east"},
-		"rollback waits":                    {meshv1alpha1.StageRollBack, ForgetDeadline - time.Second, "do not know the new one yet: east"},
-		"rollback waits for a bounded time": {meshv1alpha1.StageRollBack, ForgetDeadline, ""},
+		"rollback waits":                    {meshv1alpha1.StageRollback, ForgetDeadline - time.Second, "do not know the new one yet: east"},
+		"rollback waits for a bounded time": {meshv1alpha1.StageRollback, ForgetDeadline, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			west := testutil.Member("west")

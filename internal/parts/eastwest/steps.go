@@ -103,7 +103,7 @@ func (s *Steps) Part() member.Part {
 			return []apply.Component{gateway, ListenerObjects(spec.ControlPlaneNamespace)}, err
 		},
 		Target: func(spec *meshv1alpha1.MeshMemberSpec) []string {
-			if spec.GatewayRevision != spec.Rollout.To {
+			if spec.GatewayRevision != spec.Rollout.To.Name {
 				return nil
 			}
 			return []string{Prefix + mesh.GatewayKey(spec, spec.GatewayRevision)}

@@ -20,11 +20,11 @@ func TestHold(t *testing.T) {
 	}{
 		"it goes on": {set: func(*world) {}},
 		"paused by the annotation": {
-			set:    func(w *world) { annotate(w.upgrade, meshv1alpha1.OrderPause) },
+			set:    func(w *world) { annotate(w.upgrade, meshv1alpha1.UpgradeActionPause) },
 			reason: meshv1alpha1.ReasonUpgradePaused, cure: "to go on, take the annotation away"},
 		"paused in both places": {
 			set: func(w *world) {
-				annotate(w.upgrade, meshv1alpha1.OrderPause)
+				annotate(w.upgrade, meshv1alpha1.UpgradeActionPause)
 				w.state = meshv1alpha1.UpgradeStatePause
 			},
 			reason: meshv1alpha1.ReasonUpgradePaused, cure: "take the annotation away and write Run to spec.upgrade.state of the MeshInstallation"},

@@ -32,8 +32,8 @@ func (r *rollout) pausedBy() string {
 
 // notePause records a pause, and another one when it is somebody else's word alone that holds the upgrade by now.
 func (r *rollout) notePause() {
-	if !slices.Contains(r.wish.By, r.pausedBy()) {
-		r.note(meshv1alpha1.ActionPause, r.wish.By[0], "")
+	if !slices.Contains(r.steering.By, r.pausedBy()) {
+		r.note(meshv1alpha1.ActionPause, r.steering.By[0], "")
 	}
 }
 
@@ -61,7 +61,7 @@ func (r *rollout) noteApproval(w *meshv1alpha1.PlannedWave) {
 func (r *rollout) noteEnd(cause meshv1alpha1.UpgradeCause) {
 	switch cause {
 	case meshv1alpha1.CauseAborted:
-		r.note(meshv1alpha1.ActionAbort, r.wish.By[0], "")
+		r.note(meshv1alpha1.ActionAbort, r.steering.By[0], "")
 	case meshv1alpha1.CauseRejected:
 		a := r.rejection()
 		r.note(meshv1alpha1.ActionReject, "MeshApproval "+a.Name, a.Spec.Wave)

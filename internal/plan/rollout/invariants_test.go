@@ -106,7 +106,7 @@ var following = map[meshv1alpha1.Stage]meshv1alpha1.Stage{
 	meshv1alpha1.StageWorkloads: meshv1alpha1.StageGateways,
 	meshv1alpha1.StageSoak:      meshv1alpha1.StageWorkloads,
 	meshv1alpha1.StageRetire:    meshv1alpha1.StageSoak,
-	meshv1alpha1.StageDiscard:   meshv1alpha1.StageRollBack,
+	meshv1alpha1.StageDiscard:   meshv1alpha1.StageRollback,
 }
 
 // checkTransition checks that no member skips a stage, that none starts without a place in its wave's budget, and that
@@ -133,7 +133,7 @@ func (w *world) checkTransition(m *meshv1alpha1.MeshMember, before, stage meshv1
 		}
 		w.checkWindow(planned, name)
 		return
-	case meshv1alpha1.StageRollBack:
+	case meshv1alpha1.StageRollback:
 		if slices.Contains([]meshv1alpha1.Stage{"", meshv1alpha1.StagePreflight, meshv1alpha1.StageDiscard}, before) {
 			w.violated("%s goes back after %q", name, before)
 		}
@@ -199,7 +199,7 @@ func (w *world) checkFailed(before, after meshv1alpha1.MeshUpgradeStatus) {
 			continue
 		}
 		o, s := m.Spec.Rollout, m.Status.Rollout
-		if o != nil && (o.Stage == meshv1alpha1.StageRollBack || o.Stage == meshv1alpha1.StageDiscard) {
+		if o != nil && (o.Stage == meshv1alpha1.StageRollback || o.Stage == meshv1alpha1.StageDiscard) {
 			continue // the record was lost, the order was not
 		}
 		isReported := s != nil && o != nil && s.Stage == o.Stage
@@ -265,7 +265,7 @@ func (w *world) changing(wave *meshv1alpha1.PlannedWave, withBack bool) (n int) 
 		switch o.Stage {
 		case meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads:
 			n++
-		case meshv1alpha1.StageRollBack:
+		case meshv1alpha1.StageRollback:
 			isDone := s != nil && s.Stage == o.Stage && s.State == meshv1alpha1.StageDone
 			if withBack && isReachable(m) && !isDone {
 				n++
@@ -313,7 +313,7 @@ func (w *world) checkWorld() {
 			w.violated("%s runs %v; the upgrade is %s, touched: %t", m.Spec.Cluster, m.Spec.Revisions, phase, isTouched)
 		case phase == meshv1alpha1.UpgradeStopped && isTouched && w.isSuperseded:
 			// Without an order, each runs alone what it was led to.
-			isBack := w.last[m.Spec.Cluster] == meshv1alpha1.StageRollBack || w.last[m.Spec.Cluster] == meshv1alpha1.StageDiscard
+			isBack := w.last[m.Spec.Cluster] == meshv1alpha1.StageRollback || w.last[m.Spec.Cluster] == meshv1alpha1.StageDiscard
 			if m.Spec.Rollout == nil && (len(m.Spec.Revisions) != 1 || has(older.Name) != isBack) {
 				w.violated("%s runs %v after another target, was last ordered %s", m.Spec.Cluster, m.Spec.Revisions, w.last[m.Spec.Cluster])
 			}
@@ -359,7 +359,7 @@ func TestContent(t *testing.T) {
 		meshv1alpha1.StageWorkloads: {[]string{o, n}, n, n, n},
 		meshv1alpha1.StageSoak:      {[]string{o, n}, n, n, n},
 		meshv1alpha1.StageRetire:    {[]string{n}, n, n, n},
-		meshv1alpha1.StageRollBack:  {[]string{o, n}, o, o, o},
+		meshv1alpha1.StageRollback:  {[]string{o, n}, o, o, o},
 		meshv1alpha1.StageDiscard:   {[]string{o}, o, o, o},
 	} {
 		t.Run(string(stage), func(t *testing.T) {

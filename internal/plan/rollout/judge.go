@@ -27,7 +27,7 @@ func (r *rollout) run() {
 		r.out.Status.Failed = append(r.out.Status.Failed, p.name)
 	}
 	slices.Sort(r.out.Status.Failed)
-	if why != "" && r.scope() == meshv1alpha1.RollbackScopeRun {
+	if why != "" && r.scope() == meshv1alpha1.RollbackScopeUpgrade {
 		r.goBack(meshv1alpha1.CauseFailed, why)
 		return
 	}

@@ -78,7 +78,7 @@ func (l *life) write(run *plan.Run) (wrote bool) {
 			if is != "" {
 				l.say("%s → %s", m.Spec.Cluster, is)
 			}
-			if is == meshv1alpha1.StageRollBack {
+			if is == meshv1alpha1.StageRollback {
 				l.checkSuperseded(m, was)
 			}
 		}

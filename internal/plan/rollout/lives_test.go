@@ -55,7 +55,7 @@ func ownValues(v any) func(*meshv1alpha1.Member) {
 }
 
 // annotates writes the order of the n-th upgrade that there has been.
-func annotates(at, n int, order meshv1alpha1.UpgradeOrder) edit {
+func annotates(at, n int, order meshv1alpha1.UpgradeAction) edit {
 	return edit{at: at, what: fmt.Sprintf("annotation of upgrade %d: %s", n, orNone(order)), do: func(l *life) { annotate(l.history[n-1], order) }}
 }
 

@@ -205,14 +205,14 @@ func TestSteerDropsOutdatedPlans(t *testing.T) {
 			i.Spec.Upgrade.State = meshv1alpha1.UpgradeStateAbort
 		}},
 		"a person has aborted it": {change: func(_ *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
-			annotate(u, meshv1alpha1.OrderAbort)
+			annotate(u, meshv1alpha1.UpgradeActionAbort)
 		}},
 		"a person has aborted it, here and in the spec": {change: func(i *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
-			annotate(u, meshv1alpha1.OrderAbort)
+			annotate(u, meshv1alpha1.UpgradeActionAbort)
 			i.Spec.Upgrade.State = meshv1alpha1.UpgradeStateAbort
 		}},
 		"a person wants it to wait": {change: func(_ *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
-			annotate(u, meshv1alpha1.OrderPause)
+			annotate(u, meshv1alpha1.UpgradeActionPause)
 		}},
 		"one that has begun is no plan any more": {change: func(i *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) {
 			u.Status.Phase, u.Status.StartedAt = meshv1alpha1.UpgradeRunning, &metav1.Time{Time: epoch}
@@ -255,7 +255,7 @@ func TestSteerKeepsThePlanOfARetry(t *testing.T) {
 		t.Fatalf("after a failure: %+v", got)
 	}
 	retried := *failed.DeepCopy()
-	annotate(&retried, meshv1alpha1.OrderRetry)
+	annotate(&retried, meshv1alpha1.UpgradeActionRetry)
 	again := upgrade.Next(inst, members, []meshv1alpha1.MeshUpgrade{retried}).Start
 	if again == nil || again.Name == failed.Name || !cmp.Equal(again.Spec.To, failed.Spec.To) {
 		t.Fatalf("the retry is %+v", again)
@@ -295,7 +295,7 @@ func TestSteerKeepsThePlanOfARetry(t *testing.T) {
 func TestRetryOf(t *testing.T) {
 	inst := plantest.Shop(plantest.Version(newer.Version), plantest.Running(older.Version), plantest.Attempt(2))
 	members := newWorld(t, canaryAndRest()...).stored().Members
-	record := func(name string, n int32, order meshv1alpha1.UpgradeOrder, phase meshv1alpha1.UpgradePhase, cause meshv1alpha1.UpgradeCause) meshv1alpha1.MeshUpgrade {
+	record := func(name string, n int32, order meshv1alpha1.UpgradeAction, phase meshv1alpha1.UpgradePhase, cause meshv1alpha1.UpgradeCause) meshv1alpha1.MeshUpgrade {
 		then := inst.DeepCopy()
 		plantest.Attempt(n)(then)
 		u := upgrade.Next(then, members, nil).Start
@@ -305,7 +305,7 @@ func TestRetryOf(t *testing.T) {
 	}
 	another := record("another", 1, "", rolledBack, meshv1alpha1.CauseFailed)
 	another.Spec.To.SharedHash = "another"
-	retry := meshv1alpha1.OrderRetry
+	retry := meshv1alpha1.UpgradeActionRetry
 	cases := map[string]struct {
 		history []meshv1alpha1.MeshUpgrade
 		want    string

@@ -75,7 +75,7 @@ func (p *progress) isOut() bool { return p.isFailed || p.isLost }
 
 // isGoingBack says whether the member is back, or on its way.
 func (p *progress) isGoingBack() bool {
-	return p.ordered == meshv1alpha1.StageRollBack || p.ordered == meshv1alpha1.StageDiscard
+	return p.ordered == meshv1alpha1.StageRollback || p.ordered == meshv1alpha1.StageDiscard
 }
 
 // isMoved says whether the member's workloads run on the target: Soak is ordered only then.
@@ -115,7 +115,7 @@ func (p *progress) isChanging() bool {
 	switch p.ordered {
 	case meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads:
 		return true
-	case meshv1alpha1.StageRollBack:
+	case meshv1alpha1.StageRollback:
 		return p.isReachable && !p.reports(meshv1alpha1.StageDone)
 	}
 	return false
@@ -140,10 +140,10 @@ func (p *progress) next() meshv1alpha1.Stage {
 
 // back is the stage to order a member that shall go back.
 func (p *progress) back() meshv1alpha1.Stage {
-	if p.ordered == meshv1alpha1.StageDiscard || p.ordered == meshv1alpha1.StageRollBack && p.reports(meshv1alpha1.StageDone) {
+	if p.ordered == meshv1alpha1.StageDiscard || p.ordered == meshv1alpha1.StageRollback && p.reports(meshv1alpha1.StageDone) {
 		return meshv1alpha1.StageDiscard
 	}
-	return meshv1alpha1.StageRollBack
+	return meshv1alpha1.StageRollback
 }
 
 // says tells why a stage stands as it does: by the gates with these verdicts, else in the member's own words.

@@ -10,7 +10,7 @@ import (
 
 func TestReturning(t *testing.T) {
 	back := func(name, words string) *progress {
-		p := &progress{name: name, ordered: meshv1alpha1.StageRollBack, isReachable: true}
+		p := &progress{name: name, ordered: meshv1alpha1.StageRollback, isReachable: true}
 		if words != "" {
 			p.report = &meshv1alpha1.MemberRolloutStatus{Message: words}
 		}
@@ -51,7 +51,7 @@ func TestGoingBackKeepsItsCause(t *testing.T) {
 	w.member("east").Status.Rollout.Message = "refused"
 	first := Next(w.stored()).Status
 	w.upgrade.Status = first
-	w.at("east", meshv1alpha1.StageRollBack, meshv1alpha1.StageProgressing)
+	w.at("east", meshv1alpha1.StageRollback, meshv1alpha1.StageProgressing)
 	w.member("east").Status.Rollout.Message = "0 of 1 replicas available"
 	second := Next(w.stored()).Status
 	if first.CauseDetail == "" || second.CauseDetail != first.CauseDetail {

@@ -58,8 +58,8 @@ type Hold struct {
 // rollout is one decision in the making.
 type rollout struct {
 	Input
-	out  Decision
-	wish upgrade.Steering
+	out      Decision
+	steering upgrade.Steering
 	// members are those of the waves that are still there, in the waves' order, and by wave.
 	members []*progress
 	of      map[string][]*progress
@@ -79,10 +79,10 @@ func Next(in Input) Decision {
 		r.goBack(cause, why)
 	case r.isSuperseded():
 		r.supersede()
-	case r.wish.State == meshv1alpha1.UpgradeStatePause:
+	case r.steering.State == meshv1alpha1.UpgradeStatePause:
 		r.notePause()
 		r.returnOut()
-		r.hold(meshv1alpha1.ReasonUpgradePaused, r.wish.Says("paused"), "to go on, "+r.wish.HowToResume())
+		r.hold(meshv1alpha1.ReasonUpgradePaused, r.steering.Says("paused"), "to go on, "+r.steering.HowToResume())
 	default:
 		r.noteResume()
 		r.run()
@@ -96,7 +96,7 @@ func Next(in Input) Decision {
 
 func newRollout(in Input, status *meshv1alpha1.MeshUpgradeStatus) *rollout {
 	r := &rollout{
-		Input: in, of: map[string][]*progress{}, wish: upgrade.SteeringOf(in.Upgrade, in.State),
+		Input: in, of: map[string][]*progress{}, steering: upgrade.SteeringOf(in.Upgrade, in.State),
 		out: Decision{Orders: map[string]meshv1alpha1.Stage{}, Status: *status},
 	}
 	if r.out.Status.StartedAt == nil {
@@ -168,10 +168,10 @@ func (r *rollout) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
 		return r.out.Status.Cause, cmp.Or(r.out.Status.CauseDetail, r.out.Status.Message)
 	case r.IsSuperseded && r.IsTakenBack:
 		return meshv1alpha1.CauseSuperseded, "the spec of the MeshInstallation asks for the former revision again"
-	case r.wish.State == meshv1alpha1.UpgradeStateAbort:
-		return meshv1alpha1.CauseAborted, r.wish.Says("aborted")
+	case r.steering.State == meshv1alpha1.UpgradeStateAbort:
+		return meshv1alpha1.CauseAborted, r.steering.Says("aborted")
 	}
-	if rejected := r.rejected(); rejected != "" && r.scope() == meshv1alpha1.RollbackScopeRun {
+	if rejected := r.rejected(); rejected != "" && r.scope() == meshv1alpha1.RollbackScopeUpgrade {
 		return meshv1alpha1.CauseRejected, rejected
 	}
 	return "", ""
@@ -228,7 +228,7 @@ func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
 			continue
 		}
 		isOver = false
-		if r.order(p, p.back()); p.ordered == meshv1alpha1.StageRollBack {
+		if r.order(p, p.back()); p.ordered == meshv1alpha1.StageRollback {
 			waiting = append(waiting, p)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // at a stage, with a report of it.
 func (w *world) at(name string, stage meshv1alpha1.Stage, state meshv1alpha1.StageState) {
 	m := w.member(name)
-	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older.Name, To: newer.Name, Stage: stage, OrderedAt: metav1.NewTime(w.now)}
+	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older, To: newer, Stage: stage, OrderedAt: metav1.NewTime(w.now)}
 	m.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
 		Upgrade: w.upgrade.Name, Stage: stage, State: state, Since: metav1.NewTime(w.now),
 	}
@@ -45,7 +45,7 @@ func TestRolloutDecides(t *testing.T) {
 				plan.Content(&w.member("east").Spec, older, newer, retire)
 				w.at("north", install, failed)
 			},
-			wantPhase: meshv1alpha1.UpgradeRollingBack, wantOrders: orders{"north": meshv1alpha1.StageRollBack}, wantFailed: []string{"north"}},
+			wantPhase: meshv1alpha1.UpgradeRollingBack, wantOrders: orders{"north": meshv1alpha1.StageRollback}, wantFailed: []string{"north"}},
 		"members start in the order of the plan": {
 			waves: []meshv1alpha1.PlannedWave{wave("all", "west", "east", "north")}, set: func(w *world) {
 				for _, name := range []string{"east", "north", "west"} {
@@ -89,7 +89,7 @@ func TestRolloutDecides(t *testing.T) {
 				w.upgrade.Status.Failed = []string{"north"}
 			},
 			wantPhase: meshv1alpha1.UpgradeRunning, wantFailed: []string{"east", "north", "west"},
-			wantOrders: orders{"east": meshv1alpha1.StageRollBack, "west": meshv1alpha1.StageRollBack}},
+			wantOrders: orders{"east": meshv1alpha1.StageRollback, "west": meshv1alpha1.StageRollback}},
 		"a failure takes back who has retired": {
 			set: func(w *world) {
 				w.at("east", retire, done)
@@ -97,7 +97,7 @@ func TestRolloutDecides(t *testing.T) {
 				w.at("west", retire, meshv1alpha1.StageInconclusive)
 			},
 			wantPhase: meshv1alpha1.UpgradeRollingBack, wantFailed: []string{"north"}, wantOrders: orders{
-				"east": meshv1alpha1.StageRollBack, "north": meshv1alpha1.StageRollBack, "west": meshv1alpha1.StageRollBack}},
+				"east": meshv1alpha1.StageRollback, "north": meshv1alpha1.StageRollback, "west": meshv1alpha1.StageRollback}},
 		"an upgrade without members is done": {
 			waves: []meshv1alpha1.PlannedWave{wave("nobody")}, set: func(*world) {},
 			wantPhase: meshv1alpha1.UpgradeSucceeded, wantOrders: orders{}},

@@ -23,7 +23,7 @@ func TestRolloutAtRandom(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable on purpose
 			w := randomWorld(t, random)
 			w.upgrade.Spec.RollbackScope = []meshv1alpha1.RollbackScope{
-				meshv1alpha1.RollbackScopeWave, meshv1alpha1.RollbackScopeRun, meshv1alpha1.RollbackScopeMember,
+				meshv1alpha1.RollbackScopeWave, meshv1alpha1.RollbackScopeUpgrade, meshv1alpha1.RollbackScopeMember,
 			}[seed%3]
 			if seed%4 == 0 {
 				// Members that are ready in between wait.
@@ -46,7 +46,7 @@ func TestRolloutAtRandom(t *testing.T) {
 				if w.changed = true; seed%2 == 0 {
 					w.state = meshv1alpha1.UpgradeStateAbort
 				} else {
-					annotate(w.upgrade, meshv1alpha1.OrderAbort)
+					annotate(w.upgrade, meshv1alpha1.UpgradeActionAbort)
 				}
 				w.run(100)
 			}
@@ -99,7 +99,7 @@ func randomWorld(t *testing.T, random *rand.Rand) *world {
 func randomBehaviour(random *rand.Rand) behaviour {
 	stages := []meshv1alpha1.Stage{
 		meshv1alpha1.StagePreflight, meshv1alpha1.StageInstall, meshv1alpha1.StageGateways, meshv1alpha1.StageWorkloads,
-		meshv1alpha1.StageSoak, meshv1alpha1.StageRetire, meshv1alpha1.StageRollBack, meshv1alpha1.StageDiscard,
+		meshv1alpha1.StageSoak, meshv1alpha1.StageRetire, meshv1alpha1.StageRollback, meshv1alpha1.StageDiscard,
 	}
 	b := behaviour{ticks: map[meshv1alpha1.Stage]int{}, back: random.IntN(30)}
 	for _, s := range stages {
@@ -155,7 +155,7 @@ func randomEvents(random *rand.Rand, names []string, waves []meshv1alpha1.Planne
 // randomOrders are what people write into the annotation, and think better of.
 func randomOrders(random *rand.Rand) []event {
 	var events []event
-	words := []meshv1alpha1.UpgradeOrder{"", "", meshv1alpha1.OrderPause, meshv1alpha1.OrderPause, meshv1alpha1.OrderRetry, "Stop", meshv1alpha1.OrderAbort}
+	words := []meshv1alpha1.UpgradeAction{"", "", meshv1alpha1.UpgradeActionPause, meshv1alpha1.UpgradeActionPause, meshv1alpha1.UpgradeActionRetry, "Stop", meshv1alpha1.UpgradeActionAbort}
 	for when := random.IntN(20); when < 200; when += 1 + random.IntN(20) {
 		events = append(events, orders(when, words[random.IntN(len(words)-random.IntN(2))]))
 	}

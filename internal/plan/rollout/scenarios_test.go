@@ -140,7 +140,7 @@ func scenarios() map[string]scenario {
 			waves: canaryAndRest(), set: happens(wants(2, meshv1alpha1.UpgradeStatePause), wants(60, meshv1alpha1.UpgradeStateRun)), want: succeeded},
 		"going back cannot be paused": {
 			waves: canaryAndRest(), want: rolledBack,
-			set: both(behaves("west", behaviour{fails: workloads}), happens(orders(34, meshv1alpha1.OrderPause), wants(35, meshv1alpha1.UpgradeStatePause)))},
+			set: both(behaves("west", behaviour{fails: workloads}), happens(orders(34, meshv1alpha1.UpgradeActionPause), wants(35, meshv1alpha1.UpgradeStatePause)))},
 		"a person takes everything back in the first wave": {
 			waves: canaryAndRest(), set: happens(wants(5, meshv1alpha1.UpgradeStateAbort)), want: rolledBack},
 		"a person takes everything back while the first wave retires, and thinks better of it too late": {
@@ -175,7 +175,7 @@ func scenarios() map[string]scenario {
 				both(pauseOnFailure, happens(wants(50, meshv1alpha1.UpgradeStateAbort))))},
 		"a way back that cannot be judged does not pause the others": {
 			waves: tolerant(1, nine()), want: succeeded,
-			set: behaves("a3", behaviour{fails: workloads, puzzled: meshv1alpha1.StageRollBack, back: 8})},
+			set: behaves("a3", behaviour{fails: workloads, puzzled: meshv1alpha1.StageRollback, back: 8})},
 		"an approval after hours does not let the upgrade end without who cannot be reached": {
 			waves: tolerant(1, asking(1, canaryAndRest())), want: paused,
 			set: both(ignorePeers, happens(reachable(3, "west", false), answers(200, "rest", meshv1alpha1.DecisionApproved)))},
@@ -203,11 +203,11 @@ func scenarios() map[string]scenario {
 	}
 	for _, stage := range []meshv1alpha1.Stage{
 		install, meshv1alpha1.StageGateways, workloads, soak, meshv1alpha1.StageRetire,
-		meshv1alpha1.StageRollBack, meshv1alpha1.StageDiscard,
+		meshv1alpha1.StageRollback, meshv1alpha1.StageDiscard,
 	} {
 		short, long := behaviour{cutOff: stage, back: 4}, behaviour{cutOff: stage, back: 40}
 		want := succeeded
-		if stage == meshv1alpha1.StageRollBack || stage == meshv1alpha1.StageDiscard {
+		if stage == meshv1alpha1.StageRollback || stage == meshv1alpha1.StageDiscard {
 			short.fails, long.fails, want = workloads, workloads, rolledBack
 		}
 		cases[fmt.Sprintf("a member is cut off in stage %s for a moment", stage)] = scenario{

@@ -191,7 +191,7 @@ func (w *world) give(m *meshv1alpha1.MeshMember, before, stage meshv1alpha1.Stag
 	if stage != meshv1alpha1.StagePreflight {
 		w.touched[m.Spec.Cluster] = true
 	}
-	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older.Name, To: newer.Name, Stage: stage, OrderedAt: metav1.NewTime(w.now)}
+	m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: w.upgrade.Name, From: older, To: newer, Stage: stage, OrderedAt: metav1.NewTime(w.now)}
 	plan.Content(&m.Spec, older, newer, stage)
 }
 

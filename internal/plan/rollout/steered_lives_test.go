@@ -7,7 +7,7 @@ import (
 
 // steeredLives are stories over several upgrades that people steer by annotation.
 func steeredLives() map[string]lifeCase {
-	abort, retry := meshv1alpha1.OrderAbort, meshv1alpha1.OrderRetry
+	abort, retry := meshv1alpha1.UpgradeActionAbort, meshv1alpha1.UpgradeActionRetry
 	install := meshv1alpha1.StageInstall
 	stop := func(inst *meshv1alpha1.MeshInstallation) {
 		inst.Spec.Upgrade.RollbackScope = meshv1alpha1.RollbackScopeWave

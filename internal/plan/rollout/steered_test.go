@@ -13,28 +13,28 @@ import (
 )
 
 // orders writes the annotation by which people steer. Empty takes it away.
-func orders(ticks int, order meshv1alpha1.UpgradeOrder) event {
+func orders(ticks int, order meshv1alpha1.UpgradeAction) event {
 	return at(ticks, "annotation: "+orNone(order), func(w *world) { annotate(w.upgrade, order) })
 }
 
-func orNone(order meshv1alpha1.UpgradeOrder) string {
+func orNone(order meshv1alpha1.UpgradeAction) string {
 	if order == "" {
 		return "none"
 	}
 	return string(order)
 }
 
-func annotate(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeOrder) {
+func annotate(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeAction) {
 	if order == "" {
-		delete(u.Annotations, meshv1alpha1.AnnotationOrder)
+		delete(u.Annotations, meshv1alpha1.AnnotationAction)
 		return
 	}
-	metav1.SetMetaDataAnnotation(&u.ObjectMeta, meshv1alpha1.AnnotationOrder, string(order))
+	metav1.SetMetaDataAnnotation(&u.ObjectMeta, meshv1alpha1.AnnotationAction, string(order))
 }
 
 // steered are stories of people who steer by annotation, also against what the spec says.
 func steered() map[string]scenario {
-	pause, abort := meshv1alpha1.OrderPause, meshv1alpha1.OrderAbort
+	pause, abort := meshv1alpha1.UpgradeActionPause, meshv1alpha1.UpgradeActionAbort
 	specPauses, specRuns := meshv1alpha1.UpgradeStatePause, meshv1alpha1.UpgradeStateRun
 	flaps := func(w *world) {
 		for n := range 2 * keptInterventions {
@@ -72,7 +72,7 @@ func steered() map[string]scenario {
 		"an annotation that nobody understands pauses and says so": {
 			waves: canaryAndRest(), set: happens(orders(2, "pause"), orders(30, "")), want: succeeded},
 		"a retry of what is not over pauses and says so": {
-			waves: canaryAndRest(), set: happens(orders(2, meshv1alpha1.OrderRetry), orders(30, "")), want: succeeded},
+			waves: canaryAndRest(), set: happens(orders(2, meshv1alpha1.UpgradeActionRetry), orders(30, "")), want: succeeded},
 		"an annotation that nobody understands does not soften an abort": {
 			waves: canaryAndRest(), set: happens(orders(5, "stop"), wants(5, meshv1alpha1.UpgradeStateAbort)), want: rolledBack},
 		"a wave that is approved under a pause starts after it": {
@@ -164,7 +164,7 @@ func TestWishOf(t *testing.T) {
 	run, stop, back := meshv1alpha1.UpgradeStateRun, meshv1alpha1.UpgradeStatePause, meshv1alpha1.UpgradeStateAbort
 	note, field := meshv1alpha1.ByAnnotation, meshv1alpha1.ByState
 	cases := map[string]struct {
-		order meshv1alpha1.UpgradeOrder
+		order meshv1alpha1.UpgradeAction
 		state meshv1alpha1.UpgradeState
 		want  meshv1alpha1.UpgradeState
 		by    []string
@@ -173,14 +173,14 @@ func TestWishOf(t *testing.T) {
 		"nobody says anything":            {want: run},
 		"the spec lets it run":            {state: run, want: run},
 		"the spec pauses":                 {state: stop, want: stop, by: []string{field}, says: "stopped by spec.upgrade.state of the MeshInstallation"},
-		"the annotation pauses":           {order: "Pause", state: run, want: stop, by: []string{note}, says: "stopped by the annotation mesh.meshfleet.io/order"},
-		"both pause":                      {order: "Pause", state: stop, want: stop, by: []string{note, field}, says: "stopped by the annotation mesh.meshfleet.io/order and spec.upgrade.state of the MeshInstallation"},
+		"the annotation pauses":           {order: "Pause", state: run, want: stop, by: []string{note}, says: "stopped by the annotation mesh.meshfleet.io/action"},
+		"both pause":                      {order: "Pause", state: stop, want: stop, by: []string{note, field}, says: "stopped by the annotation mesh.meshfleet.io/action and spec.upgrade.state of the MeshInstallation"},
 		"the annotation aborts":           {order: "Abort", state: run, want: back, by: []string{note}},
 		"an abort beats the spec's pause": {order: "Abort", state: stop, want: back, by: []string{note}},
 		"the spec's abort beats a pause":  {order: "Pause", state: back, want: back, by: []string{field}},
 		"both abort":                      {order: "Abort", state: back, want: back, by: []string{note, field}},
 		"a word that is none": {order: "Stop", state: run, want: stop, by: []string{note},
-			says: `stopped by the annotation mesh.meshfleet.io/order ("Stop" is no order: write Pause or Abort, or take it away)`},
+			says: `stopped by the annotation mesh.meshfleet.io/action ("Stop" is no action: write Pause or Abort, or take it away)`},
 		"a word in small letters":         {order: "abort", want: stop, by: []string{note}},
 		"a retry of what is not over":     {order: "Retry", want: stop, by: []string{note}},
 		"a word that is none under abort": {order: "Stop", state: back, want: back, by: []string{field}, says: "stopped by spec.upgrade.state of the MeshInstallation"},

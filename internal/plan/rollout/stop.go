@@ -1,20 +1,20 @@
 package rollout
 
 import (
-	"cmp"
 	"slices"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
 func (r *rollout) scope() meshv1alpha1.RollbackScope {
-	return cmp.Or(r.Upgrade.Spec.RollbackScope, meshv1alpha1.RollbackScopeRun)
+	return upgrade.Scope(r.Upgrade.Spec.RollbackScope)
 }
 
 // isStopping says whether the upgrade ends where it is. It has a cause from then on.
 func (r *rollout) isStopping() bool {
-	return r.scope() != meshv1alpha1.RollbackScopeRun && r.out.Status.Cause != ""
+	return r.scope() != meshv1alpha1.RollbackScopeUpgrade && r.out.Status.Cause != ""
 }
 
 // stopFor makes the upgrade end where it is, if there is a reason. The first one counts.

@@ -37,7 +37,7 @@ func (r *rollout) supersede() {
 			behind = append(behind, p.name)
 		default:
 			// The work order of one that cannot be reached leads back, and the next upgrade takes along what was moved there.
-			isLeft := p.unknown != "" && p.stored == meshv1alpha1.StageRollBack
+			isLeft := p.unknown != "" && p.stored == meshv1alpha1.StageRollback
 			switch r.order(p, p.back()); {
 			case isLeft:
 				behind = append(behind, p.name)

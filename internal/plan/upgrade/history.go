@@ -22,10 +22,10 @@ func lastRun(inst *meshv1alpha1.MeshInstallation, history []meshv1alpha1.MeshUpg
 func abortedBy(inst *meshv1alpha1.MeshInstallation, past *meshv1alpha1.MeshUpgrade) string {
 	bySpec := inst.Spec.Upgrade.State == meshv1alpha1.UpgradeStateAbort
 	// Who came too late to stop it did not stop it.
-	byAnnotation := past != nil && past.Status.Phase != meshv1alpha1.UpgradeSucceeded && OrderOf(past) == meshv1alpha1.OrderAbort
+	byAnnotation := past != nil && past.Status.Phase != meshv1alpha1.UpgradeSucceeded && ActionOf(past) == meshv1alpha1.UpgradeActionAbort
 	annotation := ""
 	if byAnnotation {
-		annotation = fmt.Sprintf("the annotation %s of MeshUpgrade %s", meshv1alpha1.AnnotationOrder, past.Name)
+		annotation = fmt.Sprintf("the annotation %s of MeshUpgrade %s", meshv1alpha1.AnnotationAction, past.Name)
 	}
 	switch {
 	case bySpec && byAnnotation:
@@ -54,7 +54,7 @@ func RetryOf(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMem
 		case !hasFailed(u) && u.Status.Cause != meshv1alpha1.CauseAborted:
 		case u.Spec.To.Attempt != inst.Spec.Upgrade.Attempt:
 			return &meshv1alpha1.UpgradeRetry{Of: u.Name, By: meshv1alpha1.ByAttempt}
-		case OrderOf(u) == meshv1alpha1.OrderRetry:
+		case ActionOf(u) == meshv1alpha1.UpgradeActionRetry:
 			return &meshv1alpha1.UpgradeRetry{Of: u.Name, By: meshv1alpha1.ByAnnotation}
 		}
 		return nil
@@ -83,7 +83,7 @@ func historyAt(planned *meshv1alpha1.MeshUpgrade, history []meshv1alpha1.MeshUpg
 	before := slices.Clone(history)
 	for i := range before {
 		if before[i].Name == retry.Of {
-			before[i].Annotations = map[string]string{meshv1alpha1.AnnotationOrder: string(meshv1alpha1.OrderRetry)}
+			before[i].Annotations = map[string]string{meshv1alpha1.AnnotationAction: string(meshv1alpha1.UpgradeActionRetry)}
 		}
 	}
 	return before

@@ -69,10 +69,10 @@ func NextIn(
 		}
 	}
 	past := lastRun(inst, history, to)
-	if past != nil && hasFailed(past) && OrderOf(past) != meshv1alpha1.OrderRetry {
+	if past != nil && hasFailed(past) && ActionOf(past) != meshv1alpha1.UpgradeActionRetry {
 		return c.stuck(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
 			"MeshUpgrade %s failed: %s; change the spec, or to try the same again annotate it with %s=%s, or count spec.upgrade.attempt up",
-			past.Name, cmp.Or(past.Status.CauseDetail, past.Status.Message), meshv1alpha1.AnnotationOrder, meshv1alpha1.OrderRetry))
+			past.Name, cmp.Or(past.Status.CauseDetail, past.Status.Message), meshv1alpha1.AnnotationAction, meshv1alpha1.UpgradeActionRetry))
 	}
 	if aborted := abortedBy(inst, past); aborted != "" {
 		return c.stuck(meshv1alpha1.ReasonUpgradeAborted, fmt.Errorf("the mesh does not go to %s: %s, or take the change back", to.Revision, aborted))
@@ -122,7 +122,7 @@ func isWayBack(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation,
 		}
 		former := mesh.RunningRevision(m)
 		if o := m.Spec.Rollout; o != nil && o.Upgrade == u.Name {
-			former = o.Former
+			former = o.From
 		}
 		if mesh.Difference(former, want) != "" {
 			return false
@@ -134,6 +134,16 @@ func isWayBack(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation,
 func (c Decision) stuck(reason string, problem error) Decision {
 	c.Reason, c.Problem = reason, problem
 	return c
+}
+
+// Scope is the members that go back with a failure: all, unless the scope is one of those that name a part. Objects of an
+// older operator have `Run` for all.
+func Scope(s meshv1alpha1.RollbackScope) meshv1alpha1.RollbackScope {
+	switch s {
+	case meshv1alpha1.RollbackScopeMember, meshv1alpha1.RollbackScopeWave:
+		return s
+	}
+	return meshv1alpha1.RollbackScopeUpgrade
 }
 
 // record is the MeshUpgrade with which an upgrade begins.
@@ -155,7 +165,7 @@ func record(
 		From:         meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash},
 		To:           to, Towards: towards, Waves: waves,
 		OnFailure:     cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
-		RollbackScope: cmp.Or(inst.Spec.Upgrade.RollbackScope, meshv1alpha1.RollbackScopeRun),
+		RollbackScope: Scope(inst.Spec.Upgrade.RollbackScope),
 		Gates:         inst.Spec.Upgrade.Gates,
 	}}
 }
@@ -195,7 +205,7 @@ func isOutdated(
 ) bool {
 	last := &history[len(history)-1]
 	switch phase, mode := last.Status.Phase, inst.Spec.Upgrade.Mode; {
-	case last.Status.StartedAt != nil, OrderOf(last) == meshv1alpha1.OrderAbort:
+	case last.Status.StartedAt != nil, ActionOf(last) == meshv1alpha1.UpgradeActionAbort:
 		// A record that a person has aborted keeps that word.
 		return false
 	case phase == meshv1alpha1.UpgradePlanning, phase == meshv1alpha1.UpgradePlanned:

@@ -77,7 +77,7 @@ func TestAPlannedStepStands(t *testing.T) {
 	inst.Spec.Version = "1.31.0"
 	first := upgrade.NextIn(table, inst, members, nil)
 	if first.Start == nil || first.Start.Spec.To.Version != "1.28.3" || first.Start.Spec.Towards != "1.31.0" {
-		t.Fatalf("course is %+v, want a step to 1.28.3", first)
+		t.Fatalf("next is %+v, want a step to 1.28.3", first)
 	}
 	first.Start.Status.Phase = meshv1alpha1.UpgradePlanned
 	history := []meshv1alpha1.MeshUpgrade{*first.Start}

@@ -22,24 +22,24 @@ var strictness = map[meshv1alpha1.UpgradeState]int{meshv1alpha1.UpgradeStatePaus
 // SteeringOf reads both places: the annotation of the upgrade, and the state that the spec of the installation says.
 func SteeringOf(u *meshv1alpha1.MeshUpgrade, state meshv1alpha1.UpgradeState) Steering {
 	w := Steering{State: meshv1alpha1.UpgradeStateRun}
-	ordered := meshv1alpha1.UpgradeStateRun
-	switch order := OrderOf(u); order {
+	annotated := meshv1alpha1.UpgradeStateRun
+	switch action := ActionOf(u); action {
 	case "":
-	case meshv1alpha1.OrderPause:
-		ordered = meshv1alpha1.UpgradeStatePause
-	case meshv1alpha1.OrderAbort:
-		ordered = meshv1alpha1.UpgradeStateAbort
-	case meshv1alpha1.OrderRetry:
-		ordered = meshv1alpha1.UpgradeStatePause
+	case meshv1alpha1.UpgradeActionPause:
+		annotated = meshv1alpha1.UpgradeStatePause
+	case meshv1alpha1.UpgradeActionAbort:
+		annotated = meshv1alpha1.UpgradeStateAbort
+	case meshv1alpha1.UpgradeActionRetry:
+		annotated = meshv1alpha1.UpgradeStatePause
 		w.unclear = " (Retry is for an upgrade that is over: take it away)"
 	default:
-		ordered = meshv1alpha1.UpgradeStatePause
-		w.unclear = fmt.Sprintf(" (%q is no order: write Pause or Abort, or take it away)", order)
+		annotated = meshv1alpha1.UpgradeStatePause
+		w.unclear = fmt.Sprintf(" (%q is no action: write Pause or Abort, or take it away)", action)
 	}
 	for _, place := range []struct {
 		name  string
 		wants meshv1alpha1.UpgradeState
-	}{{meshv1alpha1.ByAnnotation, ordered}, {meshv1alpha1.ByState, state}} {
+	}{{meshv1alpha1.ByAnnotation, annotated}, {meshv1alpha1.ByState, state}} {
 		switch {
 		case strictness[place.wants] > strictness[w.State]:
 			w.State, w.By = place.wants, []string{place.name}
@@ -55,9 +55,9 @@ func IsAborted(u *meshv1alpha1.MeshUpgrade, state meshv1alpha1.UpgradeState) boo
 	return SteeringOf(u, state).State == meshv1alpha1.UpgradeStateAbort
 }
 
-// OrderOf is what a person orders of an upgrade. Empty: nothing.
-func OrderOf(u *meshv1alpha1.MeshUpgrade) meshv1alpha1.UpgradeOrder {
-	return meshv1alpha1.UpgradeOrder(u.Annotations[meshv1alpha1.AnnotationOrder])
+// ActionOf is what a person wants of an upgrade by its annotation. Empty: nothing.
+func ActionOf(u *meshv1alpha1.MeshUpgrade) meshv1alpha1.UpgradeAction {
+	return meshv1alpha1.UpgradeAction(u.Annotations[meshv1alpha1.AnnotationAction])
 }
 
 // HowToResume says what ends a pause.
@@ -79,7 +79,7 @@ func (w Steering) Says(verb string) string {
 	for _, by := range w.By {
 		switch by {
 		case meshv1alpha1.ByAnnotation:
-			by = "the annotation " + meshv1alpha1.AnnotationOrder + w.unclear
+			by = "the annotation " + meshv1alpha1.AnnotationAction + w.unclear
 		case meshv1alpha1.ByState:
 			by += " of the MeshInstallation"
 		}

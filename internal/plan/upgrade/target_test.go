@@ -158,3 +158,15 @@ func TestTargetRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestScope takes everything back where the scope names no part, also for objects of an operator that called that Run.
+func TestScope(t *testing.T) {
+	for given, want := range map[meshv1alpha1.RollbackScope]meshv1alpha1.RollbackScope{
+		"": meshv1alpha1.RollbackScopeUpgrade, "Run": meshv1alpha1.RollbackScopeUpgrade, "Upgrade": meshv1alpha1.RollbackScopeUpgrade,
+		"Member": meshv1alpha1.RollbackScopeMember, "Wave": meshv1alpha1.RollbackScopeWave,
+	} {
+		if got := upgrade.Scope(given); got != want {
+			t.Errorf("scope %q is %q, want %q", given, got, want)
+		}
+	}
+}
