@@ -21,9 +21,7 @@ const (
 	UpgradeActionRetry UpgradeAction = "Retry"
 )
 
-// InterventionAction is what a person did to an upgrade.
-//
-// +kubebuilder:validation:Enum=Pause;Resume;Abort;Retry;Approve;Reject
+// InterventionAction is what a person did to an upgrade. A newer operator may have more.
 type InterventionAction string
 
 const (
@@ -56,7 +54,7 @@ type Intervention struct {
 	// at is when it took effect.
 	// +required
 	At metav1.Time `json:"at"`
-	// action is `Pause`, `Resume`, `Abort`, `Retry`, `Approve` or `Reject`.
+	// action is `Pause`, `Resume`, `Abort`, `Retry`, `Approve` or `Reject`. A newer operator may have more.
 	// +required
 	Action InterventionAction `json:"action"`
 	// by is where it came from: `annotation`, `spec.upgrade.state`, `spec.upgrade.attempt` or `MeshApproval <name>`.

@@ -143,9 +143,7 @@ type PlannedWave struct {
 	Window *MaintenanceWindow `json:"window,omitempty"`
 }
 
-// UpgradePhase sums an upgrade up.
-//
-// +kubebuilder:validation:Enum=Planning;Planned;Running;WaitingForApproval;WaitingForWindow;Paused;RollingBack;RolledBack;Stopping;Stopped;Succeeded
+// UpgradePhase sums an upgrade up. A newer operator may have more; the conditions say whether it is over.
 type UpgradePhase string
 
 const (
@@ -181,9 +179,7 @@ func (p UpgradePhase) IsFinished() bool {
 	return p == UpgradeRolledBack || p == UpgradeStopped || p == UpgradeSucceeded
 }
 
-// UpgradeCause says why an upgrade does not reach its target.
-//
-// +kubebuilder:validation:Enum=Failed;Rejected;Aborted;Superseded
+// UpgradeCause says why an upgrade does not reach its target. A newer operator may have more.
 type UpgradeCause string
 
 const (
@@ -209,7 +205,9 @@ type MeshUpgradeStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// phase sums up.
+	// phase sums up: `Planning`, `Planned`, `Running`, `WaitingForApproval`, `WaitingForWindow`, `Paused`, `RollingBack` or
+	// `Stopping`, and when it is over `Succeeded`, `RolledBack` or `Stopped`. A newer operator may have more; the condition
+	// Succeeded says whether it is over. Empty: it has just been made.
 	// +optional
 	Phase UpgradePhase `json:"phase,omitempty"`
 	// wave that is under way.
@@ -218,7 +216,8 @@ type MeshUpgradeStatus struct {
 	// message says what happens or what is awaited, and names the gate that failed.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// cause says why members go back, or why the upgrade stops. Empty: neither.
+	// cause says why members go back, or why the upgrade stops: `Failed`, `Rejected`, `Aborted` or `Superseded`. A newer
+	// operator may have more. Empty: neither.
 	// +optional
 	Cause UpgradeCause `json:"cause,omitempty"`
 	// causeDetail names the wave, the member, the stage and the gate that failed, or says what else ended the upgrade.

@@ -4,9 +4,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Stage is how far a member's upgrade is ordered to go. Each includes those before it.
-//
-// +kubebuilder:validation:Enum=Preflight;Install;Gateways;Workloads;Soak;Retire;Rollback;Discard
+// Stage is how far a member's upgrade is ordered to go. Each includes those before it. A newer operator may have more.
 type Stage string
 
 const (
@@ -28,9 +26,7 @@ const (
 	StageDiscard Stage = "Discard"
 )
 
-// StageState is how a stage stands in a member.
-//
-// +kubebuilder:validation:Enum=Progressing;Done;Failed;Inconclusive
+// StageState is how a stage stands in a member. A newer operator may have more.
 type StageState string
 
 const (
@@ -55,7 +51,8 @@ type MemberRollout struct {
 	// to is the revision that the member goes to, complete, as it was when the upgrade came to the member.
 	// +required
 	To Revision `json:"to"`
-	// stage is how far to go.
+	// stage is how far to go: `Preflight`, `Install`, `Gateways`, `Workloads`, `Soak` or `Retire`, and on the way back `Rollback`
+	// or `Discard`. A newer operator may have more.
 	// +required
 	Stage Stage `json:"stage"`
 	// orderedAt is when the stage was ordered.
@@ -78,10 +75,10 @@ type MemberRolloutStatus struct {
 	// upgrade is the name of the MeshUpgrade.
 	// +required
 	Upgrade string `json:"upgrade"`
-	// stage that this speaks of.
+	// stage that this is about, as spec.rollout.stage names it.
 	// +required
 	Stage Stage `json:"stage"`
-	// state of the stage.
+	// state of the stage: `Progressing`, `Done`, `Failed` or `Inconclusive`. A newer operator may have more.
 	// +required
 	State StageState `json:"state"`
 	// since is when the stage was ordered, as far as the member knows.
@@ -196,9 +193,7 @@ type WorkloadCounts struct {
 	Skipped []string `json:"skipped,omitempty"`
 }
 
-// Verdict is the answer of a gate.
-//
-// +kubebuilder:validation:Enum=Pass;Fail;Pending;Inconclusive;Error
+// Verdict is the answer of a gate. A newer operator may have more.
 type Verdict string
 
 const (
@@ -220,7 +215,7 @@ type GateResult struct {
 	// +required
 	Name string `json:"name"`
 	// verdict of the gate: `Pass`, `Fail`, `Pending` (time will tell), `Inconclusive` (there is not enough to tell) or
-	// `Error` (it could not be asked).
+	// `Error` (it could not be asked). A newer operator may have more; only `Pass` passes.
 	// +required
 	Verdict Verdict `json:"verdict"`
 	// message says what was measured and against what.

@@ -37,10 +37,13 @@ status:
   - {at: "2026-01-01T00:00:00Z", action: Approve, by: MeshApproval shop-1-all, wave: all}
   - {at: "2026-01-01T00:00:00Z", action: Reject, by: MeshApproval shop-1-all, wave: all}
   - {at: "2026-01-01T00:00:00Z", action: Abort, by: spec.upgrade.state}`, ""},
-		"the same twice":          {many(2), ""},
-		"as many as are kept":     {many(20), ""},
-		"one more":                {many(21), "status.interventions"},
-		"an action that is none":  {`status: {interventions: [{at: "2026-01-01T00:00:00Z", action: Stop, by: annotation}]}`, "status.interventions[0].action"},
+		"the same twice":                {many(2), ""},
+		"as many as are kept":           {many(20), ""},
+		"one more":                      {many(21), "status.interventions"},
+		"an action of a newer operator": {`status: {interventions: [{at: "2026-01-01T00:00:00Z", action: Extend, by: annotation}]}`, ""},
+		"a phase of a newer operator":   {`status: {phase: Verifying, cause: Expired}`, ""},
+		"conditions": {`status: {observedGeneration: 1, conditions: [{type: Ready, status: Unknown, reason: Upgrading, message: m, observedGeneration: 1,
+  lastTransitionTime: "2026-01-01T00:00:00Z"}]}`, ""},
 		"an action by nobody":     {`status: {interventions: [{at: "2026-01-01T00:00:00Z", action: Pause}]}`, "status.interventions[0].by"},
 		"a retry of another one":  {`spec: {retry: {of: shop-0, by: annotation}}`, ""},
 		"a retry of no other one": {`spec: {retry: {by: annotation}}`, "spec.retry.of"},
