@@ -15,9 +15,9 @@ import (
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
-func (r *Reconciler) approvals(ctx context.Context, u *meshv1alpha1.MeshUpgrade) ([]meshv1alpha1.MeshApproval, error) {
+func (r upgradeRecords) approvals(ctx context.Context, u *meshv1alpha1.MeshUpgrade) ([]meshv1alpha1.MeshApproval, error) {
 	found := &meshv1alpha1.MeshApprovalList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(u.Namespace)); err != nil {
+	if err := r.client.List(ctx, found, client.InNamespace(u.Namespace)); err != nil {
 		return nil, fmt.Errorf("list approvals: %w", err)
 	}
 	return slices.DeleteFunc(found.Items, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Upgrade != u.Name }), nil

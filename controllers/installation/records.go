@@ -12,10 +12,15 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
-// records are all MeshUpgrades of an installation, oldest first.
-func (r *Reconciler) records(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshUpgrade, error) {
+// upgradeRecords read and hold the MeshUpgrades of an installation.
+type upgradeRecords struct{ client client.Client }
+
+func (r *Reconciler) records() upgradeRecords { return upgradeRecords{client: r.Client} }
+
+// list has all MeshUpgrades of an installation, oldest first.
+func (r upgradeRecords) list(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshUpgrade, error) {
 	found := &meshv1alpha1.MeshUpgradeList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
+	if err := r.client.List(ctx, found, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
 		return nil, fmt.Errorf("list upgrades: %w", err)
 	}
 	slices.SortFunc(found.Items, func(a, b meshv1alpha1.MeshUpgrade) int {
@@ -24,9 +29,9 @@ func (r *Reconciler) records(ctx context.Context, inst *meshv1alpha1.MeshInstall
 	return found.Items, nil
 }
 
-// releaseUpgrades lets the records of an installation go that is being deleted.
-func (r *Reconciler) releaseUpgrades(ctx context.Context, inst *meshv1alpha1.MeshInstallation) error {
-	all, err := r.records(ctx, inst)
+// release lets the records of an installation go that is being deleted.
+func (r upgradeRecords) release(ctx context.Context, inst *meshv1alpha1.MeshInstallation) error {
+	all, err := r.list(ctx, inst)
 	if err != nil {
 		return err
 	}
@@ -39,7 +44,7 @@ func (r *Reconciler) releaseUpgrades(ctx context.Context, inst *meshv1alpha1.Mes
 }
 
 // hold puts the finalizer on a record, or takes it off. One that is being deleted can get none.
-func (r *Reconciler) hold(ctx context.Context, u *meshv1alpha1.MeshUpgrade, isHeld bool) error {
+func (r upgradeRecords) hold(ctx context.Context, u *meshv1alpha1.MeshUpgrade, isHeld bool) error {
 	before := u.DeepCopy()
 	if isHeld && !u.DeletionTimestamp.IsZero() {
 		return nil
@@ -53,7 +58,7 @@ func (r *Reconciler) hold(ctx context.Context, u *meshv1alpha1.MeshUpgrade, isHe
 	if !changed {
 		return nil
 	}
-	if err := r.Client.Patch(ctx, u, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); client.IgnoreNotFound(err) != nil {
+	if err := r.client.Patch(ctx, u, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("write the finalizer of MeshUpgrade %q: %w", u.Name, err)
 	}
 	return nil

@@ -34,7 +34,7 @@ func (r *Reconciler) remove(ctx context.Context, inst *meshv1alpha1.MeshInstalla
 		}
 	}
 	// An upgrade that is under way ends here: its members keep the revisions that they have until they are taken out.
-	if err := r.releaseUpgrades(ctx, inst); err != nil {
+	if err := r.records().release(ctx, inst); err != nil {
 		return outcome.Written(err)
 	}
 	if len(members) > 0 {

@@ -201,7 +201,7 @@ func TestRecordsOfUpgradesAreHeld(t *testing.T) {
 				t.Errorf("read again: %v, want gone: %v", err, c.gone)
 			}
 			if !c.gone {
-				testutil.Must(t, r.releaseUpgrades(t.Context(), inst))
+				testutil.Must(t, r.records().release(t.Context(), inst))
 				if err := r.Client.Get(t.Context(), client.ObjectKeyFromObject(c.upgrade), &meshv1alpha1.MeshUpgrade{}); !apierrors.IsNotFound(err) {
 					t.Errorf("deletion of the mesh leaves it: %v", err)
 				}

@@ -87,7 +87,7 @@ func (r *Reconciler) drive(
 			return r.wait(ctx, u, members, meshv1alpha1.ReasonUpgrading, "granting what istiod "+u.Spec.To.Version+" reads in "+mesh.List(waiting, len(waiting)))
 		}
 	}
-	approvals, err := r.approvals(ctx, u)
+	approvals, err := r.records().approvals(ctx, u)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -168,13 +168,13 @@ func unprepared(members []meshv1alpha1.MeshMember, version string) []string {
 
 // upgrades are the records of an installation, oldest first. Those beyond the limit are deleted.
 func (r *Reconciler) upgrades(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshUpgrade, error) {
-	all, err := r.records(ctx, inst)
+	all, err := r.records().list(ctx, inst)
 	if err != nil {
 		return nil, err
 	}
 	var kept []meshv1alpha1.MeshUpgrade
 	for i := range all {
-		if err := r.hold(ctx, &all[i], plan.IsHeld(&all[i])); err != nil {
+		if err := r.records().hold(ctx, &all[i], plan.IsHeld(&all[i])); err != nil {
 			return nil, err
 		}
 		if all[i].DeletionTimestamp.IsZero() || plan.IsHeld(&all[i]) {

@@ -26,12 +26,12 @@ var pagesOfValues = map[string][]string{
 
 // TestValuesAreDocumented wants every value that a field of an upgrade or a gate may have in the page that explains it.
 func TestValuesAreDocumented(t *testing.T) {
-	values := enums(t)
+	all := values(t)
 	for name, where := range pagesOfValues {
-		if len(values[name]) == 0 {
+		if len(all[name]) == 0 {
 			t.Errorf("the API has no type %s with values", name)
 		}
-		for _, value := range values[name] {
+		for _, value := range all[name] {
 			wantMentioned(t, where, value)
 		}
 	}
@@ -75,17 +75,22 @@ func wantMentioned(t *testing.T, where []string, value string) {
 
 var enum = regexp.MustCompile(`\+kubebuilder:validation:Enum=(\S+)\ntype (\w+) string`)
 
-// enums are the values of the API's types that have a fixed set of them.
-func enums(t *testing.T) map[string][]string {
+var constant = regexp.MustCompile(`(?m)^\t\w+ +(\w+) += "([^"]+)"`)
+
+// values are those of the API's types, by type: of a fixed set, and its constants.
+func values(t *testing.T) map[string][]string {
 	t.Helper()
-	sources, err := filepath.Glob(filepath.Join(root, "api", "v1alpha1", "*_types.go"))
+	sources, err := filepath.Glob(filepath.Join(root, "api", "v1alpha1", "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := map[string][]string{}
 	for _, path := range sources {
 		for _, m := range enum.FindAllStringSubmatch(read(t, filepath.Join("api", "v1alpha1", filepath.Base(path))), -1) {
-			out[m[2]] = strings.Split(m[1], ";")
+			out[m[2]] = append(out[m[2]], strings.Split(m[1], ";")...)
+		}
+		for _, m := range constant.FindAllStringSubmatch(read(t, filepath.Join("api", "v1alpha1", filepath.Base(path))), -1) {
+			out[m[1]] = append(out[m[1]], m[2])
 		}
 	}
 	return out

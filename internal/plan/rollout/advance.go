@@ -27,7 +27,7 @@ func (r *rollout) advance() {
 				"set spec.decision of MeshApproval " + mesh.ApprovalName(r.Upgrade.Name, w.Name) + " to Approved or Rejected"}
 			return
 		}
-		r.noteApproval(w)
+		noteApproval(r, w)
 		open := upgrade.OpeningAt(w.Window, r.Now)
 		r.begin(w, open)
 		r.start(w, open.IsOpen)
@@ -103,8 +103,8 @@ func (r *rollout) carryOn(w *meshv1alpha1.PlannedWave) {
 }
 
 // changing counts the members of the wave that change.
-func (r *rollout) changing(w *meshv1alpha1.PlannedWave) (n int) {
-	for _, p := range r.of[w.Name] {
+func (v *view) changing(w *meshv1alpha1.PlannedWave) (n int) {
+	for _, p := range v.of[w.Name] {
 		if p.isChanging() {
 			n++
 		}

@@ -12,19 +12,19 @@ import (
 )
 
 // isApproved says whether the wave may start, or has started, or has nobody to start.
-func (r *rollout) isApproved(w *meshv1alpha1.PlannedWave) bool {
-	if w.Approval != meshv1alpha1.ApprovalRequired || r.decision(w.Name) == meshv1alpha1.DecisionApproved {
+func (v *view) isApproved(w *meshv1alpha1.PlannedWave) bool {
+	if w.Approval != meshv1alpha1.ApprovalRequired || v.decision(w.Name) == meshv1alpha1.DecisionApproved {
 		return true
 	}
-	return r.hasStarted(w) || !r.hasUntouched(w)
+	return v.hasStarted(w) || !v.hasUntouched(w)
 }
 
-func (r *rollout) hasStarted(w *meshv1alpha1.PlannedWave) bool {
-	return slices.ContainsFunc(r.of[w.Name], func(p *progress) bool { return p.hasBegun() || p.isFailed })
+func (v *view) hasStarted(w *meshv1alpha1.PlannedWave) bool {
+	return slices.ContainsFunc(v.of[w.Name], func(p *progress) bool { return p.hasBegun() || p.isFailed })
 }
 
-func (r *rollout) hasUntouched(w *meshv1alpha1.PlannedWave) bool {
-	return slices.ContainsFunc(r.of[w.Name], (*progress).isUntouched)
+func (v *view) hasUntouched(w *meshv1alpha1.PlannedWave) bool {
+	return slices.ContainsFunc(v.of[w.Name], (*progress).isUntouched)
 }
 
 // begin gives the wave its turn: its time counts from the moment when members of it may start.
@@ -75,11 +75,11 @@ func (r *rollout) awaitWindow(w *meshv1alpha1.PlannedWave, o upgrade.Opening) (w
 }
 
 // isSettled says whether nothing more is to happen in a member.
-func (r *rollout) isSettled(p *progress) bool {
+func (v *view) isSettled(p *progress) bool {
 	if p.isThere || p.ordered == meshv1alpha1.StageRetire {
 		return true
 	}
-	switch r.out.Status.Phase {
+	switch v.status.Phase {
 	case meshv1alpha1.UpgradeRollingBack, meshv1alpha1.UpgradeRolledBack, meshv1alpha1.UpgradeStopping, meshv1alpha1.UpgradeStopped:
 		return p.isBack()
 	}

@@ -11,15 +11,15 @@ const keptInterventions = 20
 
 // note records what a person did. It must be stored with what follows from it, in one write: so it is decided again
 // when that write is lost, and never twice.
-func (r *rollout) note(action meshv1alpha1.InterventionAction, by, wave string) {
+func note(r *rollout, action meshv1alpha1.InterventionAction, by, wave string) {
 	s := &r.out.Status
 	s.Interventions = append(s.Interventions, meshv1alpha1.Intervention{At: *r.stamp(), Action: action, By: by, Wave: wave})
 	s.Interventions = s.Interventions[max(0, len(s.Interventions)-keptInterventions):]
 }
 
 // pausedBy is the place whose pause is recorded and not ended. Empty: none.
-func (r *rollout) pausedBy() string {
-	for _, i := range slices.Backward(r.out.Status.Interventions) {
+func (v *view) pausedBy() string {
+	for _, i := range slices.Backward(v.status.Interventions) {
 		switch i.Action {
 		case meshv1alpha1.ActionPause:
 			return i.By
@@ -31,46 +31,46 @@ func (r *rollout) pausedBy() string {
 }
 
 // notePause records a pause, and another one when it is somebody else's word alone that holds the upgrade by now.
-func (r *rollout) notePause() {
+func notePause(r *rollout) {
 	if !slices.Contains(r.steering.By, r.pausedBy()) {
-		r.note(meshv1alpha1.ActionPause, r.steering.By[0], "")
+		note(r, meshv1alpha1.ActionPause, r.steering.By[0], "")
 	}
 }
 
 // noteResume records that a pause is over. It is the place that held the upgrade last that let it go.
-func (r *rollout) noteResume() {
+func noteResume(r *rollout) {
 	if by := r.pausedBy(); by != "" {
-		r.note(meshv1alpha1.ActionResume, by, "")
+		note(r, meshv1alpha1.ActionResume, by, "")
 	}
 }
 
 // noteApproval records that a wave was approved, when that first lets it go on. The wave keeps the time, because the
 // record of it may be among those that are dropped.
-func (r *rollout) noteApproval(w *meshv1alpha1.PlannedWave) {
+func noteApproval(r *rollout, w *meshv1alpha1.PlannedWave) {
 	s := r.wave(w.Name)
 	if w.Approval != meshv1alpha1.ApprovalRequired || s.ApprovedAt != nil {
 		return
 	}
 	if a := r.answer(w.Name); a != nil && a.Spec.Decision == meshv1alpha1.DecisionApproved {
 		s.ApprovedAt = r.stamp()
-		r.note(meshv1alpha1.ActionApprove, "MeshApproval "+a.Name, w.Name)
+		note(r, meshv1alpha1.ActionApprove, "MeshApproval "+a.Name, w.Name)
 	}
 }
 
 // noteEnd records who ended the upgrade, if it was a person. Call it once, with the write that says that it ends.
-func (r *rollout) noteEnd(cause meshv1alpha1.UpgradeCause) {
+func noteEnd(r *rollout, cause meshv1alpha1.UpgradeCause) {
 	switch cause {
 	case meshv1alpha1.CauseAborted:
-		r.note(meshv1alpha1.ActionAbort, r.steering.By[0], "")
+		note(r, meshv1alpha1.ActionAbort, r.steering.By[0], "")
 	case meshv1alpha1.CauseRejected:
 		a := r.rejection()
-		r.note(meshv1alpha1.ActionReject, "MeshApproval "+a.Name, a.Spec.Wave)
+		note(r, meshv1alpha1.ActionReject, "MeshApproval "+a.Name, a.Spec.Wave)
 	}
 }
 
 // noteRetry records who asked for this upgrade, before anything else of it is recorded.
-func (r *rollout) noteRetry() {
+func noteRetry(r *rollout) {
 	if retry := r.Upgrade.Spec.Retry; retry != nil && len(r.out.Status.Interventions) == 0 {
-		r.note(meshv1alpha1.ActionRetry, retry.By, "")
+		note(r, meshv1alpha1.ActionRetry, retry.By, "")
 	}
 }

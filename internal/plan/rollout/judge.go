@@ -102,17 +102,17 @@ func (r *rollout) judge() (failures []*progress, tooMany string) {
 
 // watched says from when on it counts that a member makes no progress, and whether it does: not while the upgrade waits for a
 // member that cannot be reached, because the others may wait for it as well, and not for what the operator has not seen.
-func (r *rollout) watched() (since time.Time, isWatched bool) {
-	since = r.WatchedSince
-	if r.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
+func (v *view) watched() (since time.Time, isWatched bool) {
+	since = v.WatchedSince
+	if v.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
 		return since, true
 	}
-	for i := range r.Members {
-		if c := meta.FindStatusCondition(r.Members[i].Status.Conditions, meshv1alpha1.ConditionReachable); c != nil && c.Status == metav1.ConditionTrue {
+	for i := range v.Members {
+		if c := meta.FindStatusCondition(v.Members[i].Status.Conditions, meshv1alpha1.ConditionReachable); c != nil && c.Status == metav1.ConditionTrue {
 			since = later(since, c.LastTransitionTime.Time)
 		}
 	}
-	return since, len(r.unreachable()) == 0
+	return since, len(v.unreachable()) == 0
 }
 
 // returnOut takes the members back that are out while others go on.

@@ -24,28 +24,28 @@ func (r *rollout) survey() {
 // obstacle says why no member may begin now, empty if one may: a member cannot be reached, or nothing has begun and some
 // preflight has not passed. Once an upgrade is under way, a preflight holds only its own member. It is for others to
 // act when isStuck.
-func (r *rollout) obstacle() (why string, isStuck bool) {
-	if down := r.unreachable(); len(down) > 0 {
-		return "members that cannot be reached: " + mesh.Capped(down) + r.hubHint(), true
+func (v *view) obstacle() (why string, isStuck bool) {
+	if down := v.unreachable(); len(down) > 0 {
+		return "members that cannot be reached: " + mesh.Capped(down) + v.hubHint(), true
 	}
-	if slices.ContainsFunc(r.members, (*progress).hasBegun) {
+	if slices.ContainsFunc(v.members, (*progress).hasBegun) {
 		return "", false
 	}
-	return preflights(r.members)
+	return preflights(v.members)
 }
 
 // unreachable are the members that have served and do not answer, if the upgrade waits for them. It does not wait for those
 // that maxFailures lets it leave behind.
-func (r *rollout) unreachable() []string {
-	if r.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
+func (v *view) unreachable() []string {
+	if v.UnreachablePeers == meshv1alpha1.UnreachablePeersIgnore {
 		return nil
 	}
 	var down []string
-	left := r.leftBehind()
-	for i := range r.Members {
-		m := &r.Members[i]
+	left := v.leftBehind()
+	for i := range v.Members {
+		m := &v.Members[i]
 		answers := meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
-		isGivenUp := slices.Contains(r.out.Status.Failed, m.Spec.Cluster) || slices.Contains(left, m.Spec.Cluster)
+		isGivenUp := slices.Contains(v.status.Failed, m.Spec.Cluster) || slices.Contains(left, m.Spec.Cluster)
 		if !answers && mesh.HasServed(m) && !mesh.IsLeaving(m) && !isGivenUp {
 			down = append(down, m.Spec.Cluster)
 		}

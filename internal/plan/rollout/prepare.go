@@ -70,9 +70,9 @@ func Prepare(in Input, quoted string) Preparation {
 }
 
 // unplanned says which members have not been planned, empty if all are, and whether some cannot be.
-func (r *rollout) unplanned() (why string, hasFailed bool) {
+func (v *view) unplanned() (why string, hasFailed bool) {
 	var open, down, failed []string
-	for _, p := range r.members {
+	for _, p := range v.members {
 		switch {
 		case p.isThere:
 		case p.reports(meshv1alpha1.StageFailed):
@@ -91,11 +91,11 @@ func (r *rollout) unplanned() (why string, hasFailed bool) {
 }
 
 // plan adds the members up. What it hashes does not change while nobody changes the spec or the operator.
-func (r *rollout) plan() *meshv1alpha1.UpgradePlan {
+func (v *view) plan() *meshv1alpha1.UpgradePlan {
 	out := &meshv1alpha1.UpgradePlan{}
 	objects := map[string]string{}
 	var blocked []string
-	for _, p := range r.members {
+	for _, p := range v.members {
 		out.Members++
 		if p.report == nil {
 			objects[p.name] = ""
@@ -112,7 +112,7 @@ func (r *rollout) plan() *meshv1alpha1.UpgradePlan {
 	}
 	slices.Sort(blocked)
 	out.Blocked = meshv1alpha1.Sample{Count: int32(len(blocked)), Names: blocked[:min(len(blocked), planNames)]} //nolint:gosec // bounded by the CRD
-	out.Hash = planHash(r.Upgrade.Spec, objects)
+	out.Hash = planHash(v.Upgrade.Spec, objects)
 	return out
 }
 

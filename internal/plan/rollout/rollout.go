@@ -55,14 +55,21 @@ type Hold struct {
 	Cure string
 }
 
-// rollout is one decision in the making.
-type rollout struct {
+// view is what is known when a decision is made. Its methods decide nothing.
+type view struct {
 	Input
-	out      Decision
+	// status is what will be written of the upgrade.
+	status   *meshv1alpha1.MeshUpgradeStatus
 	steering upgrade.Steering
 	// members are those of the waves that are still there, in the waves' order, and by wave.
 	members []*progress
 	of      map[string][]*progress
+}
+
+// rollout is one decision in the making.
+type rollout struct {
+	view
+	out Decision
 }
 
 // Next decides the next step of an upgrade from what is stored. A member makes one transition at most.
@@ -80,11 +87,11 @@ func Next(in Input) Decision {
 	case r.isSuperseded():
 		r.supersede()
 	case r.steering.State == meshv1alpha1.UpgradeStatePause:
-		r.notePause()
+		notePause(r)
 		r.returnOut()
 		r.hold(meshv1alpha1.ReasonUpgradePaused, r.steering.Says("paused"), "to go on, "+r.steering.HowToResume())
 	default:
-		r.noteResume()
+		noteResume(r)
 		r.run()
 	}
 	r.count()
@@ -96,12 +103,13 @@ func Next(in Input) Decision {
 
 func newRollout(in Input, status *meshv1alpha1.MeshUpgradeStatus) *rollout {
 	r := &rollout{
-		Input: in, of: map[string][]*progress{}, steering: upgrade.SteeringOf(in.Upgrade, in.State),
-		out: Decision{Orders: map[string]meshv1alpha1.Stage{}, Status: *status},
+		view: view{Input: in, of: map[string][]*progress{}, steering: upgrade.SteeringOf(in.Upgrade, in.State)},
+		out:  Decision{Orders: map[string]meshv1alpha1.Stage{}, Status: *status},
 	}
+	r.view.status = &r.out.Status
 	if r.out.Status.StartedAt == nil {
 		r.out.Status.StartedAt = r.stamp()
-		r.noteRetry()
+		noteRetry(r)
 	}
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range in.Members {
@@ -128,8 +136,8 @@ func newRollout(in Input, status *meshv1alpha1.MeshUpgradeStatus) *rollout {
 }
 
 // stamp is the time as the API server keeps it: in seconds, so that what is read back is what was written.
-func (r *rollout) stamp() *metav1.Time {
-	t := metav1.NewTime(r.Now.Truncate(time.Second))
+func (v *view) stamp() *metav1.Time {
+	t := metav1.NewTime(v.Now.Truncate(time.Second))
 	return &t
 }
 
@@ -151,8 +159,8 @@ func (r *rollout) wake(at time.Time) {
 }
 
 // wave is the status of a wave.
-func (r *rollout) wave(name string) *meshv1alpha1.WaveStatus {
-	waves := &r.out.Status.Waves
+func (v *view) wave(name string) *meshv1alpha1.WaveStatus {
+	waves := &v.status.Waves
 	i := slices.IndexFunc(*waves, func(w meshv1alpha1.WaveStatus) bool { return w.Name == name })
 	if i < 0 {
 		*waves = append(*waves, meshv1alpha1.WaveStatus{Name: name})
@@ -162,50 +170,50 @@ func (r *rollout) wave(name string) *meshv1alpha1.WaveStatus {
 }
 
 // isGoingBack says whether people want every member back, or this was decided before, and why. Empty: no.
-func (r *rollout) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
+func (v *view) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
 	switch {
-	case r.out.Status.Phase == meshv1alpha1.UpgradeRollingBack:
-		return r.out.Status.Cause, cmp.Or(r.out.Status.CauseDetail, r.out.Status.Message)
-	case r.IsSuperseded && r.IsTakenBack:
+	case v.status.Phase == meshv1alpha1.UpgradeRollingBack:
+		return v.status.Cause, cmp.Or(v.status.CauseDetail, v.status.Message)
+	case v.IsSuperseded && v.IsTakenBack:
 		return meshv1alpha1.CauseSuperseded, "the spec of the MeshInstallation asks for the former revision again"
-	case r.steering.State == meshv1alpha1.UpgradeStateAbort:
-		return meshv1alpha1.CauseAborted, r.steering.Says("aborted")
+	case v.steering.State == meshv1alpha1.UpgradeStateAbort:
+		return meshv1alpha1.CauseAborted, v.steering.Says("aborted")
 	}
-	if rejected := r.rejected(); rejected != "" && r.scope() == meshv1alpha1.RollbackScopeUpgrade {
+	if rejected := v.rejected(); rejected != "" && v.scope() == meshv1alpha1.RollbackScopeUpgrade {
 		return meshv1alpha1.CauseRejected, rejected
 	}
 	return "", ""
 }
 
 // rejected says which wave a person has rejected. Empty: none.
-func (r *rollout) rejected() string {
-	if a := r.rejection(); a != nil {
+func (v *view) rejected() string {
+	if a := v.rejection(); a != nil {
 		return fmt.Sprintf("wave %q was rejected", a.Spec.Wave)
 	}
 	return ""
 }
 
 // rejection is the answer by which a person has rejected the first wave that was. Nil: none.
-func (r *rollout) rejection() *meshv1alpha1.MeshApproval {
-	for i := range r.Upgrade.Spec.Waves {
-		if a := r.answer(r.Upgrade.Spec.Waves[i].Name); a != nil && a.Spec.Decision == meshv1alpha1.DecisionRejected {
+func (v *view) rejection() *meshv1alpha1.MeshApproval {
+	for i := range v.Upgrade.Spec.Waves {
+		if a := v.answer(v.Upgrade.Spec.Waves[i].Name); a != nil && a.Spec.Decision == meshv1alpha1.DecisionRejected {
 			return a
 		}
 	}
 	return nil
 }
 
-func (r *rollout) decision(wave string) meshv1alpha1.Decision {
-	if a := r.answer(wave); a != nil {
+func (v *view) decision(wave string) meshv1alpha1.Decision {
+	if a := v.answer(wave); a != nil {
 		return a.Spec.Decision
 	}
 	return meshv1alpha1.DecisionPending
 }
 
 // answer is the MeshApproval of a wave. Nil: there is none.
-func (r *rollout) answer(wave string) *meshv1alpha1.MeshApproval {
-	for i := range r.Approvals {
-		if a := &r.Approvals[i]; a.Spec.Upgrade == r.Upgrade.Name && a.Spec.Wave == wave {
+func (v *view) answer(wave string) *meshv1alpha1.MeshApproval {
+	for i := range v.Approvals {
+		if a := &v.Approvals[i]; a.Spec.Upgrade == v.Upgrade.Name && a.Spec.Wave == wave {
 			return a
 		}
 	}
@@ -216,7 +224,7 @@ func (r *rollout) answer(wave string) *meshv1alpha1.MeshApproval {
 func (r *rollout) goBack(cause meshv1alpha1.UpgradeCause, why string) {
 	s := &r.out.Status
 	if s.Phase != meshv1alpha1.UpgradeRollingBack {
-		r.noteEnd(cause)
+		noteEnd(r, cause)
 	}
 	s.Phase, s.Cause, s.CauseDetail, s.Message = meshv1alpha1.UpgradeRollingBack, cause, why, why
 	r.out.After = 0

@@ -8,20 +8,20 @@ import (
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
-func (r *rollout) scope() meshv1alpha1.RollbackScope {
-	return upgrade.Scope(r.Upgrade.Spec.RollbackScope)
+func (v *view) scope() meshv1alpha1.RollbackScope {
+	return upgrade.Scope(v.Upgrade.Spec.RollbackScope)
 }
 
 // isStopping says whether the upgrade ends where it is. It has a cause from then on.
-func (r *rollout) isStopping() bool {
-	return r.scope() != meshv1alpha1.RollbackScopeUpgrade && r.out.Status.Cause != ""
+func (v *view) isStopping() bool {
+	return v.scope() != meshv1alpha1.RollbackScopeUpgrade && v.status.Cause != ""
 }
 
 // stopFor makes the upgrade end where it is, if there is a reason. The first one counts.
 func (r *rollout) stopFor(cause meshv1alpha1.UpgradeCause, why string) {
 	if s := &r.out.Status; why != "" && s.Cause == "" {
 		s.Cause, s.CauseDetail = cause, why
-		r.noteEnd(cause)
+		noteEnd(r, cause)
 	}
 }
 

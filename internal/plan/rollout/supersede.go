@@ -9,8 +9,8 @@ import (
 
 // isSuperseded says whether the spec asks for another target than the upgrade's, which is not where it came from, or this
 // was decided before.
-func (r *rollout) isSuperseded() bool {
-	return r.IsSuperseded || r.out.Status.Cause == meshv1alpha1.CauseSuperseded
+func (v *view) isSuperseded() bool {
+	return v.IsSuperseded || v.status.Cause == meshv1alpha1.CauseSuperseded
 }
 
 // supersede ends the upgrade where it is, so that the next target starts from what each member runs: those that have moved

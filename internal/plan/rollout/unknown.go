@@ -25,9 +25,9 @@ func (r *rollout) observeUnknown() {
 
 // silentUntil is when nothing has been known of a member for too long, if it stays as it is now. Zero: never. One that waits
 // for its turn is not asked for anything before.
-func (r *rollout) silentUntil(p *progress) time.Time {
-	since := later(later(p.changed, p.orderedAt), r.WatchedSince)
-	switch started := r.wave(p.wave.Name).StartedAt; {
+func (v *view) silentUntil(p *progress) time.Time {
+	since := later(later(p.changed, p.orderedAt), v.WatchedSince)
+	switch started := v.wave(p.wave.Name).StartedAt; {
 	case p.isThere || p.ordered == meshv1alpha1.StageRetire:
 		return time.Time{}
 	case p.isGoingBack() && !p.isReachable:
@@ -43,16 +43,16 @@ func (r *rollout) silentUntil(p *progress) time.Time {
 }
 
 // tooManyUnknown says in which waves more members failed or are unknown than may fail, and what to do. Empty: in none.
-func (r *rollout) tooManyUnknown() string {
+func (v *view) tooManyUnknown() string {
 	var reasons []string
-	for i := range r.Upgrade.Spec.Waves {
-		w := &r.Upgrade.Spec.Waves[i]
-		failed, unknown := r.missing(w)
+	for i := range v.Upgrade.Spec.Waves {
+		w := &v.Upgrade.Spec.Waves[i]
+		failed, unknown := v.missing(w)
 		if len(unknown) == 0 || failed+len(unknown) <= int(w.MaxFailures) {
 			continue
 		}
 		reason := fmt.Sprintf("wave %q: no report for %s from %d of %d members: %s; ", w.Name, w.ProgressDeadline.Duration,
-			len(unknown), len(r.of[w.Name]), mesh.Capped(reasonsOf(unknown)))
+			len(unknown), len(v.of[w.Name]), mesh.Capped(reasonsOf(unknown)))
 		if failed > 0 {
 			reason += fmt.Sprintf("%d failed; ", failed)
 		}
@@ -61,12 +61,12 @@ func (r *rollout) tooManyUnknown() string {
 	if len(reasons) == 0 {
 		return ""
 	}
-	return strings.Join(reasons, "; ") + r.hubHint() + "; restore the connection, or abort the upgrade"
+	return strings.Join(reasons, "; ") + v.hubHint() + "; restore the connection, or abort the upgrade"
 }
 
 // missing counts the members of a wave that failed, and finds those of which nothing is known.
-func (r *rollout) missing(w *meshv1alpha1.PlannedWave) (failed int, unknown []*progress) {
-	for _, p := range r.of[w.Name] {
+func (v *view) missing(w *meshv1alpha1.PlannedWave) (failed int, unknown []*progress) {
+	for _, p := range v.of[w.Name] {
 		switch {
 		case p.isFailed:
 			failed++
@@ -85,19 +85,19 @@ func reasonsOf(unknown []*progress) (out []string) {
 }
 
 // unknownMembers names the members of which nothing is known and that have a part in the upgrade.
-func (r *rollout) unknownMembers() []string {
-	return r.unknownWhere(func(int, int32) bool { return true })
+func (v *view) unknownMembers() []string {
+	return v.unknownWhere(func(int, int32) bool { return true })
 }
 
 // leftBehind names those of them without which their wave goes on.
-func (r *rollout) leftBehind() []string {
-	return r.unknownWhere(func(missing int, allowed int32) bool { return missing <= int(allowed) })
+func (v *view) leftBehind() []string {
+	return v.unknownWhere(func(missing int, allowed int32) bool { return missing <= int(allowed) })
 }
 
-func (r *rollout) unknownWhere(isWanted func(missing int, allowed int32) bool) (out []string) {
-	for i := range r.Upgrade.Spec.Waves {
-		w := &r.Upgrade.Spec.Waves[i]
-		failed, unknown := r.missing(w)
+func (v *view) unknownWhere(isWanted func(missing int, allowed int32) bool) (out []string) {
+	for i := range v.Upgrade.Spec.Waves {
+		w := &v.Upgrade.Spec.Waves[i]
+		failed, unknown := v.missing(w)
 		if !isWanted(failed+len(unknown), w.MaxFailures) {
 			continue
 		}
@@ -109,15 +109,15 @@ func (r *rollout) unknownWhere(isWanted func(missing int, allowed int32) bool) (
 }
 
 // hubHint says that the hub is the likely cause, when most members of the upgrade cannot be reached.
-func (r *rollout) hubHint() string {
+func (v *view) hubHint() string {
 	down := 0
-	for _, p := range r.members {
+	for _, p := range v.members {
 		if !p.isReachable {
 			down++
 		}
 	}
-	if down < 2 || 2*down <= len(r.members) {
+	if down < 2 || 2*down <= len(v.members) {
 		return ""
 	}
-	return fmt.Sprintf("; %d of %d members cannot be reached, so the network of the hub is the likely cause", down, len(r.members))
+	return fmt.Sprintf("; %d of %d members cannot be reached, so the network of the hub is the likely cause", down, len(v.members))
 }
