@@ -74,7 +74,7 @@ func checkOrder(u *meshv1alpha1.MeshUpgrade, order meshv1alpha1.UpgradeAction) (
 		case phase.IsFinished():
 			return refuse("this upgrade is over (%s); write it on the one that is under way, or set spec.upgrade.state of the MeshInstallation", phase)
 		case phase == meshv1alpha1.UpgradeRollingBack && order == meshv1alpha1.UpgradeActionPause:
-			return admission.Warnings{"this upgrade is going back, which cannot be paused"}, nil
+			return admission.Warnings{"this upgrade is being rolled back, which cannot be paused"}, nil
 		}
 	case meshv1alpha1.UpgradeActionRetry:
 		switch {

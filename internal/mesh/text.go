@@ -23,12 +23,12 @@ func List(names []string, total int) string { return join(names, total, NamesSho
 // Capped joins names for a message that contains several lists, sorted: three at most, and how many more there are.
 func Capped(names []string) string { return join(names, len(names), namesCapped) }
 
-// Says is a list after a comma and what it is of. Empty if there are no names.
-func Says(what string, names []string) string {
+// Labelled is a list after a comma and a label. Empty if there are no names.
+func Labelled(label string, names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return ", " + what + ": " + Capped(names)
+	return ", " + label + ": " + Capped(names)
 }
 
 func join(names []string, total, shown int) string {

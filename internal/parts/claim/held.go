@@ -49,7 +49,7 @@ func (s *Steps) read(ctx context.Context, pass *member.Pass) (held, error) {
 	// In one order, so that the message stays the same.
 	for _, k := range slices.Sorted(maps.Keys(want)) {
 		if v := want[k]; cm.Data[k] != v {
-			return held{data: cm.Data}, fmt.Errorf("%w: ConfigMap %s/%s says %s %q, this is %q; remove it there first",
+			return held{data: cm.Data}, fmt.Errorf("%w: ConfigMap %s/%s records %s %q, this is %q; remove the mesh there first",
 				errClaimed, cm.Namespace, cm.Name, k, cm.Data[k], v)
 		}
 	}

@@ -129,11 +129,11 @@ func (s *Steps) Retired(pass *member.Pass, revision string) (meshv1alpha1.StageS
 	case !isThere:
 		return meshv1alpha1.StageDone, "revision " + revision + " is removed"
 	case len(u.staying) > 0:
-		return meshv1alpha1.StageInconclusive, "revision " + revision + " stays, it is used by " + mesh.List(u.staying, len(u.staying))
+		return meshv1alpha1.StageInconclusive, "keeping revision " + revision + ", used by " + mesh.List(u.staying, len(u.staying))
 	case len(u.leaving) > 0:
-		return meshv1alpha1.StageProgressing, "revision " + revision + " is used until these have stopped: " + mesh.List(u.leaving, len(u.leaving))
+		return meshv1alpha1.StageProgressing, "keeping revision " + revision + " until these have stopped: " + mesh.List(u.leaving, len(u.leaving))
 	case len(u.silent) > 0:
-		return silence(pass.Object.Status.Rollout, pass.Now), "revision " + revision + " stays, these do not say who uses it: " + mesh.List(u.silent, len(u.silent))
+		return silence(pass.Object.Status.Rollout, pass.Now), "keeping revision " + revision + ": could not list its users on " + mesh.List(u.silent, len(u.silent))
 	}
 	return meshv1alpha1.StageProgressing, "removing revision " + revision
 }

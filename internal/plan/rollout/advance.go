@@ -71,7 +71,7 @@ func (r *rollout) conclude() {
 	}
 	switch {
 	case isEnding || len(returning) > 0:
-		s.Message = "every wave has soaked" + mesh.Says("going back", returning) + mesh.Says("no report from", unknown)
+		s.Message = "every wave has soaked" + mesh.Labelled("rolling back", returning) + mesh.Labelled("no report from", unknown)
 	default:
 		r.hold(meshv1alpha1.ReasonMembersNotReporting, fmt.Sprintf(
 			"every other member runs %s; no report from: %s%s; restore the connection, take the member out of spec.members, or abort the upgrade",
@@ -156,7 +156,7 @@ func (r *rollout) soak(w *meshv1alpha1.PlannedWave) string {
 	}
 	if len(waiting)+len(changing) > 0 {
 		status.SoakingSince = nil
-		return strings.TrimPrefix(mesh.Says("changing", changing)+mesh.Says("waiting", waiting), ", ")
+		return strings.TrimPrefix(mesh.Labelled("changing", changing)+mesh.Labelled("waiting", waiting), ", ")
 	}
 	if status.SoakingSince == nil && len(soaking)+retiring > 0 {
 		status.SoakingSince = r.stamp()
@@ -167,7 +167,7 @@ func (r *rollout) soak(w *meshv1alpha1.PlannedWave) string {
 	end := status.SoakingSince.Add(w.Soak.Duration)
 	r.wake(end)
 	if len(unproven) > 0 || r.Now.Before(end) {
-		return "soaks for " + w.Soak.Duration.String() + mesh.Says("not proven", unproven)
+		return "soaks for " + w.Soak.Duration.String() + mesh.Labelled("not proven", unproven)
 	}
 	return ""
 }

@@ -26,7 +26,7 @@ func (r *rollout) survey() {
 // act when isStuck.
 func (v *view) obstacle() (why string, isStuck bool) {
 	if down := v.unreachable(); len(down) > 0 {
-		return "members that cannot be reached: " + mesh.Capped(down) + v.hubHint(), true
+		return "unreachable members: " + mesh.Capped(down) + v.hubHint(), true
 	}
 	if slices.ContainsFunc(v.members, (*progress).hasBegun) {
 		return "", false

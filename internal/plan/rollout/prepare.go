@@ -87,7 +87,7 @@ func (v *view) unplanned() (why string, hasFailed bool) {
 	if len(failed) > 0 {
 		return "cannot be planned: " + strings.Join(failed, "; "), true
 	}
-	return strings.TrimPrefix(mesh.Says("members that are looked at", open)+mesh.Says("members that cannot be reached", down), ", "), false
+	return strings.TrimPrefix(mesh.Labelled("preflight running", open)+mesh.Labelled("unreachable members", down), ", "), false
 }
 
 // plan adds the members up. What it hashes does not change while nobody changes the spec or the operator.

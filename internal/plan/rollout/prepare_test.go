@@ -65,10 +65,10 @@ func TestPrepare(t *testing.T) {
 			wantMessage: `; preflight: member "north": gate ConfigDiff (no proxy to compare)`, wantHold: meshv1alpha1.ReasonUpgradePlanned},
 		"a member that cannot be reached cannot be planned": {
 			set: func(w *world) { setReachable(w.member("west"), false, w.now) }, wantPhase: meshv1alpha1.UpgradePlanning,
-			wantMessage: "members that cannot be reached: west"},
+			wantMessage: "unreachable members: west"},
 		"a plan waits for every member": {
 			set: behaves("east", behaviour{ticks: map[meshv1alpha1.Stage]int{preflight: 30}}), wantPhase: meshv1alpha1.UpgradePlanning,
-			wantMessage: "members that are looked at: east"},
+			wantMessage: "preflight running: east"},
 		"a target that cannot be rendered is no plan": {
 			set: behaves("east", behaviour{fails: preflight}), wantPhase: meshv1alpha1.UpgradePlanning,
 			wantMessage: `cannot be planned: member "east": gate ConfigDiff (2 listeners lost)`, wantHold: meshv1alpha1.ReasonPreflightBlocked},

@@ -176,7 +176,7 @@ func (p *progress) failure(now, watched time.Time, isWatched bool) (why string, 
 	switch {
 	case p.isGoingBack():
 		// Its failure was not recorded before the order was written.
-		return fmt.Sprintf("member %q goes back", p.name), at
+		return fmt.Sprintf("member %q is rolled back", p.name), at
 	case p.ordered == meshv1alpha1.StageRetire || p.isThere:
 		return "", at
 	case p.reports(meshv1alpha1.StageFailed):

@@ -78,7 +78,7 @@ func (r *rollout) stop() {
 		}
 	}
 	if isEnding || len(finishing)+len(returning) > 0 {
-		s.Message = s.CauseDetail + mesh.Says("finishing", finishing) + mesh.Says("going back", returning) + mesh.Says("no report from", r.unknownMembers())
+		s.Message = s.CauseDetail + mesh.Labelled("finishing", finishing) + mesh.Labelled("rolling back", returning) + mesh.Labelled("no report from", r.unknownMembers())
 		return
 	}
 	r.stopped(moved, behind)
@@ -93,5 +93,5 @@ func (r *rollout) stopped(moved, behind []string) {
 		return
 	}
 	s.Phase = meshv1alpha1.UpgradeStopped
-	s.Message = s.CauseDetail + "; stopped" + mesh.Says("on "+r.Upgrade.Spec.To.Revision, moved) + mesh.Says("on the former revision", behind)
+	s.Message = s.CauseDetail + "; stopped" + mesh.Labelled("on "+r.Upgrade.Spec.To.Revision, moved) + mesh.Labelled("on the former revision", behind)
 }

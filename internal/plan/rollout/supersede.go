@@ -49,7 +49,7 @@ func (r *rollout) supersede() {
 		}
 	}
 	if isEnding || len(returning) > 0 {
-		s.Message = s.CauseDetail + mesh.Says("going back", returning)
+		s.Message = s.CauseDetail + mesh.Labelled("rolling back", returning)
 		return
 	}
 	r.out.After = 0
