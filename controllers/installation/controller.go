@@ -90,7 +90,9 @@ func (r *Reconciler) members(ctx context.Context, inst *meshv1alpha1.MeshInstall
 	return members, nil
 }
 
-func (r *Reconciler) restorer() *restorer { return &restorer{client: r.Client, events: r.Events, now: r.Now()} }
+func (r *Reconciler) restorer() *restorer {
+	return &restorer{client: r.Client, events: r.Events, now: r.Now()}
+}
 
 func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []status.Outcome {
 	start := time.Now()

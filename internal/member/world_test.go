@@ -177,7 +177,7 @@ func TestWorldKeepsWhatIsAskedOfPods(t *testing.T) {
 		NodeName: "node", HostNetwork: true, InitContainers: []corev1.Container{{Name: "istio-proxy"}}, Containers: []corev1.Container{{Name: "discovery"}},
 		Volumes: []corev1.Volume{{Name: "token"}}, Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 	}}
-	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: []byte("{}")}}}
+	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1("{}")}}
 	want := corev1.Pod{ObjectMeta: meta, Status: status, Spec: corev1.PodSpec{NodeName: "node", HostNetwork: true}}
 	pods, err := NewWorld(listing(func(_ context.Context, _ client.WithWatch, list client.ObjectList, _ ...client.ListOption) error {
 		*list.(*corev1.PodList) = corev1.PodList{Items: []corev1.Pod{*full.DeepCopy()}}

@@ -92,7 +92,7 @@ func documentation(t *testing.T) []string {
 
 type codeBlock struct{ language, text string }
 
-var fence = regexp.MustCompile("(?ms)^( *)```([a-z]+)\n(.*?)^ *```$")
+var fence = regexp.MustCompile("(?s)(?:\\A|\n)( *)```([a-z]+)\n(.*?\n) *```")
 
 func codeBlocks(page string) (out []codeBlock) {
 	for _, m := range fence.FindAllStringSubmatch(page, -1) {
