@@ -54,7 +54,7 @@ type ConfigDiffClass string
 
 // GateServer is a server that a gate asks. The operator asks it, from the hub.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.secretRef) || self.url.startsWith('https://')",message="spec.upgrade.gates[]: secretRef needs a url with https, so that nobody else reads the token"
+// +kubebuilder:validation:XValidation:rule="!has(self.secretRef) || self.url.startsWith('https://')",message="spec.upgrade.gates[]: secretRef needs a url with https, because the token must not be sent unencrypted"
 type GateServer struct {
 	// url of the server, with http or https, and without a user name or a password.
 	// +required
@@ -94,7 +94,7 @@ type Number string
 //
 // +kubebuilder:validation:XValidation:rule="has(self.min) || has(self.max)",message="spec.upgrade.gates[].prometheus: set min, max or both"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",message="spec.upgrade.gates[].prometheus: min must not be greater than max"
-// +kubebuilder:validation:XValidation:rule="!has(self.compare) || ['$(revision)', '$(version)', '$(pods)'].exists(p, self.query.contains(p))",message="spec.upgrade.gates[].prometheus.compare: the query must tell the revisions apart by $(revision), $(version) or $(pods)"
+// +kubebuilder:validation:XValidation:rule="!has(self.compare) || ['$(revision)', '$(version)', '$(pods)'].exists(p, self.query.contains(p))",message="spec.upgrade.gates[].prometheus.compare: the query must distinguish the revisions by $(revision), $(version) or $(pods)"
 type PrometheusGate struct {
 	GateServer `json:",inline"`
 	// query is a PromQL expression that gives a scalar or an instant vector; each series of a vector must be within the
@@ -146,7 +146,7 @@ type GateSamples struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.findAll('[$][(][^)]*[)]').all(p, p in ['$(member)', '$(namespace)', '$(from)', '$(to)', '$(revision)', '$(version)', '$(pods)'])",message="spec.upgrade.gates[].prometheus.query: $(...) must be member, namespace, from, to, revision, version or pods"
+	// +kubebuilder:validation:XValidation:rule="self.findAll('[$][(][^)]*[)]').all(p, p in ['$(member)', '$(namespace)', '$(from)', '$(to)', '$(revision)', '$(version)', '$(pods)'])",message="spec.upgrade.gates[].prometheus.samples.query: $(...) must be member, namespace, from, to, revision, version or pods"
 	Query string `json:"query"`
 	// min is the least number of samples.
 	// +required

@@ -18,7 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="metadata.name: at most 40 characters, because the names of Secrets and Certificates are made from it"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="metadata.name: at most 40 characters, because the names of Secrets and Certificates are derived from it"
 type MeshInstallation struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
@@ -43,7 +43,7 @@ type MeshInstallationList struct {
 
 // MeshInstallationSpec is the desired mesh. The operator never writes it.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.meshID) == has(oldSelf.meshID) && (!has(self.meshID) || self.meshID == oldSelf.meshID)",message="spec.meshID is immutable: proxies carry it; make a new MeshInstallation for another mesh"
+// +kubebuilder:validation:XValidation:rule="has(self.meshID) == has(oldSelf.meshID) && (!has(self.meshID) || self.meshID == oldSelf.meshID)",message="spec.meshID is immutable, because running proxies use it; create a new MeshInstallation for another mesh"
 // +kubebuilder:validation:XValidation:rule="size(self.members) < 2 || self.members.all(m, !has(m.clusterRef.local) || has(m.apiServer))",message="spec.members[].apiServer: required for a member with clusterRef.local when there are other members, because they cannot reach the in-cluster address"
 type MeshInstallationSpec struct {
 	// version is the exact Istio release that every member runs, for example `1.29.1`. Aliases such as `1.29` or
@@ -77,8 +77,8 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="spec.controlPlaneNamespace: must be a DNS label"
-	// +kubebuilder:validation:XValidation:rule="!(self in ['default','kube-system','kube-public','kube-node-lease'])",message="spec.controlPlaneNamespace: use a namespace of its own, not a system namespace"
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.controlPlaneNamespace is immutable: make a new MeshInstallation and move the members"
+	// +kubebuilder:validation:XValidation:rule="!(self in ['default','kube-system','kube-public','kube-node-lease'])",message="spec.controlPlaneNamespace: must be a dedicated namespace, not a system namespace"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.controlPlaneNamespace is immutable; create a new MeshInstallation and move the members to it"
 	ControlPlaneNamespace string `json:"controlPlaneNamespace,omitempty"`
 
 	// members are the clusters of the mesh. A member's name is its Istio cluster ID.
@@ -145,7 +145,7 @@ const (
 
 // Member is one cluster of the mesh.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.network) ? self.network : self.name) == (has(oldSelf.network) ? oldSelf.network : oldSelf.name)",message="spec.members[].network is immutable: proxies carry it; remove the member and add it again"
+// +kubebuilder:validation:XValidation:rule="(has(self.network) ? self.network : self.name) == (has(oldSelf.network) ? oldSelf.network : oldSelf.name)",message="spec.members[].network is immutable, because running proxies use it; remove the member and add it again"
 type Member struct {
 	// name is the member's name and its Istio cluster ID.
 	// +required
@@ -165,7 +165,7 @@ type Member struct {
 	// labels are copied to the MeshMember, so that members can be selected by them.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.contains('meshfleet.io/'))",message="spec.members[].labels: keys with the meshfleet.io domain are the operator's"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.contains('meshfleet.io/'))",message="spec.members[].labels: keys with the domain meshfleet.io are reserved for the operator"
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// clusterRef says how the operator reaches the cluster.
@@ -241,7 +241,7 @@ type SecretKeyRef struct {
 // Trust configures the mesh's certificates. All of them end with the root. A root that lives twice as long as an
 // intermediate leaves the life of one intermediate in which it can be replaced.
 //
-// +kubebuilder:validation:XValidation:rule="self.?root.?issuerRef.hasValue() || duration(self.?root.?selfSigned.?duration.orValue('87600h')).getSeconds() >= 2 * duration(self.?intermediate.?duration.orValue('2160h')).getSeconds()",message="spec.trust.root.selfSigned.duration: at least twice spec.trust.intermediate.duration, because no certificate outlives the root; make the root's longer or the intermediates' shorter"
+// +kubebuilder:validation:XValidation:rule="self.?root.?issuerRef.hasValue() || duration(self.?root.?selfSigned.?duration.orValue('87600h')).getSeconds() >= 2 * duration(self.?intermediate.?duration.orValue('2160h')).getSeconds()",message="spec.trust.root.selfSigned.duration: at least twice spec.trust.intermediate.duration, because no certificate is valid for longer than the root; increase the duration of the root or decrease that of the intermediates"
 type Trust struct {
 	// root is the origin of the root certificate. Default: self-signed.
 	// +optional
@@ -257,8 +257,8 @@ type Trust struct {
 // transition rules are skipped when one side of an update lacks what they stand on.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.selfSigned) && has(self.issuerRef))",message="spec.trust.root: set at most one of selfSigned and issuerRef"
-// +kubebuilder:validation:XValidation:rule="has(self.issuerRef) == has(oldSelf.issuerRef) && (!has(self.issuerRef) || self.issuerRef == oldSelf.issuerRef)",message="spec.trust.root.issuerRef is immutable: another issuer is another root, and workloads would stop trusting each other"
-// +kubebuilder:validation:XValidation:rule="has(self.selfSigned) == has(oldSelf.selfSigned) && (!has(self.selfSigned) || self.selfSigned == oldSelf.selfSigned)",message="spec.trust.root.selfSigned is immutable: a new root needs a rotation in which every member trusts both"
+// +kubebuilder:validation:XValidation:rule="has(self.issuerRef) == has(oldSelf.issuerRef) && (!has(self.issuerRef) || self.issuerRef == oldSelf.issuerRef)",message="spec.trust.root.issuerRef is immutable: another issuer has another root, and workloads of two roots do not accept each other"
+// +kubebuilder:validation:XValidation:rule="has(self.selfSigned) == has(oldSelf.selfSigned) && (!has(self.selfSigned) || self.selfSigned == oldSelf.selfSigned)",message="spec.trust.root.selfSigned is immutable: a new root requires a rotation in which every member trusts both roots"
 type TrustRoot struct {
 	// selfSigned makes a root on the hub. Its private key never leaves the hub.
 	// +optional
@@ -316,12 +316,12 @@ type Intermediate struct {
 	// spec.trust.root.selfSigned.duration.
 	// +optional
 	// +kubebuilder:default="2160h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('72h')",message="spec.trust.intermediate.duration: at least 72h, because workload certificates live 24h and istiod must not sign beyond its own life"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('72h')",message="spec.trust.intermediate.duration: at least 72h, because workload certificates are valid for 24h, and none may be valid for longer than the intermediate"
 	Duration *metav1.Duration `json:"duration,omitempty"`
 	// renewBefore is how long before its end an intermediate is renewed. Default: 720h (30 days); at least 48h.
 	// +optional
 	// +kubebuilder:default="720h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('48h')",message="spec.trust.intermediate.renewBefore: at least 48h, twice the life of a workload certificate"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('48h')",message="spec.trust.intermediate.renewBefore: at least 48h, twice the lifetime of a workload certificate"
 	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
 }
 

@@ -26,7 +26,7 @@ type MeshUpgrade struct {
 
 	// spec is the target and a snapshot of the strategy.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: an upgrade is a record"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: a MeshUpgrade is the record of an upgrade; change the MeshInstallation instead"
 	Spec MeshUpgradeSpec `json:"spec"`
 	// status is how far it is.
 	// +optional
@@ -353,8 +353,8 @@ type MeshApprovalList struct {
 
 // MeshApprovalSpec is a question and its answer.
 //
-// +kubebuilder:validation:XValidation:rule="self.upgrade == oldSelf.upgrade && self.wave == oldSelf.wave",message="spec.upgrade and spec.wave are immutable: only the decision is yours"
-// +kubebuilder:validation:XValidation:rule="oldSelf.decision == 'Pending' || self.decision == oldSelf.decision",message="spec.decision: a decision stands; set the annotation mesh.meshfleet.io/action of the MeshUpgrade to Pause or Abort instead"
+// +kubebuilder:validation:XValidation:rule="self.upgrade == oldSelf.upgrade && self.wave == oldSelf.wave",message="spec.upgrade and spec.wave are immutable; only spec.decision can be changed"
+// +kubebuilder:validation:XValidation:rule="oldSelf.decision == 'Pending' || self.decision == oldSelf.decision",message="spec.decision: Approved and Rejected are final; set the annotation mesh.meshfleet.io/action of the MeshUpgrade to Pause or Abort instead"
 type MeshApprovalSpec struct {
 	// upgrade is the name of the MeshUpgrade.
 	// +required

@@ -30,7 +30,7 @@ func gateCases(document string) []ruleCases {
 			rejects: in(url, "prometheus:9090", "ftp://prometheus", "https://", "https://user:word@prometheus", "/path"),
 		},
 		{
-			message: "spec.upgrade.gates[]: secretRef needs a url with https, so that nobody else reads the token",
+			message: "spec.upgrade.gates[]: secretRef needs a url with https, because the token must not be sent unencrypted",
 			accepts: in(`{name: own, webhook: {url: %q, secretRef: {name: s}}}`, "https://server"),
 			rejects: append(in(`{name: own, webhook: {url: %q, secretRef: {name: s}}}`, "http://server"),
 				in(`{name: own, prometheus: {url: %q, secretRef: {name: s}, query: up, min: "1"}}`, "http://server")...),
@@ -67,12 +67,16 @@ func gateCases(document string) []ruleCases {
 		},
 		{
 			message: "spec.upgrade.gates[].prometheus.query: $(...) must be member, namespace, from, to, revision, version or pods",
-			accepts: append(in(expr, `a{b="$(member)",c="$(namespace)",d="$(from)",e="$(to)"}`, `a{b=~"$(pods)$",c="$(revision)",d="$(version)"}`, `a{b=~"x$"}`),
-				in(samples, `a{b="$(member)"}`)...),
-			rejects: append(in(expr, `a{b="$(cluster)"}`, `a{b="$(member)",c="$()"}`), in(samples, `a{b="$(Member)"}`)...),
+			accepts: in(expr, `a{b="$(member)",c="$(namespace)",d="$(from)",e="$(to)"}`, `a{b=~"$(pods)$",c="$(revision)",d="$(version)"}`, `a{b=~"x$"}`),
+			rejects: in(expr, `a{b="$(cluster)"}`, `a{b="$(member)",c="$()"}`),
 		},
 		{
-			message: "spec.upgrade.gates[].prometheus.compare: the query must tell the revisions apart by $(revision), $(version) or $(pods)",
+			message: "spec.upgrade.gates[].prometheus.samples.query: $(...) must be member, namespace, from, to, revision, version or pods",
+			accepts: in(samples, `a{b="$(member)"}`),
+			rejects: in(samples, `a{b="$(Member)"}`),
+		},
+		{
+			message: "spec.upgrade.gates[].prometheus.compare: the query must distinguish the revisions by $(revision), $(version) or $(pods)",
 			accepts: in(compared, `a{b="$(revision)"}`, `a{b="$(version)"}`, `a{b=~"$(pods)"}`),
 			rejects: in(compared, `a{b="$(member)"}`, `a{b="$(to)"}`),
 		},

@@ -12,12 +12,12 @@ spec:
 
 var installationCases = []ruleCases{
 	{
-		message: "metadata.name: at most 40 characters, because the names of Secrets and Certificates are made from it",
+		message: "metadata.name: at most 40 characters, because the names of Secrets and Certificates are derived from it",
 		accepts: []string{`metadata: {name: a23456789-123456789-123456789-123456789x}`},
 		rejects: []string{`metadata: {name: a23456789-123456789-123456789-123456789xy}`},
 	},
 	{
-		message: "spec.meshID is immutable: proxies carry it; make a new MeshInstallation for another mesh",
+		message: "spec.meshID is immutable, because running proxies use it; create a new MeshInstallation for another mesh",
 		updates: []update{
 			{from: `spec: {meshID: shop}`, to: `spec: {meshID: shop, version: 1.29.2}`, wantOK: true},
 			{from: `{}`, to: `spec: {version: 1.29.2}`, wantOK: true},
@@ -70,7 +70,7 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {controlPlaneNamespace: Istio}`, `spec: {controlPlaneNamespace: istio.system}`, `spec: {controlPlaneNamespace: -a}`},
 	},
 	{
-		message: "spec.controlPlaneNamespace: use a namespace of its own, not a system namespace",
+		message: "spec.controlPlaneNamespace: must be a dedicated namespace, not a system namespace",
 		accepts: []string{`spec: {controlPlaneNamespace: kube-mesh}`},
 		rejects: []string{
 			`spec: {controlPlaneNamespace: default}`, `spec: {controlPlaneNamespace: kube-system}`,
@@ -78,7 +78,7 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
-		message: "spec.controlPlaneNamespace is immutable: make a new MeshInstallation and move the members",
+		message: "spec.controlPlaneNamespace is immutable; create a new MeshInstallation and move the members to it",
 		updates: []update{
 			{from: `{}`, to: `spec: {controlPlaneNamespace: istio-system}`, wantOK: true},
 			{from: `{}`, to: `spec: {controlPlaneNamespace: mesh}`},
@@ -141,7 +141,7 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {upgrade: {waves: [{name: a, progressDeadline: 9s}]}}`},
 	},
 	{
-		message: "spec.members[].network is immutable: proxies carry it; remove the member and add it again",
+		message: "spec.members[].network is immutable, because running proxies use it; remove the member and add it again",
 		updates: []update{
 			{
 				from: `spec: {members: [{name: east, clusterRef: {local: {}}}]}`,
@@ -170,7 +170,7 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
-		message: "spec.members[].labels: keys with the meshfleet.io domain are the operator's",
+		message: "spec.members[].labels: keys with the domain meshfleet.io are reserved for the operator",
 		accepts: []string{`spec: {members: [{name: east, labels: {tier: canary, example.com/region: eu}, clusterRef: {local: {}}}]}`},
 		rejects: []string{`spec: {members: [{name: east, labels: {mesh.meshfleet.io/member: west}, clusterRef: {local: {}}}]}`},
 	},
@@ -206,7 +206,7 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {trust: {root: {selfSigned: {}, issuerRef: {name: ca}}}}`},
 	},
 	{
-		message: "spec.trust.root.issuerRef is immutable: another issuer is another root, and workloads would stop trusting each other",
+		message: "spec.trust.root.issuerRef is immutable: another issuer has another root, and workloads of two roots do not accept each other",
 		updates: []update{
 			{from: `spec: {trust: {root: {issuerRef: {name: ca}}}}`, to: `spec: {trust: {root: {issuerRef: {name: ca, kind: Issuer}}}}`, wantOK: true},
 			{from: `{}`, to: `spec: {trust: {intermediate: {duration: 1440h}}}`, wantOK: true},
@@ -231,7 +231,7 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
-		message: "spec.trust.root.selfSigned is immutable: a new root needs a rotation in which every member trusts both",
+		message: "spec.trust.root.selfSigned is immutable: a new root requires a rotation in which every member trusts both roots",
 		updates: []update{
 			{from: `spec: {trust: {root: {selfSigned: {}}}}`, to: `spec: {trust: {root: {selfSigned: {algorithm: ECDSA, duration: 87600h}}}}`, wantOK: true},
 			{from: `{}`, to: `spec: {version: 1.29.2}`, wantOK: true},
@@ -247,8 +247,8 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {trust: {root: {selfSigned: {duration: 719h59m}}, intermediate: {duration: 72h, renewBefore: 48h}}}`},
 	},
 	{
-		message: "spec.trust.root.selfSigned.duration: at least twice spec.trust.intermediate.duration, because no certificate outlives the root; " +
-			"make the root's longer or the intermediates' shorter",
+		message: "spec.trust.root.selfSigned.duration: at least twice spec.trust.intermediate.duration, because no certificate is valid for longer than the root; " +
+			"increase the duration of the root or decrease that of the intermediates",
 		accepts: []string{
 			`spec: {trust: {root: {selfSigned: {duration: 4320h}}}}`,
 			`spec: {trust: {intermediate: {duration: 43800h}}}`,
@@ -272,7 +272,7 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
-		message: "spec.trust.intermediate.duration: at least 72h, because workload certificates live 24h and istiod must not sign beyond its own life",
+		message: "spec.trust.intermediate.duration: at least 72h, because workload certificates are valid for 24h, and none may be valid for longer than the intermediate",
 		accepts: []string{`spec: {trust: {intermediate: {duration: 72h, renewBefore: 48h}}}`},
 		rejects: []string{`spec: {trust: {intermediate: {duration: 71h, renewBefore: 48h}}}`},
 	},
@@ -282,7 +282,7 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {discovery: {tokenDuration: 9m59s}}`, `spec: {discovery: {tokenDuration: 8761h}}`},
 	},
 	{
-		message: "spec.trust.intermediate.renewBefore: at least 48h, twice the life of a workload certificate",
+		message: "spec.trust.intermediate.renewBefore: at least 48h, twice the lifetime of a workload certificate",
 		accepts: []string{`spec: {trust: {intermediate: {renewBefore: 48h}}}`},
 		rejects: []string{`spec: {trust: {intermediate: {renewBefore: 47h}}}`},
 	},
@@ -304,7 +304,7 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {dataPlane: {tags: [prod, default]}}`},
 	},
 	{
-		message: "spec.upgrade.gates[].name: the name of a built-in gate, or for your own a DNS label that starts with a letter",
+		message: "spec.upgrade.gates[].name: must be the name of a built-in gate, or for a custom gate a DNS label that starts with a lower-case letter",
 		accepts: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete, dryRun: true}, {name: GatewaysProgrammed}, {name: slo-1, webhook: {url: "http://x"}}]}}`},
 		rejects: []string{
 			`spec: {upgrade: {gates: [{name: EndpointsComplete}, {name: 1-slo, webhook: {url: "http://x"}}]}}`,
@@ -313,7 +313,7 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
-		message: "spec.upgrade.gates[].configDiff: only the gate ConfigDiff has it",
+		message: "spec.upgrade.gates[].configDiff: allowed for the gate ConfigDiff only",
 		accepts: []string{
 			`spec: {upgrade: {gates: [{name: ConfigDiff}, {name: ConfigValid}]}}`,
 			`spec: {upgrade: {gates: [{name: ConfigDiff, configDiff: {failOn: [TLSWeakened, Added], sample: 100}}]}}`,
@@ -324,7 +324,7 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
-		message: "spec.upgrade.gates[]: a gate of your own has exactly one of prometheus and webhook; a built-in gate has none, and its name is taken",
+		message: "spec.upgrade.gates[]: a custom gate must have exactly one of prometheus and webhook; a built-in gate must have neither, and a custom gate cannot use its name",
 		accepts: []string{
 			`spec: {upgrade: {gates: [{name: ConfigValid}, {name: a, webhook: {url: "http://x"}}, {name: b, prometheus: {url: "http://x", query: up, min: "1"}}]}}`,
 		},
