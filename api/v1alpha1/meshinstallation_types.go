@@ -5,7 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MeshInstallation is one service mesh over one or more Kubernetes clusters.
+// MeshInstallation is one service mesh across one or more Kubernetes clusters.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -24,10 +24,10 @@ type MeshInstallation struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the mesh that you want.
+	// spec is the desired state of the mesh.
 	// +required
 	Spec MeshInstallationSpec `json:"spec"`
-	// status is what the operator has found and done.
+	// status is the observed state of the mesh.
 	// +optional
 	Status MeshInstallationStatus `json:"status,omitzero"`
 }
@@ -41,7 +41,7 @@ type MeshInstallationList struct {
 	Items           []MeshInstallation `json:"items"`
 }
 
-// MeshInstallationSpec is the desired mesh. The operator never writes it.
+// MeshInstallationSpec is the desired state of a mesh. The operator never changes it.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.meshID) == has(oldSelf.meshID) && (!has(self.meshID) || self.meshID == oldSelf.meshID)",message="spec.meshID is immutable, because running proxies use it; create a new MeshInstallation for another mesh"
 // +kubebuilder:validation:XValidation:rule="size(self.members) < 2 || self.members.all(m, !has(m.clusterRef.local) || has(m.apiServer))",message="spec.members[].apiServer: required for a member with clusterRef.local when there are other members, because they cannot reach the in-cluster address"
@@ -53,15 +53,15 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+\\\\.[0-9]+\\\\.[0-9]+$')",message="spec.version: write an exact Istio release without a prefix, for example 1.29.1"
 	Version string `json:"version"`
 
-	// meshID names the mesh in proxies and telemetry. Default: the name of this object. It cannot be changed.
+	// meshID is the name of the mesh in proxies and telemetry. It cannot be changed. Default: the name of this object.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="spec.meshID: use lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
 	MeshID string `json:"meshID,omitempty"`
 
-	// trustDomain is the trust domain of every workload identity (`spiffe://<trustDomain>/ns/…/sa/…`).
-	// Default: `cluster.local`. It cannot be changed.
+	// trustDomain is the trust domain of every workload identity (`spiffe://<trustDomain>/ns/…/sa/…`). It cannot be changed.
+	// Default: `cluster.local`.
 	// +optional
 	// +kubebuilder:default="cluster.local"
 	// +kubebuilder:validation:MinLength=1
@@ -70,8 +70,8 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.trustDomain is immutable: every workload identity contains it"
 	TrustDomain string `json:"trustDomain,omitempty"`
 
-	// controlPlaneNamespace is the namespace of the Istio control plane in every member. Default: `istio-system`.
-	// It cannot be changed.
+	// controlPlaneNamespace is the namespace of the Istio control plane in every member. It cannot be changed. Default:
+	// `istio-system`.
 	// +optional
 	// +kubebuilder:default="istio-system"
 	// +kubebuilder:validation:MinLength=1
@@ -81,7 +81,7 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.controlPlaneNamespace is immutable; create a new MeshInstallation and move the members to it"
 	ControlPlaneNamespace string `json:"controlPlaneNamespace,omitempty"`
 
-	// members are the clusters of the mesh. A member's name is its Istio cluster ID.
+	// members are the clusters of the mesh. The name of a member is its Istio cluster ID.
 	// +required
 	// +listType=map
 	// +listMapKey=name
@@ -89,7 +89,7 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:validation:MaxItems=1000
 	Members []Member `json:"members"`
 
-	// trust says where the mesh's root certificate comes from and how long the members' intermediates live.
+	// trust configures the source of the mesh's root certificate and the lifetime of the members' intermediate certificates.
 	// Default: a self-signed root for ten years, intermediates for 90 days.
 	// +optional
 	// +kubebuilder:default={}
@@ -99,47 +99,48 @@ type MeshInstallationSpec struct {
 	// +optional
 	ControlPlane ControlPlane `json:"controlPlane,omitzero"`
 
-	// eastWestGateway configures the gateway through which peers on other networks reach a member's services.
+	// eastWestGateway configures the gateway through which members on other networks reach the services of a member.
 	// +optional
 	// +kubebuilder:default={}
 	EastWestGateway EastWestGateway `json:"eastWestGateway,omitzero"`
 
-	// discovery configures how members read each other.
+	// discovery configures how the control plane of a member reads the API servers of its peers.
 	// +optional
 	// +kubebuilder:default={}
 	Discovery Discovery `json:"discovery,omitzero"`
 
-	// dataPlane configures how namespaces choose their proxies.
+	// dataPlane configures which proxies namespaces get, and how an upgrade restarts workloads.
 	// +optional
 	// +kubebuilder:default={}
 	DataPlane DataPlane `json:"dataPlane,omitzero"`
 
-	// upgrade says how a change of the version or of control plane values reaches the members: as a new revision beside
-	// the old one, wave by wave. A control plane that serves is never changed in place.
+	// upgrade configures how a change of the version or of control plane values is rolled out to the members: as a new revision
+	// beside the old one, wave by wave. A control plane that serves is never changed in place.
 	// +optional
 	// +kubebuilder:default={}
 	Upgrade Upgrade `json:"upgrade,omitzero"`
 
-	// deletionPolicy says when a member is taken out that is no longer in spec.members, or whose mesh is being deleted.
-	// `WaitForMembers` waits until no pod with a proxy of the mesh runs in it, and until it can be reached; meanwhile it stays
-	// as it is and goes on to serve. `Orphan` does the same, but lets a member that cannot be reached go with what is installed
-	// there. `Force` does not wait for pods: their proxies lose their control plane. Default: `WaitForMembers`.
+	// deletionPolicy selects what the removal of a member waits for. A member is removed when it is no longer in spec.members,
+	// or when the MeshInstallation is deleted. `WaitForMembers`: the removal waits until the member is reachable and no pod in
+	// it has a proxy of the mesh. Until then the member serves as before. `Orphan`: the same, but the removal does not wait for
+	// an unreachable member: the installed objects stay in its cluster. `Force`: the removal does not wait for pods. Their
+	// proxies lose their control plane. Default: `WaitForMembers`.
 	// +optional
 	// +kubebuilder:default=WaitForMembers
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
-// DeletionPolicy says what the removal of a member waits for.
+// DeletionPolicy selects what the removal of a member waits for.
 //
 // +kubebuilder:validation:Enum=WaitForMembers;Orphan;Force
 type DeletionPolicy string
 
 const (
-	// DeletionPolicyWaitForMembers waits until no proxy runs in the member, and until the member answers.
+	// DeletionPolicyWaitForMembers waits until the member is reachable and runs no proxy of the mesh.
 	DeletionPolicyWaitForMembers DeletionPolicy = "WaitForMembers"
-	// DeletionPolicyOrphan leaves what is installed in an unreachable member.
+	// DeletionPolicyOrphan leaves the installed objects in an unreachable member.
 	DeletionPolicyOrphan DeletionPolicy = "Orphan"
-	// DeletionPolicyForce takes the mesh out of a member although proxies run there.
+	// DeletionPolicyForce removes the mesh from a member even if proxies run there.
 	DeletionPolicyForce DeletionPolicy = "Force"
 )
 
@@ -147,90 +148,91 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.network) ? self.network : self.name) == (has(oldSelf.network) ? oldSelf.network : oldSelf.name)",message="spec.members[].network is immutable, because running proxies use it; remove the member and add it again"
 type Member struct {
-	// name is the member's name and its Istio cluster ID.
+	// name is the name of the member and its Istio cluster ID.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="spec.members[].name: must be a DNS label of at most 40 characters"
 	Name string `json:"name"`
 
-	// network is the Istio network of the member's pods. Members with the same network reach each other's pods
-	// directly; others go through the east-west gateways. Default: the member's name.
+	// network is the Istio network of the member's pods. Members with the same network connect pod to pod. Other members
+	// connect through the east-west gateways. Default: the name of the member.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="spec.members[].network: must be a DNS label"
 	Network string `json:"network,omitempty"`
 
-	// labels are copied to the MeshMember, so that members can be selected by them.
+	// labels are copied to the MeshMember. Selectors can select the member by them.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.contains('meshfleet.io/'))",message="spec.members[].labels: keys with the domain meshfleet.io are reserved for the operator"
 	Labels map[string]string `json:"labels,omitempty"`
 
-	// clusterRef says how the operator reaches the cluster.
+	// clusterRef configures how the operator connects to the cluster.
 	// +required
 	ClusterRef ClusterRef `json:"clusterRef"`
 
-	// apiServer is the URL at which the other members' control planes reach this member's API server, for example
-	// `https://203.0.113.7:6443`. Its certificate must be valid for that host and signed by the CA of the
-	// connection that clusterRef names. Default: the server of the kubeconfig.
+	// apiServer is the URL at which the control planes of the other members reach the API server of this member, for example
+	// `https://203.0.113.7:6443`. Its certificate must be valid for that host, and signed by the CA of the connection in
+	// clusterRef. Default: the server of the kubeconfig.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() == 'https' && url(self).getHost() != ''",message="spec.members[].apiServer: must be an https URL with a host"
 	APIServer string `json:"apiServer,omitempty"`
 
-	// hubSecrets says whether the other members may read the Secrets of this one if it is the hub, where the operator runs: the
-	// root's private key, all kubeconfigs and all intermediates are there. A peer's istiod reads a cluster with a token that
-	// lists Secrets of all namespaces (Istio 1.28 and 1.29). `Protect` refuses the hub as a member beside others;
-	// `ReadableByPeers` accepts that whoever reads Secrets in the control plane's namespace of any member owns the mesh and
-	// all its clusters. It has no effect on a member that is not the hub. Default: `Protect`.
+	// hubSecrets selects whether the other members may read the Secrets of this member if it is the hub, the cluster where the
+	// operator runs. These Secrets include the private key of the root, all kubeconfigs and all intermediates. The istiod of a
+	// peer reads a cluster with a token that can list the Secrets of all namespaces (Istio 1.28 and 1.29). `Protect`: the hub
+	// is refused as a member when there are other members. `ReadableByPeers`: the hub is accepted. Anyone who can read Secrets
+	// in the control plane namespace of any member can then take over the mesh and all its clusters. The field has no effect on
+	// a member that is not the hub. Default: `Protect`.
 	// +optional
 	HubSecrets HubSecrets `json:"hubSecrets,omitempty"`
 
-	// values are values of the istiod chart for this member only. They win over spec.controlPlane.values. The
-	// keys that the operator owns (revision, meshID, cluster name, network, trust domain) cannot be set.
+	// values are values of the istiod chart for this member only. They override spec.controlPlane.values. The keys that the
+	// operator sets (revision, meshID, cluster name, network, trust domain) are refused.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
 }
 
-// HubSecrets says who may read the hub's Secrets when the hub is a member.
+// HubSecrets selects whether peers may read the Secrets of the hub when the hub is a member.
 //
 // +kubebuilder:validation:Enum=Protect;ReadableByPeers
 type HubSecrets string
 
 const (
-	// HubSecretsProtect refuses the hub as a member beside others.
+	// HubSecretsProtect refuses the hub as a member when there are other members.
 	HubSecretsProtect HubSecrets = "Protect"
 	// HubSecretsReadableByPeers accepts that peers can read all Secrets of the hub.
 	HubSecretsReadableByPeers HubSecrets = "ReadableByPeers"
 )
 
-// ClusterRef names one cluster. Exactly one field is set.
+// ClusterRef identifies one cluster. Exactly one field is set.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.kubeconfigSecret), has(self.local)].filter(x, x).size() == 1",message="spec.members[].clusterRef: set exactly one of kubeconfigSecret and local"
 type ClusterRef struct {
-	// kubeconfigSecret is a Secret in this object's namespace that holds a kubeconfig. The permissions that it needs
-	// are in config/member-rbac.
+	// kubeconfigSecret is a Secret in the namespace of this object that contains a kubeconfig. config/member-rbac has the
+	// permissions that the kubeconfig needs.
 	// +optional
 	KubeconfigSecret *SecretKeyRef `json:"kubeconfigSecret,omitempty"`
-	// local is the hub itself: the cluster where the operator runs.
+	// local is the hub: the cluster where the operator runs.
 	// +optional
 	Local *LocalCluster `json:"local,omitempty"`
 }
 
-// LocalCluster is the hub itself.
+// LocalCluster is the hub: the cluster where the operator runs.
 type LocalCluster struct{}
 
-// SecretKeyRef names one key of a Secret in the same namespace.
+// SecretKeyRef identifies one key of a Secret in the same namespace.
 type SecretKeyRef struct {
-	// name is the Secret's name.
+	// name is the name of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
-	// key is the key within the Secret. Default: `value`, which Cluster API uses.
+	// key is the key in the Secret. Default: `value`, as in the Secrets of Cluster API.
 	// +optional
 	// +kubebuilder:default=value
 	// +kubebuilder:validation:MinLength=1
@@ -238,12 +240,12 @@ type SecretKeyRef struct {
 	Key string `json:"key,omitempty"`
 }
 
-// Trust configures the mesh's certificates. All of them end with the root. A root that lives twice as long as an
-// intermediate leaves the life of one intermediate in which it can be replaced.
+// Trust configures the certificates of the mesh. No certificate is valid for longer than the root. A self-signed root must be
+// valid for at least twice as long as an intermediate. This leaves the lifetime of one intermediate to replace the root.
 //
 // +kubebuilder:validation:XValidation:rule="self.?root.?issuerRef.hasValue() || duration(self.?root.?selfSigned.?duration.orValue('87600h')).getSeconds() >= 2 * duration(self.?intermediate.?duration.orValue('2160h')).getSeconds()",message="spec.trust.root.selfSigned.duration: at least twice spec.trust.intermediate.duration, because no certificate is valid for longer than the root; increase the duration of the root or decrease that of the intermediates"
 type Trust struct {
-	// root is the origin of the root certificate. Default: self-signed.
+	// root is the source of the root certificate. Default: self-signed.
 	// +optional
 	// +kubebuilder:default={}
 	Root TrustRoot `json:"root,omitzero"`
@@ -253,14 +255,14 @@ type Trust struct {
 	Intermediate Intermediate `json:"intermediate,omitzero"`
 }
 
-// TrustRoot is the origin of the root certificate. At most one field is set. It is defaulted to an empty object, because
-// transition rules are skipped when one side of an update lacks what they stand on.
+// TrustRoot is the source of the root certificate. At most one field is set. The default is an empty object, because the API
+// server skips transition rules of a field that is absent before or after an update.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.selfSigned) && has(self.issuerRef))",message="spec.trust.root: set at most one of selfSigned and issuerRef"
 // +kubebuilder:validation:XValidation:rule="has(self.issuerRef) == has(oldSelf.issuerRef) && (!has(self.issuerRef) || self.issuerRef == oldSelf.issuerRef)",message="spec.trust.root.issuerRef is immutable: another issuer has another root, and workloads of two roots do not accept each other"
 // +kubebuilder:validation:XValidation:rule="has(self.selfSigned) == has(oldSelf.selfSigned) && (!has(self.selfSigned) || self.selfSigned == oldSelf.selfSigned)",message="spec.trust.root.selfSigned is immutable: a new root requires a rotation in which every member trusts both roots"
 type TrustRoot struct {
-	// selfSigned makes a root on the hub. Its private key never leaves the hub.
+	// selfSigned creates a root certificate on the hub. Its private key never leaves the hub.
 	// +optional
 	SelfSigned *SelfSignedRoot `json:"selfSigned,omitempty"`
 	// issuerRef is a cert-manager issuer that signs the members' intermediates. It must be able to sign CA
@@ -269,56 +271,56 @@ type TrustRoot struct {
 	IssuerRef *IssuerRef `json:"issuerRef,omitempty"`
 }
 
-// SelfSignedRoot configures a root that cert-manager makes on the hub.
+// SelfSignedRoot configures a root certificate that cert-manager creates on the hub.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.size) || (self.algorithm == 'ECDSA' ? self.size in [256, 384, 521] : self.size in [2048, 3072, 4096])",message="spec.trust.root.selfSigned.size: 256, 384 or 521 for ECDSA; 2048, 3072 or 4096 for RSA"
 type SelfSignedRoot struct {
-	// duration is the life of the root. Default: 87600h (ten years); at least 720h, and twice
-	// spec.trust.intermediate.duration. The mesh ends with its root: the root is not renewed while it lives.
+	// duration is the lifetime of the root. At least 720h, and at least twice spec.trust.intermediate.duration. The root is not
+	// renewed during its lifetime. The mesh ends when its root expires. Default: 87600h (ten years).
 	// +optional
 	// +kubebuilder:default="87600h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('720h')",message="spec.trust.root.selfSigned.duration: at least 720h"
 	Duration *metav1.Duration `json:"duration,omitempty"`
-	// algorithm of the private key. Default: ECDSA.
+	// algorithm is the algorithm of the private key. Default: ECDSA.
 	// +optional
 	// +kubebuilder:default=ECDSA
 	// +kubebuilder:validation:Enum=ECDSA;RSA
 	Algorithm string `json:"algorithm,omitempty"`
-	// size of the private key in bits. Default: 256 for ECDSA, 4096 for RSA.
+	// size is the size of the private key in bits. Default: 256 for ECDSA, 4096 for RSA.
 	// +optional
 	Size int `json:"size,omitempty"`
 }
 
-// IssuerRef names a cert-manager issuer.
+// IssuerRef identifies a cert-manager issuer.
 type IssuerRef struct {
-	// name of the issuer.
+	// name is the name of the issuer.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
-	// kind of the issuer. Default: `Issuer`, which must be in this object's namespace.
+	// kind is the kind of the issuer. An `Issuer` must be in the namespace of this object. Default: `Issuer`.
 	// +optional
 	// +kubebuilder:default=Issuer
 	// +kubebuilder:validation:MaxLength=63
 	Kind string `json:"kind,omitempty"`
-	// group of the issuer. Default: `cert-manager.io`.
+	// group is the API group of the issuer. Default: `cert-manager.io`.
 	// +optional
 	// +kubebuilder:default="cert-manager.io"
 	// +kubebuilder:validation:MaxLength=253
 	Group string `json:"group,omitempty"`
 }
 
-// Intermediate configures the signing certificate that each member's control plane uses.
+// Intermediate configures the signing certificate of each member's control plane.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.duration) || !has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)",message="spec.trust.intermediate.renewBefore: must be shorter than duration"
 type Intermediate struct {
-	// duration is the life of an intermediate. Default: 2160h (90 days); at least 72h, and at most half of
-	// spec.trust.root.selfSigned.duration.
+	// duration is the lifetime of an intermediate. At least 72h, and at most half of spec.trust.root.selfSigned.duration.
+	// Default: 2160h (90 days).
 	// +optional
 	// +kubebuilder:default="2160h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('72h')",message="spec.trust.intermediate.duration: at least 72h, because workload certificates are valid for 24h, and none may be valid for longer than the intermediate"
 	Duration *metav1.Duration `json:"duration,omitempty"`
-	// renewBefore is how long before its end an intermediate is renewed. Default: 720h (30 days); at least 48h.
+	// renewBefore is how long before its expiry an intermediate is renewed. At least 48h. Default: 720h (30 days).
 	// +optional
 	// +kubebuilder:default="720h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('48h')",message="spec.trust.intermediate.renewBefore: at least 48h, twice the lifetime of a workload certificate"
@@ -327,78 +329,80 @@ type Intermediate struct {
 
 // ControlPlane configures istiod in every member.
 type ControlPlane struct {
-	// values are values of the istiod chart. The keys that the operator owns cannot be set.
+	// values are values of the istiod chart for all members. The keys that the operator sets are refused.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
 }
 
-// MeshInstallationStatus is what the operator has found and done. Detail per member is in the MeshMembers.
+// MeshInstallationStatus is the observed state of a mesh. The details of each member are in its MeshMember.
 type MeshInstallationStatus struct {
-	// observedGeneration is the generation of the spec that this status speaks of.
+	// observedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions, see the constants in this package's documentation.
+	// conditions are the conditions of the mesh. docs/conditions.md describes them.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// effectiveVersion is the Istio release that every member runs, and at which new members join. While members differ,
-	// because an upgrade is under way or has stopped, it is the release that they come from; `revisions` says who runs what.
+	// effectiveVersion is the Istio release that every member runs. New members join at it. While members run different
+	// releases, because an upgrade is running or has stopped, it is the release before the upgrade. `revisions` contains the
+	// number of members of each release.
 	// +optional
 	EffectiveVersion string `json:"effectiveVersion,omitempty"`
-	// revisions counts the members that serve by the revision that their namespaces get.
+	// revisions are the revisions that namespaces get, each with the number of members. A member is counted after its control
+	// plane has served for the first time.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	Revisions []RevisionMembers `json:"revisions,omitempty"`
-	// revision is the control plane revision that new members join at. It is fixed when a member first serves it.
+	// revision is the control plane revision at which new members join. It is set when the first member serves it.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// members counts the members by state.
+	// members are the numbers of members by state.
 	// +optional
 	Members MemberCounts `json:"members,omitzero"`
-	// trust describes the root of trust in force.
+	// trust is the state of the mesh's root of trust.
 	// +optional
 	Trust TrustStatus `json:"trust,omitzero"`
 	// upgrade is the name of the latest MeshUpgrade.
 	// +optional
 	Upgrade string `json:"upgrade,omitempty"`
-	// hash identifies the version and values that the mesh runs.
+	// hash identifies the version and the values that the mesh runs.
 	// +optional
 	Hash string `json:"hash,omitempty"`
 }
 
-// RevisionMembers counts the members of a revision.
+// RevisionMembers is a revision with the number of members that run it.
 type RevisionMembers struct {
-	// name of the revision.
+	// name is the name of the revision.
 	Name string `json:"name"`
 	// version is the Istio release.
 	Version string `json:"version"`
-	// members is their number.
+	// members is the number of members.
 	Members int32 `json:"members"`
 }
 
-// MemberCounts counts members by state.
+// MemberCounts contains the numbers of members by state.
 type MemberCounts struct {
 	// total is the number of members.
 	Total int32 `json:"total"`
 	// ready is the number of members that are ready.
 	Ready int32 `json:"ready"`
-	// unreachable is the number of members that do not answer.
+	// unreachable is the number of members whose API server does not answer.
 	Unreachable int32 `json:"unreachable"`
-	// retiring is the number of members in which a control plane that the mesh no longer wants is still used.
+	// retiring is the number of members that keep an old control plane because something still uses it.
 	// +optional
 	Retiring int32 `json:"retiring,omitempty"`
-	// leaving is the number of former members that are not taken out yet. They are not in total.
+	// leaving is the number of members whose removal is not complete. They are not included in total.
 	// +optional
 	Leaving int32 `json:"leaving,omitempty"`
 }
 
-// TrustStatus describes the root of trust in force.
+// TrustStatus is the state of the mesh's root of trust.
 type TrustStatus struct {
-	// pinnedRoot are the SHA-256 fingerprints (hex) of the mesh's root certificates. They are pinned once, and another root is
-	// refused: workloads of two roots do not accept each other. Empty: no root is known yet.
+	// pinnedRoot are the SHA-256 fingerprints (hex) of the mesh's root certificates. They are set once. Another root is
+	// refused, because workloads of two roots do not accept each other. Empty: no root is known yet.
 	// +optional
 	// +listType=set
 	PinnedRoot []string `json:"pinnedRoot,omitempty"`
@@ -406,16 +410,16 @@ type TrustStatus struct {
 	// +optional
 	// +listType=set
 	RootFingerprints []string `json:"rootFingerprints,omitempty"`
-	// notAfter is the end of the pinned root certificate's life; of several, of the first that ends.
+	// notAfter is the expiry of the pinned root certificate. With several certificates, it is the earliest expiry.
 	// +optional
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
 }
 
-// Discovery configures how members read each other.
+// Discovery configures how the control plane of a member reads the API servers of its peers.
 type Discovery struct {
-	// tokenDuration is the life of the tokens by which istiod of a member reads its peers. A member's API server may grant less.
-	// A token is renewed when half of its life is over, and stays valid until its end. At least 10m, the least that Kubernetes
-	// grants. Default: `168h`.
+	// tokenDuration is the lifetime of the tokens with which the istiod of a member reads its peers. The API server of a member
+	// may grant less. A token is renewed after half of its lifetime, and stays valid until it expires. At least 10m, the
+	// minimum of Kubernetes, and at most 8760h. Default: `168h`.
 	// +optional
 	// +kubebuilder:default="168h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10m') && duration(self) <= duration('8760h')",message="spec.discovery.tokenDuration: write a duration from 10m to 8760h"
