@@ -5,33 +5,34 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Upgrade says how a change of the version or of control plane values reaches the members.
+// Upgrade configures how a change of the version or of control plane values is rolled out to the members.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.planHash) == (has(self.mode) && self.mode == 'Locked')",message="spec.upgrade.planHash: required with mode Locked, and not accepted without it"
 type Upgrade struct {
-	// mode is `Run`, `Plan` or `Locked`. `Plan` finds out what an upgrade would do and changes nothing; the plan and its hash
-	// are in the status of the MeshUpgrade. `Locked` runs only the plan whose hash is in planHash: one that has changed
-	// since is refused. An upgrade that has begun goes on whatever the mode. Default: `Run`.
+	// mode selects when an upgrade starts. `Run`: it starts when the spec differs from what the mesh runs. `Plan`: it does not
+	// start. The operator makes a plan and changes nothing. The plan and its hash are in the status of the MeshUpgrade.
+	// `Locked`: it starts if the hash of the plan is equal to planHash. A plan with another hash is refused. The mode does not
+	// stop an upgrade that has started. Default: `Run`.
 	// +optional
 	// +kubebuilder:default=Run
 	Mode UpgradeMode `json:"mode,omitempty"`
 
-	// planHash is the hash of the plan that may run with mode `Locked`, as status.plan.hash of the MeshUpgrade says it.
+	// planHash is the hash of the plan that may run with mode `Locked`. It is status.plan.hash of the MeshUpgrade.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	PlanHash string `json:"planHash,omitempty"`
 
-	// waves are sets of members that are upgraded together, in this order. Every member must be in exactly one of them.
-	// Default: one member first, then the others, a quarter at a time.
+	// waves are groups of members. The waves are upgraded one after another, in this order. Every member must be in exactly one
+	// wave. Default: one member first, then the others, a quarter at a time.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
 	Waves []Wave `json:"waves,omitempty"`
 
-	// gates configure the questions that must be answered yes before a member goes on. Built-in gates are asked whether
-	// or not they are listed. An upgrade keeps the gates with which it began.
+	// gates configure the checks that must pass before a member moves to its next stage. Built-in gates are evaluated even if
+	// they are not listed. An upgrade keeps the gates with which it started.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -41,44 +42,45 @@ type Upgrade struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(g, !has(g.configDiff) || g.name == 'ConfigDiff')",message="spec.upgrade.gates[].configDiff: allowed for the gate ConfigDiff only"
 	Gates []Gate `json:"gates,omitempty"`
 
-	// onFailure says what happens when a member fails: `Rollback` takes every member that was touched back to the
-	// former revision, `Pause` leaves everything as it is and waits for you. Default: `Rollback`.
+	// onFailure selects what happens when more members of a wave fail than its maxFailures allows. `Rollback`: the members in
+	// rollbackScope are rolled back to the old revision. `Pause`: everything stays as it is, and the upgrade waits for a
+	// person. Default: `Rollback`.
 	// +optional
 	// +kubebuilder:default=Rollback
 	OnFailure FailureAction `json:"onFailure,omitempty"`
 
-	// rollbackScope says who goes back when more members of a wave fail than it allows: `Member`, only those that failed;
-	// `Wave`, every touched member of that wave; `Upgrade`, every touched member of the upgrade. With `Member` and `Wave` the
-	// upgrade stops there: what has begun elsewhere finishes, nothing more starts, and members run different revisions
-	// until the spec or `attempt` changes. An upgrade that is aborted or superseded goes back as a whole. Has a meaning
-	// with `onFailure: Rollback` only. Default: `Upgrade`.
+	// rollbackScope selects which members are rolled back when a wave exceeds its maxFailures. It has an effect with
+	// `onFailure: Rollback` only. `Member`: the members that failed. `Wave`: every changed member of that wave. `Upgrade`:
+	// every changed member of the upgrade. With `Member` and `Wave` the upgrade stops: members that have started finish, and no
+	// further member starts. Members then run different revisions until the spec or `attempt` changes. An abort, and a spec
+	// that returns to what the upgrade came from, roll back every changed member, whatever the scope. Default: `Upgrade`.
 	// +optional
 	// +kubebuilder:default=Upgrade
 	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
 
-	// state is `Run`, `Pause` (no member goes on) or `Abort` (every member goes back, and no upgrade starts until you write
-	// `Run`). The annotation `mesh.meshfleet.io/action` of a MeshUpgrade says the same of that one; the stricter of the two
-	// counts. Default: `Run`.
+	// state is `Run`, `Pause` or `Abort`. `Pause`: no member starts another stage. `Abort`: every changed member is rolled
+	// back, and no upgrade starts until the state is `Run`. The annotation `mesh.meshfleet.io/action` of a MeshUpgrade does the
+	// same for that upgrade only. The stricter of the two applies. Default: `Run`.
 	// +optional
 	// +kubebuilder:default=Run
 	State UpgradeState `json:"state,omitempty"`
 
-	// unreachablePeers says what happens while a member cannot be reached: `Wait` lets no further member begin, because an
-	// istiod that starts now may not learn that member's endpoints; `Ignore` goes on without it. Members that have begun go
-	// on in any case. Default: `Wait`.
+	// unreachablePeers selects what happens while a member is unreachable. `Wait`: no further member starts, because a new
+	// istiod may not learn the endpoints of the unreachable member. `Ignore`: further members start. Members that have started
+	// continue in both cases. Default: `Wait`.
 	// +optional
 	// +kubebuilder:default=Wait
 	UnreachablePeers UnreachablePeers `json:"unreachablePeers,omitempty"`
 
-	// ignoreChecks are checks of the preflight that hold nothing up: what they find is reported only. An example is `Room`
-	// where nodes are added when pods need them. Default: none.
+	// ignoreChecks are preflight checks that do not block the upgrade. Their results are only reported. Example: `Room`, if
+	// nodes are added when pods need them. Default: none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=8
 	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
 
-	// attempt is counted up to try a target again that has failed before: a failed target is not tried again by
-	// itself. The annotation `mesh.meshfleet.io/action: Retry` of the MeshUpgrade that failed does the same. Default: 0.
+	// attempt is the number of the attempt. Increment it to retry a target that failed. A failed target is not retried
+	// automatically. The annotation `mesh.meshfleet.io/action: Retry` of the failed MeshUpgrade does the same. Default: 0.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Attempt int32 `json:"attempt,omitempty"`
@@ -91,47 +93,47 @@ type Upgrade struct {
 	HistoryLimit int32 `json:"historyLimit,omitempty"`
 }
 
-// UpgradeMode says whether a change starts by itself.
+// UpgradeMode selects when an upgrade starts.
 //
 // +kubebuilder:validation:Enum=Run;Plan;Locked
 type UpgradeMode string
 
 const (
-	// UpgradeModeRun starts.
+	// UpgradeModeRun starts an upgrade when the spec differs from what the mesh runs.
 	UpgradeModeRun UpgradeMode = "Run"
-	// UpgradeModePlan only plans.
+	// UpgradeModePlan plans an upgrade and does not start it.
 	UpgradeModePlan UpgradeMode = "Plan"
-	// UpgradeModeLocked starts when the plan is the one that is quoted.
+	// UpgradeModeLocked starts an upgrade when the hash of its plan is equal to planHash.
 	UpgradeModeLocked UpgradeMode = "Locked"
 )
 
-// UnreachablePeers says what an upgrade does while a member cannot be reached.
+// UnreachablePeers selects what an upgrade does while a member is unreachable.
 //
 // +kubebuilder:validation:Enum=Wait;Ignore
 type UnreachablePeers string
 
 const (
-	// UnreachablePeersWait lets no further member begin.
+	// UnreachablePeersWait starts no further member.
 	UnreachablePeersWait UnreachablePeers = "Wait"
-	// UnreachablePeersIgnore goes on without those that cannot be reached.
+	// UnreachablePeersIgnore starts further members.
 	UnreachablePeersIgnore UnreachablePeers = "Ignore"
 )
 
-// PreflightCheck is a question about a member that is asked before anything changes there, and that people may overrule.
+// PreflightCheck is a check of a member that runs before anything changes there, and that can be ignored.
 //
 // +kubebuilder:validation:Enum=Objects;Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers
 type PreflightCheck string
 
 const (
-	// CheckObjects: the API server takes the objects of the new revision.
+	// CheckObjects: the API server accepts the objects of the new revision.
 	CheckObjects PreflightCheck = "Objects"
-	// CheckPermissions: the credential may do what the new revision needs.
+	// CheckPermissions: the credential has the permissions that the new revision needs.
 	CheckPermissions PreflightCheck = "Permissions"
-	// CheckCustomResources: Istio's CustomResourceDefinitions can be brought to the new release.
+	// CheckCustomResources: the CustomResourceDefinitions of Istio can be updated to the new release.
 	CheckCustomResources PreflightCheck = "CustomResources"
-	// CheckGatewayAPI: the CustomResourceDefinitions of the Gateway API are new enough for the new release to read them.
+	// CheckGatewayAPI: the CustomResourceDefinitions of the Gateway API are new enough for the new release.
 	CheckGatewayAPI PreflightCheck = "GatewayAPI"
-	// CheckWebhooks: nobody else's webhook adds sidecars in the mesh's namespaces.
+	// CheckWebhooks: no other webhook injects sidecars in the namespaces of the mesh.
 	CheckWebhooks PreflightCheck = "Webhooks"
 	// CheckRoom: nodes and quotas have room for the new control plane and gateway beside the old ones.
 	CheckRoom PreflightCheck = "Room"
@@ -139,118 +141,120 @@ const (
 	CheckPeers PreflightCheck = "Peers"
 )
 
-// FailureAction says what happens when a member fails.
+// FailureAction selects what happens when more members of a wave fail than its maxFailures allows.
 //
 // +kubebuilder:validation:Enum=Rollback;Pause
 type FailureAction string
 
 const (
-	// FailureActionRollback takes every touched member back.
+	// FailureActionRollback rolls back the members in the rollback scope.
 	FailureActionRollback FailureAction = "Rollback"
-	// FailureActionPause waits for a person.
+	// FailureActionPause leaves everything as it is and waits for a person.
 	FailureActionPause FailureAction = "Pause"
 )
 
-// RollbackScope says who goes back when a wave fails.
+// RollbackScope selects which members are rolled back when a wave exceeds its maxFailures.
 //
 // +kubebuilder:validation:Enum=Member;Wave;Upgrade
 type RollbackScope string
 
 const (
-	// RollbackScopeMember takes back the members that failed.
+	// RollbackScopeMember rolls back the members that failed.
 	RollbackScopeMember RollbackScope = "Member"
-	// RollbackScopeWave takes back every touched member of the wave that failed.
+	// RollbackScopeWave rolls back every changed member of the wave that failed.
 	RollbackScopeWave RollbackScope = "Wave"
-	// RollbackScopeUpgrade takes back every touched member.
+	// RollbackScopeUpgrade rolls back every changed member of the upgrade.
 	RollbackScopeUpgrade RollbackScope = "Upgrade"
 )
 
-// UpgradeState is what people want of a running upgrade.
+// UpgradeState is the requested state of an upgrade.
 //
 // +kubebuilder:validation:Enum=Run;Pause;Abort
 type UpgradeState string
 
 const (
-	// UpgradeStateRun lets the upgrade go on.
+	// UpgradeStateRun lets the upgrade continue.
 	UpgradeStateRun UpgradeState = "Run"
-	// UpgradeStatePause stops before the next step of any member.
+	// UpgradeStatePause starts no further stage in any member.
 	UpgradeStatePause UpgradeState = "Pause"
-	// UpgradeStateAbort takes every touched member back.
+	// UpgradeStateAbort rolls back every changed member.
 	UpgradeStateAbort UpgradeState = "Abort"
 )
 
-// Wave is a set of members that are upgraded together.
+// Wave is a group of members that are upgraded before the next wave starts.
 type Wave struct {
-	// name of the wave.
+	// name is the name of the wave.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="spec.upgrade.waves[].name: must be a DNS label"
 	Name string `json:"name"`
-	// memberSelector selects members by their labels. Default: every member that no other wave selects; at most one wave
-	// may leave it out.
+	// memberSelector selects members by their labels. At most one wave may omit it. Default: every member that no other wave
+	// selects.
 	// +optional
 	MemberSelector *metav1.LabelSelector `json:"memberSelector,omitempty"`
-	// maxConcurrent is how many members of the wave change at the same time, as a number or a percentage of the wave
-	// (rounded down, at least one). Default: 1.
+	// maxConcurrent is how many members of the wave change at the same time, as a number or a percentage of the wave (rounded
+	// down, at least one). Default: 1.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:Pattern=`^([1-9][0-9]?|100)%$`
 	// +kubebuilder:validation:XValidation:rule="type(self) != int || self >= 1",message="spec.upgrade.waves[].maxConcurrent: at least 1, or a percentage from 1% to 100%"
 	MaxConcurrent *intstr.IntOrString `json:"maxConcurrent,omitempty"`
-	// soak is how long the wave's last member must have run well before the next wave starts. Default: 0s.
+	// soak is how long the wave must stay healthy after its last member was upgraded. Then the next wave starts. Default: 0s.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="spec.upgrade.waves[].soak: must not be negative"
 	Soak *metav1.Duration `json:"soak,omitempty"`
-	// progressDeadline is how long one member may work on a stage without progress; longer is a failure. A gate that comes to
-	// pass, a workload or pod that is moved, and a step of the gateway are progress, and so is a member that can be reached
-	// again. A member that cannot be reached for as long has not failed: it counts against maxFailures until it is back, and
-	// beyond that the upgrade is paused. Default: 30m.
+	// progressDeadline is how long a member may work on a stage without progress. After that the member fails. Progress is: a
+	// gate starts to pass, a workload or pod has moved, the gateway completes a step of its replacement, or an unreachable
+	// member is reachable again. A member that is unreachable for this time has not failed. It counts against maxFailures until
+	// it is reachable again. If maxFailures is exceeded, the upgrade is paused. At least 10s. Default: 30m.
 	// +optional
 	// +kubebuilder:default="30m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s')",message="spec.upgrade.waves[].progressDeadline: at least 10s"
 	ProgressDeadline *metav1.Duration `json:"progressDeadline,omitempty"`
-	// maxFailures is how many members of the wave may fail before the upgrade does. A failed member goes back to the
-	// former revision. Members that cannot be reached for the progressDeadline count too, but they never make the upgrade
-	// fail: within maxFailures the wave goes on without them, beyond it the upgrade is paused. Default: 0.
+	// maxFailures is how many members of the wave may fail before the upgrade fails. A failed member is rolled back to the old
+	// revision. A member that is unreachable for the progressDeadline counts too, but does not make the upgrade fail. Within
+	// maxFailures the wave continues without it. If maxFailures is exceeded, the upgrade is paused. Default: 0.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	MaxFailures int32 `json:"maxFailures,omitempty"`
-	// approval is `Required` when a person must answer the wave's MeshApproval before it starts. Default: `NotRequired`.
+	// approval selects whether the wave needs an approval. `Required`: the wave starts after its MeshApproval has the decision
+	// `Approved`. Default: `NotRequired`.
 	// +optional
 	// +kubebuilder:default=NotRequired
 	Approval ApprovalPolicy `json:"approval,omitempty"`
-	// orderBy is the key of a label: members of the wave go in the order of its values, numbers first and by their size,
-	// and then of their names. Members without that label go last. Default: by name only.
+	// orderBy is the key of a label. The members of the wave are upgraded in the order of its values: numbers first, by size.
+	// Members with the same value are upgraded in the order of their names. Members without the label are upgraded last.
+	// Default: by name only.
 	// +optional
 	// +kubebuilder:validation:MaxLength=317
 	OrderBy string `json:"orderBy,omitempty"`
-	// window is when members of the wave may start. A member that has started finishes, soaking goes on, and going back is
-	// always possible. Default: at any time.
+	// window is the maintenance window in which members of the wave may start. A member that has started always finishes.
+	// Soaking continues outside of the window, and a rollback is always possible. Default: at any time.
 	// +optional
 	Window *MaintenanceWindow `json:"window,omitempty"`
 }
 
-// MaintenanceWindow is a time that comes again and again.
+// MaintenanceWindow is a recurring period of time.
 type MaintenanceWindow struct {
-	// schedule is when the window opens, in five fields as cron has them: minute, hour, day of the month, month, day of the
-	// week. `0 22 * * 1-4` is at ten in the evening from Monday to Thursday.
+	// schedule is when the window opens, in the five fields of cron: minute, hour, day of the month, month, day of the week. `0
+	// 22 * * 1-4` is at 22:00 from Monday to Thursday.
 	// +required
 	// +kubebuilder:validation:MinLength=9
 	// +kubebuilder:validation:MaxLength=100
 	Schedule string `json:"schedule"`
-	// duration is how long it stays open, from a minute to a week.
+	// duration is how long the window stays open, from 1m to 168h.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="spec.upgrade.waves[].window.duration: from 1m to 168h"
 	Duration metav1.Duration `json:"duration"`
-	// timeZone of the schedule, a name of the IANA database such as `Europe/Berlin`. Default: UTC.
+	// timeZone is the time zone of the schedule, a name of the IANA database such as `Europe/Berlin`. Default: UTC.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone string `json:"timeZone,omitempty"`
 }
 
-// ApprovalPolicy says whether a wave needs a person's word.
+// ApprovalPolicy selects whether a wave needs an approval.
 //
 // +kubebuilder:validation:Enum=Required;NotRequired
 type ApprovalPolicy string
@@ -258,6 +262,6 @@ type ApprovalPolicy string
 const (
 	// ApprovalRequired waits for a MeshApproval.
 	ApprovalRequired ApprovalPolicy = "Required"
-	// ApprovalNotRequired starts by itself.
+	// ApprovalNotRequired needs no approval.
 	ApprovalNotRequired ApprovalPolicy = "NotRequired"
 )
