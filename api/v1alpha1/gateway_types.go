@@ -8,53 +8,53 @@ import (
 
 // EastWestGateway configures the east-west gateway of every member.
 type EastWestGateway struct {
-	// replicas bounds the gateway's autoscaler, between 2 and 5 replicas if you do not say otherwise. A gateway of two
-	// replicas or more has a PodDisruptionBudget that lets one pod go at a time.
+	// replicas are the bounds of the gateway's autoscaler. A gateway with two replicas or more has a PodDisruptionBudget that
+	// allows one pod to be evicted at a time. Default: 2 to 5 replicas.
 	// +optional
 	// +kubebuilder:default={}
 	Replicas ReplicaRange `json:"replicas,omitzero"`
-	// replacement says how an upgrade brings the gateway to another revision. `Surge` starts a second gateway with an
-	// address of its own, tells the peers of it, and takes the first one away when they have dropped it: nothing is lost.
-	// `InPlace` keeps one Service, `istio-eastwestgateway`, and replaces the pods behind it: for addresses that are pinned.
-	// Connections that are still in use when an old pod has drained for five minutes are cut. Changing this field starts the
-	// other kind of gateway beside the present one and replaces that without a gap, so both need an address for a moment.
-	// Default: Surge.
+	// replacement selects how an upgrade replaces the gateway by one of another revision. `Surge`: a second gateway starts with
+	// its own address and is announced to the peers. The old gateway is removed when the peers no longer use it. No request is
+	// lost. `InPlace`: one Service, `istio-eastwestgateway`, is kept and the pods behind it are replaced. Use it if the address
+	// is pinned. Connections that an old pod still has after five minutes of draining are cut. When this field changes, the
+	// other kind of gateway starts beside the present one and replaces it without interruption. Both need an address for a
+	// short time. Default: Surge.
 	// +optional
 	// +kubebuilder:default=Surge
 	Replacement GatewayReplacement `json:"replacement,omitempty"`
 	// service configures the gateway's Service.
 	// +optional
 	Service GatewayService `json:"service,omitzero"`
-	// values are values of the gateway chart. The keys that the operator owns (name, revision, networkGateway,
-	// labels of the network) cannot be set.
+	// values are values of the gateway chart. The keys that the operator sets (name, revision, networkGateway, labels of the
+	// network) are refused.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
 }
 
-// GatewayReplacement says how a gateway gets to another revision.
+// GatewayReplacement selects how a gateway is replaced by one of another revision.
 //
 // +kubebuilder:validation:Enum=Surge;InPlace
 type GatewayReplacement string
 
 const (
-	// GatewayReplacementSurge runs a gateway for each revision.
+	// GatewayReplacementSurge runs one gateway per revision.
 	GatewayReplacementSurge GatewayReplacement = "Surge"
-	// GatewayReplacementInPlace runs one gateway whose pods are replaced.
+	// GatewayReplacementInPlace runs one gateway and replaces its pods.
 	GatewayReplacementInPlace GatewayReplacement = "InPlace"
 )
 
-// ReplicaRange bounds a number of replicas.
+// ReplicaRange contains the bounds of a number of replicas.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || self.min <= self.max",message="spec.eastWestGateway.replicas: min (2 if it is not set) must not be greater than max (5 if it is not set)"
 type ReplicaRange struct {
-	// min is the least number of replicas. Default: 2.
+	// min is the minimum number of replicas. Default: 2.
 	// +optional
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Min int32 `json:"min,omitempty"`
-	// max is the greatest number of replicas. Default: 5.
+	// max is the maximum number of replicas. Default: 5.
 	// +optional
 	// +kubebuilder:default=5
 	// +kubebuilder:validation:Minimum=1
@@ -64,17 +64,17 @@ type ReplicaRange struct {
 
 // GatewayService configures the Service of an east-west gateway. Its type is LoadBalancer.
 type GatewayService struct {
-	// annotations of the Service, for example those that choose an internal load balancer.
+	// annotations are annotations of the Service, for example to select an internal load balancer.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// DataPlane configures how namespaces choose their proxies.
+// DataPlane configures which proxies namespaces get, and how an upgrade restarts workloads.
 type DataPlane struct {
-	// tags are revision tags that the operator keeps in every member. A namespace labelled `istio.io/rev: <tag>`
-	// gets proxies of the revision that the tag points at. The tag `default` (for `istio-injection: enabled`) always
-	// exists and is not listed here. A tag that is taken out stays in a member for as long as something there names it.
+	// tags are revision tags that the operator creates in every member. A namespace with the label `istio.io/rev: <tag>` gets
+	// proxies of the revision of the tag. The tag `default` (for `istio-injection: enabled`) always exists and is not listed
+	// here. A tag that is removed from this list stays in a member until no object there names it.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
@@ -82,29 +82,30 @@ type DataPlane struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(t, t.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.dataPlane.tags: each must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision"
 	// +kubebuilder:validation:XValidation:rule="!('default' in self)",message="spec.dataPlane.tags: the tag default always exists; do not list it"
 	Tags []string `json:"tags,omitempty"`
-	// restart says how an upgrade moves workloads to another revision.
+	// restart configures how an upgrade restarts workloads to move them to another revision.
 	// +optional
 	// +kubebuilder:default={}
 	Restart Restart `json:"restart,omitzero"`
 }
 
-// Restart says how workloads are restarted to get another proxy. Only pods whose proxy is of another revision than
-// their namespace's tag asks for are touched.
+// Restart configures how workloads are restarted to get another proxy. Only pods are restarted whose proxy has another revision
+// than the tag of their namespace.
 type Restart struct {
-	// method says how: `RolloutRestart` writes an annotation into the pod template, and the workload's own update strategy
-	// replaces the pods. PodDisruptionBudgets are asked before it begins. `Evict` leaves the template alone, for tools
-	// that would take the annotation out again: pods are evicted a few at a time, and the API server enforces
-	// PodDisruptionBudgets for each. A Deployment does not start a new pod before one is evicted. Default: RolloutRestart.
+	// method selects how pods are replaced. `RolloutRestart`: the operator writes an annotation into the pod template, and the
+	// update strategy of the workload replaces the pods. PodDisruptionBudgets are checked before the restart. `Evict`: the
+	// operator evicts a few pods at a time and does not change the template. Use it with tools that revert changes of the
+	// template. The API server enforces PodDisruptionBudgets for each pod. A Deployment does not start a new pod before an old
+	// one is evicted. Default: RolloutRestart.
 	// +optional
 	// +kubebuilder:default=RolloutRestart
 	Method RestartMethod `json:"method,omitempty"`
-	// firstNamespaces selects namespaces by their labels. Their workloads are restarted before all others of the member,
-	// and the rest follows only when they have rolled out and the gates that watch a revision with traffic pass. A member
-	// without such workloads does not wait. Default: none goes first.
+	// firstNamespaces selects namespaces by their labels. Their workloads are restarted before all other workloads of the
+	// member. The other workloads are restarted when the first ones have rolled out and the gates with traffic pass. A member
+	// without such workloads does not wait. Default: no namespace is first.
 	// +optional
 	FirstNamespaces *metav1.LabelSelector `json:"firstNamespaces,omitempty"`
-	// maxUnavailable is how many workloads of a member may be restarting at the same time, as a number or as a
-	// percentage of the member's workloads (rounded down, at least one). Default: 10%.
+	// maxUnavailable is how many workloads of a member may restart at the same time, as a number or as a percentage of the
+	// member's workloads (rounded down, at least one). Default: 10%.
 	// +optional
 	// +kubebuilder:default="10%"
 	// +kubebuilder:validation:XIntOrString
@@ -113,7 +114,7 @@ type Restart struct {
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 }
 
-// RestartMethod says how a workload is made to replace its pods.
+// RestartMethod selects how the pods of a workload are replaced.
 //
 // +kubebuilder:validation:Enum=RolloutRestart;Evict
 type RestartMethod string
