@@ -4,148 +4,150 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Stage is how far a member's upgrade is ordered to go. Each includes those before it. A newer operator may have more.
+// Stage is a stage of a member's upgrade. Each stage includes the stages before it. A newer operator may add values.
 type Stage string
 
 const (
-	// StagePreflight looks for what would be in the way, and changes nothing.
+	// StagePreflight runs the preflight checks and changes nothing.
 	StagePreflight Stage = "Preflight"
-	// StageInstall runs the new revision beside the old one and proves it with the gates.
+	// StageInstall runs the new revision beside the old one and checks it with the gates before traffic.
 	StageInstall Stage = "Install"
 	// StageGateways replaces the east-west gateway by one of the new revision.
 	StageGateways Stage = "Gateways"
-	// StageWorkloads points the tags at the new revision and restarts the workloads that have proxies of the old one.
+	// StageWorkloads moves the tags to the new revision and restarts the workloads that have proxies of the old one.
 	StageWorkloads Stage = "Workloads"
-	// StageSoak proves that all of it runs well for as long as the wave says.
+	// StageSoak checks that the member stays healthy for the soak time of its wave.
 	StageSoak Stage = "Soak"
 	// StageRetire removes the old revision.
 	StageRetire Stage = "Retire"
-	// StageRollback points tags and gateway back at the old revision and restarts what was moved.
+	// StageRollback sets tags and gateway back to the old revision and restarts the workloads that were moved.
 	StageRollback Stage = "Rollback"
-	// StageDiscard removes the new revision after everything is back.
+	// StageDiscard removes the new revision after StageRollback.
 	StageDiscard Stage = "Discard"
 )
 
-// StageState is how a stage stands in a member. A newer operator may have more.
+// StageState is the state of a stage in a member. A newer operator may add values.
 type StageState string
 
 const (
-	// StageProgressing: the member works or waits.
+	// StageProgressing: the stage is running or waiting.
 	StageProgressing StageState = "Progressing"
-	// StageDone: what the stage is for holds.
+	// StageDone: the stage is complete.
 	StageDone StageState = "Done"
-	// StageFailed: a gate said no, or something cannot work.
+	// StageFailed: a gate failed, or the stage cannot succeed.
 	StageFailed StageState = "Failed"
-	// StageInconclusive: a gate cannot tell; a person must look.
+	// StageInconclusive: a gate cannot be evaluated. A person must look at it.
 	StageInconclusive StageState = "Inconclusive"
 )
 
-// MemberRollout is the part of a work order that an upgrade writes.
+// MemberRollout is the part of a member's work order that belongs to an upgrade.
 type MemberRollout struct {
 	// upgrade is the name of the MeshUpgrade.
 	// +required
 	Upgrade string `json:"upgrade"`
-	// from is the revision that the member leaves, complete, so that the member can go back to it even after it is retired.
+	// from is the old revision of the member. It is complete, so that the member can be rolled back even after the old revision
+	// was removed.
 	// +required
 	From Revision `json:"from"`
-	// to is the revision that the member goes to, complete, as it was when the upgrade came to the member.
+	// to is the new revision of the member. It is complete, as it was when the upgrade of the member started.
 	// +required
 	To Revision `json:"to"`
-	// stage is how far to go: `Preflight`, `Install`, `Gateways`, `Workloads`, `Soak` or `Retire`, and on the way back `Rollback`
-	// or `Discard`. A newer operator may have more.
+	// stage is the ordered stage: `Preflight`, `Install`, `Gateways`, `Workloads`, `Soak` or `Retire`. In a rollback it is
+	// `Rollback` or `Discard`. A newer operator may add values.
 	// +required
 	Stage Stage `json:"stage"`
-	// orderedAt is when the stage was ordered.
+	// orderedAt is the time at which the stage was ordered.
 	// +optional
 	OrderedAt metav1.Time `json:"orderedAt,omitzero"`
-	// gates are the upgrade's.
+	// gates are the gates of the upgrade.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Gates []Gate `json:"gates,omitempty"`
-	// ignoreChecks are checks of the preflight that hold nothing up.
+	// ignoreChecks are preflight checks that do not block the upgrade.
 	// +optional
 	// +listType=set
 	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
 }
 
-// MemberRolloutStatus is what a member reports of an upgrade.
+// MemberRolloutStatus is the state of an upgrade in a member.
 type MemberRolloutStatus struct {
 	// upgrade is the name of the MeshUpgrade.
 	// +required
 	Upgrade string `json:"upgrade"`
-	// stage that this is about, as spec.rollout.stage names it.
+	// stage is the value of spec.rollout.stage that this status describes.
 	// +required
 	Stage Stage `json:"stage"`
-	// state of the stage: `Progressing`, `Done`, `Failed` or `Inconclusive`. A newer operator may have more.
+	// state is the state of the stage: `Progressing`, `Done`, `Failed` or `Inconclusive`. A newer operator may add values.
 	// +required
 	State StageState `json:"state"`
-	// since is when the stage was ordered, as far as the member knows.
+	// since is the time at which the member first saw the order of this stage. It is set again when the stage is no longer
+	// `Inconclusive`.
 	// +required
 	Since metav1.Time `json:"since"`
-	// progress is the furthest that the stage has come.
+	// progress is the furthest point that the stage has reached.
 	// +optional
 	Progress StageProgress `json:"progress,omitzero"`
-	// doneAt is when the state became Done.
+	// doneAt is the time at which the state became Done.
 	// +optional
 	DoneAt *metav1.Time `json:"doneAt,omitempty"`
-	// tagsMovedAt is when the member was told to point its tags at the new revision. Empty: it was not.
+	// tagsMovedAt is the time at which the member was ordered to move its tags to the new revision. Empty: it was not ordered.
 	// +optional
 	TagsMovedAt *metav1.Time `json:"tagsMovedAt,omitempty"`
-	// message says what is awaited, what failed, or what was done.
+	// message is the reason of a wait or of a failure, or what was done.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// gates are the last verdicts; in the stage Preflight those of its checks.
+	// gates are the last results of the gates. In the stage Preflight they are the results of its checks.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	Gates []GateResult `json:"gates,omitempty"`
-	// workloads counts the workloads with proxies.
+	// workloads are the numbers of workloads with proxies.
 	// +optional
 	Workloads WorkloadCounts `json:"workloads,omitzero"`
-	// changes are the objects that the upgrade changes in the member, as the preflight found them.
+	// changes are the objects that the upgrade changes in the member, according to the preflight.
 	// +optional
 	Changes ObjectChanges `json:"changes,omitzero"`
-	// forecast is what the upgrade will do to workloads, as the last preflight found them.
+	// forecast is the effect of the upgrade on workloads, according to the last preflight.
 	// +optional
 	Forecast RolloutForecast `json:"forecast,omitzero"`
 }
 
-// StageProgress is the furthest that a stage has come since it was ordered.
+// StageProgress is the furthest point that a stage has reached since it was ordered.
 type StageProgress struct {
-	// at is when it came there. The wave's progressDeadline counts from it.
+	// at is the time at which that point was reached. The progressDeadline of the wave counts from it.
 	// +optional
 	At *metav1.Time `json:"at,omitempty"`
-	// workloads is the most that had moved.
+	// workloads is the highest number of workloads that had moved.
 	// +optional
 	Workloads int32 `json:"workloads,omitempty"`
-	// pods is the most that served with a proxy of the ordered revision.
+	// pods is the highest number of pods that served with a proxy of the ordered revision.
 	// +optional
 	Pods int32 `json:"pods,omitempty"`
-	// gatewayStep is how far the replacement of the gateway was: 1, the new one has an address; 2, its pods serve; 3, peers
-	// were told of it; 4, the former one is withdrawn; 5, the former one is gone.
+	// gatewayStep is the step of the gateway's replacement. 1: the new gateway has an address. 2: its pods serve. 3: it is
+	// announced to peers. 4: the old gateway is withdrawn. 5: the old gateway is removed.
 	// +optional
 	GatewayStep int32 `json:"gatewayStep,omitempty"`
 }
 
-// ObjectChanges compares the operator's objects in a member before an upgrade with those after it.
+// ObjectChanges compares the operator's objects in a member before and after an upgrade.
 type ObjectChanges struct {
-	// hash of the objects after the upgrade and of the names of those that go.
+	// hash is the hash of the objects after the upgrade and of the names of the removed objects.
 	// +optional
 	Hash string `json:"hash,omitempty"`
-	// added are made, such as the new istiod.
+	// added are the objects that are created, such as the new istiod.
 	// +optional
 	Added Sample `json:"added,omitzero"`
-	// changed have the same name and another content, such as the tags.
+	// changed are the objects that keep their name and get another content, such as the tags.
 	// +optional
 	Changed Sample `json:"changed,omitzero"`
-	// removed go when the old revision retires.
+	// removed are the objects that are removed with the old revision.
 	// +optional
 	Removed Sample `json:"removed,omitzero"`
 }
 
-// RolloutForecast is what an upgrade will do to the workloads of a member.
+// RolloutForecast is the effect of an upgrade on the workloads of a member.
 type RolloutForecast struct {
 	// restarts are the workloads that will be restarted.
 	// +optional
@@ -153,90 +155,92 @@ type RolloutForecast struct {
 	// pods is the number of their pods.
 	// +optional
 	Pods int32 `json:"pods,omitempty"`
-	// budgets are the PodDisruptionBudgets of those workloads that allow no disruption now. The upgrade waits for them.
+	// budgets are the PodDisruptionBudgets of those workloads that allow no disruption now. The upgrade waits until they do.
 	// +optional
 	Budgets Sample `json:"budgets,omitzero"`
-	// fragile are those of the workloads that lose requests at any restart, each with the reason.
+	// fragile are the workloads that lose requests at any restart, each with the reason.
 	// +optional
 	Fragile Sample `json:"fragile,omitzero"`
-	// pinned name the former revision instead of a tag in their label `istio.io/rev`: namespaces and Gateways first, then pod
-	// templates and pods. What they make keeps the proxies of that revision, and it does not retire, until they name a tag.
+	// pinned are the objects whose label `istio.io/rev` names the old revision instead of a tag: namespaces and Gateways first,
+	// then pod templates and pods. Their pods keep proxies of the old revision, and the old revision stays, until the label
+	// names a tag.
 	// +optional
 	Pinned Sample `json:"pinned,omitzero"`
 }
 
-// Sample counts things and names the first of them.
+// Sample is a number of things with the names of the first ones.
 type Sample struct {
-	// count of all.
+	// count is the number of all things.
 	// +optional
 	Count int32 `json:"count,omitempty"`
-	// names of the first ten, sorted.
+	// names are the first ten names, sorted.
 	// +optional
 	// +listType=atomic
 	Names []string `json:"names,omitempty"`
 }
 
-// WorkloadCounts counts the workloads with proxies of a member.
+// WorkloadCounts contains the numbers of workloads with proxies in a member.
 type WorkloadCounts struct {
-	// total number of workloads that can be restarted.
+	// total is the number of workloads that can be restarted.
 	// +optional
 	Total int32 `json:"total,omitempty"`
-	// moved is the number that have proxies of the ordered revision only.
+	// moved is the number of workloads that have only proxies of the ordered revision.
 	// +optional
 	Moved int32 `json:"moved,omitempty"`
-	// movedPods is the number of their pods that serve with a proxy of the ordered revision.
+	// movedPods is the number of pods of all workloads that serve with a proxy of the ordered revision.
 	// +optional
 	MovedPods int32 `json:"movedPods,omitempty"`
-	// skipped names pods that are never restarted by the operator: bare pods, Jobs, and those that opted out.
+	// skipped are pods that the operator never restarts: bare pods, pods of Jobs, and pods that opted out of injection.
 	// +optional
 	// +listType=set
 	Skipped []string `json:"skipped,omitempty"`
 }
 
-// Verdict is the answer of a gate. A newer operator may have more.
+// Verdict is the result of a gate. A newer operator may add values.
 type Verdict string
 
 const (
-	// VerdictPass: yes.
+	// VerdictPass: the check passed.
 	VerdictPass Verdict = "Pass"
-	// VerdictFail: no.
+	// VerdictFail: the check failed.
 	VerdictFail Verdict = "Fail"
-	// VerdictPending: not yet; a measurement goes on and is awaited. It never passes.
+	// VerdictPending: a measurement is running, and the member waits for it. The gate does not pass yet.
 	VerdictPending Verdict = "Pending"
-	// VerdictInconclusive: there is not enough to tell. It never passes.
+	// VerdictInconclusive: there is not enough data. The gate does not pass.
 	VerdictInconclusive Verdict = "Inconclusive"
-	// VerdictError: the question could not be asked.
+	// VerdictError: the gate could not be evaluated.
 	VerdictError Verdict = "Error"
 )
 
-// GateResult is the last answer of one gate.
+// GateResult is the last result of one gate.
 type GateResult struct {
-	// name of the gate.
+	// name is the name of the gate.
 	// +required
 	Name string `json:"name"`
-	// verdict of the gate: `Pass`, `Fail`, `Pending` (time will tell), `Inconclusive` (there is not enough to tell) or
-	// `Error` (it could not be asked). A newer operator may have more; only `Pass` passes.
+	// verdict is the result of the gate: `Pass`, `Fail`, `Pending` (a measurement is running), `Inconclusive` (not enough data)
+	// or `Error` (the gate could not be evaluated). A newer operator may add values. Only `Pass` passes.
 	// +required
 	Verdict Verdict `json:"verdict"`
-	// message says what was measured and against what.
+	// message contains what was measured and the bounds.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// value is what was measured, where a gate counts or measures something.
+	// value is the measured number, if the gate counts or measures.
 	// +optional
 	Value string `json:"value,omitempty"`
-	// threshold is what the value was held against, such as `<= 0`.
+	// threshold is the bound of the value, such as `<= 0`.
 	// +optional
 	Threshold string `json:"threshold,omitempty"`
-	// dryRun says that the verdict stops and fails nothing.
+	// dryRun is true if the verdict blocks nothing and fails nothing.
 	// +optional
 	DryRun bool `json:"dryRun,omitempty"`
-	// askedAt is when a gate was last asked that is asked at a pace of its own. The others are asked every few seconds.
+	// askedAt is the time of the last evaluation, for gates with their own interval. Other gates are evaluated every few
+	// seconds.
 	// +optional
 	AskedAt *metav1.Time `json:"askedAt,omitempty"`
-	// measurements counts what a gate has measured that measures more than once.
+	// measurements counts the measurements of a gate that measures more than once.
 	// +optional
 	Measurements *GateMeasurements `json:"measurements,omitempty"`
-	// since is when the verdict last changed.
+	// since is the time at which the verdict last changed.
 	// +required
 	Since metav1.Time `json:"since"`
 }
