@@ -2,9 +2,9 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// MeshUpgrade is one attempt to bring a mesh to another version or to other control plane values. The operator
-// makes it and keeps it as a record. People steer it by its annotation `mesh.meshfleet.io/action`: `Pause` or `Abort` while
-// it is not over, `Retry` when it is.
+// MeshUpgrade is one attempt to upgrade a mesh to another version or to other control plane values. The operator creates it and
+// keeps it as a record. Users control it by the annotation `mesh.meshfleet.io/action`: `Pause` or `Abort` until it is over,
+// `Retry` after that.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -24,11 +24,11 @@ type MeshUpgrade struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the target and a snapshot of the strategy.
+	// spec is the target of the upgrade and a snapshot of its settings.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: a MeshUpgrade is the record of an upgrade; change the MeshInstallation instead"
 	Spec MeshUpgradeSpec `json:"spec"`
-	// status is how far it is.
+	// status is the state of the upgrade.
 	// +optional
 	Status MeshUpgradeStatus `json:"status,omitzero"`
 }
@@ -42,62 +42,62 @@ type MeshUpgradeList struct {
 	Items           []MeshUpgrade `json:"items"`
 }
 
-// MeshUpgradeSpec is the target of an upgrade and a snapshot of the strategy.
+// MeshUpgradeSpec is the target of an upgrade and a snapshot of its settings.
 type MeshUpgradeSpec struct {
 	// installation is the name of the MeshInstallation, in the same namespace.
 	// +required
 	Installation string `json:"installation"`
-	// from is what the mesh runs.
+	// from is the revision before the upgrade.
 	// +required
 	From RevisionTarget `json:"from"`
-	// to is what it shall run.
+	// to is the target of the upgrade.
 	// +required
 	To RevisionTarget `json:"to"`
-	// towards is the release that the installation asks for, when this upgrade is only a step to it: upstream does not
-	// support leaving out more than one minor version.
+	// towards is the release in the spec of the MeshInstallation, if this upgrade is only a step to it. Istio does not support
+	// an upgrade that skips more than one minor version.
 	// +optional
 	Towards string `json:"towards,omitempty"`
-	// waves with their members, as planned when the upgrade began.
+	// waves are the waves with their members, as planned when the upgrade started.
 	// +required
 	// +listType=map
 	// +listMapKey=name
 	Waves []PlannedWave `json:"waves"`
-	// onFailure is the installation's at that time.
+	// onFailure is the setting of the MeshInstallation when the upgrade started.
 	// +required
 	OnFailure FailureAction `json:"onFailure"`
-	// rollbackScope is the installation's at that time. Default: `Upgrade`.
+	// rollbackScope is the setting of the MeshInstallation when the upgrade started. Default: `Upgrade`.
 	// +optional
 	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
-	// gates are the installation's at that time.
+	// gates are the gates of the MeshInstallation when the upgrade started.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Gates []Gate `json:"gates,omitempty"`
-	// retry says which upgrade this one tries again, because a person asked for that. Empty: none.
+	// retry identifies the upgrade that this one retries. Empty: it is not a retry.
 	// +optional
 	Retry *UpgradeRetry `json:"retry,omitempty"`
 }
 
 // RevisionTarget is one revision of the whole mesh.
 type RevisionTarget struct {
-	// revision is its name.
+	// revision is the name of the revision.
 	// +required
 	Revision string `json:"revision"`
 	// version is the Istio release.
 	// +required
 	Version string `json:"version"`
-	// hash of the version and all values, which identifies the target.
+	// hash is the hash of the version and of all values. It identifies the target.
 	// +required
 	Hash string `json:"hash"`
-	// sharedHash is over what does not change when members join or leave: the version, the values that all members share,
-	// and the attempt.
+	// sharedHash is the hash of what does not change when members join or leave: the version, the values that all members
+	// share, and the attempt.
 	// +optional
 	SharedHash string `json:"sharedHash,omitempty"`
-	// attempt is the installation's at that time.
+	// attempt is the attempt of the MeshInstallation when the upgrade started.
 	// +optional
 	Attempt int32 `json:"attempt,omitempty"`
-	// ownValues are the hashes of the values of those members that have values of their own.
+	// ownValues are the hashes of the values of the members that have values of their own.
 	// +optional
 	// +listType=map
 	// +listMapKey=member
@@ -106,173 +106,174 @@ type RevisionTarget struct {
 
 // OwnValues identifies the values of a member that has values of its own.
 type OwnValues struct {
-	// member is its name.
+	// member is the name of the member.
 	// +required
 	Member string `json:"member"`
-	// hash of the member's values, merged with those that all share.
+	// hash is the hash of the member's values, merged with the values that all members share.
 	// +required
 	Hash string `json:"hash"`
 }
 
 // PlannedWave is a wave with its members.
 type PlannedWave struct {
-	// name of the wave.
+	// name is the name of the wave.
 	// +required
 	Name string `json:"name"`
-	// members of the wave, in the order in which they go.
+	// members are the members of the wave, in the order in which they are upgraded.
 	// +required
 	// +listType=atomic
 	Members []string `json:"members"`
-	// maxConcurrent is how many change at the same time.
+	// maxConcurrent is how many members change at the same time.
 	// +required
 	MaxConcurrent int32 `json:"maxConcurrent"`
-	// soak is how long the wave must have run well.
+	// soak is how long the wave must stay healthy after its last member was upgraded.
 	// +required
 	Soak metav1.Duration `json:"soak"`
 	// progressDeadline is how long a member may work on a stage without progress.
 	// +required
 	ProgressDeadline metav1.Duration `json:"progressDeadline"`
-	// maxFailures is how many members may fail.
+	// maxFailures is how many members may fail before the upgrade fails.
 	// +required
 	MaxFailures int32 `json:"maxFailures"`
-	// approval says whether a person must agree.
+	// approval selects whether the wave needs an approval.
 	// +required
 	Approval ApprovalPolicy `json:"approval"`
-	// window is when members may start. Default: at any time.
+	// window is the maintenance window in which members may start. Default: at any time.
 	// +optional
 	Window *MaintenanceWindow `json:"window,omitempty"`
 }
 
-// UpgradePhase sums an upgrade up. A newer operator may have more; the conditions say whether it is over.
+// UpgradePhase is a summary of the state of an upgrade. A newer operator may add values. Use the conditions to detect whether
+// the upgrade is over.
 type UpgradePhase string
 
 const (
-	// UpgradePlanning: members are asked what would change. Nothing is touched.
+	// UpgradePlanning: the preflight of members is running. Nothing is changed.
 	UpgradePlanning UpgradePhase = "Planning"
-	// UpgradePlanned: the plan is complete. Nothing is touched until somebody lets it run.
+	// UpgradePlanned: the plan is complete. Nothing is changed until a person lets it run.
 	UpgradePlanned UpgradePhase = "Planned"
-	// UpgradeRunning: members change, or soak.
+	// UpgradeRunning: members change or soak.
 	UpgradeRunning UpgradePhase = "Running"
-	// UpgradeWaitingForApproval: the next wave needs a person's word.
+	// UpgradeWaitingForApproval: the next wave needs an approval.
 	UpgradeWaitingForApproval UpgradePhase = "WaitingForApproval"
-	// UpgradeWaitingForWindow: nobody changes, and the next member may start when its wave's maintenance window opens.
+	// UpgradeWaitingForWindow: no member changes. The next member starts when the maintenance window of its wave opens.
 	UpgradeWaitingForWindow UpgradePhase = "WaitingForWindow"
-	// UpgradePaused: a person asked for it, or must decide.
+	// UpgradePaused: a person paused the upgrade, or must decide.
 	UpgradePaused UpgradePhase = "Paused"
-	// UpgradeRollingBack: members go back.
+	// UpgradeRollingBack: members are being rolled back.
 	UpgradeRollingBack UpgradePhase = "RollingBack"
-	// UpgradeRolledBack: every member is back. A target that failed or was rejected is not tried again by itself.
+	// UpgradeRolledBack: every changed member is rolled back. A target that failed or was rejected is not retried
+	// automatically.
 	UpgradeRolledBack UpgradePhase = "RolledBack"
-	// UpgradeStopping: no member starts any more, and a part of them goes back. Either a wave failed or was rejected, and the
-	// rollback's scope is a part of the run: the others finish what they have begun. Or the spec asks for another target:
-	// members that have moved stay, those that are half way go back.
+	// UpgradeStopping: some members are being rolled back, and no further member starts. Either a wave failed or was rejected,
+	// and the rollback scope is smaller than the upgrade: the other members that have started finish. Or the spec asks for
+	// another target: members that have moved keep the new revision, and members in between are rolled back.
 	UpgradeStopping UpgradePhase = "Stopping"
-	// UpgradeStopped: nobody changes any more, and members run different revisions. The target is not tried again by itself.
+	// UpgradeStopped: the upgrade is over, and members run different revisions. The target is not retried automatically.
 	UpgradeStopped UpgradePhase = "Stopped"
-	// UpgradeSucceeded: every wave has soaked. What still uses the former revision keeps it in its member, see
+	// UpgradeSucceeded: every wave has soaked. An old revision that is still used stays in its member, see
 	// MeshMember.status.retiring.
 	UpgradeSucceeded UpgradePhase = "Succeeded"
 )
 
-// IsFinished says whether nothing more will happen.
+// IsFinished reports whether the upgrade is over.
 func (p UpgradePhase) IsFinished() bool {
 	return p == UpgradeRolledBack || p == UpgradeStopped || p == UpgradeSucceeded
 }
 
-// UpgradeCause says why an upgrade does not reach its target. A newer operator may have more.
+// UpgradeCause is the reason why an upgrade does not reach its target. A newer operator may add values.
 type UpgradeCause string
 
 const (
-	// CauseFailed: more members failed than a wave allows. The target is not tried again by itself.
+	// CauseFailed: more members of a wave failed than its maxFailures allows. The target is not retried automatically.
 	CauseFailed UpgradeCause = "Failed"
-	// CauseRejected: a person rejected a wave. The target is not tried again by itself.
+	// CauseRejected: a person rejected a wave. The target is not retried automatically.
 	CauseRejected UpgradeCause = "Rejected"
-	// CauseAborted: a person said Abort, in spec.upgrade.state or by annotation. The target starts again once nothing says so
-	// any more.
+	// CauseAborted: spec.upgrade.state or the annotation was Abort. The target starts again when neither is Abort any more.
 	CauseAborted UpgradeCause = "Aborted"
-	// CauseSuperseded: the spec asks for another target, which starts from what each member runs. This one starts again when
+	// CauseSuperseded: the spec asks for another target, which starts from what each member runs. This target starts again when
 	// the spec asks for it again.
 	CauseSuperseded UpgradeCause = "Superseded"
 )
 
-// MeshUpgradeStatus is how far an upgrade is. Detail per member is in MeshMember.status.rollout.
+// MeshUpgradeStatus is the state of an upgrade. The details of each member are in MeshMember.status.rollout.
 type MeshUpgradeStatus struct {
-	// observedGeneration is the generation of the object that this status is about.
+	// observedGeneration is the generation of the object that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions are `Ready` and `Succeeded`, and `Reconciling` or `Stalled` while they are True.
+	// conditions are `Ready` and `Succeeded`, and also `Reconciling` or `Stalled` while these are True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// phase sums up: `Planning`, `Planned`, `Running`, `WaitingForApproval`, `WaitingForWindow`, `Paused`, `RollingBack` or
-	// `Stopping`, and when it is over `Succeeded`, `RolledBack` or `Stopped`. A newer operator may have more; the condition
-	// Succeeded says whether it is over. Empty: it has just been made.
+	// phase is a summary of the state: `Planning`, `Planned`, `Running`, `WaitingForApproval`, `WaitingForWindow`, `Paused`,
+	// `RollingBack` or `Stopping`, and when the upgrade is over `Succeeded`, `RolledBack` or `Stopped`. A newer operator may
+	// add values. Use the condition Succeeded to detect whether the upgrade is over. Empty: the upgrade was just created.
 	// +optional
 	Phase UpgradePhase `json:"phase,omitempty"`
-	// wave that is under way.
+	// wave is the name of the current wave.
 	// +optional
 	Wave string `json:"wave,omitempty"`
-	// message says what happens or what is awaited, and names the gate that failed.
+	// message contains what is happening, or the reason of a wait. It names the gate that failed.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// cause says why members go back, or why the upgrade stops: `Failed`, `Rejected`, `Aborted` or `Superseded`. A newer
-	// operator may have more. Empty: neither.
+	// cause is why members are rolled back, or why the upgrade stops: `Failed`, `Rejected`, `Aborted` or `Superseded`. A newer
+	// operator may add values. Empty: no member is rolled back, and the upgrade does not stop.
 	// +optional
 	Cause UpgradeCause `json:"cause,omitempty"`
-	// causeDetail names the wave, the member, the stage and the gate that failed, or says what else ended the upgrade.
+	// causeDetail names the wave, the member, the stage and the gate that failed, or the other reason why the upgrade ended.
 	// +optional
 	CauseDetail string `json:"causeDetail,omitempty"`
-	// failed are the members that failed; they are back on the former revision or on their way.
+	// failed are the members that failed. They are rolled back, or are being rolled back.
 	// +optional
 	// +listType=set
 	Failed []string `json:"failed,omitempty"`
-	// plan is what the upgrade would do, with the modes Plan and Locked.
+	// plan contains what the upgrade would change, with the modes Plan and Locked.
 	// +optional
 	Plan *UpgradePlan `json:"plan,omitempty"`
-	// waves counts members.
+	// waves are the numbers of members of each wave.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	Waves []WaveStatus `json:"waves,omitempty"`
-	// interventions are what people did to the upgrade, oldest first: the newest 20. Each is recorded when it takes effect.
+	// interventions are the newest 20 interventions of people, oldest first. Each is recorded when it takes effect.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	Interventions []Intervention `json:"interventions,omitempty"`
-	// startedAt is when it began.
+	// startedAt is the time at which the upgrade started.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
-	// finishedAt is when it ended.
+	// finishedAt is the time at which the upgrade ended.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
-// UpgradePlan sums up what an upgrade would do. Detail per member is in MeshMember.status.rollout.
+// UpgradePlan is a summary of what an upgrade would change. The details of each member are in MeshMember.status.rollout.
 type UpgradePlan struct {
-	// hash identifies the plan: the target, the waves with their members and settings, and the objects of each member
-	// after the upgrade. What may differ from minute to minute, such as numbers of pods, is not in it.
+	// hash identifies the plan. It covers the target, the waves with their members and settings, and the objects of each member
+	// after the upgrade. It does not cover what may change from minute to minute, such as numbers of pods.
 	// +optional
 	Hash string `json:"hash,omitempty"`
 	// members is the number of members that are planned.
 	// +optional
 	Members int32 `json:"members"`
-	// blocked are the members with something in their way.
+	// blocked are the members with a failed preflight check.
 	// +optional
 	Blocked Sample `json:"blocked,omitzero"`
-	// added, changed and removed count the operator's objects in all members.
+	// added is the number of operator objects that are created, in all members together.
 	// +optional
 	Added int32 `json:"added"`
-	// changed, see added.
+	// changed is the number of operator objects that are changed, in all members together.
 	// +optional
 	Changed int32 `json:"changed"`
-	// removed, see added.
+	// removed is the number of operator objects that are removed, in all members together.
 	// +optional
 	Removed int32 `json:"removed"`
-	// restarts is the number of workloads that will be restarted, pods that of their pods.
+	// restarts is the number of workloads that will be restarted.
 	// +optional
 	Restarts int32 `json:"restarts"`
-	// pods, see restarts.
+	// pods is the number of pods of the workloads that will be restarted.
 	// +optional
 	Pods int32 `json:"pods"`
 	// budgets is the number of PodDisruptionBudgets that allow no disruption now.
@@ -283,42 +284,43 @@ type UpgradePlan struct {
 	Fragile int32 `json:"fragile"`
 }
 
-// WaveStatus counts the members of a wave.
+// WaveStatus contains the numbers of members and the times of a wave.
 type WaveStatus struct {
-	// name of the wave.
+	// name is the name of the wave.
 	// +required
 	Name string `json:"name"`
-	// total number of members.
+	// total is the number of members.
 	// +required
 	Total int32 `json:"total"`
-	// moved is the number whose workloads are on the target.
+	// moved is the number of members whose workloads run on the target.
 	// +required
 	Moved int32 `json:"moved"`
-	// finished is the number that have retired the former revision while the upgrade was under way.
+	// finished is the number of members that removed the old revision while the upgrade was running.
 	// +required
 	Finished int32 `json:"finished"`
-	// failed is the number that failed.
+	// failed is the number of members that failed.
 	// +required
 	Failed int32 `json:"failed"`
-	// soakingSince is when the last member of the wave was moved.
+	// soakingSince is the time at which the last member of the wave was moved.
 	// +optional
 	SoakingSince *metav1.Time `json:"soakingSince,omitempty"`
-	// startedAt is when it was the wave's turn: the waves before it had soaked, it was approved, and its window was open.
+	// startedAt is the time at which the wave started: the waves before it had soaked, it was approved, and its window was
+	// open.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
-	// finishedAt is when the wave was over: it had soaked, or its members were back.
+	// finishedAt is the time at which the wave was over: it had soaked, or its members were rolled back.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
-	// approvedAt is when a person's approval let the wave go on. Empty: none was needed, or none has been given.
+	// approvedAt is the time at which an approval let the wave start. Empty: no approval was needed, or none was given yet.
 	// +optional
 	ApprovedAt *metav1.Time `json:"approvedAt,omitempty"`
-	// opensAt is when the maintenance window opens for which members of the wave wait.
+	// opensAt is the time at which the maintenance window opens that members of the wave wait for.
 	// +optional
 	OpensAt *metav1.Time `json:"opensAt,omitempty"`
 }
 
-// MeshApproval asks people whether a wave may start. The operator makes it; people answer it. It is a kind of its own
-// so that permissions for it can be given apart.
+// MeshApproval requests a decision whether a wave may start. The operator creates it, and a person decides. It is a separate
+// kind, so that permissions to approve can be granted separately.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -334,10 +336,10 @@ type MeshApproval struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the question and its answer.
+	// spec is the request and the decision.
 	// +required
 	Spec MeshApprovalSpec `json:"spec"`
-	// status is what became of the answer.
+	// status is the effect of the decision.
 	// +optional
 	Status MeshApprovalStatus `json:"status,omitzero"`
 }
@@ -351,7 +353,7 @@ type MeshApprovalList struct {
 	Items           []MeshApproval `json:"items"`
 }
 
-// MeshApprovalSpec is a question and its answer.
+// MeshApprovalSpec is a request for a decision, and the decision.
 //
 // +kubebuilder:validation:XValidation:rule="self.upgrade == oldSelf.upgrade && self.wave == oldSelf.wave",message="spec.upgrade and spec.wave are immutable; only spec.decision can be changed"
 // +kubebuilder:validation:XValidation:rule="oldSelf.decision == 'Pending' || self.decision == oldSelf.decision",message="spec.decision: Approved and Rejected are final; set the annotation mesh.meshfleet.io/action of the MeshUpgrade to Pause or Abort instead"
@@ -359,36 +361,37 @@ type MeshApprovalSpec struct {
 	// upgrade is the name of the MeshUpgrade.
 	// +required
 	Upgrade string `json:"upgrade"`
-	// wave that is to start.
+	// wave is the name of the wave that waits for the approval.
 	// +required
 	Wave string `json:"wave"`
-	// decision is `Pending` until you write `Approved` or `Rejected`. A rejection takes every touched member back.
+	// decision is `Pending` until a person sets it to `Approved` or `Rejected`. `Rejected` counts as a failure of the wave and
+	// rolls members back according to rollbackScope.
 	// +required
 	Decision Decision `json:"decision"`
 }
 
-// MeshApprovalStatus is what became of an answer.
+// MeshApprovalStatus is the effect of a decision.
 type MeshApprovalStatus struct {
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions are `Ready` and `Used`, and `Reconciling` or `Stalled` while they are True.
+	// conditions are `Ready` and `Used`, and also `Reconciling` or `Stalled` while these are True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Decision answers a MeshApproval.
+// Decision is the decision of a MeshApproval.
 //
 // +kubebuilder:validation:Enum=Pending;Approved;Rejected
 type Decision string
 
 const (
-	// DecisionPending: nobody has answered.
+	// DecisionPending: no decision was made.
 	DecisionPending Decision = "Pending"
 	// DecisionApproved: the wave may start.
 	DecisionApproved Decision = "Approved"
-	// DecisionRejected: the upgrade goes back.
+	// DecisionRejected: members are rolled back.
 	DecisionRejected Decision = "Rejected"
 )
