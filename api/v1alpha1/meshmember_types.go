@@ -5,7 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MeshMember is the work order for one member cluster and its state. The operator writes it; people read it.
+// MeshMember is the work order for one member cluster and its state. The operator writes it. Read it, and do not edit it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -27,7 +27,7 @@ type MeshMember struct {
 	// spec is the complete work order for the member.
 	// +required
 	Spec MeshMemberSpec `json:"spec"`
-	// status is the state of the member.
+	// status is the observed state of the member.
 	// +optional
 	Status MeshMemberStatus `json:"status,omitzero"`
 }
@@ -41,45 +41,45 @@ type MeshMemberList struct {
 	Items           []MeshMember `json:"items"`
 }
 
-// MeshMemberSpec is everything that one member must look like.
+// MeshMemberSpec is the desired state of one member.
 type MeshMemberSpec struct {
 	// installation is the name of the MeshInstallation, in the same namespace.
 	// +required
 	Installation string `json:"installation"`
-	// cluster is the member's name in the installation and its Istio cluster ID.
+	// cluster is the name of the member in the installation and its Istio cluster ID.
 	// +required
 	Cluster string `json:"cluster"`
 	// network is the Istio network of the member's pods.
 	// +required
 	Network string `json:"network"`
-	// meshID is the mesh's ID.
+	// meshID is the ID of the mesh.
 	// +required
 	MeshID string `json:"meshID"`
-	// trustDomain is the mesh's trust domain.
+	// trustDomain is the trust domain of the mesh.
 	// +required
 	TrustDomain string `json:"trustDomain"`
 	// controlPlaneNamespace is the namespace of istiod and the gateway.
 	// +required
 	ControlPlaneNamespace string `json:"controlPlaneNamespace"`
-	// clusterRef says how to reach the cluster.
+	// clusterRef configures how the operator connects to the cluster.
 	// +required
 	ClusterRef ClusterRef `json:"clusterRef"`
-	// apiServer is the URL at which peers reach the member's API server. Empty: the kubeconfig's server.
+	// apiServer is the URL at which peers reach the API server of the member. Empty: the server of the kubeconfig.
 	// +optional
 	APIServer string `json:"apiServer,omitempty"`
-	// hubSecrets says whether peers may read the Secrets of this member if it is the hub. Default: `Protect`.
+	// hubSecrets selects whether peers may read the Secrets of this member if it is the hub. Default: `Protect`.
 	// +optional
 	HubSecrets HubSecrets `json:"hubSecrets,omitempty"`
-	// caSecret is the hub Secret with the member's intermediate and the root.
+	// caSecret is the Secret on the hub that contains the member's intermediate and the root.
 	// +required
 	CASecret string `json:"caSecret"`
-	// pinnedRoot are the SHA-256 fingerprints (hex) of the mesh's root certificates. The member is given no other root. Empty:
-	// the mesh's root is not known yet, and the member is given none.
+	// pinnedRoot are the SHA-256 fingerprints (hex) of the mesh's root certificates. The operator writes no other root to the
+	// member. Empty: the root of the mesh is not known yet, and no root is written.
 	// +optional
 	// +listType=set
 	PinnedRoot []string `json:"pinnedRoot,omitempty"`
-	// readerVersion is the newest Istio release among the peers that read this member; its permissions to read are
-	// granted before that release runs anywhere.
+	// readerVersion is the newest Istio release among the peers that read this member. The permissions to read for that release
+	// are granted before it runs in any peer.
 	// +required
 	ReaderVersion string `json:"readerVersion"`
 	// revisions are the control planes to run, oldest first.
@@ -88,7 +88,7 @@ type MeshMemberSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	Revisions []Revision `json:"revisions"`
-	// defaultRevision is the revision of `istio-injection: enabled` and of unlabelled configuration's validation.
+	// defaultRevision is the revision for `istio-injection: enabled`. It also validates configuration without a revision label.
 	// +required
 	DefaultRevision string `json:"defaultRevision"`
 	// tags are the named revision tags.
@@ -96,54 +96,55 @@ type MeshMemberSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	Tags []Tag `json:"tags,omitempty"`
-	// gateway is the east-west gateway.
+	// gateway configures the east-west gateway.
 	// +required
 	Gateway EastWestGateway `json:"gateway"`
 	// gatewayRevision is the revision of the east-west gateway's proxies.
 	// +required
 	GatewayRevision string `json:"gatewayRevision"`
-	// restart says how workloads are moved.
+	// restart configures how workloads are restarted.
 	// +optional
 	// +kubebuilder:default={}
 	Restart Restart `json:"restart,omitzero"`
 	// rollout is the upgrade that the member takes part in.
 	// +optional
 	Rollout *MemberRollout `json:"rollout,omitempty"`
-	// peers are the other members that this one must discover.
+	// peers are the other members that this member must discover.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	Peers []Peer `json:"peers,omitempty"`
-	// readerTokens says how this member's istiod gets the tokens by which it reads its peers: `File` from a mounted Secret, so
-	// that a renewed token changes no remote secret; `Inline` from the remote secrets themselves, as meshes have it that an older
-	// operator made, until their istiod has been restarted once. Default: `Inline`.
+	// readerTokens selects how the istiod of this member gets the tokens with which it reads its peers. `File`: from a mounted
+	// Secret. A renewed token then changes no remote secret. `Inline`: from the remote secrets. This is used in meshes that an
+	// older operator created, until their istiod has been restarted once. Default: `Inline`.
 	// +optional
 	// +kubebuilder:default=Inline
 	ReaderTokens ReaderTokens `json:"readerTokens,omitempty"`
-	// readerTokenDuration is the life that is asked for the token by which peers read this member. Default: 168h.
+	// readerTokenDuration is the lifetime that is requested for the token with which peers read this member. Default: 168h.
 	// +optional
 	// +kubebuilder:default="168h"
 	ReaderTokenDuration *metav1.Duration `json:"readerTokenDuration,omitempty"`
 	// istiodRestart is the last restart of this member's istiod that was ordered to repair discovery.
 	// +optional
 	IstiodRestart *IstiodRestart `json:"istiodRestart,omitempty"`
-	// deletionPolicy is the installation's.
+	// deletionPolicy is the setting of the MeshInstallation.
 	// +required
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy"`
-	// removal is set when the member is no longer in spec.members, or the mesh is being deleted. `WhenUnused`: the member
-	// stays as it is until no proxy of the mesh runs there. `Now`: the mesh is taken out of it. Empty: the member stays.
-	// Deleting a MeshMember without that takes nothing out of its cluster.
+	// removal is set when the member is no longer in spec.members of the MeshInstallation, or when the mesh is being deleted.
+	// `WhenUnused`: the member stays as it is until no proxy of the mesh runs there. `Now`: the mesh is removed from the
+	// member. Empty: the member is not removed. If a MeshMember without this field is deleted, nothing is removed from its
+	// cluster.
 	// +optional
 	Removal MemberRemoval `json:"removal,omitempty"`
 }
 
-// ReaderTokens says how istiod gets the tokens by which it reads peers.
+// ReaderTokens selects how istiod gets the tokens with which it reads peers.
 //
 // +kubebuilder:validation:Enum=File;Inline
 type ReaderTokens string
 
 const (
-	// ReaderTokensFile: the remote secrets name files, the tokens are in a Secret that is mounted into istiod.
+	// ReaderTokensFile: the remote secrets name files. The tokens are in a Secret that is mounted into istiod.
 	ReaderTokensFile ReaderTokens = "File"
 	// ReaderTokensInline: the remote secrets contain the tokens.
 	ReaderTokensInline ReaderTokens = "Inline"
@@ -151,66 +152,66 @@ const (
 
 // IstiodRestart is an order to restart istiod.
 type IstiodRestart struct {
-	// orderedAt is when the restart was ordered; it identifies the order.
+	// orderedAt is the time at which the restart was ordered. It identifies the order.
 	// +required
 	OrderedAt metav1.Time `json:"orderedAt"`
-	// reason is why.
+	// reason is the reason of the restart.
 	// +required
 	Reason string `json:"reason"`
-	// attempt counts the orders, in a row, of which the one before was not over. The time between two of them doubles each time,
-	// from 10 minutes to 6 hours.
+	// attempt is the position of this order in a sequence of orders of which none was complete before the next one. It starts
+	// at 1. The time between two orders doubles each time, from 10 minutes to 6 hours.
 	// +required
 	Attempt int32 `json:"attempt"`
 }
 
-// Revision is one control plane of one version and one set of values.
+// Revision is one control plane with one version and one set of values.
 type Revision struct {
-	// name of the revision.
+	// name is the name of the revision.
 	// +required
 	Name string `json:"name"`
 	// version is the Istio release.
 	// +required
 	Version string `json:"version"`
-	// values are the user's istiod chart values, merged for this member.
+	// values are the istiod chart values of the spec, merged for this member.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
 }
 
-// Tag points a stable name at a revision.
+// Tag is a stable name of a revision.
 type Tag struct {
-	// name of the tag.
+	// name is the name of the tag.
 	// +required
 	Name string `json:"name"`
-	// revision that it points at.
+	// revision is the revision of the tag.
 	// +required
 	Revision string `json:"revision"`
 }
 
-// Peer is another member that this one must discover.
+// Peer is another member that this member must discover.
 type Peer struct {
-	// name is the peer's Istio cluster ID.
+	// name is the Istio cluster ID of the peer.
 	// +required
 	Name string `json:"name"`
-	// readerSecret is the hub Secret with a kubeconfig that reads the peer.
+	// readerSecret is the Secret on the hub that contains a kubeconfig to read the peer.
 	// +required
 	ReaderSecret string `json:"readerSecret"`
 }
 
-// MeshMemberStatus is the state of one member.
+// MeshMemberStatus is the observed state of one member.
 type MeshMemberStatus struct {
-	// observedGeneration is the generation of the spec that this status speaks of.
+	// observedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions, see the constants in this package's documentation.
+	// conditions are the conditions of the member. docs/conditions.md describes them.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// clusterUID identifies the cluster: the UID of its kube-system namespace.
+	// clusterUID identifies the cluster. It is the UID of the namespace kube-system.
 	// +optional
 	ClusterUID string `json:"clusterUID,omitempty"`
-	// kubernetesVersion is the API server's version.
+	// kubernetesVersion is the version of the API server.
 	// +optional
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
 	// revisions are the states of the control planes.
@@ -218,8 +219,8 @@ type MeshMemberStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Revisions []RevisionStatus `json:"revisions,omitempty"`
-	// retiring are the control planes that the work order no longer names and that are still there, oldest first: each
-	// goes as soon as nothing uses it any more. They are no reason not to be Ready.
+	// retiring are old control planes that still exist and are not in the work order, oldest first. Each is removed when
+	// nothing uses it any more. They do not affect the condition Ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -234,8 +235,9 @@ type MeshMemberStatus struct {
 	// discovery is the state of endpoint discovery.
 	// +optional
 	Discovery DiscoveryStatus `json:"discovery,omitzero"`
-	// keptTags are tags that spec.dataPlane.tags of the installation no longer names and that the member keeps, because
-	// something in it still names them. They follow the default revision, and each goes by itself when nothing names it.
+	// keptTags are tags that were removed from spec.dataPlane.tags of the MeshInstallation and that the member keeps, because
+	// something in it still names them. They point at the default revision. Each is removed automatically when nothing names
+	// it.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -243,24 +245,27 @@ type MeshMemberStatus struct {
 	// rollout is the state of the upgrade that the member takes part in.
 	// +optional
 	Rollout *MemberRolloutStatus `json:"rollout,omitempty"`
-	// removal is what keeps a member that is to leave. Empty: it stays, or it was not counted yet.
+	// removal is the reason why the removal of the member waits. Empty: the member is not removed, or its proxies were not
+	// counted yet.
 	// +optional
 	Removal *MemberRemovalStatus `json:"removal,omitempty"`
-	// recovered is what runs in the member according to its own record, while this object is new and has not seen it yet. The
-	// operator takes it over into the work order.
+	// recovered is what runs in the member according to the record in its cluster. It is set while this object is new and its
+	// work order does not contain that record yet. The operator then copies it into the work order.
 	// +optional
 	Recovered *OrderInForce `json:"recovered,omitempty"`
 }
 
-// KeptTag is a tag that stays although the installation's spec no longer names it.
+// KeptTag is a tag that stays although it was removed from the spec of the MeshInstallation.
 type KeptTag struct {
-	// name of the tag.
+	// name is the name of the tag.
 	// +required
 	Name string `json:"name"`
-	// holders name the tag by the label `istio.io/rev`: namespaces and Gateways first, then pod templates and pods.
+	// holders are the objects whose label `istio.io/rev` names the tag: namespaces and Gateways first, then pod templates and
+	// pods.
 	// +optional
 	Holders Sample `json:"holders,omitzero"`
-	// unknown says which kinds could not be listed. As long as there is one, the tag stays: objects of that kind may name it.
+	// unknown are the kinds that could not be listed. The tag stays until all kinds are listed, because objects of these kinds
+	// may name it.
 	// +optional
 	// +listType=atomic
 	Unknown []string `json:"unknown,omitempty"`
@@ -268,36 +273,36 @@ type KeptTag struct {
 
 // RevisionStatus is the state of one control plane.
 type RevisionStatus struct {
-	// name of the revision.
+	// name is the name of the revision.
 	// +required
 	Name string `json:"name"`
 	// version is the Istio release.
 	// +required
 	Version string `json:"version"`
-	// hash of the version and the values.
+	// hash is the hash of the version and the values.
 	// +optional
 	Hash string `json:"hash,omitempty"`
-	// replicas that are ready.
+	// readyReplicas is the number of ready replicas.
 	// +optional
 	ReadyReplicas int32 `json:"readyReplicas"`
 }
 
-// RetiringRevision is a control plane that goes as soon as nothing uses it any more.
+// RetiringRevision is an old control plane that is removed when nothing uses it any more.
 type RetiringRevision struct {
-	// name of the revision.
+	// name is the name of the revision.
 	// +required
 	Name string `json:"name"`
-	// version is the Istio release. Empty: not known.
+	// version is the Istio release. Empty: unknown.
 	// +optional
 	Version string `json:"version,omitempty"`
-	// hash of the version and the values. Empty: not known.
+	// hash is the hash of the version and the values. Empty: unknown.
 	// +optional
 	Hash string `json:"hash,omitempty"`
-	// since is when the work order was first seen not to name it.
+	// since is the time at which the revision was first missing in the work order.
 	// +required
 	Since metav1.Time `json:"since"`
-	// users are what keeps it: pods with its proxy, as `<namespace>/<name>`, connected proxies, and istiod pods and members that
-	// could not be asked. None: it is being removed.
+	// users are what keeps the revision: pods with its proxy, as `<namespace>/<name>`, connected proxies, objects that name it,
+	// and istiod pods and members that did not report. Empty: the revision is being removed.
 	// +optional
 	Users Sample `json:"users,omitzero"`
 }
@@ -320,16 +325,16 @@ type GatewayStatus struct {
 
 // MemberTrustStatus is the state of the member's certificates.
 type MemberTrustStatus struct {
-	// claimedRoot is the root that the member was found to belong to: what its claim, the ConfigMap `meshfleet-member`,
-	// records, or else that of the `cacerts` which the operator made. SHA-256 fingerprints (hex), separated by commas, or
-	// `none`. Empty: the claim has not been read yet.
+	// claimedRoot is the root that the member belongs to. It is recorded in the claim, the ConfigMap `meshfleet-member`. If the
+	// claim has no root, it is the root of the `cacerts` that the operator created. It contains SHA-256 fingerprints (hex),
+	// separated by commas, or `none`. Empty: the claim has not been read yet.
 	// +optional
 	ClaimedRoot string `json:"claimedRoot,omitempty"`
-	// rootFingerprints are the SHA-256 fingerprints (hex) of the roots that istiod hands to workloads.
+	// rootFingerprints are the SHA-256 fingerprints (hex) of the roots that istiod publishes to workloads.
 	// +optional
 	// +listType=set
 	RootFingerprints []string `json:"rootFingerprints,omitempty"`
-	// intermediateNotAfter is the end of the intermediate's life.
+	// intermediateNotAfter is the expiry of the intermediate.
 	// +optional
 	IntermediateNotAfter *metav1.Time `json:"intermediateNotAfter,omitempty"`
 }
@@ -385,20 +390,20 @@ type PeerStatus struct {
 	Marker string `json:"marker,omitempty"`
 }
 
-// DiscoveryMarker is an object that shows whether what is new in a member arrives at its peers.
+// DiscoveryMarker is an endpoint that shows whether peers receive changes of a member.
 type DiscoveryMarker struct {
-	// address is the one endpoint of the Service. Nothing listens there.
+	// address is the only endpoint of the Service. Nothing listens there.
 	// +required
 	Address string `json:"address"`
-	// since is when it was written.
+	// since is the time at which the endpoint was written.
 	// +required
 	Since metav1.Time `json:"since"`
 }
 
-// RestartNeed says why istiod must be restarted.
+// RestartNeed is the reason why istiod must be restarted.
 type RestartNeed struct {
-	// reason is `PeerStuck` when istiod reads a peer no more, `RemoteSecretChanged` when the API server or the CA of a peer has
-	// changed.
+	// reason is `PeerStuck` if istiod no longer reads a peer, or `RemoteSecretChanged` if the API server or the CA of a peer
+	// has changed.
 	// +required
 	Reason string `json:"reason"`
 	// message names the peers.

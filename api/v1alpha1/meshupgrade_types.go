@@ -258,7 +258,7 @@ type UpgradePlan struct {
 	// members is the number of members that are planned.
 	// +optional
 	Members int32 `json:"members"`
-	// blocked are the members with a failed preflight check.
+	// blocked are the members with a preflight check that does not pass.
 	// +optional
 	Blocked Sample `json:"blocked,omitzero"`
 	// added is the number of operator objects that are created, in all members together.
