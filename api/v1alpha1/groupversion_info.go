@@ -1,5 +1,5 @@
-// Package v1alpha1 holds the API of Meshfleet: MeshInstallation, which people write, and MeshMember, which the
-// operator writes for each member cluster.
+// Package v1alpha1 contains the API of Meshfleet. Users write MeshInstallations and decide MeshApprovals. The operator writes
+// a MeshMember for each member cluster, and a MeshUpgrade for each upgrade.
 //
 // +kubebuilder:object:generate=true
 // +groupName=mesh.meshfleet.io

@@ -2,36 +2,37 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// AnnotationAction on a MeshUpgrade holds a person's UpgradeAction. The operator makes that object and no tool keeps it in
-// Git, so that nothing writes the annotation over, and permission to set it can be given apart. Absent or empty: the upgrade
-// goes on.
+// AnnotationAction is the annotation of a MeshUpgrade that contains an UpgradeAction. The operator creates that object, so no
+// GitOps tool overwrites the annotation. Permission to set it can be granted separately. Absent or empty: the upgrade
+// continues.
 const AnnotationAction = "mesh.meshfleet.io/action"
 
-// UpgradeAction is what a person wants of one upgrade.
+// UpgradeAction is an action that a person requests for one upgrade.
 type UpgradeAction string
 
 const (
-	// UpgradeActionPause lets no member begin another stage until the annotation is taken away. For an upgrade that is not over.
+	// UpgradeActionPause starts no further stage in any member until the annotation is removed. It is allowed until the upgrade
+	// is over.
 	UpgradeActionPause UpgradeAction = "Pause"
-	// UpgradeActionAbort takes every touched member back, and the same target does not start until the annotation is taken away or
-	// says Retry. For an upgrade that is not over.
+	// UpgradeActionAbort rolls back every changed member. The same target does not start again until the annotation is removed
+	// or changed to Retry. It is allowed until the upgrade is over.
 	UpgradeActionAbort UpgradeAction = "Abort"
-	// UpgradeActionRetry lets a target that failed, or was rejected or aborted, start once more, as a new MeshUpgrade. For an upgrade
-	// that is over.
+	// UpgradeActionRetry starts a target that failed, was rejected or was aborted again, by a new MeshUpgrade. It is allowed
+	// when the upgrade is over.
 	UpgradeActionRetry UpgradeAction = "Retry"
 )
 
-// InterventionAction is what a person did to an upgrade. A newer operator may have more.
+// InterventionAction is an action of a person on an upgrade. A newer operator may add values.
 type InterventionAction string
 
 const (
-	// ActionPause: the upgrade was told to stand still.
+	// ActionPause: the upgrade was paused.
 	ActionPause InterventionAction = "Pause"
-	// ActionResume: nobody wanted it to stand still any more.
+	// ActionResume: the upgrade was resumed, because no setting asked for a pause any more.
 	ActionResume InterventionAction = "Resume"
-	// ActionAbort: it was told to go back.
+	// ActionAbort: the upgrade was aborted.
 	ActionAbort InterventionAction = "Abort"
-	// ActionRetry: it was told to try again what another one had not brought to its end.
+	// ActionRetry: the upgrade was started to retry another one that did not reach its target.
 	ActionRetry InterventionAction = "Retry"
 	// ActionApprove: a wave was approved.
 	ActionApprove InterventionAction = "Approve"
@@ -39,7 +40,7 @@ const (
 	ActionReject InterventionAction = "Reject"
 )
 
-// Where interventions come from, besides MeshApprovals.
+// Sources of interventions, besides MeshApprovals.
 const (
 	// ByAnnotation: the annotation mesh.meshfleet.io/action of a MeshUpgrade.
 	ByAnnotation = "annotation"
@@ -49,28 +50,29 @@ const (
 	ByAttempt = "spec.upgrade.attempt"
 )
 
-// Intervention is something that a person did to an upgrade. It is recorded once, when it takes effect.
+// Intervention is an action of a person on an upgrade. It is recorded once, when it takes effect.
 type Intervention struct {
-	// at is when it took effect.
+	// at is the time at which the intervention took effect.
 	// +required
 	At metav1.Time `json:"at"`
-	// action is `Pause`, `Resume`, `Abort`, `Retry`, `Approve` or `Reject`. A newer operator may have more.
+	// action is `Pause`, `Resume`, `Abort`, `Retry`, `Approve` or `Reject`. A newer operator may add values.
 	// +required
 	Action InterventionAction `json:"action"`
-	// by is where it came from: `annotation`, `spec.upgrade.state`, `spec.upgrade.attempt` or `MeshApproval <name>`.
+	// by is the source of the intervention: `annotation`, `spec.upgrade.state`, `spec.upgrade.attempt` or `MeshApproval
+	// <name>`.
 	// +required
 	By string `json:"by"`
-	// wave that was approved or rejected.
+	// wave is the wave that was approved or rejected.
 	// +optional
 	Wave string `json:"wave,omitempty"`
 }
 
-// UpgradeRetry says what an upgrade tries again.
+// UpgradeRetry identifies the upgrade that is retried.
 type UpgradeRetry struct {
-	// of is the name of the MeshUpgrade that did not bring the same target to its end.
+	// of is the name of the MeshUpgrade that did not reach the same target.
 	// +required
 	Of string `json:"of"`
-	// by is where it was asked for: `annotation` or `spec.upgrade.attempt`.
+	// by is the source of the request: `annotation` or `spec.upgrade.attempt`.
 	// +required
 	By string `json:"by"`
 }
