@@ -264,8 +264,8 @@ type KeptTag struct {
 	// pods.
 	// +optional
 	Holders Sample `json:"holders,omitzero"`
-	// unknown are the kinds that could not be listed. The tag stays until all kinds are listed, because objects of these kinds
-	// may name it.
+	// unknown are the reasons why some kinds could not be listed. The tag stays while there is one, because objects of these
+	// kinds may name it.
 	// +optional
 	// +listType=atomic
 	Unknown []string `json:"unknown,omitempty"`
