@@ -1,4 +1,4 @@
-// Package metrics are the operator's own metrics, served beside controller-runtime's.
+// Package metrics contains the operator's own metrics. They are served together with those of controller-runtime.
 package metrics
 
 import (
@@ -23,28 +23,28 @@ var states = []string{StateReady, StateProgressing, StateFailing, StateStalled, 
 var (
 	phaseDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "meshfleet_reconcile_phase_duration_seconds",
-		Help:    "Time that a phase of a reconciler took.",
+		Help:    "Duration of a phase of a reconciler, in seconds.",
 		Buckets: []float64{.005, .025, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"controller", "phase"})
 	memberState = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_member_state",
-		Help: "1 for the state that a member is in, 0 for the others.",
+		Help: "1 for the current state of a member, 0 for the other states.",
 	}, []string{"namespace", "member", "state"})
 	certificateExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_certificate_expiry_timestamp_seconds",
-		Help: "End of life of a member's intermediate certificate, Unix time.",
+		Help: "Expiry of the intermediate certificate of a member, Unix time.",
 	}, []string{"namespace", "member"})
 	tokenExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_discovery_token_expiry_timestamp_seconds",
-		Help: "End of life of the reader token that a member's peers use, Unix time.",
+		Help: "Expiry of the reader token that the peers of a member use, Unix time.",
 	}, []string{"namespace", "member"})
 	discoveryVerified = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_discovery_verified_timestamp_seconds",
-		Help: "When every istiod of a member was last seen to have synced all peers that have served, Unix time. The age of discovery is the time since.",
+		Help: "Last time at which every istiod of a member had synced all peers that have served, Unix time.",
 	}, []string{"namespace", "member"})
 	writes = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "meshfleet_member_writes_total",
-		Help: "Objects created, changed or deleted in a member. In steady state it stands still; a rate tells of a fight over an object.",
+		Help: "Objects created, changed or deleted in a member. The value is constant when nothing changes. A lasting rate means that another client keeps changing an object.",
 	}, []string{"namespace", "member", "component"})
 )
 
@@ -57,7 +57,7 @@ func ObservePhase(controller, phase string, d time.Duration) {
 	phaseDuration.WithLabelValues(controller, phase).Observe(d.Seconds())
 }
 
-// SetMemberState records the state that a member is in.
+// SetMemberState records the current state of a member.
 func SetMemberState(member types.NamespacedName, state string) {
 	for _, s := range states {
 		v := 0.0
@@ -68,12 +68,12 @@ func SetMemberState(member types.NamespacedName, state string) {
 	}
 }
 
-// SetCertificateExpiry records the end of a member's intermediate.
+// SetCertificateExpiry records the expiry of a member's intermediate certificate.
 func SetCertificateExpiry(member types.NamespacedName, t time.Time) {
 	certificateExpiry.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
 }
 
-// SetTokenExpiry records the end of a member's reader token.
+// SetTokenExpiry records the expiry of a member's reader token.
 func SetTokenExpiry(member types.NamespacedName, t time.Time) {
 	tokenExpiry.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
 }
@@ -88,7 +88,7 @@ func AddWrites(member types.NamespacedName, component string, n int) {
 	writes.WithLabelValues(member.Namespace, member.Name, component).Add(float64(n))
 }
 
-// Forget drops the series of a member that is gone.
+// Forget deletes the series of a member that was removed.
 func Forget(member types.NamespacedName) {
 	labels := prometheus.Labels{"namespace": member.Namespace, "member": member.Name}
 	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{memberState, certificateExpiry, tokenExpiry, discoveryVerified, writes} {
