@@ -36,7 +36,7 @@ func (r *Reconciler) askApproval(ctx context.Context, u *meshv1alpha1.MeshUpgrad
 	if err != nil {
 		return fmt.Errorf("create MeshApproval %q: %w", a.Name, err)
 	}
-	r.Events.Eventf(u, a, "Normal", "ApprovalRequested", "Upgrade", "Asked for approval of wave %s: set spec.decision of MeshApproval %s", wave, a.Name)
+	r.Events.Eventf(u, a, "Normal", "ApprovalRequested", "Upgrade", "Requested approval of wave %q: set spec.decision of MeshApproval %s", wave, a.Name)
 	return nil
 }
 

@@ -130,7 +130,7 @@ func (r *restorer) restoreOne(
 			return false, err
 		}
 		r.events.Eventf(inst, m, corev1.EventTypeWarning, "MemberRestored", "Restore",
-			"Made MeshMember %s again, which was deleted while spec.members names %s; to remove a member, take it out of spec.members", name, saved.Spec.Cluster)
+			"Created MeshMember %s again: it was deleted although spec.members lists %s; to remove a member, remove it from spec.members", name, saved.Spec.Cluster)
 	}
 	if mesh.IsRestoring(m) {
 		m.Status = *statusAgain(saved)

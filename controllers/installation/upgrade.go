@@ -201,7 +201,7 @@ func (r *Reconciler) startUpgrade(ctx context.Context, inst *meshv1alpha1.MeshIn
 		reason, text = "UpgradePlanned", "Planned MeshUpgrade %s from %s to %s"
 	}
 	if u.Spec.Towards != "" {
-		text += ", a step towards " + u.Spec.Towards
+		text += ", a step to " + u.Spec.Towards
 	}
 	r.Events.Eventf(inst, u, "Normal", reason, "Upgrade", text, u.Name, u.Spec.From.Revision, u.Spec.To.Revision)
 	return nil

@@ -27,8 +27,8 @@ func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember
 	recordRemoval(r, before, after)
 }
 
-// recordRetiring tells when a revision begins to be kept by what uses it, and when it is gone. One that is wanted again is
-// neither.
+// recordRetiring writes an event when an old revision is first kept because something uses it, and when it is removed. A
+// revision that is wanted again gets no event.
 func recordRetiring(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
 	used := func(m *meshv1alpha1.MeshMember, name string) (isThere, isUsed bool, users string) {
 		for _, rev := range m.Status.Retiring {
@@ -41,7 +41,7 @@ func recordRetiring(r events.EventRecorder, before, after *meshv1alpha1.MeshMemb
 	for _, rev := range after.Status.Retiring {
 		_, wasUsed, _ := used(before, rev.Name)
 		if _, isUsed, users := used(after, rev.Name); isUsed && !wasUsed {
-			r.Eventf(after, nil, corev1.EventTypeNormal, "RevisionStillUsed", "Retire", "Kept revision %s, which is still used by %s", rev.Name, shorten(users, maxNote))
+			r.Eventf(after, nil, corev1.EventTypeNormal, "RevisionStillUsed", "Retire", "Kept revision %s: still used by %s", rev.Name, shorten(users, maxNote))
 		}
 	}
 	for _, rev := range before.Status.Retiring {
@@ -52,14 +52,14 @@ func recordRetiring(r events.EventRecorder, before, after *meshv1alpha1.MeshMemb
 	}
 }
 
-// keptTags writes an event when a tag that the spec no longer names begins to be kept, and when that ends.
+// keptTags writes an event when a tag is first kept although it is not in the spec, and when that ends.
 func keptTags(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
 	has := func(tags []meshv1alpha1.KeptTag, name string) bool {
 		return slices.ContainsFunc(tags, func(t meshv1alpha1.KeptTag) bool { return t.Name == name })
 	}
 	for _, t := range after.Status.KeptTags {
 		if !has(before.Status.KeptTags, t.Name) {
-			r.Eventf(after, nil, corev1.EventTypeWarning, "TagKept", "Retire", "Kept tag %q, which spec.dataPlane.tags no longer names: %s",
+			r.Eventf(after, nil, corev1.EventTypeWarning, "TagKept", "Retire", "Kept tag %q, which is no longer in spec.dataPlane.tags: %s",
 				t.Name, shorten(Holders(t), maxNote))
 		}
 	}
@@ -67,26 +67,26 @@ func keptTags(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
 		switch {
 		case has(after.Status.KeptTags, t.Name):
 		case slices.ContainsFunc(after.Spec.Tags, func(o meshv1alpha1.Tag) bool { return o.Name == t.Name }):
-			r.Eventf(after, nil, corev1.EventTypeNormal, "TagAdopted", "Adopt", "Adopted tag %q, which spec.dataPlane.tags names again", t.Name)
+			r.Eventf(after, nil, corev1.EventTypeNormal, "TagAdopted", "Adopt", "Adopted tag %q: it is in spec.dataPlane.tags again", t.Name)
 		default:
-			r.Eventf(after, nil, corev1.EventTypeNormal, "TagRemoved", "Retire", "Removed tag %q: nothing names it any more", t.Name)
+			r.Eventf(after, nil, corev1.EventTypeNormal, "TagRemoved", "Retire", "Removed tag %q: no object names it any more", t.Name)
 		}
 	}
 }
 
-// Holders says in words what keeps a tag.
+// Holders is a text that names what keeps a tag.
 func Holders(t meshv1alpha1.KeptTag) string {
 	var parts []string
 	if t.Holders.Count > 0 {
-		parts = append(parts, "it is named by the label istio.io/rev of "+sampleText(t.Holders))
+		parts = append(parts, "named by the label istio.io/rev of "+sampleText(t.Holders))
 	}
 	if len(t.Unknown) > 0 {
-		parts = append(parts, "it is unknown what else does: "+strings.Join(t.Unknown, ", "))
+		parts = append(parts, "could not check all objects: "+strings.Join(t.Unknown, ", "))
 	}
 	return strings.Join(parts, "; ")
 }
 
-// sampleText names some of a sample, and counts the others.
+// sampleText contains the names of a sample and the number of things without a name.
 func sampleText(s meshv1alpha1.Sample) string {
 	text := strings.Join(s.Names, ", ")
 	if more := int(s.Count) - len(s.Names); more > 0 {
@@ -117,17 +117,17 @@ func conditions(r events.EventRecorder, object runtime.Object, before, after []m
 		case is.Status == metav1.ConditionTrue:
 			r.Eventf(object, nil, corev1.EventTypeNormal, "Became"+kind, action, "Became %s: %s", kind, shorten(is.Message, maxNote))
 		case was != nil && was.Status == metav1.ConditionTrue:
-			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Was %s no longer: %s", kind, shorten(is.Message, maxNote))
+			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "No longer %s: %s", kind, shorten(is.Message, maxNote))
 		}
 	}
 }
 
-// maxNote is how long a text may be in an event, in bytes: API servers reject notes of more than 1024, and each has a few words
-// of its own. The status has the whole of it.
+// maxNote is the maximum length of a text in an event, in bytes. API servers reject notes of more than 1024 bytes, and each
+// event adds a few words. The status has the complete text.
 const maxNote = 960
 
-// RecordUpgrade writes an event for each transition between two states of a MeshUpgrade. What people did comes before
-// what follows from it.
+// RecordUpgrade writes an event for each transition between two states of a MeshUpgrade. Interventions come before their
+// effects.
 func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgrade) {
 	for _, i := range added(before.Status.Interventions, after.Status.Interventions) {
 		recordIntervention(r, after, i)
@@ -139,14 +139,14 @@ func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgra
 			meshv1alpha1.UpgradeStopping, meshv1alpha1.UpgradeStopped:
 			kind = corev1.EventTypeWarning
 		}
-		r.Eventf(after, nil, kind, "Upgrade"+string(after.Status.Phase), "Upgrade", "Upgrade became %s: %s", after.Status.Phase, shorten(after.Status.Message, maxNote))
+		r.Eventf(after, nil, kind, "Upgrade"+string(after.Status.Phase), "Upgrade", "Phase changed to %s: %s", after.Status.Phase, shorten(after.Status.Message, maxNote))
 	}
 	if after.Status.Wave != before.Status.Wave && after.Status.Wave != "" {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "WaveStarted", "Upgrade", "Started wave %q", after.Status.Wave)
 	}
 }
 
-// recordIntervention writes the event of one.
+// recordIntervention writes the event of one intervention.
 func recordIntervention(r events.EventRecorder, u *meshv1alpha1.MeshUpgrade, i meshv1alpha1.Intervention) {
 	by := i.By
 	if by == meshv1alpha1.ByAnnotation {
@@ -163,11 +163,11 @@ func recordIntervention(r events.EventRecorder, u *meshv1alpha1.MeshUpgrade, i m
 	case meshv1alpha1.ActionAbort:
 		write("Aborted", "Aborted by %s", by)
 	case meshv1alpha1.ActionRetry:
-		of := "another one"
+		of := "another MeshUpgrade"
 		if retry := u.Spec.Retry; retry != nil {
 			of = "MeshUpgrade " + retry.Of
 		}
-		write("Retried", "Began to try again what %s did not bring to its end, asked for by %s", of, by)
+		write("Retried", "Started to retry %s, requested by %s", of, by)
 	case meshv1alpha1.ActionApprove:
 		write("WaveApproved", "Wave %q was approved by %s", i.Wave, by)
 	case meshv1alpha1.ActionReject:
@@ -175,7 +175,7 @@ func recordIntervention(r events.EventRecorder, u *meshv1alpha1.MeshUpgrade, i m
 	}
 }
 
-// added are the interventions that are new. The oldest ones may have been dropped for them.
+// added are the new interventions. The oldest ones may have been dropped to make room for them.
 func added(before, after []meshv1alpha1.Intervention) []meshv1alpha1.Intervention {
 	kept := min(len(before), len(after))
 	for kept > 0 && !equality.Semantic.DeepEqual(before[len(before)-kept:], after[:kept]) {

@@ -48,12 +48,12 @@ func TestEventsAreTransitions(t *testing.T) {
 		"becomes ready at first":              {nil, states{ready}, []string{"Normal BecameReady Became Ready: all holds"}},
 		"becomes ready":                       {states{working}, states{ready}, []string{"Normal BecameReady Became Ready: all holds"}},
 		"is not ready at first":               {nil, states{working}, nil},
-		"is ready no longer":                  {states{ready}, states{failed}, []string{"Warning Retrying Was Ready no longer: refused"}},
+		"is ready no longer":                  {states{ready}, states{failed}, []string{"Warning Retrying No longer Ready: refused"}},
 		"a failure that persists":             {states{failed}, states{failed}, nil},
 		"a failure that is worked on":         {states{failed}, states{working}, nil},
 		"another reason for not being ready":  {states{failed}, states{condition("Ready", metav1.ConditionFalse, "Other", "other")}, nil},
 		"reached":                             {nil, states{reachable}, []string{"Normal BecameReachable Became Reachable: it answers"}},
-		"reached no longer":                   {states{reachable}, states{down}, []string{"Warning ConnectionDown Was Reachable no longer: no route"}},
+		"reached no longer":                   {states{reachable}, states{down}, []string{"Warning ConnectionDown No longer Reachable: no route"}},
 		"stalls":                              {nil, states{stalled}, []string{"Warning InvalidValues Stalled: no such value"}},
 		"stalls for another reason":           {states{stalled}, states{claimed}, []string{"Warning ClusterClaimed Stalled: another's"}},
 		"stalls no longer":                    {states{stalled}, nil, nil},
@@ -108,12 +108,12 @@ func TestEventsOfRevisionsThatRetire(t *testing.T) {
 		before, after func(*meshv1alpha1.MeshMember)
 		want          []string
 	}{
-		"something uses it":             {nothing, retiring(2, "demo/bare"), []string{"Normal RevisionStillUsed Kept revision 1-28-3, which is still used by demo/bare and 1 more"}},
+		"something uses it":             {nothing, retiring(2, "demo/bare"), []string{"Normal RevisionStillUsed Kept revision 1-28-3: still used by demo/bare and 1 more"}},
 		"something else uses it":        {retiring(1, "demo/bare"), retiring(1, "demo/job"), nil},
 		"nothing uses it, it is going":  {nothing, retiring(0), nil},
 		"it is gone":                    {retiring(1, "demo/bare"), nothing, []string{"Normal RevisionRemoved Removed revision 1-28-3"}},
 		"it is wanted again":            {retiring(1, "demo/bare"), wanted, nil},
-		"what went is used at the last": {retiring(0), retiring(1, "demo/bare"), []string{"Normal RevisionStillUsed Kept revision 1-28-3, which is still used by demo/bare"}},
+		"what went is used at the last": {retiring(0), retiring(1, "demo/bare"), []string{"Normal RevisionStillUsed Kept revision 1-28-3: still used by demo/bare"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := events.NewFakeRecorder(10)
@@ -155,7 +155,7 @@ func TestEventsTellWhatPeopleDid(t *testing.T) {
 		"an abort":          {before: list{paused}, after: list{paused, did(3, meshv1alpha1.ActionAbort, meshv1alpha1.ByState, "")}, want: []string{"Normal Aborted Aborted by spec.upgrade.state"}},
 		"a wave may start":  {after: list{approved}, want: []string{`Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
 		"a wave may not":    {after: list{did(3, meshv1alpha1.ActionReject, "MeshApproval shop-1-eu", "eu")}, want: []string{`Normal WaveRejected Wave "eu" was rejected by MeshApproval shop-1-eu`}},
-		"another try":       {after: list{did(0, meshv1alpha1.ActionRetry, meshv1alpha1.ByAttempt, "")}, retry: &meshv1alpha1.UpgradeRetry{Of: "shop-1", By: meshv1alpha1.ByAttempt}, want: []string{"Normal Retried Began to try again what MeshUpgrade shop-1 did not bring to its end, asked for by spec.upgrade.attempt"}},
+		"another try":       {after: list{did(0, meshv1alpha1.ActionRetry, meshv1alpha1.ByAttempt, "")}, retry: &meshv1alpha1.UpgradeRetry{Of: "shop-1", By: meshv1alpha1.ByAttempt}, want: []string{"Normal Retried Started to retry MeshUpgrade shop-1, requested by spec.upgrade.attempt"}},
 		"two at once":       {before: list{paused}, after: list{paused, resumed, approved}, want: []string{"Normal Resumed Resumed by the annotation mesh.meshfleet.io/action", `Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
 		"the oldest is out": {before: list{paused, resumed}, after: list{resumed, approved}, want: []string{`Normal WaveApproved Wave "eu" was approved by MeshApproval shop-1-eu`}},
 		"the same once more, later": {before: list{paused, resumed}, after: list{paused, resumed, did(9, meshv1alpha1.ActionPause, meshv1alpha1.ByAnnotation, "")},
@@ -181,7 +181,7 @@ func TestWhatPeopleDidIsToldBeforeWhatFollows(t *testing.T) {
 	after.Status.Phase, after.Status.Message = meshv1alpha1.UpgradeRollingBack, "aborted"
 	after.Status.Interventions = []meshv1alpha1.Intervention{{Action: meshv1alpha1.ActionAbort, By: meshv1alpha1.ByAnnotation}}
 	RecordUpgrade(r, before, after)
-	want := []string{"Normal Aborted Aborted by the annotation mesh.meshfleet.io/action", "Warning UpgradeRollingBack Upgrade became RollingBack: aborted"}
+	want := []string{"Normal Aborted Aborted by the annotation mesh.meshfleet.io/action", "Warning UpgradeRollingBack Phase changed to RollingBack: aborted"}
 	if diff := cmp.Diff(want, recorded(r)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -214,11 +214,11 @@ func TestEventsOfKeptTags(t *testing.T) {
 		want          []string
 	}{
 		"begins to be kept": {testutil.Member("east"), testutil.Member("east", keeps), []string{
-			`Warning TagKept Kept tag "prod", which spec.dataPlane.tags no longer names: it is named by the label istio.io/rev of ` +
+			`Warning TagKept Kept tag "prod", which is no longer in spec.dataPlane.tags: named by the label istio.io/rev of ` +
 				`Namespace a, Namespace b, Namespace c, Namespace d, Namespace e, Namespace f and 6 more`}},
 		"is kept":        {testutil.Member("east", keeps), testutil.Member("east", keeps), nil},
-		"goes":           {testutil.Member("east", keeps), testutil.Member("east"), []string{`Normal TagRemoved Removed tag "prod": nothing names it any more`}},
-		"is named again": {testutil.Member("east", keeps), testutil.Member("east", names), []string{`Normal TagAdopted Adopted tag "prod", which spec.dataPlane.tags names again`}},
+		"goes":           {testutil.Member("east", keeps), testutil.Member("east"), []string{`Normal TagRemoved Removed tag "prod": no object names it any more`}},
+		"is named again": {testutil.Member("east", keeps), testutil.Member("east", names), []string{`Normal TagAdopted Adopted tag "prod": it is in spec.dataPlane.tags again`}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -241,12 +241,12 @@ func TestEventsOfAMemberThatLeaves(t *testing.T) {
 		before, after *meshv1alpha1.MeshMember
 		want          []string
 	}{
-		"the wait begins":      {removal(later, nil), removal(later, proxies(12)), []string{"Warning RemovalWaits Began to wait for 12 pods with a proxy of the mesh before the member leaves"}},
+		"the wait begins":      {removal(later, nil), removal(later, proxies(12)), []string{"Warning RemovalWaits Started to wait for 12 pods with a proxy of the mesh before the member is removed"}},
 		"the wait goes on":     {removal(later, proxies(12)), removal(later, proxies(3)), nil},
 		"nobody had to wait":   {removal(later, nil), removal(later, proxies(0)), nil},
-		"the wait ends":        {removal(later, proxies(3)), removal(later, proxies(0)), []string{"Normal RemovalUnblocked Ended the wait for workloads: no proxy of the mesh runs in the member"}},
-		"the wait is cut":      {removal(at, proxies(3)), removal(at, nil), []string{"Warning RemovalForced Ended the wait for 3 pods with a proxy of the mesh: spec.deletionPolicy is Force"}},
-		"the member stays":     {removal("", proxies(3)), removal("", nil), []string{"Normal RemovalCancelled Ended the wait for workloads: the member stays"}},
+		"the wait ends":        {removal(later, proxies(3)), removal(later, proxies(0)), []string{"Normal RemovalUnblocked Stopped waiting for pods: no proxy of the mesh runs in the member"}},
+		"the wait is cut":      {removal(at, proxies(3)), removal(at, nil), []string{"Warning RemovalForced Stopped waiting for 3 pods with a proxy of the mesh: spec.deletionPolicy is Force"}},
+		"the member stays":     {removal("", proxies(3)), removal("", nil), []string{"Normal RemovalCancelled Stopped waiting for pods: the member is not removed"}},
 		"nothing of it is new": {removal("", nil), removal("", nil), nil},
 	}
 	for name, c := range cases {

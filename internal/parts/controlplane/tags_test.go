@@ -171,7 +171,7 @@ func TestKeepTagsNamesTheHolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `relabel what names a tag with one of the spec and restart its pods, or put the tag back: tag "prod" is not in spec.dataPlane.tags ` +
-		`and stays, at revision 1-29-1: it is named by the label istio.io/rev of Namespace demo`
+		`and stays, at revision 1-29-1: named by the label istio.io/rev of Namespace demo`
 	if diff := cmp.Diff(want, pass.Aside[0].Result.Text()); diff != "" {
 		t.Errorf("message (-want +got):\n%s", diff)
 	}
