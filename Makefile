@@ -121,10 +121,15 @@ verify-manifests: ## Build every kustomization
 
 .PHONY: generate
 generate: manifests ## Write everything that is generated: deep copies, manifests, member permissions, API reference
-	@mkdir -p $(OUT)/api/v1alpha1 $(OUT)/docs
-	$(TOOL) controller-gen object paths=./api/... output:object:dir=$(OUT)/api/v1alpha1
+	@mkdir -p $(OUT)/docs
 	$(TOOL) crd-ref-docs --log-level=WARN --renderer=markdown --config=hack/api-docs/config.yaml \
 	  --source-path=api/v1alpha1 --output-path=$(OUT)/docs/api-reference.md
+
+# It comes before everything that compiles the API.
+.PHONY: deepcopy
+deepcopy: ## Write the deep copies of the API's types (a part of generate)
+	@mkdir -p $(OUT)/api/v1alpha1
+	$(TOOL) controller-gen object paths=./api/... output:object:dir=$(OUT)/api/v1alpha1
 
 .PHONY: manifests
 manifests: member-rbac ## Write CRDs, the operator's role and the webhook configuration from the markers in the code
@@ -134,7 +139,7 @@ manifests: member-rbac ## Write CRDs, the operator's role and the webhook config
 	$(TOOL) controller-gen webhook paths=./webhooks/... output:webhook:dir=$(OUT)/config/webhook
 
 .PHONY: member-rbac
-member-rbac: charts ## Write the permissions that a member's credential needs, from the charts
+member-rbac: deepcopy charts ## Write the permissions that a member's credential needs, from the charts
 	@mkdir -p $(OUT)/config/member-rbac
 	$(GO) run ./hack/memberrbac --charts bin/charts --output $(OUT)/config/member-rbac/role.yaml
 

@@ -13,8 +13,8 @@ import (
 // +kubebuilder:printcolumn:name="Mesh",type=string,JSONPath=`.spec.installation`
 // +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.spec.cluster`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.spec.defaultRevision`
-// +kubebuilder:printcolumn:name="Gateway",type=string,JSONPath=`.status.gateway.address`
-// +kubebuilder:printcolumn:name="Peers",type=string,JSONPath=`.status.discovery.synced`
+// +kubebuilder:printcolumn:name="Gateway",type=string,JSONPath=`.status.gateway.addresses[0]`
+// +kubebuilder:printcolumn:name="Peers",type=integer,JSONPath=`.status.discovery.syncedPeers`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
@@ -315,10 +315,11 @@ type GatewayStatus struct {
 	// revision of the gateway.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// address is the IP address or host name at which peers reach the gateway.
+	// addresses are the IP addresses or host names at which peers reach the gateway.
 	// +optional
-	Address string `json:"address,omitempty"`
-	// announced says since when the gateway's Service has carried the network label that tells peers of it.
+	// +listType=set
+	Addresses []string `json:"addresses,omitempty"`
+	// announced is since when the gateway's Service has carried the network label by which peers find it.
 	// +optional
 	Announced *metav1.Time `json:"announced,omitempty"`
 }
@@ -341,23 +342,22 @@ type MemberTrustStatus struct {
 
 // DiscoveryStatus is the state of endpoint discovery.
 type DiscoveryStatus struct {
-	// synced is the number of peers that every istiod of this member has synced, out of all peers, as `1/1`.
+	// syncedPeers is the number of peers whose state is `Synced`.
 	// +optional
-	Synced string `json:"synced,omitempty"`
+	SyncedPeers int32 `json:"syncedPeers"`
 	// tokenExpires is the end of the reader token that this member's peers use.
 	// +optional
 	TokenExpires *metav1.Time `json:"tokenExpires,omitempty"`
-	// gateways are the addresses of peers' gateways that every istiod of this member sends traffic to, as
-	// `<network>/<address>`.
+	// istiodGateways are the gateways of peers that every istiod of this member sends traffic to, sorted.
 	// +optional
-	// +listType=set
-	Gateways []string `json:"gateways,omitempty"`
-	// acknowledgedGateways are those gateways as they were when every proxy of this member had last acknowledged what istiod
-	// said of them, as `<network>/<address>`. A gateway that is not among them gets no more requests from this member, and
-	// one that is new among them is known to every proxy. A proxy that acknowledges nothing for two minutes does not count.
+	// +listType=atomic
+	IstiodGateways []NetworkGateway `json:"istiodGateways,omitempty"`
+	// proxyGateways are the istiodGateways that every proxy of this member has acknowledged. A gateway that is not among them
+	// gets no more requests from this member; one that is new among them is known to every proxy. A proxy that acknowledges
+	// nothing for two minutes does not count.
 	// +optional
-	// +listType=set
-	AcknowledgedGateways []string `json:"acknowledgedGateways,omitempty"`
+	// +listType=atomic
+	ProxyGateways []NetworkGateway `json:"proxyGateways,omitempty"`
 	// marker is the address that this member last gave to its Service `meshfleet-discovery`. Peers that have seen it receive what
 	// is new in this member.
 	// +optional
@@ -376,15 +376,53 @@ type DiscoveryStatus struct {
 	Peers []PeerStatus `json:"peers,omitempty"`
 }
 
+// NetworkGateway is an address of a gateway that leads into a network.
+type NetworkGateway struct {
+	// network that the gateway leads to.
+	// +required
+	Network string `json:"network"`
+	// address is an IP address, or a host name.
+	// +required
+	Address string `json:"address"`
+}
+
+// PeerState is the state of a peer.
+type PeerState string
+
+const (
+	// PeerSynced: istiod has read the peer, and knows its gateway.
+	PeerSynced PeerState = "Synced"
+	// PeerSyncing: istiod is reading the peer for the first time.
+	PeerSyncing PeerState = "Syncing"
+	// PeerTimedOut: istiod has given up to wait for the first reading.
+	PeerTimedOut PeerState = "TimedOut"
+	// PeerClosed: istiod no longer reads the peer.
+	PeerClosed PeerState = "Closed"
+	// PeerMissing: istiod does not list the peer.
+	PeerMissing PeerState = "Missing"
+	// PeerForeign: istiod reads the peer through a Secret that the operator did not make.
+	PeerForeign PeerState = "Foreign"
+	// PeerGatewayUnknown: istiod has read the peer, and does not know its gateway yet.
+	PeerGatewayUnknown PeerState = "GatewayUnknown"
+	// PeerStale: istiod receives nothing new from the peer.
+	PeerStale PeerState = "Stale"
+	// PeerUnknown: istiod reports a state that this operator does not know.
+	PeerUnknown PeerState = "Unknown"
+)
+
 // PeerStatus is the state of one peer as this member sees it.
 type PeerStatus struct {
 	// name of the peer.
 	// +required
 	Name string `json:"name"`
-	// state is istiod's word: synced, syncing, timeout, closed; or missing when istiod does not list the peer, stale when it
-	// does not receive what is new there.
+	// state of the peer: `Synced`, `Syncing`, `TimedOut`, `Closed` (istiod no longer reads the peer), `Missing` (istiod does not list
+	// the peer), `Foreign` (istiod reads the peer through a Secret that the operator did not make), `GatewayUnknown` (istiod does not
+	// know the peer's gateway yet), `Stale` (istiod receives nothing new from the peer), or `Unknown`. A newer operator may add values.
 	// +required
-	State string `json:"state"`
+	State PeerState `json:"state"`
+	// message is istiod's own word for a state that is `Unknown`.
+	// +optional
+	Message string `json:"message,omitempty"`
 	// marker is the last address of the peer's Service `meshfleet-discovery` that every istiod of this member has received.
 	// +optional
 	Marker string `json:"marker,omitempty"`

@@ -207,7 +207,7 @@ func unseen(m *meshv1alpha1.MeshMember, kind string, members []meshv1alpha1.Mesh
 			return o.Spec.Cluster == p.Name && o.Spec.Removal != meshv1alpha1.RemovalNow && mesh.HasServed(&o)
 		})
 		isSynced := slices.ContainsFunc(m.Status.Discovery.Peers, func(s meshv1alpha1.PeerStatus) bool {
-			return s.Name == p.Name && s.State == mesh.PeerSynced
+			return s.Name == p.Name && s.State == meshv1alpha1.PeerSynced
 		})
 		if serves && !isSynced {
 			out = append(out, p.Name)

@@ -117,8 +117,8 @@ func TestAProofThatIsOlderThanAPeerDoesNotCount(t *testing.T) {
 			m.Spec.Peers, m.Status.Discovery.Peers = []meshv1alpha1.Peer{{Name: "west"}}, peers
 		}
 	}
-	west := meshv1alpha1.PeerStatus{Name: "west", State: mesh.PeerSynced}
-	missing := meshv1alpha1.PeerStatus{Name: "west", State: "missing"}
+	west := meshv1alpha1.PeerStatus{Name: "west", State: meshv1alpha1.PeerSynced}
+	missing := meshv1alpha1.PeerStatus{Name: "west", State: meshv1alpha1.PeerMissing}
 	cases := map[string]struct {
 		east, west *meshv1alpha1.MeshMember
 		want       phase.Kind

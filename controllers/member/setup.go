@@ -124,8 +124,8 @@ func tellsSiblings() predicate.Predicate {
 			}
 			return mesh.HasServed(before) != mesh.HasServed(after) ||
 				!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) ||
-				!slices.Equal(before.Status.Discovery.Gateways, after.Status.Discovery.Gateways) ||
-				!slices.Equal(before.Status.Discovery.AcknowledgedGateways, after.Status.Discovery.AcknowledgedGateways) ||
+				!slices.Equal(before.Status.Discovery.IstiodGateways, after.Status.Discovery.IstiodGateways) ||
+				!slices.Equal(before.Status.Discovery.ProxyGateways, after.Status.Discovery.ProxyGateways) ||
 				!slices.Equal(before.Status.Discovery.Peers, after.Status.Discovery.Peers) ||
 				!equality.Semantic.DeepEqual(before.Status.Discovery.Marker, after.Status.Discovery.Marker) ||
 				before.Spec.Removal != after.Spec.Removal

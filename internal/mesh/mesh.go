@@ -7,8 +7,8 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
-// PeerSynced is the state of a peer whose caches istiod has filled, in istiod's own word.
-const PeerSynced = "synced"
+// IstiodSynced is istiod's word for a cluster whose caches it has filled.
+const IstiodSynced = "synced"
 
 // RevisionsInUse are the revisions that namespaces, tags or the gateway of a work order use.
 func RevisionsInUse(spec *meshv1alpha1.MeshMemberSpec) map[string]bool {

@@ -20,7 +20,7 @@ func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember
 	conditions(r, after, before.Status.Conditions, after.Status.Conditions, "Reconcile")
 	if before.Status.Gateway.Announced == nil && after.Status.Gateway.Announced != nil {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "GatewayAnnounced", "Announce",
-			"Announced the east-west gateway at %s to peers", after.Status.Gateway.Address)
+			"Announced the east-west gateway at %s to peers", strings.Join(after.Status.Gateway.Addresses, ", "))
 	}
 	recordRetiring(r, before, after)
 	keptTags(r, before, after)

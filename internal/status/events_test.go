@@ -82,7 +82,7 @@ func memberConditions(c []metav1.Condition) func(*meshv1alpha1.MeshMember) {
 
 func TestEventOfTheGatewayIsWrittenOnce(t *testing.T) {
 	announced := func(m *meshv1alpha1.MeshMember) {
-		m.Status.Gateway = meshv1alpha1.GatewayStatus{Address: "203.0.113.7", Announced: &metav1.Time{Time: now}}
+		m.Status.Gateway = meshv1alpha1.GatewayStatus{Addresses: []string{"203.0.113.7"}, Announced: &metav1.Time{Time: now}}
 	}
 	r := events.NewFakeRecorder(10)
 	RecordMember(r, testutil.Member("east"), testutil.Member("east", announced))

@@ -69,9 +69,9 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 		if err != nil {
 			return err
 		}
-		if want := []string{networkOf(peer) + "/" + addressOf(peer)}; !slices.Equal(m.Status.Discovery.Gateways, want) {
-			return fmt.Errorf("gateways %v, want %v", m.Status.Discovery.Gateways, want)
-		} else if acknowledged := m.Status.Discovery.AcknowledgedGateways; !slices.Equal(acknowledged, want) {
+		if want := []meshv1alpha1.NetworkGateway{{Network: networkOf(peer), Address: addressOf(peer)}}; !slices.Equal(m.Status.Discovery.IstiodGateways, want) {
+			return fmt.Errorf("gateways %v, want %v", m.Status.Discovery.IstiodGateways, want)
+		} else if acknowledged := m.Status.Discovery.ProxyGateways; !slices.Equal(acknowledged, want) {
 			return fmt.Errorf("acknowledged gateways %v, want %v", acknowledged, want)
 		}
 		return nil
@@ -106,14 +106,14 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	}
 	got.Discovery.Marker, got.Discovery.Peers[0].Marker = nil, ""
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires = nil, nil, nil
-	got.Discovery.Gateways, got.Discovery.AcknowledgedGateways = nil, nil // checked above
+	got.Discovery.IstiodGateways, got.Discovery.ProxyGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
 		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, Hash: mesh.RevisionHash(m.Spec.Revisions[0]), ReadyReplicas: 1}},
-		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Address: addressOf(name)},
+		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Addresses: []string{addressOf(name)}},
 		Trust:     meshv1alpha1.MemberTrustStatus{ClaimedRoot: inst.Status.Trust.PinnedRoot[0], RootFingerprints: inst.Status.Trust.RootFingerprints},
 		Discovery: meshv1alpha1.DiscoveryStatus{
-			Synced: "1/1", Peers: []meshv1alpha1.PeerStatus{{Name: s.peersOf(name, both)[0], State: "synced"}},
+			SyncedPeers: 1, Peers: []meshv1alpha1.PeerStatus{{Name: s.peersOf(name, both)[0], State: meshv1alpha1.PeerSynced}},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -213,7 +213,7 @@ func (s *suite) othersRead(t *testing.T, newcomer string) {
 			if err != nil {
 				return err
 			}
-			if !slices.ContainsFunc(m.Status.Discovery.Peers, func(p meshv1alpha1.PeerStatus) bool { return p.Name == newcomer && p.State == "synced" }) {
+			if !slices.ContainsFunc(m.Status.Discovery.Peers, func(p meshv1alpha1.PeerStatus) bool { return p.Name == newcomer && p.State == meshv1alpha1.PeerSynced }) {
 				return fmt.Errorf("its peers are %v", m.Status.Discovery.Peers)
 			}
 			return nil

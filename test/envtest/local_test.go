@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,7 +32,7 @@ func (s *suite) local(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if m.Status.Gateway.Address != addressOf(hubName) || m.Status.Gateway.Announced == nil || home.Status.EffectiveVersion != newer {
+		if !slices.Equal(m.Status.Gateway.Addresses, []string{addressOf(hubName)}) || m.Status.Gateway.Announced == nil || home.Status.EffectiveVersion != newer {
 			err = fmt.Errorf("version %q, gateway %+v", home.Status.EffectiveVersion, m.Status.Gateway)
 		}
 		return errors.Join(err,

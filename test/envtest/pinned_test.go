@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -54,7 +55,7 @@ func (s *suite) isReplaced(ctx context.Context, member, wanted, other string) er
 	if err != nil {
 		return err
 	}
-	if g := m.Status.Gateway; g.Name != wanted || g.Address != addressOfService(member, wanted) {
+	if g := m.Status.Gateway; g.Name != wanted || !slices.Equal(g.Addresses, []string{addressOfService(member, wanted)}) {
 		return fmt.Errorf("reported gateway: %+v", g)
 	}
 	return nil

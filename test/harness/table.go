@@ -25,7 +25,8 @@ func (e *Env) PrintMembers(ctx context.Context, ready Readiness) error {
 			}
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Spec.Cluster, version, m.Spec.DefaultRevision,
-			m.Status.Gateway.Address, ShortFingerprints(m.Status.Trust.RootFingerprints), m.Status.Discovery.Synced,
+			strings.Join(m.Status.Gateway.Addresses, ","), ShortFingerprints(m.Status.Trust.RootFingerprints),
+			fmt.Sprintf("%d/%d", m.Status.Discovery.SyncedPeers, len(m.Status.Discovery.Peers)),
 			ready.Members[m.Spec.Cluster].Round(100*time.Millisecond))
 	}
 	if err := w.Flush(); err != nil {

@@ -44,12 +44,12 @@ func judgePeers(m *gate.Subject, answers, former map[string][]istiod.RemoteClust
 			state := peerState(m, clusters, peer)
 			isDown := slices.Contains(m.Down, peer)
 			switch {
-			case state == mesh.PeerSynced, isDown && m.IgnoreDown:
+			case state == mesh.IstiodSynced, isDown && m.IgnoreDown:
 			case isDown:
 				pending = append(pending, fmt.Sprintf("%s: %s is %s, and cannot be reached", pod, peer, state))
 			case state == "syncing", m.Now.Sub(newestIstiod) <= readGrace:
 				pending = append(pending, fmt.Sprintf("%s: %s is %s", pod, peer, state))
-			case slices.ContainsFunc(slices.Collect(maps.Values(former)), func(clusters []istiod.RemoteCluster) bool { return peerState(m, clusters, peer) != mesh.PeerSynced }):
+			case slices.ContainsFunc(slices.Collect(maps.Values(former)), func(clusters []istiod.RemoteCluster) bool { return peerState(m, clusters, peer) != mesh.IstiodSynced }):
 				pending = append(pending, fmt.Sprintf("%s: %s is %s, and revision %s does not read it either", pod, peer, state, m.From))
 			default:
 				bad = append(bad, fmt.Sprintf("%s: %s is %s", pod, peer, state))

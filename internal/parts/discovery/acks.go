@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/member"
 )
@@ -29,13 +30,13 @@ const (
 type gatewayAcks struct {
 	// known are the gateways as of the last look, at its time; since is when they were first seen so, and after is a time
 	// at which they were not so yet.
-	known            []string
+	known            []meshv1alpha1.NetworkGateway
 	at, since, after time.Time
 }
 
 // look notes what istiod knows now. Announced is when a gateway was last announced by a peer: what is known of it now was
 // not known before.
-func (t *gatewayAcks) look(known []string, announced, now time.Time) {
+func (t *gatewayAcks) look(known []meshv1alpha1.NetworkGateway, announced, now time.Time) {
 	if t.since.IsZero() || !slices.Equal(t.known, known) {
 		t.known, t.since, t.after = slices.Clone(known), now, t.at
 		if announced.After(t.after) && announced.Before(now) {
@@ -84,7 +85,7 @@ func (s *Steps) acknowledged(ctx context.Context, pass *member.Pass, pods []core
 	d, t := &pass.Object.Status.Discovery, &s.memory.Of(pass).acks
 	t.look(v.gateways, expected.announced, pass.Now)
 	switch {
-	case slices.Equal(d.AcknowledgedGateways, v.gateways):
+	case slices.Equal(d.ProxyGateways, v.gateways):
 		return nil
 	case !v.agree && pass.Now.Sub(t.since) < ackDeadline:
 		return nil
@@ -98,7 +99,7 @@ func (s *Steps) acknowledged(ctx context.Context, pass *member.Pass, pods []core
 		answers = append(answers, proxies)
 	}
 	if len(t.behind(answers, pass.Now)) == 0 || pass.Now.Sub(t.since) >= ackDeadline {
-		d.AcknowledgedGateways = slices.Clone(v.gateways)
+		d.ProxyGateways = slices.Clone(v.gateways)
 	}
 	return nil
 }

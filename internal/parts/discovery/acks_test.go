@@ -8,14 +8,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/member/membertest"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-const (
-	oldGateway = "net-west/203.0.113.1"
-	newGateway = "net-west/203.0.113.2"
+var (
+	oldGateway = meshv1alpha1.NetworkGateway{Network: "net-west", Address: "203.0.113.1"}
+	newGateway = meshv1alpha1.NetworkGateway{Network: "net-west", Address: "203.0.113.2"}
 )
 
 func TestGatewayAcks(t *testing.T) {
@@ -56,9 +57,9 @@ func TestGatewayAcks(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var acks gatewayAcks
-			acks.look([]string{oldGateway}, time.Time{}, testutil.Now.Add(-tt.since-time.Second))
-			acks.look([]string{newGateway}, time.Time{}, testutil.Now.Add(-tt.since))
-			acks.look([]string{newGateway}, time.Time{}, testutil.Now)
+			acks.look([]meshv1alpha1.NetworkGateway{oldGateway}, time.Time{}, testutil.Now.Add(-tt.since-time.Second))
+			acks.look([]meshv1alpha1.NetworkGateway{newGateway}, time.Time{}, testutil.Now.Add(-tt.since))
+			acks.look([]meshv1alpha1.NetworkGateway{newGateway}, time.Time{}, testutil.Now)
 			if diff := cmp.Diff(tt.want, acks.behind(tt.answers, testutil.Now)); diff != "" {
 				t.Errorf("behind (-want +got):\n%s", diff)
 			}
@@ -68,8 +69,8 @@ func TestGatewayAcks(t *testing.T) {
 
 func TestGatewayAcksSinceTheAnnouncement(t *testing.T) {
 	var acks gatewayAcks
-	acks.look([]string{oldGateway}, testutil.Now.Add(-time.Hour), testutil.Now.Add(-5*time.Minute))
-	acks.look([]string{oldGateway, newGateway}, testutil.Now.Add(-8*time.Second), testutil.Now.Add(-6*time.Second))
+	acks.look([]meshv1alpha1.NetworkGateway{oldGateway}, testutil.Now.Add(-time.Hour), testutil.Now.Add(-5*time.Minute))
+	acks.look([]meshv1alpha1.NetworkGateway{oldGateway, newGateway}, testutil.Now.Add(-8*time.Second), testutil.Now.Add(-6*time.Second))
 	if len(acks.behind([][]istiod.Proxy{{membertest.Proxy("a.demo", time.Minute)}}, testutil.Now)) != 1 {
 		t.Error("what was sent since the last look, but before the announcement, counts")
 	}
@@ -79,38 +80,38 @@ func TestGatewayAcksSinceTheAnnouncement(t *testing.T) {
 }
 
 func TestAcknowledged(t *testing.T) {
-	before := []string{oldGateway}
+	before := []meshv1alpha1.NetworkGateway{oldGateway}
 	tests := map[string]struct {
-		known    []string
+		known    []meshv1alpha1.NetworkGateway
 		disagree bool
 		since    time.Duration
 		istiod   membertest.Istiod
-		want     []string
+		want     []meshv1alpha1.NetworkGateway
 		asked    int
 	}{
 		"nothing has changed, nobody is asked": {known: before, istiod: membertest.Istiod{Err: errors.New("not to be asked")}, want: before},
 		"all have acknowledged": {
-			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: []string{newGateway},
+			known: []meshv1alpha1.NetworkGateway{newGateway}, since: 5 * time.Second, asked: 1, want: []meshv1alpha1.NetworkGateway{newGateway},
 			istiod: membertest.Istiod{Connected: []istiod.Proxy{membertest.Proxy("a.demo", time.Second)}},
 		},
 		"one has not": {
-			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: before,
+			known: []meshv1alpha1.NetworkGateway{newGateway}, since: 5 * time.Second, asked: 1, want: before,
 			istiod: membertest.Istiod{Connected: []istiod.Proxy{membertest.Proxy("a.demo", time.Second, membertest.Unacknowledged)}},
 		},
 		"one that never does is not waited for": {
-			known: []string{newGateway}, since: ackDeadline, asked: 1, want: []string{newGateway},
+			known: []meshv1alpha1.NetworkGateway{newGateway}, since: ackDeadline, asked: 1, want: []meshv1alpha1.NetworkGateway{newGateway},
 			istiod: membertest.Istiod{Connected: []istiod.Proxy{membertest.Proxy("a.demo", time.Second, membertest.Unacknowledged)}},
 		},
 		"a client that debugs is no proxy": {
-			known: []string{newGateway}, since: 5 * time.Second, asked: 1, want: []string{newGateway},
+			known: []meshv1alpha1.NetworkGateway{newGateway}, since: 5 * time.Second, asked: 1, want: []meshv1alpha1.NetworkGateway{newGateway},
 			istiod: membertest.Istiod{Connected: []istiod.Proxy{{ID: "me", Resources: map[string]istiod.Resource{"istio.io/debug": {Sent: "a"}}}}},
 		},
-		"istiod pods that do not agree are not believed": {known: []string{newGateway}, disagree: true, since: 5 * time.Second, want: before},
+		"istiod pods that do not agree are not believed": {known: []meshv1alpha1.NetworkGateway{newGateway}, disagree: true, since: 5 * time.Second, want: before},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s, pass := &Steps{Istiod: &tt.istiod}, membertest.Pass(t, testutil.Member("east"))
-			pass.Object.Status.Discovery.AcknowledgedGateways = before
+			pass.Object.Status.Discovery.ProxyGateways = before
 			acks := &s.memory.Of(pass).acks
 			acks.look(before, time.Time{}, testutil.Now.Add(-tt.since-time.Second))
 			acks.look(tt.known, time.Time{}, testutil.Now.Add(-tt.since))
@@ -118,7 +119,7 @@ func TestAcknowledged(t *testing.T) {
 			if err := s.acknowledged(t.Context(), pass, make([]corev1.Pod, 1), v, expectedPeers{}); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, pass.Object.Status.Discovery.AcknowledgedGateways); diff != "" {
+			if diff := cmp.Diff(tt.want, pass.Object.Status.Discovery.ProxyGateways); diff != "" {
 				t.Errorf("acknowledged (-want +got):\n%s", diff)
 			}
 			if tt.istiod.Asked != tt.asked {
@@ -132,8 +133,8 @@ func TestAcknowledgedNeedsAnAnswer(t *testing.T) {
 	silent := &membertest.Istiod{Err: errors.New("connection refused")}
 	s, pass := &Steps{Istiod: silent}, membertest.Pass(t, testutil.Member("east"))
 	err := s.acknowledged(t.Context(), pass, make([]corev1.Pod, 1),
-		&verification{gateways: []string{newGateway}, agree: true}, expectedPeers{})
-	if !errors.Is(err, silent.Err) || len(pass.Object.Status.Discovery.AcknowledgedGateways) != 0 {
-		t.Errorf("error %v, acknowledged %v, want the error and nothing", err, pass.Object.Status.Discovery.AcknowledgedGateways)
+		&verification{gateways: []meshv1alpha1.NetworkGateway{newGateway}, agree: true}, expectedPeers{})
+	if !errors.Is(err, silent.Err) || len(pass.Object.Status.Discovery.ProxyGateways) != 0 {
+		t.Errorf("error %v, acknowledged %v, want the error and nothing", err, pass.Object.Status.Discovery.ProxyGateways)
 	}
 }

@@ -75,8 +75,8 @@ func (v *verification) marked(former []meshv1alpha1.PeerStatus, expected expecte
 			p.Marker = former[j].Marker
 		}
 		isLate := now.Sub(marker.Since.Time) >= markerDeadline && now.Sub(v.since) >= markerDeadline
-		if p.Marker != "" && p.State == mesh.PeerSynced && isLate {
-			p.State = peerStale
+		if p.Marker != "" && p.State == meshv1alpha1.PeerSynced && isLate {
+			p.State = meshv1alpha1.PeerStale
 		}
 	}
 	return out

@@ -59,7 +59,7 @@ func TestMarkersMustBeKnownToEveryPod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := &markingIstiod{known: map[string]map[string][]string{"a": {"west": {"240.0.0.1"}}, "b": {"west": c.b}}}
 			s, pass := &Steps{Istiod: i}, membertest.Pass(t, testutil.Member("east"))
-			v := &verification{peers: []meshv1alpha1.PeerStatus{{Name: "west", State: mesh.PeerSynced}}}
+			v := &verification{peers: []meshv1alpha1.PeerStatus{{Name: "west", State: meshv1alpha1.PeerSynced}}}
 			for range 3 {
 				if err := s.askMarkers(t.Context(), pass, pods, markersOf("240.0.0.1", 0), v); err != nil {
 					t.Fatal(err)
@@ -77,17 +77,18 @@ func TestMarkersMustBeKnownToEveryPod(t *testing.T) {
 
 func TestMarked(t *testing.T) {
 	cases := map[string]struct {
-		state, known, former string
-		marker               time.Duration
-		proof                time.Duration
-		want                 meshv1alpha1.PeerStatus
+		state         meshv1alpha1.PeerState
+		known, former string
+		marker        time.Duration
+		proof         time.Duration
+		want          meshv1alpha1.PeerStatus
 	}{
-		"the marker arrived":               {mesh.PeerSynced, "240.0.0.2", "240.0.0.1", time.Hour, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: mesh.PeerSynced, Marker: "240.0.0.2"}},
-		"it has time":                      {mesh.PeerSynced, "", "240.0.0.1", 30 * time.Second, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: mesh.PeerSynced, Marker: "240.0.0.1"}},
-		"it does not arrive":               {mesh.PeerSynced, "240.0.0.1", "240.0.0.1", time.Minute, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: peerStale, Marker: "240.0.0.1"}},
-		"a pod that is new has time":       {mesh.PeerSynced, "", "240.0.0.1", time.Hour, 30 * time.Second, meshv1alpha1.PeerStatus{Name: "west", State: mesh.PeerSynced, Marker: "240.0.0.1"}},
-		"none ever arrived":                {mesh.PeerSynced, "", "", time.Hour, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: mesh.PeerSynced}},
-		"istiod's own word is not covered": {"timeout", "", "240.0.0.1", time.Hour, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: "timeout", Marker: "240.0.0.1"}},
+		"the marker arrived":               {meshv1alpha1.PeerSynced, "240.0.0.2", "240.0.0.1", time.Hour, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: meshv1alpha1.PeerSynced, Marker: "240.0.0.2"}},
+		"it has time":                      {meshv1alpha1.PeerSynced, "", "240.0.0.1", 30 * time.Second, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: meshv1alpha1.PeerSynced, Marker: "240.0.0.1"}},
+		"it does not arrive":               {meshv1alpha1.PeerSynced, "240.0.0.1", "240.0.0.1", time.Minute, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: meshv1alpha1.PeerStale, Marker: "240.0.0.1"}},
+		"a pod that is new has time":       {meshv1alpha1.PeerSynced, "", "240.0.0.1", time.Hour, 30 * time.Second, meshv1alpha1.PeerStatus{Name: "west", State: meshv1alpha1.PeerSynced, Marker: "240.0.0.1"}},
+		"none ever arrived":                {meshv1alpha1.PeerSynced, "", "", time.Hour, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: meshv1alpha1.PeerSynced}},
+		"istiod's own word is not covered": {meshv1alpha1.PeerTimedOut, "", "240.0.0.1", time.Hour, time.Hour, meshv1alpha1.PeerStatus{Name: "west", State: meshv1alpha1.PeerTimedOut, Marker: "240.0.0.1"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -91,7 +91,7 @@ func (s *Steps) readersOfHub(ctx context.Context, pass *member.Pass) ([]string, 
 	var out []string
 	for i := range siblings {
 		if slices.ContainsFunc(siblings[i].Status.Discovery.Peers, func(p meshv1alpha1.PeerStatus) bool {
-			return p.Name == pass.Object.Spec.Cluster && p.State != absent && p.State != foreign
+			return p.Name == pass.Object.Spec.Cluster && p.State != meshv1alpha1.PeerMissing && p.State != meshv1alpha1.PeerForeign
 		}) {
 			out = append(out, siblings[i].Spec.Cluster)
 		}

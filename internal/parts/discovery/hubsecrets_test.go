@@ -33,7 +33,7 @@ func TestHubSecrets(t *testing.T) {
 	alone := func(m *meshv1alpha1.MeshMember) { m.Spec.Peers = nil }
 	accepts := func(m *meshv1alpha1.MeshMember) { m.Spec.HubSecrets = meshv1alpha1.HubSecretsReadableByPeers }
 	elsewhere := func(m *meshv1alpha1.MeshMember) { m.Status.ClusterUID = "another" }
-	reads := func(state string) client.Object {
+	reads := func(state meshv1alpha1.PeerState) client.Object {
 		return testutil.Member("west", func(m *meshv1alpha1.MeshMember) {
 			m.UID = "west"
 			m.Status.Discovery.Peers = []meshv1alpha1.PeerStatus{{Name: "east", State: state, Marker: "203.0.113.1"}}
@@ -55,9 +55,9 @@ func TestHubSecrets(t *testing.T) {
 		"one that served alone stays, without a token": {member: []change{served}, wantWithheld: true},
 		"one whose token is there stays as it is": {member: []change{served}, hub: []client.Object{tokenOf()},
 			wantTold: "it stays as it is, because these read it already: west"},
-		"one that a peer reads stays, though its token was deleted": {member: []change{served}, hub: []client.Object{reads("closed")},
+		"one that a peer reads stays, though its token was deleted": {member: []change{served}, hub: []client.Object{reads(meshv1alpha1.PeerClosed)},
 			wantTold: "it stays as it is, because these read it already: west"},
-		"a peer that waits for it does not read it": {hub: []client.Object{reads(absent)}, wantStalled: true, wantWithheld: true},
+		"a peer that waits for it does not read it": {hub: []client.Object{reads(meshv1alpha1.PeerMissing)}, wantStalled: true, wantWithheld: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -36,8 +37,8 @@ const (
 type expectedPeers struct {
 	// serving has the peers whose control plane has ever served.
 	serving map[string]bool
-	// gateways are the announced gateways by peer, as `<network>/<address>`.
-	gateways map[string]string
+	// gateways are the announced gateways by peer.
+	gateways map[string][]meshv1alpha1.NetworkGateway
 	// announced is when the latest of these was announced.
 	announced time.Time
 	// markers are the peers' markers, reachable the peers whose API server answers the hub.
@@ -46,14 +47,18 @@ type expectedPeers struct {
 }
 
 // addresses are the gateways that istiod must know, sorted.
-func (e expectedPeers) addresses() []string {
-	return slices.Compact(slices.Sorted(maps.Values(e.gateways)))
+func (e expectedPeers) addresses() []meshv1alpha1.NetworkGateway {
+	return slices.Compact(slices.SortedFunc(slices.Values(slices.Concat(slices.Collect(maps.Values(e.gateways))...)), byNetwork))
+}
+
+func byNetwork(a, b meshv1alpha1.NetworkGateway) int {
+	return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Address, b.Address))
 }
 
 // readExpected reads what must be seen of the member's peers.
 func readExpected(ctx context.Context, pass *member.Pass) (expectedPeers, error) {
 	out := expectedPeers{
-		serving: map[string]bool{}, gateways: map[string]string{}, markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{},
+		serving: map[string]bool{}, gateways: map[string][]meshv1alpha1.NetworkGateway{}, markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{},
 	}
 	members, err := pass.Siblings(ctx)
 	if err != nil {
@@ -69,8 +74,15 @@ func readExpected(ctx context.Context, pass *member.Pass) (expectedPeers, error)
 		}
 		out.reachable[m.Spec.Cluster] = meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
 		g := m.Status.Gateway
-		if _, err := netip.ParseAddr(g.Address); g.Announced != nil && err == nil {
-			out.gateways[m.Spec.Cluster] = m.Spec.Network + "/" + g.Address
+		if g.Announced == nil {
+			continue
+		}
+		for _, address := range g.Addresses {
+			// A host name is not among what istiod knows: it resolves it.
+			if _, err := netip.ParseAddr(address); err != nil {
+				continue
+			}
+			out.gateways[m.Spec.Cluster] = append(out.gateways[m.Spec.Cluster], meshv1alpha1.NetworkGateway{Network: m.Spec.Network, Address: address})
 			if g.Announced.After(out.announced) {
 				out.announced = g.Announced.Time
 			}
@@ -87,7 +99,7 @@ type verification struct {
 	// at is when istiod was last asked, peers what it said.
 	at       time.Time
 	peers    []meshv1alpha1.PeerStatus
-	gateways []string
+	gateways []meshv1alpha1.NetworkGateway
 	// agree says that no istiod pod knows a gateway that another does not.
 	agree bool
 	// markers are the addresses of peers' markers that every pod knows, markersAt when the pods were last asked for them.
@@ -139,31 +151,31 @@ func (s *Steps) verifyPeers(ctx context.Context, pass *member.Pass) phase.Result
 // isChanging says that a peer replaces its gateway: it waits for this member to say when the new one is acknowledged, and
 // when the old one is forgotten.
 func isChanging(pass *member.Pass, v *verification, expected expectedPeers) bool {
-	return !slices.Equal(v.gateways, expected.addresses()) || !slices.Equal(v.gateways, pass.Object.Status.Discovery.AcknowledgedGateways)
+	return !slices.Equal(v.gateways, expected.addresses()) || !slices.Equal(v.gateways, pass.Object.Status.Discovery.ProxyGateways)
 }
 
 // reportPeers says how far the peers are. Only those that have served hold the member up: a newcomer that cannot start is
 // told by its own conditions, and takes nothing away from members that work.
 func reportPeers(pass *member.Pass, v *verification, expected expectedPeers) phase.Result {
 	d := &pass.Object.Status.Discovery
-	d.Peers, d.Gateways = v.marked(d.Peers, expected, pass.Now), v.gateways
+	d.Peers, d.IstiodGateways = v.marked(d.Peers, expected, pass.Now), v.gateways
 	var behind, joining []string
 	for _, p := range d.Peers {
 		switch {
-		case p.State == mesh.PeerSynced:
+		case p.State == meshv1alpha1.PeerSynced:
 		case expected.serving[p.Name]:
-			behind = append(behind, p.Name+" is "+p.State)
+			behind = append(behind, p.Name+" is "+stateOf(&p))
 		default:
-			joining = append(joining, p.Name+" is "+p.State)
+			joining = append(joining, p.Name+" is "+stateOf(&p))
 		}
 	}
-	d.Synced = fmt.Sprintf("%d/%d", len(d.Peers)-len(behind)-len(joining), len(d.Peers))
+	d.SyncedPeers = int32(len(d.Peers) - len(behind) - len(joining)) //nolint:gosec // far fewer than 2^31
 	if len(behind) > 0 {
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers, "istiod: "+strings.Join(behind, ", "), outcome.ShortWait).
 			Overdue(v.since, pass.Now, peersDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
 	metrics.SetDiscoveryVerified(pass.Key(), v.at)
-	result := phase.Complete(meshv1alpha1.ReasonReady, d.Synced+" peers synced")
+	result := phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d of %d peers synced", d.SyncedPeers, len(d.Peers)))
 	result.After = max(reverify-pass.Now.Sub(v.at), outcome.ShortWait)
 	if len(joining) > 0 {
 		result.Message += "; not waited for before they have served: " + strings.Join(joining, ", ")
@@ -178,24 +190,23 @@ func reportPeers(pass *member.Pass, v *verification, expected expectedPeers) pha
 	return result
 }
 
-// States of a peer beside mesh.PeerSynced.
-const (
-	absent     = "missing"
-	noRoute    = "synced, but its gateway is not known yet"
-	foreign    = "read through a Secret that is not ours"
-	peerStale  = "stale"
-	peerClosed = "closed"
-)
+// stateOf is a peer's state for messages, with istiod's own word if the operator does not know it.
+func stateOf(p *meshv1alpha1.PeerStatus) string {
+	if p.Message != "" {
+		return string(p.State) + " (" + p.Message + ")"
+	}
+	return string(p.State)
+}
 
 func allSynced(peers []meshv1alpha1.PeerStatus) bool {
-	return !slices.ContainsFunc(peers, func(p meshv1alpha1.PeerStatus) bool { return p.State != mesh.PeerSynced })
+	return !slices.ContainsFunc(peers, func(p meshv1alpha1.PeerStatus) bool { return p.State != meshv1alpha1.PeerSynced })
 }
 
 // askIstiod asks every istiod pod for its clusters and network gateways. A peer is as far as the pod that is least far;
 // a gateway is known when every pod knows it.
 func (s *Steps) askIstiod(ctx context.Context, pass *member.Pass, pods []corev1.Pod, expected expectedPeers, v *verification) error {
 	var clusters [][]istiod.RemoteCluster
-	var known []string
+	var known []meshv1alpha1.NetworkGateway
 	agree := true
 	for i := range pods {
 		c, g, err := s.askPod(ctx, pass, &pods[i])
@@ -207,26 +218,26 @@ func (s *Steps) askIstiod(ctx context.Context, pass *member.Pass, pods []corev1.
 			known = slices.Clone(g)
 		}
 		agree = agree && slices.Equal(known, g)
-		known = slices.DeleteFunc(known, func(k string) bool { return !slices.Contains(g, k) })
+		known = slices.DeleteFunc(known, func(k meshv1alpha1.NetworkGateway) bool { return !slices.Contains(g, k) })
 	}
 	v.gateways, v.agree, v.peers = known, agree, nil
 	for _, p := range pass.Object.Spec.Peers {
-		state := mesh.PeerSynced
-		if gateway, ok := expected.gateways[p.Name]; ok && !slices.Contains(known, gateway) {
-			state = noRoute
+		status := meshv1alpha1.PeerStatus{Name: p.Name, State: meshv1alpha1.PeerSynced}
+		if slices.ContainsFunc(expected.gateways[p.Name], func(g meshv1alpha1.NetworkGateway) bool { return !slices.Contains(known, g) }) {
+			status.State = meshv1alpha1.PeerGatewayUnknown
 		}
 		for _, c := range clusters {
-			if st := peerState(c, p.Name, pass.Namespace()+"/"+RemoteSecretName(p.Name)); st != mesh.PeerSynced {
-				state = st
+			if state, message := peerState(c, p.Name, pass.Namespace()+"/"+RemoteSecretName(p.Name)); state != meshv1alpha1.PeerSynced {
+				status.State, status.Message = state, message
 			}
 		}
-		v.peers = append(v.peers, meshv1alpha1.PeerStatus{Name: p.Name, State: state})
+		v.peers = append(v.peers, status)
 	}
 	return nil
 }
 
 // askPod asks one istiod pod. Its own cluster's gateways are left out.
-func (s *Steps) askPod(ctx context.Context, pass *member.Pass, pod *corev1.Pod) ([]istiod.RemoteCluster, []string, error) {
+func (s *Steps) askPod(ctx context.Context, pass *member.Pass, pod *corev1.Pod) ([]istiod.RemoteCluster, []meshv1alpha1.NetworkGateway, error) {
 	ask, cancel := context.WithTimeout(ctx, member.AskIstiod)
 	defer cancel()
 	clusters, err := s.Istiod.Clusters(ask, pass.Config(), pod.Namespace, pod.Name)
@@ -237,30 +248,42 @@ func (s *Steps) askPod(ctx context.Context, pass *member.Pass, pod *corev1.Pod) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask istiod pod %s for its gateways: %w", pod.Name, err)
 	}
-	var known []string
+	var known []meshv1alpha1.NetworkGateway
 	for _, g := range gateways {
 		if g.Cluster != pass.Object.Spec.Cluster {
-			known = append(known, g.Network+"/"+g.Addr)
+			known = append(known, meshv1alpha1.NetworkGateway{Network: g.Network, Address: g.Addr})
 		}
 	}
-	slices.Sort(known)
+	slices.SortFunc(known, byNetwork)
 	return clusters, slices.Compact(known), nil
 }
 
-func peerState(clusters []istiod.RemoteCluster, name, secret string) string {
+// istiodStates are the states of a cluster in istiod's words (pkg/kube/multicluster, SyncStatus).
+var istiodStates = map[string]meshv1alpha1.PeerState{
+	mesh.IstiodSynced: meshv1alpha1.PeerSynced, "syncing": meshv1alpha1.PeerSyncing, "timeout": meshv1alpha1.PeerTimedOut, "closed": meshv1alpha1.PeerClosed,
+}
+
+// peerState is the state of a peer in the answer of one istiod pod. The message is istiod's word, if the state is Unknown.
+func peerState(clusters []istiod.RemoteCluster, name, secret string) (state meshv1alpha1.PeerState, message string) {
 	i := slices.IndexFunc(clusters, func(c istiod.RemoteCluster) bool { return c.ID == name })
 	switch {
 	case i < 0:
-		return absent
+		return meshv1alpha1.PeerMissing, ""
 	case clusters[i].SecretName != secret:
-		return foreign
+		return meshv1alpha1.PeerForeign, ""
 	}
-	return clusters[i].SyncStatus
+	if state, isKnown := istiodStates[clusters[i].SyncStatus]; isKnown {
+		return state, ""
+	}
+	return meshv1alpha1.PeerUnknown, clusters[i].SyncStatus
 }
 
 // verificationInputs identify what a proof rests on.
 func verificationInputs(pass *member.Pass, pods []corev1.Pod, secrets []metav1.PartialObjectMetadata, expected expectedPeers) [sha256.Size]byte {
-	parts := expected.addresses()
+	var parts []string
+	for _, g := range expected.addresses() {
+		parts = append(parts, "gateway "+g.Network+" "+g.Address)
+	}
 	for p := range expected.serving {
 		parts = append(parts, "serving "+p)
 	}

@@ -14,7 +14,6 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/member"
-	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/testutil"
@@ -26,32 +25,40 @@ func TestPeerState(t *testing.T) {
 		{ID: "east", SyncStatus: "synced"},
 		{ID: "west", SecretName: secret, SyncStatus: "synced"},
 		{ID: "north", SecretName: "istio-system/istio-remote-secret-north", SyncStatus: "timeout"},
+		{ID: "central", SecretName: "istio-system/istio-remote-secret-central", SyncStatus: "draining"},
 		{ID: "south", SecretName: "istio-system/made-by-hand", SyncStatus: "synced"},
 	}
-	cases := map[string]struct{ peer, want string }{
-		"a peer that is synced":              {"west", mesh.PeerSynced},
-		"istiod's own word otherwise":        {"north", "timeout"},
-		"a peer that istiod does not list":   {"nowhere", absent},
-		"a peer that is read in another way": {"south", foreign},
+	cases := map[string]struct {
+		peer    string
+		want    meshv1alpha1.PeerState
+		message string
+	}{
+		"a peer that is synced":              {"west", meshv1alpha1.PeerSynced, ""},
+		"one for which istiod has timed out": {"north", meshv1alpha1.PeerTimedOut, ""},
+		"a state of a newer istiod":          {"central", meshv1alpha1.PeerUnknown, "draining"},
+		"a peer that istiod does not list":   {"nowhere", meshv1alpha1.PeerMissing, ""},
+		"a peer that is read in another way": {"south", meshv1alpha1.PeerForeign, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := peerState(clusters, c.peer, "istio-system/istio-remote-secret-"+c.peer); got != c.want {
-				t.Errorf("state is %q, want %q", got, c.want)
+			if got, message := peerState(clusters, c.peer, "istio-system/istio-remote-secret-"+c.peer); got != c.want || message != c.message {
+				t.Errorf("state is %q (%q), want %q (%q)", got, message, c.want, c.message)
 			}
 		})
 	}
-	if got := peerState(nil, "west", secret); got != absent {
-		t.Errorf("without an answer the state is %q, want %q", got, absent)
+	if got, _ := peerState(nil, "west", secret); got != meshv1alpha1.PeerMissing {
+		t.Errorf("without an answer the state is %q, want %q", got, meshv1alpha1.PeerMissing)
 	}
 }
 
 func TestAllSynced(t *testing.T) {
-	peer := func(state string) meshv1alpha1.PeerStatus { return meshv1alpha1.PeerStatus{Name: state, State: state} }
-	if !allSynced(nil) || !allSynced([]meshv1alpha1.PeerStatus{peer(mesh.PeerSynced)}) {
+	peer := func(state meshv1alpha1.PeerState) meshv1alpha1.PeerStatus {
+		return meshv1alpha1.PeerStatus{Name: string(state), State: state}
+	}
+	if !allSynced(nil) || !allSynced([]meshv1alpha1.PeerStatus{peer(meshv1alpha1.PeerSynced)}) {
 		t.Error("synced peers are taken for others")
 	}
-	if allSynced([]meshv1alpha1.PeerStatus{peer(mesh.PeerSynced), peer("timeout")}) {
+	if allSynced([]meshv1alpha1.PeerStatus{peer(meshv1alpha1.PeerSynced), peer(meshv1alpha1.PeerTimedOut)}) {
 		t.Error("a peer that is not synced is passed over")
 	}
 }
@@ -96,7 +103,7 @@ func serving(peers ...string) expectedPeers {
 }
 
 func TestReportPeers(t *testing.T) {
-	peers := func(north, west string) []meshv1alpha1.PeerStatus {
+	peers := func(north, west meshv1alpha1.PeerState) []meshv1alpha1.PeerStatus {
 		return []meshv1alpha1.PeerStatus{{Name: "north", State: north}, {Name: "west", State: west}}
 	}
 	const long = peersDeadline
@@ -105,25 +112,25 @@ func TestReportPeers(t *testing.T) {
 		expected   expectedPeers
 		since      time.Duration
 		wantKind   phase.Kind
-		wantSynced string
+		wantSynced int32
 		wantWord   string
 	}{
-		"no peers":                                {wantSynced: "0/0"},
-		"all are synced":                          {peers: peers(mesh.PeerSynced, mesh.PeerSynced), expected: serving("north", "west"), wantSynced: "2/2"},
-		"one is behind":                           {peers: peers("syncing", mesh.PeerSynced), expected: serving("north", "west"), wantKind: phase.Wait, wantSynced: "1/2", wantWord: "north is syncing"},
-		"one is behind for too long":              {peers: peers(absent, mesh.PeerSynced), expected: serving("north", "west"), since: long, wantKind: phase.Retry, wantSynced: "1/2", wantWord: "north is missing"},
-		"a newcomer that stalls holds up nobody":  {peers: peers(absent, mesh.PeerSynced), expected: serving("west"), since: long, wantSynced: "1/2", wantWord: "north is missing"},
-		"nor does one that cannot be read":        {peers: peers("timeout", mesh.PeerSynced), expected: serving("west"), since: long, wantSynced: "1/2", wantWord: "north is timeout"},
-		"one that serves does, beside a newcomer": {peers: peers(absent, "syncing"), expected: serving("west"), wantKind: phase.Wait, wantSynced: "0/2", wantWord: "west is syncing"},
+		"no peers":                                {wantSynced: 0},
+		"all are synced":                          {peers: peers(meshv1alpha1.PeerSynced, meshv1alpha1.PeerSynced), expected: serving("north", "west"), wantSynced: 2},
+		"one is behind":                           {peers: peers(meshv1alpha1.PeerSyncing, meshv1alpha1.PeerSynced), expected: serving("north", "west"), wantKind: phase.Wait, wantSynced: 1, wantWord: "north is Syncing"},
+		"one is behind for too long":              {peers: peers(meshv1alpha1.PeerMissing, meshv1alpha1.PeerSynced), expected: serving("north", "west"), since: long, wantKind: phase.Retry, wantSynced: 1, wantWord: "north is Missing"},
+		"a newcomer that stalls holds up nobody":  {peers: peers(meshv1alpha1.PeerMissing, meshv1alpha1.PeerSynced), expected: serving("west"), since: long, wantSynced: 1, wantWord: "north is Missing"},
+		"nor does one that cannot be read":        {peers: peers(meshv1alpha1.PeerTimedOut, meshv1alpha1.PeerSynced), expected: serving("west"), since: long, wantSynced: 1, wantWord: "north is TimedOut"},
+		"one that serves does, beside a newcomer": {peers: peers(meshv1alpha1.PeerMissing, meshv1alpha1.PeerSyncing), expected: serving("west"), wantKind: phase.Wait, wantSynced: 0, wantWord: "west is Syncing"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			pass := &member.Pass{Object: testutil.Member("east"), Now: testutil.Now}
 			t.Cleanup(func() { metrics.Forget(pass.Key()) })
 			got := reportPeers(pass, &verification{at: testutil.Now, peers: c.peers, since: testutil.Now.Add(-c.since)}, c.expected)
-			if got.Kind != c.wantKind || pass.Object.Status.Discovery.Synced != c.wantSynced || !strings.Contains(got.Text(), c.wantWord) {
-				t.Errorf("kind %v, synced %q, %q; want %v, %q and the word %q",
-					got.Kind, pass.Object.Status.Discovery.Synced, got.Text(), c.wantKind, c.wantSynced, c.wantWord)
+			if got.Kind != c.wantKind || pass.Object.Status.Discovery.SyncedPeers != c.wantSynced || !strings.Contains(got.Text(), c.wantWord) {
+				t.Errorf("kind %v, synced %d, %q; want %v, %d and the word %q",
+					got.Kind, pass.Object.Status.Discovery.SyncedPeers, got.Text(), c.wantKind, c.wantSynced, c.wantWord)
 			}
 			if got.Kind != phase.Retry && got.After == 0 {
 				t.Error("istiod is never asked again")
@@ -136,7 +143,7 @@ func TestReadExpected(t *testing.T) {
 	uid := func(m *meshv1alpha1.MeshMember) { m.UID = types.UID("uid of " + m.Name) }
 	gatewayAt := func(address string) testutil.MemberOption {
 		return func(m *meshv1alpha1.MeshMember) {
-			m.Status.Gateway = meshv1alpha1.GatewayStatus{Address: address, Announced: &metav1.Time{Time: testutil.Now}}
+			m.Status.Gateway = meshv1alpha1.GatewayStatus{Addresses: []string{address}, Announced: &metav1.Time{Time: testutil.Now}}
 		}
 	}
 	east := testutil.Member("east", uid, testutil.Reached(1), gatewayAt("192.0.2.1"))
@@ -149,7 +156,7 @@ func TestReadExpected(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := expectedPeers{
-		serving: map[string]bool{"west": true, "down": true, "cloud": true}, gateways: map[string]string{"west": "net-west/192.0.2.2"}, announced: testutil.Now,
+		serving: map[string]bool{"west": true, "down": true, "cloud": true}, gateways: map[string][]meshv1alpha1.NetworkGateway{"west": {{Network: "net-west", Address: "192.0.2.2"}}}, announced: testutil.Now,
 		markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{"west": false, "down": false, "cloud": false, "north": false},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(expectedPeers{})); diff != "" {

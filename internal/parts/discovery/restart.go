@@ -55,7 +55,7 @@ func (m *memory) stuckPeers(pass *member.Pass, secrets []metav1.PartialObjectMet
 	var stuck []string
 	for _, p := range pass.Object.Status.Discovery.Peers {
 		hasSecret := slices.ContainsFunc(secrets, func(o metav1.PartialObjectMetadata) bool { return o.Name == RemoteSecretName(p.Name) })
-		isStuck := p.State == peerClosed || p.State == absent || p.State == peerStale
+		isStuck := p.State == meshv1alpha1.PeerClosed || p.State == meshv1alpha1.PeerMissing || p.State == meshv1alpha1.PeerStale
 		if !isStuck || !hasSecret || !expected.serving[p.Name] || !expected.reachable[p.Name] {
 			delete(m.stuckSince, p.Name)
 			continue
@@ -64,7 +64,7 @@ func (m *memory) stuckPeers(pass *member.Pass, secrets []metav1.PartialObjectMet
 			m.stuckSince[p.Name] = pass.Now
 		}
 		if pass.Now.Sub(m.stuckSince[p.Name]) >= stuckAfter {
-			stuck = append(stuck, p.Name+" ("+p.State+")")
+			stuck = append(stuck, p.Name+" ("+string(p.State)+")")
 		}
 	}
 	return stuck
@@ -78,7 +78,7 @@ func (v *verification) awaits(peers []meshv1alpha1.PeerStatus, expected expected
 			return false
 		}
 		marker, isMarked := expected.markers[p.Name]
-		return p.State != mesh.PeerSynced || isMarked && p.Marker != "" && v.markers[p.Name] != marker.Address
+		return p.State != meshv1alpha1.PeerSynced || isMarked && p.Marker != "" && v.markers[p.Name] != marker.Address
 	})
 }
 

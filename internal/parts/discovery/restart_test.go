@@ -30,21 +30,21 @@ func TestReportRestart(t *testing.T) {
 		wantReason string
 		wantDone   bool
 	}{
-		"a peer that is synced":           {peer: meshv1alpha1.PeerStatus{State: mesh.PeerSynced}, secrets: secret, lasting: time.Hour},
-		"one that is closed has time":     {peer: meshv1alpha1.PeerStatus{State: peerClosed}, secrets: secret, lasting: stuckAfter - time.Second},
-		"then istiod needs a restart":     {peer: meshv1alpha1.PeerStatus{State: peerClosed}, secrets: secret, lasting: stuckAfter, wantReason: meshv1alpha1.ReasonPeerStuck},
-		"so does one that is stale":       {peer: meshv1alpha1.PeerStatus{State: peerStale}, secrets: secret, lasting: stuckAfter, wantReason: meshv1alpha1.ReasonPeerStuck},
-		"and one that istiod ignores":     {peer: meshv1alpha1.PeerStatus{State: absent}, secrets: secret, lasting: stuckAfter, wantReason: meshv1alpha1.ReasonPeerStuck},
-		"without a Secret it waits":       {peer: meshv1alpha1.PeerStatus{State: absent}, lasting: time.Hour},
-		"a restart cures no timeout":      {peer: meshv1alpha1.PeerStatus{State: "timeout"}, secrets: secret, lasting: time.Hour},
-		"nor a peer that is down":         {peer: meshv1alpha1.PeerStatus{State: peerClosed}, secrets: secret, expected: down, lasting: time.Hour},
-		"a peer's API server has moved":   {peer: meshv1alpha1.PeerStatus{State: mesh.PeerSynced}, secrets: secret, changed: []string{"west"}, wantReason: meshv1alpha1.ReasonRemoteSecretChanged},
-		"a restart is over":               {peer: meshv1alpha1.PeerStatus{State: mesh.PeerSynced, Marker: "240.0.0.1"}, secrets: secret, order: ordered, pods: restarted, wantDone: true},
-		"an old pod is still there":       {peer: meshv1alpha1.PeerStatus{State: mesh.PeerSynced, Marker: "240.0.0.1"}, secrets: secret, order: ordered, pods: append([]corev1.Pod{{}}, restarted...)},
-		"the new one does not sync":       {peer: meshv1alpha1.PeerStatus{State: "syncing"}, secrets: secret, order: ordered, pods: restarted},
-		"the new one lacks the marker":    {peer: meshv1alpha1.PeerStatus{State: mesh.PeerSynced, Marker: "240.0.0.0"}, secrets: secret, order: ordered, pods: restarted},
-		"a peer that is down is not it":   {peer: meshv1alpha1.PeerStatus{State: "timeout"}, secrets: secret, expected: down, order: ordered, pods: restarted, wantDone: true},
-		"where no marker ever came it is": {peer: meshv1alpha1.PeerStatus{State: mesh.PeerSynced}, secrets: secret, order: ordered, pods: restarted, wantDone: true},
+		"a peer that is synced":           {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerSynced}, secrets: secret, lasting: time.Hour},
+		"one that is closed has time":     {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerClosed}, secrets: secret, lasting: stuckAfter - time.Second},
+		"then istiod needs a restart":     {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerClosed}, secrets: secret, lasting: stuckAfter, wantReason: meshv1alpha1.ReasonPeerStuck},
+		"so does one that is stale":       {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerStale}, secrets: secret, lasting: stuckAfter, wantReason: meshv1alpha1.ReasonPeerStuck},
+		"and one that istiod ignores":     {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerMissing}, secrets: secret, lasting: stuckAfter, wantReason: meshv1alpha1.ReasonPeerStuck},
+		"without a Secret it waits":       {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerMissing}, lasting: time.Hour},
+		"a restart cures no timeout":      {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerTimedOut}, secrets: secret, lasting: time.Hour},
+		"nor a peer that is down":         {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerClosed}, secrets: secret, expected: down, lasting: time.Hour},
+		"a peer's API server has moved":   {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerSynced}, secrets: secret, changed: []string{"west"}, wantReason: meshv1alpha1.ReasonRemoteSecretChanged},
+		"a restart is over":               {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerSynced, Marker: "240.0.0.1"}, secrets: secret, order: ordered, pods: restarted, wantDone: true},
+		"an old pod is still there":       {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerSynced, Marker: "240.0.0.1"}, secrets: secret, order: ordered, pods: append([]corev1.Pod{{}}, restarted...)},
+		"the new one does not sync":       {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerSyncing}, secrets: secret, order: ordered, pods: restarted},
+		"the new one lacks the marker":    {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerSynced, Marker: "240.0.0.0"}, secrets: secret, order: ordered, pods: restarted},
+		"a peer that is down is not it":   {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerTimedOut}, secrets: secret, expected: down, order: ordered, pods: restarted, wantDone: true},
+		"where no marker ever came it is": {peer: meshv1alpha1.PeerStatus{State: meshv1alpha1.PeerSynced}, secrets: secret, order: ordered, pods: restarted, wantDone: true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

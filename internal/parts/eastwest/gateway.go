@@ -137,6 +137,14 @@ func (s State) CanAnnounce(served, least time.Duration) bool {
 	return s.Announced || s.IsServing() && served >= least
 }
 
+// addresses are those at which peers reach the gateway.
+func (s State) addresses() []string {
+	if s.Address == "" {
+		return nil
+	}
+	return []string{s.Address}
+}
+
 // IsServing says whether the gateway has an address and pods that are ready.
 func (s State) IsServing() bool { return s.Address != "" && s.ReadyReplicas > 0 }
 

@@ -89,7 +89,7 @@ func replaceGateway(ctx context.Context, pass *member.Pass, memory *memory, oldK
 		if left := drainTime - pass.Now.Sub(at); left > 0 {
 			return waiting("it drains")
 		}
-		isMoved := old.Address != pass.Object.Status.Gateway.Address
+		isMoved := !slices.Contains(pass.Object.Status.Gateway.Addresses, old.Address)
 		if still := stillUsing(siblings, pass.Object, old.Address); isMoved && len(still) > 0 && pass.Now.Sub(at) < ForgetDeadline {
 			return waiting("peers whose istiod or proxies still use it: %s", mesh.List(still, len(still)))
 		}
@@ -110,7 +110,7 @@ func beforeWithdrawal(m *meshv1alpha1.MeshMember, siblings []meshv1alpha1.MeshMe
 	if announced == nil || now.Sub(announced.Time) < announceTime {
 		return "the new one has just been announced"
 	}
-	behind := withoutNews(siblings, m, m.Status.Gateway.Address)
+	behind := withoutNews(siblings, m, m.Status.Gateway.Addresses)
 	// Rollback ends, as forgetting does: a sibling that is stuck for a reason of its own reports nothing new.
 	if len(behind) == 0 || mesh.IsRollingBack(m) && now.Sub(announced.Time) >= ForgetDeadline {
 		return ""
@@ -126,27 +126,30 @@ func reachableSiblings(ctx context.Context, pass *member.Pass) ([]meshv1alpha1.M
 	}), err
 }
 
-// withoutNews lists the siblings in which not every istiod knows an address of the member's gateway, or not every proxy
-// has acknowledged it. A host name cannot be compared, because istiod resolves it: it counts as known.
-func withoutNews(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, address string) []string {
-	return where(siblings, m, address, func(isKnown, isAcknowledged bool) bool { return !isKnown || !isAcknowledged })
+// withoutNews lists the siblings in which not every istiod knows all addresses of the member's gateway, or not every proxy has
+// acknowledged them. A host name cannot be compared, because istiod resolves it: it counts as known.
+func withoutNews(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, addresses []string) []string {
+	return where(siblings, m, addresses, func(isKnown, isAcknowledged bool) bool { return !isKnown || !isAcknowledged })
 }
 
 // stillUsing lists the siblings whose istiod knows an address of the member's gateway, or whose proxies have not all
 // acknowledged that it is gone. A host name counts as dropped.
 func stillUsing(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, address string) []string {
-	return where(siblings, m, address, func(isKnown, isAcknowledged bool) bool { return isKnown || isAcknowledged })
+	return where(siblings, m, []string{address}, func(isKnown, isAcknowledged bool) bool { return isKnown || isAcknowledged })
 }
 
-func where(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, address string, match func(isKnown, isAcknowledged bool) bool) []string {
-	if _, err := netip.ParseAddr(address); err != nil {
-		return nil
-	}
+// where lists the siblings in which an address matches.
+func where(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, addresses []string, match func(isKnown, isAcknowledged bool) bool) []string {
 	var out []string
-	gateway := m.Spec.Network + "/" + address
 	for i := range siblings {
 		d := &siblings[i].Status.Discovery
-		if match(slices.Contains(d.Gateways, gateway), slices.Contains(d.AcknowledgedGateways, gateway)) {
+		if slices.ContainsFunc(addresses, func(address string) bool {
+			if _, err := netip.ParseAddr(address); err != nil {
+				return false
+			}
+			gateway := meshv1alpha1.NetworkGateway{Network: m.Spec.Network, Address: address}
+			return match(slices.Contains(d.IstiodGateways, gateway), slices.Contains(d.ProxyGateways, gateway))
+		}) {
 			out = append(out, siblings[i].Spec.Cluster)
 		}
 	}

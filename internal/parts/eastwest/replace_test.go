@@ -12,29 +12,29 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-const (
-	oldGateway = "net-west/203.0.113.1"
-	newGateway = "net-west/203.0.113.2"
+var (
+	oldGateway = meshv1alpha1.NetworkGateway{Network: "net-west", Address: "203.0.113.1"}
+	newGateway = meshv1alpha1.NetworkGateway{Network: "net-west", Address: "203.0.113.2"}
 )
 
 func TestNewsOfAGateway(t *testing.T) {
-	sibling := func(name string, known, acknowledged []string) meshv1alpha1.MeshMember {
+	sibling := func(name string, known, acknowledged []meshv1alpha1.NetworkGateway) meshv1alpha1.MeshMember {
 		return *testutil.Member(name, func(m *meshv1alpha1.MeshMember) {
-			m.Status.Discovery = meshv1alpha1.DiscoveryStatus{Gateways: known, AcknowledgedGateways: acknowledged}
+			m.Status.Discovery = meshv1alpha1.DiscoveryStatus{IstiodGateways: known, ProxyGateways: acknowledged}
 		})
 	}
-	gateway := []string{newGateway}
+	gateway := []meshv1alpha1.NetworkGateway{newGateway}
 	siblings := []meshv1alpha1.MeshMember{
 		sibling("acked", gateway, gateway), sibling("known", gateway, nil), sibling("never", nil, nil), sibling("leaving", nil, gateway),
 	}
 	west := testutil.Member("west")
-	if diff := cmp.Diff([]string{"known", "never", "leaving"}, withoutNews(siblings, west, "203.0.113.2")); diff != "" {
+	if diff := cmp.Diff([]string{"known", "never", "leaving"}, withoutNews(siblings, west, []string{"203.0.113.2"})); diff != "" {
 		t.Errorf("without news (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"acked", "known", "leaving"}, stillUsing(siblings, west, "203.0.113.2")); diff != "" {
 		t.Errorf("still using (-want +got):\n%s", diff)
 	}
-	if got := append(withoutNews(siblings, west, "lb.example"), stillUsing(siblings, west, "lb.example")...); len(got) > 0 {
+	if got := append(withoutNews(siblings, west, []string{"lb.example"}), stillUsing(siblings, west, "lb.example")...); len(got) > 0 {
 		t.Errorf("%v are waited for because of a host name, which nobody can compare", got)
 	}
 }
@@ -42,7 +42,7 @@ func TestNewsOfAGateway(t *testing.T) {
 // TestBeforeWithdrawal waits for siblings without end in an upgrade, where nothing presses, and for a bounded time in rollback.
 func TestBeforeWithdrawal(t *testing.T) {
 	stuck := testutil.Member("east")
-	stuck.Status.Discovery = meshv1alpha1.DiscoveryStatus{Gateways: []string{oldGateway}, AcknowledgedGateways: []string{oldGateway}}
+	stuck.Status.Discovery = meshv1alpha1.DiscoveryStatus{IstiodGateways: []meshv1alpha1.NetworkGateway{oldGateway}, ProxyGateways: []meshv1alpha1.NetworkGateway{oldGateway}}
 	for name, c := range map[string]struct {
 		stage meshv1alpha1.Stage
 		ago   time.Duration
@@ -56,7 +56,7 @@ func TestBeforeWithdrawal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			west := testutil.Member("west")
 			west.Spec.Rollout = &meshv1alpha1.MemberRollout{Stage: c.stage}
-			west.Status.Gateway = meshv1alpha1.GatewayStatus{Address: "203.0.113.2", Announced: &metav1.Time{Time: testutil.Now.Add(-c.ago)}}
+			west.Status.Gateway = meshv1alpha1.GatewayStatus{Addresses: []string{"203.0.113.2"}, Announced: &metav1.Time{Time: testutil.Now.Add(-c.ago)}}
 			got := beforeWithdrawal(west, []meshv1alpha1.MeshMember{*stuck}, testutil.Now)
 			if !strings.Contains(got, c.want) || c.want == "" && got != "" {
 				t.Errorf("waits for %q, want %q", got, c.want)

@@ -199,14 +199,14 @@ func reportGateway(pass *member.Pass, name string, st State, announce bool) {
 	case !announce && isAnother:
 	case announce && (g.Announced == nil || isAnother):
 		*g = meshv1alpha1.GatewayStatus{
-			Name: name, Revision: revision, Address: st.Address, Announced: &metav1.Time{Time: pass.Now.Truncate(time.Second)},
+			Name: name, Revision: revision, Addresses: st.addresses(), Announced: &metav1.Time{Time: pass.Now.Truncate(time.Second)},
 		}
 	case announce:
-		g.Name, g.Address = name, st.Address
+		g.Name, g.Addresses = name, st.addresses()
 		if st.Revision == revision && st.Complete {
 			g.Revision = revision
 		}
 	default:
-		*g = meshv1alpha1.GatewayStatus{Name: name, Revision: revision, Address: st.Address}
+		*g = meshv1alpha1.GatewayStatus{Name: name, Revision: revision, Addresses: st.addresses()}
 	}
 }
