@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
@@ -220,5 +221,6 @@ func (r *Reconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgra
 		return fmt.Errorf("write the status of MeshUpgrade %q: %w", u.Name, err)
 	}
 	status.RecordUpgrade(r.Events, before, u)
+	log.FromContext(ctx).V(1).Info("Decided the next step of an upgrade", "upgrade", u.Name, "phase", u.Status.Phase, "reason", u.Status.Message)
 	return nil
 }

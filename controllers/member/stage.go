@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
@@ -90,6 +91,9 @@ func (s *stages) run(ctx context.Context, pass *member.Pass) phase.Result {
 	if st.State == meshv1alpha1.StageInconclusive && state == meshv1alpha1.StageProgressing {
 		// What it waited for was a person's: the deadline starts again.
 		st.Since = metav1.NewTime(pass.Now.Truncate(time.Second))
+	}
+	if state != st.State || message != st.Message {
+		log.FromContext(ctx).V(1).Info("Judged the stage of an upgrade", "upgrade", st.Upgrade, "stage", st.Stage, "state", state, "reason", message)
 	}
 	st.State, st.Message = state, message
 	st.Progress = furthest(st, pass.Result("gateway").Step, pass.Now)

@@ -85,7 +85,7 @@ func (s *Steps) usersOf(ctx context.Context, pass *member.Pass, revision string)
 func (s *Steps) connectedTo(ctx context.Context, pass *member.Pass, istiod *corev1.Pod, injected map[string]bool, u *users) {
 	proxies, err := member.Proxies(ctx, s.Istiod, pass.Config(), istiod)
 	if err != nil {
-		log.FromContext(ctx).V(1).Info("Keeping a revision whose istiod does not say who is connected", "pod", istiod.Name, "reason", err.Error())
+		log.FromContext(ctx).V(1).Info("Keeping a revision whose istiod does not report its proxies", "pod", istiod.Name, "reason", err.Error())
 		u.silent = append(u.silent, "istiod pod "+istiod.Name)
 	}
 	for _, p := range proxies {
