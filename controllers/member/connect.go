@@ -18,14 +18,22 @@ import (
 
 var errOtherCluster = errors.New("the cluster belongs to another member")
 
-// connect makes sure that the member is connected and its state is at hand.
+// connect makes sure that the member is connected and its state is at hand. A member that leaves is reached by the connection that there
+// is, if what leads to it cannot be used any more: its kubeconfig's Secret may have been deleted along with the mesh.
 func (r *Reconciler) connect(ctx context.Context, pass *member.Pass) phase.Result {
-	src, result := r.source(ctx, pass)
-	if result.Kind != phase.Done {
-		if attached := r.attach(pass); mesh.IsLeaving(pass.Object) && attached.Kind == phase.Done {
-			// The kubeconfig's Secret may have been deleted along with the mesh; the connection made from it still works.
+	result := r.reach(ctx, pass)
+	if result.Kind != phase.Done && (mesh.IsLeaving(pass.Object) || !pass.Object.DeletionTimestamp.IsZero()) {
+		if attached := r.attach(pass); attached.Kind == phase.Done {
 			return attached
 		}
+	}
+	return result
+}
+
+// reach connects the member as its clusterRef asks for.
+func (r *Reconciler) reach(ctx context.Context, pass *member.Pass) phase.Result {
+	src, result := r.source(ctx, pass)
+	if result.Kind != phase.Done {
 		return result
 	}
 	if err := r.Fleet.Ensure(pass.Key(), src); err != nil {

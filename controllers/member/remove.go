@@ -19,10 +19,6 @@ import (
 // is nothing to be done.
 func (r *Reconciler) remove(ctx context.Context, pass *member.Pass) phase.Result {
 	connection := r.connect(ctx, pass)
-	if connection.Kind != phase.Done && r.attach(pass).Kind == phase.Done {
-		// The kubeconfig's Secret may have been deleted along with the mesh; the connection made from it still works.
-		connection = phase.Result{}
-	}
 	if connection.Kind != phase.Done {
 		if pass.Object.Status.ClusterUID == "" || pass.Object.Spec.DeletionPolicy == meshv1alpha1.DeletionPolicyOrphan {
 			// It was never reached, so nothing was ever written there; or what is there is to stay.
