@@ -76,10 +76,6 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 func member(
 	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, joinAt meshv1alpha1.Revision,
 ) (meshv1alpha1.MeshMember, error) {
-	values, err := mesh.MergedValues(inst.Spec.ControlPlane.Values, m)
-	if err != nil {
-		return meshv1alpha1.MeshMember{}, err
-	}
 	want := joinAt
 	readerTokens, restart := meshv1alpha1.ReaderTokensFile, (*meshv1alpha1.IstiodRestart)(nil)
 	// A control plane that serves is never changed in place: an upgrade runs a new one beside it.
@@ -126,6 +122,10 @@ func member(
 	}
 	if run != nil && present != nil {
 		if stage, ok := run.Orders[m.Name]; ok {
+			values, err := mesh.MergedValues(inst.Spec.ControlPlane.Values, m)
+			if err != nil {
+				return meshv1alpha1.MeshMember{}, err
+			}
 			order(&out.Spec, present, run, values, stage)
 			out.Spec.Rollout.IgnoreChecks = ignoredChecks(&inst.Spec.Upgrade)
 		}

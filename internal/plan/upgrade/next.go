@@ -41,19 +41,30 @@ func Next(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember
 func NextIn(
 	table istioversion.Table, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
 ) Decision {
-	to, changed, err := Target(inst, members)
+	wanted, err := wantedBy(inst)
+	if err != nil {
+		return Decision{Reason: meshv1alpha1.ReasonInvalidValues, Problem: err}
+	}
+	return next(table, inst, wanted, members, history)
+}
+
+// next is NextIn with what the spec wants of each member.
+func next(
+	table istioversion.Table, inst *meshv1alpha1.MeshInstallation, wanted Wanted, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
+) Decision {
+	to, changed, err := target(inst, wanted, members)
 	if err != nil {
 		return Decision{Reason: meshv1alpha1.ReasonInvalidValues, Problem: err}
 	}
 	c := Decision{Target: to}
 	if n := len(history); n > 0 && !history[n-1].Status.Phase.IsFinished() {
-		if isOutdated(table, inst, members, history) {
+		if isOutdated(table, inst, wanted, members, history) {
 			c.Outdated = &history[n-1]
 			return c
 		}
 		c.Active = &history[n-1]
-		c.IsSuperseded = !isOnTheWay(c.Active, inst, members)
-		c.IsTakenBack = c.IsSuperseded && isWayBack(c.Active, inst, members)
+		c.IsSuperseded = !isOnTheWay(c.Active, inst, wanted, members)
+		c.IsTakenBack = c.IsSuperseded && isWayBack(c.Active, wanted, members)
 		return c
 	}
 	if !changed {
@@ -61,10 +72,10 @@ func NextIn(
 	}
 	steps, problems := route(table, members, inst.Spec.Version)
 	if len(problems) > 0 {
-		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, blockers(table, inst, members, []string{inst.Spec.Version})...)))
+		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, blockers(table, wanted, members, []string{inst.Spec.Version})...)))
 	}
 	if steps[0] != inst.Spec.Version {
-		if to, _, err = Target(Wanting(inst, steps[0]), members); err != nil {
+		if to, _, err = target(Wanting(inst, steps[0]), wanted.at(steps[0]), members); err != nil {
 			return c.stuck(meshv1alpha1.ReasonInvalidValues, err)
 		}
 	}
@@ -78,7 +89,7 @@ func NextIn(
 		return c.stuck(meshv1alpha1.ReasonUpgradeAborted, fmt.Errorf("the mesh does not go to %s: %s, or take the change back", to.Revision, aborted))
 	}
 	waves, err := Waves(inst)
-	problems = blockers(table, inst, members, steps)
+	problems = blockers(table, wanted, members, steps)
 	switch {
 	case len(problems) > 0 && err != nil:
 		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, err)))
@@ -100,20 +111,16 @@ func Wanting(inst *meshv1alpha1.MeshInstallation, version string) *meshv1alpha1.
 }
 
 // isOnTheWay says whether an upgrade goes to what the spec asks for, or is a step to it.
-func isOnTheWay(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) bool {
+func isOnTheWay(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, wanted Wanted, members []meshv1alpha1.MeshMember) bool {
 	if cmp.Or(u.Spec.Towards, u.Spec.To.Version) != inst.Spec.Version {
 		return false
 	}
-	to, _, err := Target(Wanting(inst, u.Spec.To.Version), members)
+	to, _, err := target(Wanting(inst, u.Spec.To.Version), wanted.at(u.Spec.To.Version), members)
 	return err == nil && isSameTarget(u, to, inst)
 }
 
 // isWayBack says whether the spec asks for exactly what every member of an upgrade came from.
-func isWayBack(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) bool {
-	wanted, err := wantedRevisions(inst)
-	if err != nil {
-		return false
-	}
+func isWayBack(u *meshv1alpha1.MeshUpgrade, wanted Wanted, members []meshv1alpha1.MeshMember) bool {
 	for i := range members {
 		m := &members[i]
 		want, isMember := wanted[m.Spec.Cluster]
@@ -201,7 +208,7 @@ func ownHashes(to meshv1alpha1.RevisionTarget) map[string]string {
 
 // isOutdated says whether the newest record is a plan that never ran and that is not what would be planned now.
 func isOutdated(
-	table istioversion.Table, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
+	table istioversion.Table, inst *meshv1alpha1.MeshInstallation, wanted Wanted, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
 ) bool {
 	last := &history[len(history)-1]
 	switch phase, mode := last.Status.Phase, inst.Spec.Upgrade.Mode; {
@@ -214,14 +221,13 @@ func isOutdated(
 	default:
 		return false
 	}
-	now := NextIn(table, inst, members, historyAt(last, history[:len(history)-1]))
-	return now.Start == nil || !isSamePlan(&now.Start.Spec, &last.Spec, isFree(inst, members, last.Spec.To))
+	now := next(table, inst, wanted, members, historyAt(last, history[:len(history)-1]))
+	return now.Start == nil || !isSamePlan(&now.Start.Spec, &last.Spec, isFree(wanted, members, last.Spec.To))
 }
 
 // isFree says whether the name of a target may still be used for what the installation asks for.
-func isFree(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, to meshv1alpha1.RevisionTarget) bool {
-	wanted, err := wantedRevisions(Wanting(inst, to.Version))
-	return err == nil && !isTaken(to.Revision, members, wanted)
+func isFree(wanted Wanted, members []meshv1alpha1.MeshMember, to meshv1alpha1.RevisionTarget) bool {
+	return !isTaken(to.Revision, members, wanted.at(to.Version))
 }
 
 // isSamePlan compares what two plans would do. A name that is as good as before is kept, although one that was taken may have

@@ -40,11 +40,9 @@ func route(table istioversion.Table, members []meshv1alpha1.MeshMember, to strin
 
 // blockers are all reasons known on the hub for which the members cannot run the releases of a route: their Kubernetes is
 // too old, or their values are not taken. What can be seen in the members only is for their preflights.
-func blockers(table istioversion.Table, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, steps []string) []error {
-	wanted, err := wantedRevisions(inst)
-	if err != nil {
-		return []error{err}
-	}
+func blockers(
+	table istioversion.Table, wanted Wanted, members []meshv1alpha1.MeshMember, steps []string,
+) []error {
 	var problems []error
 	for _, step := range steps {
 		release, ok := table.Lookup(step)

@@ -22,10 +22,17 @@ const maxRevisionName = 56
 func Target(
 	inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 ) (to meshv1alpha1.RevisionTarget, changed bool, err error) {
-	wanted, err := wantedRevisions(inst)
+	wanted, err := wantedBy(inst)
 	if err != nil {
 		return to, false, err
 	}
+	return target(inst, wanted, members)
+}
+
+// target is Target with what the spec wants of each member.
+func target(
+	inst *meshv1alpha1.MeshInstallation, wanted Wanted, members []meshv1alpha1.MeshMember,
+) (to meshv1alpha1.RevisionTarget, changed bool, err error) {
 	to = meshv1alpha1.RevisionTarget{Revision: mesh.RevisionName(inst.Spec.Version), Version: inst.Spec.Version}
 	content, err := hashes(inst, wanted, &to)
 	if err != nil {
@@ -68,9 +75,12 @@ func preferred(names []string, name string) string {
 	return slices.Min(names)
 }
 
-// wantedRevisions are the version and values that the spec asks for, by member. They have no name yet.
-func wantedRevisions(inst *meshv1alpha1.MeshInstallation) (map[string]meshv1alpha1.Revision, error) {
-	wanted := map[string]meshv1alpha1.Revision{}
+// Wanted are the version and values that a spec asks for, by member. They have no name yet.
+type Wanted map[string]meshv1alpha1.Revision
+
+// wantedBy merges the values of every member once.
+func wantedBy(inst *meshv1alpha1.MeshInstallation) (Wanted, error) {
+	wanted := Wanted{}
 	for i := range inst.Spec.Members {
 		m := &inst.Spec.Members[i]
 		values, err := mesh.MergedValues(inst.Spec.ControlPlane.Values, m)
@@ -82,10 +92,20 @@ func wantedRevisions(inst *meshv1alpha1.MeshInstallation) (map[string]meshv1alph
 	return wanted, nil
 }
 
+// at is what would be wanted if the spec asked for another version.
+func (w Wanted) at(version string) Wanted {
+	out := make(Wanted, len(w))
+	for member, revision := range w {
+		revision.Version = version
+		out[member] = revision
+	}
+	return out
+}
+
 // hashes fills in what identifies a target, and returns the hash of its content: the version, the shared values, and the
 // merged values of the members where these differ from the shared ones. Marshalling sorts the keys of maps.
 func hashes(
-	inst *meshv1alpha1.MeshInstallation, wanted map[string]meshv1alpha1.Revision, to *meshv1alpha1.RevisionTarget,
+	inst *meshv1alpha1.MeshInstallation, wanted Wanted, to *meshv1alpha1.RevisionTarget,
 ) (content string, err error) {
 	values, err := mesh.Values(inst.Spec.ControlPlane.Values)
 	if err != nil {
@@ -125,7 +145,7 @@ func hashes(
 
 // isTaken says whether a member has a revision of that name which is not what is wanted of it now. One that its work order
 // no longer names may still be there, and is not changed either: until it is known what it is, the name is taken.
-func isTaken(name string, members []meshv1alpha1.MeshMember, wanted map[string]meshv1alpha1.Revision) bool {
+func isTaken(name string, members []meshv1alpha1.MeshMember, wanted Wanted) bool {
 	for i := range members {
 		m := &members[i]
 		want, isMember := wanted[m.Spec.Cluster]
