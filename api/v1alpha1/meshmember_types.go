@@ -362,7 +362,7 @@ type DiscoveryStatus struct {
 	// is new in this member.
 	// +optional
 	Marker *DiscoveryMarker `json:"marker,omitempty"`
-	// restartNeeded says why this member's istiod must be restarted before it discovers all peers again. It is ordered for one
+	// restartNeeded is why this member's istiod must be restarted before it discovers all peers again. It is ordered for one
 	// member at a time, and never while a member cannot be reached.
 	// +optional
 	RestartNeeded *RestartNeed `json:"restartNeeded,omitempty"`

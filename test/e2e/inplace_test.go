@@ -119,10 +119,10 @@ func (s *suite) gatewayAddresses(ctx context.Context) (map[string]string, error)
 	out := map[string]string{}
 	for i := range members {
 		g := members[i].Status.Gateway
-		if g.Name != gatewayInPlace || g.Address == "" {
-			return nil, fmt.Errorf("member %s has gateway %q at %q, want %s", members[i].Spec.Cluster, g.Name, g.Address, gatewayInPlace)
+		if g.Name != gatewayInPlace || len(g.Addresses) == 0 {
+			return nil, fmt.Errorf("member %s has gateway %q at %v, want %s", members[i].Spec.Cluster, g.Name, g.Addresses, gatewayInPlace)
 		}
-		out[members[i].Spec.Cluster] = g.Address
+		out[members[i].Spec.Cluster] = g.Addresses[0]
 	}
 	return out, nil
 }
