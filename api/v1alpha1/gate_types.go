@@ -112,7 +112,7 @@ type PrometheusGate struct {
 	Query string `json:"query"`
 	// compare measures the old revision too, at the same time, and compares the new revision with it. `Ratio`: new divided by
 	// old. `Difference`: new minus old. The query must return one series. When some workloads have moved and some have not, no
-	// more workloads move until the required number of measurements (count) was taken. Default: only the new revision is
+	// more workloads move until the required number of measurements (count) was taken. Empty: only the new revision is
 	// measured.
 	// +optional
 	Compare Comparison `json:"compare,omitempty"`
@@ -122,7 +122,7 @@ type PrometheusGate struct {
 	// max is the highest number within the bounds.
 	// +optional
 	Max Number `json:"max,omitempty"`
-	// samples configures how many samples a measurement needs. Default: any number.
+	// samples configures how many samples a measurement needs. Empty: any number.
 	// +optional
 	Samples *GateSamples `json:"samples,omitempty"`
 	// count is the number of measurements that are needed to pass. Default: 3.
