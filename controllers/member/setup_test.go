@@ -16,7 +16,9 @@ import (
 
 func TestTellsSiblings(t *testing.T) {
 	knows := func(gateway string) testutil.MemberOption {
-		return func(m *meshv1alpha1.MeshMember) { m.Status.Discovery.IstiodGateways = []meshv1alpha1.NetworkGateway{{Address: gateway}} }
+		return func(m *meshv1alpha1.MeshMember) {
+			m.Status.Discovery.IstiodGateways = []meshv1alpha1.NetworkGateway{{Address: gateway}}
+		}
 	}
 	cases := map[string]struct {
 		before, after *meshv1alpha1.MeshMember
