@@ -247,7 +247,7 @@ func (s *suite) printerColumns(t *testing.T) {
 		},
 		"MeshMember": {
 			"Name": meshName + "-east", "Mesh": meshName, "Cluster": "east", "Revision": revision, "Gateway": addressOf("east"),
-			"Peers": "1/1", "Ready": "True", "Reason": "Ready",
+			"Peers": int64(1), "Ready": "True", "Reason": "Ready",
 		},
 	} {
 		got := s.tableRow(t, kind, want["Name"].(string))
