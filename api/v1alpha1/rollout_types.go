@@ -20,7 +20,7 @@ const (
 	StageSoak Stage = "Soak"
 	// StageRetire removes the old revision.
 	StageRetire Stage = "Retire"
-	// StageRollback sets tags and gateway back to the old revision and restarts the workloads that were moved.
+	// StageRollback restores tags and gateway of the old revision and restarts the workloads that were moved.
 	StageRollback Stage = "Rollback"
 	// StageDiscard removes the new revision after StageRollback.
 	StageDiscard Stage = "Discard"

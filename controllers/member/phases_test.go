@@ -118,7 +118,7 @@ func TestConclude(t *testing.T) {
 		"a root is not in force before istiod hands it out": {testutil.Member("east", testutil.Reached(0)), []phase.Result{ok, ok, ok, waits}, waits, []string{
 			"Reachable: done Ready", ": done Ready", "TrustRootReady: wait WaitingForIstiod", "ControlPlanesReady: wait WaitingForIstiod",
 			"GatewaysReady: wait WaitingForIstiod", "Available: wait WaitingForIstiod"}},
-		"what is not done itself says why": {testutil.Member("east", testutil.Reached(0)), []phase.Result{ok, ok, conflict}, conflict, []string{
+		"a condition that is not done keeps its own reason": {testutil.Member("east", testutil.Reached(0)), []phase.Result{ok, ok, conflict}, conflict, []string{
 			"Reachable: done Ready", ": done Ready", "TrustRootReady: stalled ClusterClaimed", "ControlPlanesReady: wait ClusterClaimed",
 			"GatewaysReady: wait ClusterClaimed", "Available: wait WaitingForIstiod"}},
 		"what ran after the gate does not say why": {testutil.Member("east", testutil.Reached(1)), []phase.Result{ok, conflict, ok, ok}, conflict, []string{
@@ -207,9 +207,9 @@ func TestReconnecting(t *testing.T) {
 		want   bool
 	}{
 		"a member that was reached keeps its status": {testutil.Member("east", testutil.Reached(1), current), meshv1alpha1.ReasonConnecting, true},
-		"a new member says that it connects":         {testutil.Member("east"), meshv1alpha1.ReasonConnecting, false},
+		"a new member reports that it connects":      {testutil.Member("east"), meshv1alpha1.ReasonConnecting, false},
 		"a new work order is answered":               {testutil.Member("east", testutil.Reached(1)), meshv1alpha1.ReasonConnecting, false},
-		"a member that is down says so":              {testutil.Member("east", testutil.Reached(1), current), meshv1alpha1.ReasonConnectionDown, false},
+		"a member that is down reports it":           {testutil.Member("east", testutil.Reached(1), current), meshv1alpha1.ReasonConnectionDown, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

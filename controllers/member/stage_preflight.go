@@ -130,7 +130,7 @@ func objectsOf(components []apply.Component) []*unstructured.Unstructured {
 	return all
 }
 
-// foresee says what the tags' move will mean for workloads.
+// foresee forecasts the restarts that the move of the tags causes.
 func foresee(ctx context.Context, pass *member.Pass) (meshv1alpha1.RolloutForecast, error) {
 	order := pass.Object.Spec.Rollout
 	request := workloads.Request{

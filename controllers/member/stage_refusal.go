@@ -32,9 +32,9 @@ func (s *stages) refusal(pass *member.Pass) (isFailed bool, words string) {
 	return refused.Kind == apply.RefusedInvalid || pass.Now.Sub(last.since) >= gate.FailAfter, refused.Error()
 }
 
-// interrupted says what it means for a stage that a phase which comes before it did not get done. A preflight cannot pass. A stage that
-// brings the target fails if that is what was refused, and else says what it waits for. A member that does not answer is not judged: the
-// upgrade knows of it by itself.
+// interrupted sets the state of a stage when a step before it is not done. A preflight is inconclusive. A stage that brings the target
+// fails if the API server refuses the target; else its message is what it waits for. A member that does not answer keeps its state: the
+// upgrade sees by itself that it is unreachable.
 func (s *stages) interrupted(pass *member.Pass, name string, result phase.Result) {
 	st := pass.Object.Status.Rollout
 	if st == nil || pass.Remote == nil {

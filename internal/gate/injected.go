@@ -5,6 +5,4 @@ const (
 	PageSize = 500
 	// InjectedLabel is on every pod that istiod has injected.
 	InjectedLabel = "service.istio.io/canonical-name"
-	// RevisionAnnotation is the revision that injected the pod, never a tag. Objects of a revision have a label of this name.
-	RevisionAnnotation = "istio.io/rev"
 )

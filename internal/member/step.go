@@ -32,8 +32,6 @@ const (
 	Prove
 	// Connect lets traffic between clusters in. The root of the mesh is in force.
 	Connect
-	// Rounds is how many there are.
-	Rounds
 )
 
 // Step is one step of a pass over a member.

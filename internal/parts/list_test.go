@@ -1,13 +1,16 @@
 package parts
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
@@ -15,7 +18,9 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/member/membertest"
 	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -117,4 +122,19 @@ func allows(rules []rbacv1.PolicyRule, group, resource, verb string) bool {
 	return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
 		return len(r.ResourceNames) == 0 && slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) && slices.Contains(r.Verbs, verb)
 	})
+}
+
+// TestPresentRootTakesAnUnreadableCertificateForNone keeps a `cacerts` that cannot be read from refusing a claim: the trust part names it.
+func TestPresentRootTakesAnUnreadableCertificateForNone(t *testing.T) {
+	broken := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "cacerts", Namespace: testutil.Member("east").Spec.ControlPlaneNamespace},
+		Data:       map[string][]byte{"root-cert.pem": []byte("no certificate")},
+	}
+	pass := membertest.Pass(t, testutil.Member("east"), broken)
+	if _, _, err := trust.PresentRoot(t.Context(), pass); !errors.Is(err, mesh.ErrForeignRoot) {
+		t.Fatalf("error %v, want that the root cannot be read", err)
+	}
+	if root, isOurs, err := presentRoot(t.Context(), pass); err != nil || isOurs || root != nil {
+		t.Errorf("root %v, ours %v, error %v; want none of them", root, isOurs, err)
+	}
 }

@@ -19,6 +19,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/gate/gatetest"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/configdiff"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
@@ -239,7 +240,7 @@ func TestConfigDiffWithoutAnAnswer(t *testing.T) {
 		return c
 	}
 	injected := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "late-0", Namespace: "demo",
-		Labels: map[string]string{gate.InjectedLabel: "client"}, Annotations: map[string]string{gate.RevisionAnnotation: "1-28-3"}}}
+		Labels: map[string]string{gate.InjectedLabel: "client"}, Annotations: map[string]string{istio.RevisionLabel: "1-28-3"}}}
 	former, fresh := istiodPod(formerPod, "1-28-3", time.Hour), istiodPod(newPod, "1-29-1", time.Hour)
 	noProxies := map[string]string{"/debug/syncz": "[]", "/debug/adsz": "{}"}
 	tests := map[string]struct {
@@ -312,10 +313,10 @@ func TestNoSampleWithGatewaysOnly(t *testing.T) {
 	pod := func(name string, labels map[string]string) *corev1.Pod {
 		labels[gate.InjectedLabel] = "x"
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-			Namespace: "demo", Name: name, Labels: labels, Annotations: map[string]string{gate.RevisionAnnotation: "1-28-3"},
+			Namespace: "demo", Name: name, Labels: labels, Annotations: map[string]string{istio.RevisionLabel: "1-28-3"},
 		}}
 	}
-	gateway := pod("web", map[string]string{managedLabel: "x"})
+	gateway := pod("web", map[string]string{istio.ManagedGatewayLabel: "x"})
 	for name, want := range map[string]meshv1alpha1.Verdict{"": meshv1alpha1.VerdictPass, "app": meshv1alpha1.VerdictInconclusive} {
 		m, objects := gatetest.Subject(), []client.Object{gateway}
 		if name != "" {

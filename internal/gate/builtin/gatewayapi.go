@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 )
 
 const (
@@ -25,8 +26,6 @@ const (
 	gatewayKind  = "Gateway"
 	// istioControllers begins the names under which istiod keeps Gateways: those that it runs, waypoints, remote ones.
 	istioControllers = "istio.io/"
-	// managedLabel is on what istiod makes for a Gateway, and on its pods.
-	managedLabel = "gateway.istio.io/managed"
 )
 
 // istioClasses are classes that istiod keeps even without a GatewayClass of theirs.
@@ -116,7 +115,7 @@ func readGateways(ctx context.Context, m *gate.Subject) (w gatewayWorld, err err
 	w.deployments = map[types.NamespacedName]*appsv1.Deployment{}
 	list := &appsv1.DeploymentList{}
 	for {
-		if err := m.Client.List(ctx, list, client.HasLabels{managedLabel}, client.Limit(gate.PageSize), client.Continue(list.Continue)); err != nil {
+		if err := m.Client.List(ctx, list, client.HasLabels{istio.ManagedGatewayLabel}, client.Limit(gate.PageSize), client.Continue(list.Continue)); err != nil {
 			return w, fmt.Errorf("list Deployments of Gateways: %w", err)
 		}
 		for i := range list.Items {

@@ -16,6 +16,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/gate/gatetest"
+	"github.com/meshfleet/meshfleet/internal/istio"
 )
 
 // moved is how long ago the tags have moved.
@@ -63,7 +64,7 @@ func webRoute(conditions ...metav1.Condition) httpRoute {
 // webDeployment is what istiod has made for the Gateway.
 func webDeployment(status string, since time.Duration) *appsv1.Deployment {
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
-		Namespace: "demo", Name: "web-istio", CreationTimestamp: ago(day), Labels: map[string]string{managedLabel: "x"},
+		Namespace: "demo", Name: "web-istio", CreationTimestamp: ago(day), Labels: map[string]string{istio.ManagedGatewayLabel: "x"},
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "gateway.networking.k8s.io/v1", Kind: "Gateway", Name: "web", UID: "1"}},
 	}}
 	d.Status.Conditions = []appsv1.DeploymentCondition{{

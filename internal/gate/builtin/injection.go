@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 )
@@ -73,7 +74,7 @@ func taggedNamespaces(ctx context.Context, m *gate.Subject) ([]string, error) {
 		return nil
 	}
 	for _, tag := range m.Tags {
-		if err := find(fmt.Sprintf("%s=%s,!istio-injection", gate.RevisionAnnotation, tag)); err != nil {
+		if err := find(fmt.Sprintf("%s=%s,!istio-injection", istio.RevisionLabel, tag)); err != nil {
 			return nil, err
 		}
 		if tag == controlplane.DefaultTag {
@@ -169,7 +170,7 @@ func unfit(m *gate.Subject, i injected) string {
 	if proxy == nil {
 		return "no proxy is injected"
 	}
-	if rev := i.pod.Annotations[gate.RevisionAnnotation]; rev != m.To {
+	if rev := i.pod.Annotations[istio.RevisionLabel]; rev != m.To {
 		return fmt.Sprintf("the pod gets revision %q instead of %q", rev, m.To)
 	}
 	if found := release.FindStringSubmatch(proxy.Image); len(found) == 2 && found[1] != m.ToVersion {

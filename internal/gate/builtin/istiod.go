@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 )
 
 const (
@@ -36,7 +37,7 @@ func istiodPods(ctx context.Context, m *gate.Subject, revision string) ([]corev1
 		return nil, fmt.Errorf("list istiod pods of revision %q: %w", revision, err)
 	}
 	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
-		return p.DeletionTimestamp != nil || isFinished(&p)
+		return p.DeletionTimestamp != nil || istio.HasFinished(&p)
 	})
 	slices.SortFunc(pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 	return pods, nil
@@ -50,7 +51,7 @@ func readyIstiods(ctx context.Context, m *gate.Subject, revision string) ([]stri
 	}
 	var names []string
 	for i := range pods {
-		if isReady(&pods[i]) {
+		if istio.IsReady(&pods[i]) {
 			names = append(names, pods[i].Name)
 		}
 	}
@@ -97,16 +98,6 @@ func readySince(p *corev1.Pod) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-func isFinished(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-}
-
-func isReady(p *corev1.Pod) bool {
-	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 // refusals are why the kubelet does not even start a container. Time alone seldom cures them.

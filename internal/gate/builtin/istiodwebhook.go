@@ -18,6 +18,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 )
@@ -60,7 +61,7 @@ func validator(ctx context.Context, m *gate.Subject, revision string) (webhook, 
 }
 
 func ofRevision(m *gate.Subject, revision string) client.ListOption {
-	return client.MatchingLabels{gate.RevisionAnnotation: revision, meshv1alpha1.LabelInstallation: m.Installation}
+	return client.MatchingLabels{istio.RevisionLabel: revision, meshv1alpha1.LabelInstallation: m.Installation}
 }
 
 func findWebhook(m *gate.Subject, revision, what string, configs []admissionregistrationv1.WebhookClientConfig) (webhook, error) {

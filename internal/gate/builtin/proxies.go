@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
@@ -55,7 +56,7 @@ func injectedPods(ctx context.Context, m *gate.Subject) ([]injectedPod, error) {
 		}
 		for i := range list.Items {
 			p := &list.Items[i]
-			if p.Annotations[gate.RevisionAnnotation] == m.To && p.DeletionTimestamp == nil && !isFinished(p) {
+			if p.Annotations[istio.RevisionLabel] == m.To && p.DeletionTimestamp == nil && !istio.HasFinished(p) {
 				pods = append(pods, inspect(p, m.Now))
 			}
 		}
@@ -66,7 +67,7 @@ func injectedPods(ctx context.Context, m *gate.Subject) ([]injectedPod, error) {
 }
 
 func inspect(p *corev1.Pod, now time.Time) injectedPod {
-	return injectedPod{id: p.Name + "." + p.Namespace, ready: isReady(p), since: readySince(p), isGateway: p.Labels[managedLabel] != "",
+	return injectedPod{id: istio.ProxyID(p), ready: istio.IsReady(p), since: readySince(p), isGateway: p.Labels[istio.ManagedGatewayLabel] != "",
 		trouble: stuck(p, now, grace, injectedContainers(p))}
 }
 
@@ -74,7 +75,7 @@ func inspect(p *corev1.Pod, now time.Time) injectedPod {
 // before.
 func injectedContainers(p *corev1.Pod) func(string) bool {
 	var status struct{ InitContainers, Containers []string }
-	_ = json.Unmarshal([]byte(p.Annotations["sidecar.istio.io/status"]), &status)
+	_ = json.Unmarshal([]byte(p.Annotations[istio.InjectedAnnotation]), &status)
 	return func(name string) bool {
 		return name == proxyContainer || slices.Contains(status.InitContainers, name) || slices.Contains(status.Containers, name)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
@@ -97,6 +98,6 @@ func tooEarly(ctx context.Context, m *gate.Subject) (func(istiod.Client) bool, e
 		byHand[gateways[i].Namespace] = byHand[gateways[i].Namespace] || gateways[i].isByHand()
 	}
 	return func(c istiod.Client) bool {
-		return c.Labels[managedLabel] != "" || c.Type == istiod.Router && byHand[c.Text("NAMESPACE")]
+		return c.Labels[istio.ManagedGatewayLabel] != "" || c.Type == istiod.Router && byHand[c.Text("NAMESPACE")]
 	}, nil
 }

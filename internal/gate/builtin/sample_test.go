@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/gate/gatetest"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
@@ -51,7 +52,7 @@ func TestTooEarlyToCompare(t *testing.T) {
 	}{
 		"a sidecar":                              {client: proxy(istiod.Sidecar, "demo", nil)},
 		"a gateway of Istio's own API":           {client: proxy(istiod.Router, "istio-system", nil)},
-		"what istiod runs for a Gateway":         {client: proxy(istiod.Router, "demo", map[string]string{managedLabel: "x"}), want: true},
+		"what istiod runs for a Gateway":         {client: proxy(istiod.Router, "demo", map[string]string{istio.ManagedGatewayLabel: "x"}), want: true},
 		"a gateway that users run for a Gateway": {client: proxy(istiod.Router, "ingress", nil), want: true},
 		"a sidecar beside it":                    {client: proxy(istiod.Sidecar, "ingress", nil)},
 		"a release that knows all Gateways":      {client: proxy(istiod.Router, "ingress", nil), version: "99.0.0"},

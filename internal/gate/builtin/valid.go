@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
@@ -127,7 +128,7 @@ func (v *validation) checkKind(ctx context.Context, k validatedKind) error {
 }
 
 func (v *validation) check(ctx context.Context, k validatedKind, o *unstructured.Unstructured) error {
-	if rev, ok := o.GetLabels()[gate.RevisionAnnotation]; ok && rev != v.member.To {
+	if rev, ok := o.GetLabels()[istio.RevisionLabel]; ok && rev != v.member.To {
 		// Istiod reads objects with this label only if it is its own revision.
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 )
 
 // podsInQuery bounds the names in a query: the first ones by name stand for all.
@@ -50,7 +51,7 @@ func podsOf(ctx context.Context, m *gate.Subject, revision string) ([]string, er
 			return nil, fmt.Errorf("list injected pods: %w", err)
 		}
 		for i := range list.Items {
-			if p := &list.Items[i]; p.Annotations[gate.RevisionAnnotation] == revision && p.DeletionTimestamp == nil {
+			if p := &list.Items[i]; p.Annotations[istio.RevisionLabel] == revision && p.DeletionTimestamp == nil {
 				names = append(names, p.Name)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio"
 )
 
 func TestFill(t *testing.T) {
@@ -34,6 +35,6 @@ func TestFill(t *testing.T) {
 
 func proxied(name, revision string) corev1.Pod {
 	return corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Name: name, Namespace: "shop", Labels: map[string]string{gate.InjectedLabel: name}, Annotations: map[string]string{gate.RevisionAnnotation: revision},
+		Name: name, Namespace: "shop", Labels: map[string]string{gate.InjectedLabel: name}, Annotations: map[string]string{istio.RevisionLabel: revision},
 	}}
 }
