@@ -172,8 +172,8 @@ const (
 // WebhookGate calls a server by POST. docs/gates.md describes the requests and the answers.
 type WebhookGate struct {
 	GateServer `json:",inline"`
-	// retries is how often a request is repeated if it got no answer, or the status 429 or 5xx. All requests of one evaluation
-	// must finish within 30s. Default: 2.
+	// retries is how often a request is repeated if it got no answer, or the status 429 or 5xx. The verdict is Pending between the
+	// requests, which are 5s apart, and Error after the last one. Default: 2.
 	// +optional
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=0

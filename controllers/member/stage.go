@@ -45,6 +45,23 @@ type stageMemory struct {
 	refused       refusedTarget
 	// answers are those of the gates in this pass.
 	answers []meshv1alpha1.GateResult
+	// looks are what the gates have seen in this stage.
+	looks   *gate.Looks
+	looksIn stageKey
+}
+
+// stageKey names a stage of an upgrade.
+type stageKey struct {
+	upgrade string
+	stage   meshv1alpha1.Stage
+}
+
+// looksOf is what the gates have seen in a stage. Another stage starts with nothing.
+func (m *stageMemory) looksOf(order *meshv1alpha1.MemberRollout) *gate.Looks {
+	if key := (stageKey{order.Upgrade, order.Stage}); m.looks == nil || m.looksIn != key {
+		m.looks, m.looksIn = &gate.Looks{}, key
+	}
+	return m.looks
 }
 
 // acknowledge starts a new stage's record, so that its deadline runs even if the member never gets to act on it.
@@ -251,6 +268,7 @@ func (s *stages) gateMember(ctx context.Context, pass *member.Pass) (gate.Subjec
 		From: order.From.Name, To: order.To.Name, Tags: []string{controlplane.DefaultTag},
 		Mesh:    types.NamespacedName{Namespace: pass.Object.Namespace, Name: spec.Installation},
 		Upgrade: order.Upgrade, Stage: order.Stage, Hub: pass.Hub, MovedAt: order.OrderedAt.Time,
+		Looks: s.memory.Of(pass).looksOf(order),
 	}
 	if moved := pass.Object.Status.Rollout.TagsMovedAt; moved != nil {
 		m.MovedAt = moved.Time

@@ -110,6 +110,21 @@ func TestAcknowledgeKeepsWhenTheTagsMoved(t *testing.T) {
 	}
 }
 
+// TestLooksLastAsLongAsAStage wants gates to begin anew in each stage, and in each upgrade.
+func TestLooksLastAsLongAsAStage(t *testing.T) {
+	memory := &stageMemory{}
+	install := &meshv1alpha1.MemberRollout{Upgrade: "shop-1", Stage: meshv1alpha1.StageInstall}
+	first := memory.looksOf(install)
+	if memory.looksOf(install) != first {
+		t.Error("a stage that goes on has lost its looks")
+	}
+	soak := &meshv1alpha1.MemberRollout{Upgrade: "shop-1", Stage: meshv1alpha1.StageSoak}
+	second := memory.looksOf(soak)
+	if second == first || memory.looksOf(&meshv1alpha1.MemberRollout{Upgrade: "shop-2", Stage: meshv1alpha1.StageSoak}) == second {
+		t.Error("the looks of another stage or upgrade are kept")
+	}
+}
+
 // TestBesideGateway never lets a gateway that waits hold back workloads that roll back, nor call the rollback done before it is there.
 func TestBesideGateway(t *testing.T) {
 	waiting, there := phase.Waiting(meshv1alpha1.ReasonProgressing, "no address yet", 0), phase.Complete(meshv1alpha1.ReasonReady, "")

@@ -10,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // RefusalKind says what speaks against an object that the API server refused, and so who can change it.
@@ -169,14 +171,11 @@ type failures []error
 func (f failures) Unwrap() []error { return f }
 
 func (f failures) Error() string {
-	quoted := make([]string, 0, quotedErrors+1)
-	for _, err := range f[:min(len(f), quotedErrors)] {
+	quoted := make([]string, 0, len(f))
+	for _, err := range f {
 		quoted = append(quoted, err.Error())
 	}
-	if more := len(f) - quotedErrors; more > 0 {
-		quoted = append(quoted, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(quoted, "; ")
+	return mesh.Sentences(quoted, quotedErrors)
 }
 
 // joined is nil without errors.

@@ -12,8 +12,6 @@ const (
 	Patience = 10 * time.Second
 	// LongPatience bounds a gate that asks about every object of users, or that asks peers more than once.
 	LongPatience = 30 * time.Second
-	// Looks is how often something is asked about that may be on its way.
-	Looks = 4
 )
 
 // AskFunc answers the question of a gate. An error is the verdict Error.
@@ -42,29 +40,4 @@ func (q question) Ask(ctx context.Context, s Subject) Answer {
 	}
 	a.Name, a.Message = q.name, OneLine(a.Message)
 	return a
-}
-
-// LookAgain asks a few times, until the answer is settled.
-func LookAgain(ctx context.Context, look func() (a Answer, isSettled bool, err error)) (Answer, error) {
-	for n := 1; ; n++ {
-		a, isSettled, err := look()
-		if err != nil || isSettled || n == Looks {
-			return a, err
-		}
-		if err := Pause(ctx, time.Second); err != nil {
-			return Answer{}, err
-		}
-	}
-}
-
-// Pause waits for what may be on its way.
-func Pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -54,6 +54,9 @@ type Subject struct {
 	// Hub reads Secrets of the hub.
 	Hub client.Reader
 
+	// Looks is what the gates have seen in earlier passes of the stage. Gates that count only what several looks show need it.
+	Looks *Looks
+
 	// Now is the time of the pass. Zero: the time at which a gate is asked.
 	Now time.Time
 

@@ -31,12 +31,28 @@ func Labelled(label string, names []string) string {
 	return ", " + label + ": " + Capped(names)
 }
 
-func join(names []string, total, shown int) string {
-	names = slices.Sorted(slices.Values(names))
-	if total <= shown {
-		return strings.Join(names, ", ")
+// Sentences joins texts with semicolons, in their order: as many as may be shown, and how many more there are.
+func Sentences(texts []string, shown int) string {
+	return Enumerate(texts, len(texts), shown, "; ")
+}
+
+// Enumerate joins items in their order: as many as may be shown, and how many more of the total there are. Every message
+// that names some of many is made here.
+func Enumerate(items []string, total, shown int, separator string) string {
+	items = items[:min(len(items), shown)]
+	text := strings.Join(items, separator)
+	switch more := total - len(items); {
+	case more <= 0:
+		return text
+	case strings.HasPrefix(separator, ","):
+		return fmt.Sprintf("%s and %d more", text, more)
+	default:
+		return fmt.Sprintf("%s%sand %d more", text, separator, more)
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), total-shown)
+}
+
+func join(names []string, total, shown int) string {
+	return Enumerate(slices.Sorted(slices.Values(names)), total, shown, ", ")
 }
 
 // SampleOf counts names, sorts them and keeps the first.

@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const (
@@ -128,10 +128,7 @@ func kubernetes(_ context.Context, m *Subject) (Finding, error) {
 // some joins the first of many in a stable order.
 func some(names []string, separator string) string {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	if more := len(names) - shown; more > 0 {
-		names = append(names[:shown], fmt.Sprintf("%d more", more))
-	}
-	return strings.Join(names, separator)
+	return mesh.Enumerate(names, len(names), shown, separator)
 }
 
 // pages reads a list page by page.

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/events"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // RecordMember writes an event for each transition between two states of a MeshMember.
@@ -88,11 +88,7 @@ func Holders(t meshv1alpha1.KeptTag) string {
 
 // sampleText contains the names of a sample and the number of things without a name.
 func sampleText(s meshv1alpha1.Sample) string {
-	text := strings.Join(s.Names, ", ")
-	if more := int(s.Count) - len(s.Names); more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
+	return mesh.Enumerate(s.Names, int(s.Count), len(s.Names), ", ")
 }
 
 // RecordInstallation writes an event for each transition between two states of a MeshInstallation.

@@ -19,7 +19,7 @@ func BeforeTraffic(specs []meshv1alpha1.Gate) []gate.Gate {
 	return []gate.Gate{
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
 		gate.NewQuestion("PeersSynced", gate.Patience, peersSynced),
-		gate.NewQuestion("EndpointsComplete", gate.LongPatience, endpointsComplete),
+		gate.NewQuestion(endpointsCompleteName, gate.LongPatience, endpointsComplete),
 		gate.NewQuestion("ConfigAccepted", gate.Patience, configAccepted),
 		gate.NewQuestion("ConfigValid", gate.LongPatience, configValid),
 		gate.NewQuestion("Injection", gate.Patience, injection),
@@ -32,8 +32,8 @@ func WithTraffic() []gate.Gate {
 	return []gate.Gate{
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
 		gate.NewQuestion("ConfigAccepted", gate.Patience, configAccepted),
-		gate.NewQuestion("ProxiesSynced", gate.Patience, proxiesSynced),
-		gate.NewQuestion("EndpointsComplete", gate.LongPatience, endpointsComplete),
+		gate.NewQuestion(proxiesSyncedName, gate.Patience, proxiesSynced),
+		gate.NewQuestion(endpointsCompleteName, gate.LongPatience, endpointsComplete),
 		gate.NewQuestion("GatewaysProgrammed", gate.Patience, gatewaysProgrammed),
 	}
 }
@@ -43,6 +43,6 @@ func DuringGatewayMove() []gate.Gate {
 	return []gate.Gate{
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
 		gate.NewQuestion("ConfigAccepted", gate.Patience, configAccepted),
-		gate.NewQuestion("ProxiesSynced", gate.Patience, proxiesSynced),
+		gate.NewQuestion(proxiesSyncedName, gate.Patience, proxiesSynced),
 	}
 }

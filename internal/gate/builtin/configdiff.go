@@ -61,6 +61,8 @@ func (c configDiff) ask(ctx context.Context, m *gate.Subject, _ *meshv1alpha1.Ga
 	if m.From == "" {
 		return gate.Pass("there is no former revision to compare with"), nil
 	}
+	before := gate.Recall[configLook](m, configDiffName)
+	gate.Note[configLook](m, configDiffName, nil)
 	var pods [2]string
 	for i, revision := range []string{m.From, m.To} {
 		names, err := readyIstiods(ctx, m, revision)
@@ -73,44 +75,67 @@ func (c configDiff) ask(ctx context.Context, m *gate.Subject, _ *meshv1alpha1.Ga
 		// All pods of a revision read the same; whether each of them reads everything is for other gates.
 		pods[i] = names[0]
 	}
-	sample, kinds, err := sampleOf(ctx, m, c.size)
+	newest, err := newestIstiod(ctx, m, m.To)
 	if err != nil {
 		return gate.Answer{}, err
 	}
-	if len(sample) == 0 {
+	var l configLook
+	isFirst := before == nil || before.pods != pods
+	if isFirst {
+		l, err = c.firstLook(ctx, m, pods)
+	} else {
+		l, err = c.lookAgain(ctx, m, *before)
+	}
+	if err != nil {
+		return gate.Answer{}, err
+	}
+	if len(l.sample) == 0 {
 		return judgeNoSample(ctx, m)
 	}
-	report, err := c.look(ctx, m, pods, sample)
-	if err != nil {
-		return gate.Answer{}, err
+	if l.report.Count(c.classes) > 0 {
+		gate.Note(m, configDiffName, &l)
 	}
-	newest, err := newestIstiod(ctx, m, m.To)
-	return c.judge(report, len(sample), kinds, m.Now.Sub(newest) <= readGrace, m.Down), err
+	a := c.judge(l, m.Now.Sub(newest) <= readGrace, m.Down)
+	if isFirst && a.Verdict == meshv1alpha1.VerdictFail {
+		return m.Unconfirmed(configDiffName, "%s; compares again", a.Message), nil
+	}
+	return a, nil
 }
 
-// look compares, and looks again at what is bad: endpoints come and go, and users change their objects.
-func (c configDiff) look(ctx context.Context, m *gate.Subject, pods [2]string, sample []istiod.Client) (*configdiff.Report, error) {
+// configLook is what the comparison of a sample has shown. What is bad counts once a second look has shown it too: endpoints
+// come and go, and users change their objects.
+type configLook struct {
+	// pods are the istiod pods of both revisions that were asked.
+	pods   [2]string
+	sample []istiod.Client
+	kinds  int
+	report *configdiff.Report
+}
+
+// firstLook compares a new sample.
+func (c configDiff) firstLook(ctx context.Context, m *gate.Subject, pods [2]string) (configLook, error) {
+	sample, kinds, err := sampleOf(ctx, m, c.size)
+	if err != nil {
+		return configLook{}, err
+	}
 	report, err := compareConfig(ctx, m, pods, sample)
-	if err != nil {
-		return nil, err
-	}
-	suspects := report.Proxies(c.classes)
-	if len(suspects) == 0 {
-		return report, nil
-	}
-	if err := gate.Pause(ctx, time.Second); err != nil {
-		return nil, err
-	}
-	second, err := compareConfig(ctx, m, pods, slices.DeleteFunc(slices.Clone(sample), func(p istiod.Client) bool { return !slices.Contains(suspects, p.ID) }))
-	if err != nil {
-		return nil, err
-	}
-	report.Confirm(c.classes, second)
-	return report, nil
+	return configLook{pods: pods, sample: sample, kinds: kinds, report: report}, err
 }
 
-func (c configDiff) judge(report *configdiff.Report, sample, kinds int, isFresh bool, down []string) gate.Answer {
-	compared := fmt.Sprintf("%d of %s of proxies compared", sample, gate.Count(kinds, "kind"))
+// lookAgain compares the proxies once more for which something bad was found, and keeps what is found again.
+func (c configDiff) lookAgain(ctx context.Context, m *gate.Subject, l configLook) (configLook, error) {
+	suspects := l.report.Proxies(c.classes)
+	again, err := compareConfig(ctx, m, l.pods, slices.DeleteFunc(slices.Clone(l.sample), func(p istiod.Client) bool { return !slices.Contains(suspects, p.ID) }))
+	if err != nil {
+		return configLook{}, err
+	}
+	l.report.Confirm(c.classes, again)
+	return l, nil
+}
+
+func (c configDiff) judge(l configLook, isFresh bool, down []string) gate.Answer {
+	report := l.report
+	compared := fmt.Sprintf("%d of %s of proxies compared", len(l.sample), gate.Count(l.kinds, "kind"))
 	if summary := report.Summary(c.classes); summary != "" {
 		compared += "; " + summary
 	}

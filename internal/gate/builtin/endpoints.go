@@ -16,9 +16,12 @@ import (
 // reportTimeout bounds how long the reports of peers are waited for.
 const reportTimeout = 5 * time.Second
 
+// endpointsCompleteName is the gate's name in the API.
+const endpointsCompleteName = "EndpointsComplete"
+
 // endpointsComplete passes when every istiod pod knows, for each service, exactly the addresses that each peer itself has,
 // and every address of any cluster that the former revision knows. Endpoints come and go and reach every istiod at its own
-// pace, so only what differs in every one of several looks counts.
+// pace, so only what differs in every one of several looks counts. Each look is a pass of its own.
 func endpointsComplete(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
 	pods, err := readyIstiods(ctx, m, m.To)
 	if err != nil {
@@ -28,11 +31,20 @@ func endpointsComplete(ctx context.Context, m *gate.Subject) (gate.Answer, error
 		// Reports of peers would be for nothing.
 		return gate.NoIstiod(m.To), nil
 	}
-	c, err := endpoints.Settle(ctx, m.ReportingPeers, func(peers []string, age time.Duration) (endpoints.Comparison, error) {
-		return lookAtEndpoints(ctx, m, peers, age)
-	})
+	before := gate.Recall[endpoints.Comparison](m, endpointsCompleteName)
+	peers, age := before.ToAsk(m.ReportingPeers)
+	c, err := lookAtEndpoints(ctx, m, peers, age)
 	if err != nil {
 		return gate.Answer{}, err
+	}
+	c = before.Confirmed(c)
+	if c.Differs() {
+		gate.Note(m, endpointsCompleteName, &c)
+	} else {
+		gate.Note[endpoints.Comparison](m, endpointsCompleteName, nil)
+	}
+	if c.IsOpen() {
+		return m.Unconfirmed(endpointsCompleteName, "%s; looks again", c.Differences()), nil
 	}
 	return endpoints.Judge(m, c), nil
 }

@@ -15,21 +15,18 @@ import (
 
 // peersSynced passes when every istiod pod reads every peer through our Secret and has filled its caches.
 func peersSynced(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
-	return gate.LookAgain(ctx, func() (gate.Answer, bool, error) {
-		answers, err := askAll(ctx, m, m.To, istiod.Clusters)
-		if err != nil {
-			return gate.Answer{}, true, err
+	answers, err := askAll(ctx, m, m.To, istiod.Clusters)
+	if err != nil {
+		return gate.Answer{}, err
+	}
+	former := map[string][]istiod.RemoteCluster{}
+	if m.From != "" {
+		if former, err = askAll(ctx, m, m.From, istiod.Clusters); err != nil {
+			return gate.Answer{}, err
 		}
-		former := map[string][]istiod.RemoteCluster{}
-		if m.From != "" {
-			if former, err = askAll(ctx, m, m.From, istiod.Clusters); err != nil {
-				return gate.Answer{}, true, err
-			}
-		}
-		newest, err := newestIstiod(ctx, m, m.To)
-		a := judgePeers(m, answers, former, newest)
-		return a, a.IsPass() || len(answers) == 0, err
-	})
+	}
+	newest, err := newestIstiod(ctx, m, m.To)
+	return judgePeers(m, answers, former, newest), err
 }
 
 // judgePeers fails only what the new revision alone cannot do: a peer that the former one does not read either

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,22 +20,26 @@ import (
 
 const proxyContainer = "istio-proxy"
 
+// proxiesSyncedName is the gate's name in the API.
+const proxiesSyncedName = "ProxiesSynced"
+
 // proxiesSynced passes when every proxy that is connected has acknowledged all that was sent to it, and every pod with
-// a proxy of the revision is connected.
+// a proxy of the revision is connected. In a large mesh something is always being sent to some proxy: only those count that
+// two looks in a row find behind.
 func proxiesSynced(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
-	return gate.LookAgain(ctx, func() (gate.Answer, bool, error) {
-		answers, err := askAll(ctx, m, m.To, istiod.Proxies)
-		if err != nil {
-			return gate.Answer{}, true, err
-		}
-		pods, err := injectedPods(ctx, m)
-		if err != nil {
-			return gate.Answer{}, true, err
-		}
-		newest, err := newestIstiod(ctx, m, m.To)
-		a := judgeProxies(m, answers, pods, newest)
-		return a.Answer, a.isSettled, err
-	})
+	answers, err := askAll(ctx, m, m.To, istiod.Proxies)
+	if err != nil {
+		return gate.Answer{}, err
+	}
+	pods, err := injectedPods(ctx, m)
+	if err != nil {
+		return gate.Answer{}, err
+	}
+	newest, err := newestIstiod(ctx, m, m.To)
+	if err != nil {
+		return gate.Answer{}, err
+	}
+	return judgeProxies(m, answers, pods, newest), nil
 }
 
 // injectedPod is what is kept of a pod with a proxy of the revision.
@@ -81,16 +86,29 @@ func injectedContainers(p *corev1.Pod) func(string) bool {
 	}
 }
 
-type proxiesAnswer struct {
-	gate.Answer
-	// isSettled means that asking again cannot change the answer for the better.
-	isSettled bool
+// unsynced are proxies that are behind, though not for long, and why: by ID.
+type unsynced map[string]string
+
+// alsoIn are those that another look has shown too.
+func (u unsynced) alsoIn(other unsynced) unsynced {
+	out := maps.Clone(u)
+	maps.DeleteFunc(out, func(id, _ string) bool { return other[id] == "" })
+	return out
+}
+
+// String lists them.
+func (u unsynced) String() string {
+	var out []string
+	for id, why := range u {
+		out = append(out, id+" "+why)
+	}
+	return mesh.Capped(out)
 }
 
 // judgeProxies allows proxies time to come back after an istiod pod has started: they wait longer after each attempt.
-func judgeProxies(m *gate.Subject, answers map[string][]istiod.Proxy, pods []injectedPod, newestIstiod time.Time) proxiesAnswer {
+func judgeProxies(m *gate.Subject, answers map[string][]istiod.Proxy, pods []injectedPod, newestIstiod time.Time) gate.Answer {
 	if len(answers) == 0 {
-		return proxiesAnswer{gate.NoIstiod(m.To), true}
+		return gate.NoIstiod(m.To)
 	}
 	synced, behind := map[string]bool{}, map[string]lag{}
 	for _, proxies := range answers {
@@ -104,7 +122,8 @@ func judgeProxies(m *gate.Subject, answers map[string][]istiod.Proxy, pods []inj
 			}
 		}
 	}
-	var bad, pending, stuckPods []string
+	var bad, stuckPods []string
+	pending := unsynced{}
 	for id, l := range behind {
 		switch {
 		case synced[id]:
@@ -112,7 +131,7 @@ func judgeProxies(m *gate.Subject, answers map[string][]istiod.Proxy, pods []inj
 		case l.isOld:
 			bad = append(bad, id+" "+l.what)
 		default:
-			pending = append(pending, id+" "+l.what)
+			pending[id] = l.what
 		}
 	}
 	for _, p := range pods {
@@ -124,22 +143,33 @@ func judgeProxies(m *gate.Subject, answers map[string][]istiod.Proxy, pods []inj
 		case p.ready && m.Now.Sub(p.since) > grace && m.Now.Sub(newestIstiod) > grace:
 			bad = append(bad, p.id+" is not connected to any istiod pod")
 		case p.ready:
-			pending = append(pending, p.id+" is not connected yet")
+			pending[p.id] = "is not connected yet"
 		case len(synced) == 0:
-			pending = append(pending, p.id+" is starting")
+			pending[p.id] = "is starting"
 		}
+	}
+	before := gate.Recall[unsynced](m, proxiesSyncedName)
+	if before != nil && len(synced) > 0 {
+		pending = pending.alsoIn(*before)
+	}
+	if len(pending) > 0 {
+		gate.Note(m, proxiesSyncedName, &pending)
+	} else {
+		gate.Note[unsynced](m, proxiesSyncedName, nil)
 	}
 	switch {
 	case len(stuckPods) > 0:
-		return proxiesAnswer{gate.Fail("%s", mesh.Capped(append(stuckPods, bad...))), true}
+		return gate.Fail("%s", mesh.Capped(append(stuckPods, bad...)))
 	case len(bad) > 0:
-		return proxiesAnswer{gate.Fail("%s", mesh.Capped(bad)), false}
+		return gate.Fail("%s", mesh.Capped(bad))
+	case len(pending) > 0 && before == nil:
+		return m.Unconfirmed(proxiesSyncedName, "%s; looks again", pending)
 	case len(pending) > 0:
-		return proxiesAnswer{gate.Inconclusive("%s", mesh.Capped(pending)), false}
+		return gate.Inconclusive("%s", pending)
 	case len(synced) == 0:
-		return proxiesAnswer{gate.Pass("no proxies yet"), true}
+		return gate.Pass("no proxies yet")
 	}
-	return proxiesAnswer{gate.Pass("everything is acknowledged; proxies: %d", len(synced)), true}
+	return gate.Pass("everything is acknowledged; proxies: %d", len(synced))
 }
 
 // lag is what a proxy has not acknowledged.

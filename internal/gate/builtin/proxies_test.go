@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/gate/gatetest"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
@@ -28,31 +30,35 @@ func TestProxiesSynced(t *testing.T) {
 		pods    []injectedPod
 		want    meshv1alpha1.Verdict
 		words   string
-		settled bool
 	}{
-		"no istiod answers":             {answers: `{}`, want: meshv1alpha1.VerdictInconclusive, words: "no istiod pod", settled: true},
-		"no proxies":                    {answers: `{"a":[]}`, want: meshv1alpha1.VerdictPass, words: "no proxies yet", settled: true},
-		"everything is acknowledged":    {answers: `{"a":[` + good + `],"b":[]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictPass, words: "proxies: 1", settled: true},
-		"a client that debugs":          {answers: `{"a":[` + bug + `]}`, want: meshv1alpha1.VerdictPass, words: "no proxies yet", settled: true},
+		"no istiod answers":             {answers: `{}`, want: meshv1alpha1.VerdictInconclusive, words: "no istiod pod"},
+		"no proxies":                    {answers: `{"a":[]}`, want: meshv1alpha1.VerdictPass, words: "no proxies yet"},
+		"everything is acknowledged":    {answers: `{"a":[` + good + `],"b":[]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictPass, words: "proxies: 1"},
+		"a client that debugs":          {answers: `{"a":[` + bug + `]}`, want: meshv1alpha1.VerdictPass, words: "no proxies yet"},
 		"a push on its way":             {answers: `{"a":[` + slow + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictInconclusive, words: "web-0.demo has not acknowledged Cluster"},
 		"a push of long ago":            {answers: `{"a":[` + late + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictFail, words: "has not acknowledged Cluster"},
 		"a rejection":                   {answers: `{"a":[` + nack + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictFail, words: "web-0.demo rejects Listener: no such filter"},
-		"what is left of a connection":  {answers: `{"a":[` + late + `],"b":[` + good + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictPass, words: "proxies: 1", settled: true},
+		"what is left of a connection":  {answers: `{"a":[` + late + `],"b":[` + good + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictPass, words: "proxies: 1"},
 		"a proxy that has just come":    {answers: `{"a":[{"proxy":"web-0.demo"}]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictInconclusive, words: "just connected"},
 		"a pod that is not connected":   {answers: `{"a":[]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictFail, words: "web-0.demo is not connected to any istiod pod"},
 		"a pod that has just got ready": {answers: `{"a":[]}`, pods: []injectedPod{{id: "web-0.demo", ready: true, since: now}}, want: meshv1alpha1.VerdictInconclusive, words: "not connected yet"},
 		"the first pod is starting":     {answers: `{"a":[]}`, pods: []injectedPod{{id: "web-0.demo"}}, want: meshv1alpha1.VerdictInconclusive, words: "is starting"},
-		"another pod is starting":       {answers: `{"a":[` + good + `]}`, pods: []injectedPod{ready, {id: "web-1.demo"}}, want: meshv1alpha1.VerdictPass, words: "proxies: 1", settled: true},
+		"another pod is starting":       {answers: `{"a":[` + good + `]}`, pods: []injectedPod{ready, {id: "web-1.demo"}}, want: meshv1alpha1.VerdictPass, words: "proxies: 1"},
 		"a pod whose proxy crashes": {answers: `{"a":[` + good + `]}`, pods: []injectedPod{ready, {id: "web-1.demo", trouble: "container istio-proxy crashes"}},
-			want: meshv1alpha1.VerdictFail, words: "web-1.demo: container istio-proxy crashes", settled: true},
+			want: meshv1alpha1.VerdictFail, words: "web-1.demo: container istio-proxy crashes"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := judgeProxies(gatetest.Subject(), gatetest.Decode[[]istiod.Proxy](t, test.answers), test.pods, now.Add(-time.Hour))
-			gatetest.Check(t, got.Answer, test.want, test.words)
-			if got.isSettled != test.settled {
-				t.Errorf("settled: %v, want %v", got.isSettled, test.settled)
+			m := gatetest.Subject()
+			look := func() gate.Answer {
+				return judgeProxies(m, gatetest.Decode[[]istiod.Proxy](t, test.answers), test.pods, now.Add(-time.Hour))
 			}
+			first := test.want
+			if isOnItsWay := strings.HasPrefix(test.answers, `{"a":`) && first == meshv1alpha1.VerdictInconclusive; isOnItsWay {
+				first = meshv1alpha1.VerdictPending
+			}
+			gatetest.Check(t, look(), first, test.words)
+			gatetest.Check(t, look(), test.want, test.words)
 		})
 	}
 }
@@ -60,7 +66,51 @@ func TestProxiesSynced(t *testing.T) {
 func TestProxiesComeBackToANewIstiod(t *testing.T) {
 	ready := []injectedPod{{id: "web-0.demo", ready: true, since: now.Add(-time.Hour)}}
 	got := judgeProxies(gatetest.Subject(), gatetest.Decode[[]istiod.Proxy](t, `{"a":[]}`), ready, now.Add(-20*time.Second))
-	gatetest.Check(t, got.Answer, meshv1alpha1.VerdictInconclusive, "web-0.demo is not connected yet")
+	gatetest.Check(t, got, meshv1alpha1.VerdictPending, "web-0.demo is not connected yet")
+}
+
+// TestProxiesOnTheirWay wants nothing to wait for proxies that only one of two looks finds behind: in a large mesh something
+// is being sent to some proxy at each moment.
+func TestProxiesOnTheirWay(t *testing.T) {
+	const good = `{"proxy":"web-9.demo","resources":{"type.googleapis.com/envoy.config.cluster.v3.Cluster":{"sent":"a","acked":"a"}}}`
+	behind := func(names ...string) string {
+		for i, name := range names {
+			names[i] = `{"proxy":"` + name + `","resources":{"type.googleapis.com/envoy.config.cluster.v3.Cluster":{"sent":"b","acked":"a","sentTime":"2026-01-02T03:04:00Z"}}}`
+		}
+		return `{"a":[` + strings.Join(append(names, good), ",") + `]}`
+	}
+	for name, test := range map[string]struct {
+		looks []string
+		stage meshv1alpha1.Stage
+		last  meshv1alpha1.Verdict
+		want  []meshv1alpha1.Verdict
+	}{
+		"others each time": {looks: []string{behind("a.demo", "b.demo"), behind("c.demo")},
+			want: []meshv1alpha1.Verdict{meshv1alpha1.VerdictPending, meshv1alpha1.VerdictPass}},
+		"one of them each time": {looks: []string{behind("a.demo", "b.demo"), behind("b.demo", "c.demo"), behind("b.demo"), behind("c.demo")},
+			want: []meshv1alpha1.Verdict{meshv1alpha1.VerdictPending, meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictInconclusive, meshv1alpha1.VerdictPass}},
+		"after a Pass between batches": {looks: []string{behind("a.demo")}, last: meshv1alpha1.VerdictPass,
+			want: []meshv1alpha1.Verdict{meshv1alpha1.VerdictPending}},
+		"after a Pass while workloads soak": {looks: []string{behind("a.demo"), behind("a.demo")}, last: meshv1alpha1.VerdictPass, stage: meshv1alpha1.StageSoak,
+			want: []meshv1alpha1.Verdict{meshv1alpha1.VerdictPass, meshv1alpha1.VerdictInconclusive}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := gatetest.Subject()
+			if test.stage != "" {
+				m.Stage = test.stage
+			}
+			results := []meshv1alpha1.GateResult{{Name: proxiesSyncedName, Verdict: test.last}}
+			for i, look := range test.looks {
+				g := gate.NewQuestion(proxiesSyncedName, time.Minute, func(_ context.Context, m *gate.Subject) (gate.Answer, error) {
+					return judgeProxies(m, gatetest.Decode[[]istiod.Proxy](t, look), nil, now.Add(-time.Hour)), nil
+				})
+				results = gate.Evaluate(t.Context(), []gate.Gate{g}, *m, results, now.Add(time.Duration(i)*2*time.Second))
+				if results[0].Verdict != test.want[i] {
+					t.Errorf("look %d: %s: %s, want %s", i+1, results[0].Verdict, results[0].Message, test.want[i])
+				}
+			}
+		})
+	}
 }
 
 func TestInspect(t *testing.T) {

@@ -25,8 +25,6 @@ const (
 type webhookGate struct {
 	name string
 	spec *meshv1alpha1.WebhookGate
-	// pause is the time between tries.
-	pause time.Duration
 }
 
 func newWebhookGate(name string, spec *meshv1alpha1.WebhookGate) gate.Gate {
@@ -37,7 +35,7 @@ func newWebhookGate(name string, spec *meshv1alpha1.WebhookGate) gate.Gate {
 		}
 		return min(interval, webhookAgain)
 	}
-	return gate.NewPaced(name, wait, webhookGate{name, spec, time.Second}.ask)
+	return gate.NewPaced(name, wait, webhookGate{name, spec}.ask)
 }
 
 // request is the body that a server gets.
@@ -78,15 +76,18 @@ func (c webhookGate) ask(ctx context.Context, m *gate.Subject, _ *meshv1alpha1.G
 		return gate.Answer{}, err
 	}
 	defer target.CloseIdleConnections()
-	for try := int32(0); ; try++ {
-		a, isWorthAnother, err := c.post(ctx, target, body)
-		if err == nil || !isWorthAnother || try >= ptr.Deref(c.spec.Retries, webhookRetries) {
-			return a, err
-		}
-		if gate.Pause(ctx, c.pause) != nil {
-			return gate.Answer{}, err
-		}
+	a, isWorthAnother, err := c.post(ctx, target, body)
+	failed := ptr.Deref(gate.Recall[int32](m, c.name), 0) + 1
+	retries := ptr.Deref(c.spec.Retries, webhookRetries)
+	if err == nil || !isWorthAnother {
+		gate.Note[int32](m, c.name, nil)
+		return a, err
 	}
+	gate.Note(m, c.name, &failed)
+	if failed <= retries {
+		return gate.Pending("request %d of %d: %s; asks again", failed, retries+1, err), nil
+	}
+	return gate.Answer{}, err
 }
 
 // post asks once.

@@ -3,6 +3,7 @@ package custom
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -75,10 +76,17 @@ func TestWebhook(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, asked := answering(t, test.answers...)
-			c := webhookGate{name: "own", pause: time.Millisecond, spec: &meshv1alpha1.WebhookGate{
+			c := webhookGate{name: "own", spec: &meshv1alpha1.WebhookGate{
 				GateServer: meshv1alpha1.GateServer{URL: url, Timeout: &metav1.Duration{Duration: 200 * time.Millisecond}}, Retries: &test.retries,
 			}}
-			got := gate.NewPaced("own", nil, c.ask).Ask(t.Context(), *customSubject())
+			g, m := gate.NewPaced("own", nil, c.ask), *customSubject()
+			got := g.Ask(t.Context(), m)
+			for test.asked > asked.Load() && got.Verdict == meshv1alpha1.VerdictPending {
+				if want := fmt.Sprintf("request %d of %d: the server answered ", asked.Load(), test.retries+1); !strings.HasPrefix(got.Message, want) {
+					t.Errorf("message %q, want it to begin with %q", got.Message, want)
+				}
+				got = g.Ask(t.Context(), m)
+			}
 			gatetest.Check(t, got, test.want, test.says)
 			if got.Value != test.value || asked.Load() != test.asked {
 				t.Errorf("value is %q after %d requests, want %q after %d", got.Value, asked.Load(), test.value, test.asked)

@@ -17,7 +17,7 @@ var Now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // Subject is the member east, which goes from 1-28-3 to 1-29-1 and has the peer west.
 func Subject() *gate.Subject {
 	return &gate.Subject{Namespace: "istio-system", Installation: "meshes.shop", Cluster: "east", Peers: []string{"west"},
-		From: "1-28-3", To: "1-29-1", FromVersion: "1.28.3", ToVersion: "1.29.1", Tags: []string{"default", "prod"}, Now: Now}
+		From: "1-28-3", To: "1-29-1", FromVersion: "1.28.3", ToVersion: "1.29.1", Tags: []string{"default", "prod"}, Looks: &gate.Looks{}, Now: Now}
 }
 
 // Check wants an answer with a verdict, and these words in its message.

@@ -9,6 +9,8 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // Config is the configuration of one proxy.
@@ -107,10 +109,7 @@ func sortedKeys[T any](m map[string]T) []string {
 // few writes the first of many names.
 func few(names []string) string {
 	const shown = 2
-	if len(names) <= shown {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+	return mesh.Enumerate(names, len(names), shown, ", ")
 }
 
 // missing are the elements of a that b lacks, counting repetitions, in the order of a.

@@ -143,25 +143,20 @@ func retiringNote(m *meshv1alpha1.MeshMember, now time.Time) (note string, after
 	const shown = 3
 	retiring := m.Status.Retiring
 	var notes []string
-	for i, r := range retiring {
+	for _, r := range retiring {
 		if pace := retirePace(now.Sub(r.Since.Time)); after == 0 || pace < after {
 			after = pace
 		}
-		switch {
-		case i >= shown:
-		case r.Users.Count == 0:
+		if r.Users.Count == 0 {
 			notes = append(notes, "removing "+r.Name)
-		default:
+		} else {
 			notes = append(notes, fmt.Sprintf("retiring %s, used by %s", r.Name, mesh.List(r.Users.Names[:min(len(r.Users.Names), mesh.NamesShown)], int(r.Users.Count))))
 		}
-	}
-	if more := len(retiring) - shown; more > 0 {
-		notes = append(notes, fmt.Sprintf("%d more", more))
 	}
 	if len(notes) == 0 {
 		return "", 0
 	}
-	return "; " + strings.Join(notes, "; "), after
+	return "; " + mesh.Sentences(notes, shown), after
 }
 
 // silence says what follows when those do not answer who could tell of users: they may be stopping, or soon be known to be

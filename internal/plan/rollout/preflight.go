@@ -68,8 +68,8 @@ func preflights(members []*progress) (why string, isBlocked bool) {
 		}
 	}
 	isBlocked = len(said) > 0
-	if more := len(said) - shown; more > 0 {
-		said = append(said[:shown], fmt.Sprintf("%d more", more))
+	if isBlocked {
+		said = []string{mesh.Sentences(said, shown)}
 	}
 	if len(open) > 0 {
 		said = append(said, "not finished: "+mesh.Capped(open))

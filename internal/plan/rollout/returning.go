@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 func returning(members []*progress) string {
 	members = slices.SortedFunc(slices.Values(members), func(a, b *progress) int { return cmp.Compare(a.name, b.name) })
 	var out []string
-	for _, p := range members[:min(len(members), returningShown)] {
+	for _, p := range members {
 		text := fmt.Sprintf("member %q", p.name)
 		switch {
 		case !p.isReachable:
@@ -32,8 +34,5 @@ func returning(members []*progress) string {
 		}
 		out = append(out, text)
 	}
-	if more := len(members) - returningShown; more > 0 {
-		out = append(out, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(out, "; ")
+	return mesh.Sentences(out, returningShown)
 }

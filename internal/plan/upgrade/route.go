@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
@@ -91,13 +90,9 @@ func together(problems []error) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	var said []string
-	for i, err := range problems {
-		if i == shown {
-			said = append(said, fmt.Sprintf("%d more", len(problems)-shown))
-			break
-		}
+	said := make([]string, 0, len(problems))
+	for _, err := range problems {
 		said = append(said, err.Error())
 	}
-	return errors.New(strings.Join(said, "; "))
+	return errors.New(mesh.Sentences(said, shown))
 }

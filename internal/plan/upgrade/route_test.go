@@ -96,7 +96,7 @@ func TestTogetherIsBounded(t *testing.T) {
 	for i := range 40 {
 		problems = append(problems, fmt.Errorf("problem %d", i))
 	}
-	if got := upgrade.Together(problems).Error(); !strings.HasSuffix(got, "problem 9; 30 more") {
+	if got := upgrade.Together(problems).Error(); !strings.HasSuffix(got, "problem 9; and 30 more") {
 		t.Errorf("message is %q", got)
 	}
 	if err := upgrade.Together(nil); err != nil {

@@ -1,9 +1,12 @@
 package endpoints
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/peercache"
 )
@@ -23,9 +26,18 @@ type deviation struct {
 // service is a service of a cluster.
 type service struct{ host, cluster string }
 
+// looks is how many looks must show a difference before it counts.
+const looks = 4
+
+// recent is how old the report of a peer may be at the first look.
+const recent = 10 * time.Second
+
 // Comparison is one look at what both revisions know, or what several looks have in common.
 type Comparison struct {
-	pods, formerPods int
+	// looks is how many there were at the same istiod pods.
+	looks int
+	// pods and formerPods are the istiod pods of both revisions, sorted.
+	pods, formerPods []string
 	// IsFresh means that an istiod pod of the new revision has just started, and may still be reading peers.
 	IsFresh bool
 	// NoAnswer are the peers that were asked for a report and gave none, and why.
@@ -45,7 +57,7 @@ type Comparison struct {
 // the addresses that peers have.
 func Compare(former, answers map[string]map[string]istiod.Shards, reports map[string]peercache.Hosts) Comparison {
 	c := Comparison{
-		pods: len(answers), formerPods: len(former), reported: slices.Sorted(maps.Keys(reports)), known: map[string]int{},
+		looks: 1, pods: slices.Sorted(maps.Keys(answers)), formerPods: slices.Sorted(maps.Keys(former)), reported: slices.Sorted(maps.Keys(reports)), known: map[string]int{},
 		differences: map[endpoint]deviation{}, leftOut: map[service]bool{},
 	}
 	now, before := union(answers), union(former)
@@ -84,7 +96,7 @@ func (c *Comparison) missing(answers map[string]map[string]istiod.Shards, now, b
 			continue
 		}
 		for _, address := range addresses.All {
-			isShared := c.formerPods > 0 && !before[host][peer][address]
+			isShared := len(c.formerPods) > 0 && !before[host][peer][address]
 			c.search(answers, endpoint{host: host, cluster: peer, address: address}, deviation{isShared})
 		}
 	}
@@ -116,18 +128,38 @@ func (c *Comparison) search(answers map[string]map[string]istiod.Shards, e endpo
 	}
 }
 
-// concerned are the peers with a report from which something differs.
-func (c *Comparison) concerned() []string {
+// ToAsk are the peers among these that the next look asks for a report, and how old that may be. After a first look, only
+// those are asked again from whose report something differs, and the new report is younger than that look. Without a former
+// look, c is nil.
+func (c *Comparison) ToAsk(peers []string) ([]string, time.Duration) {
+	if c == nil {
+		return peers, recent
+	}
 	differs := map[string]bool{}
 	for e := range c.differences {
 		differs[e.cluster] = true
 	}
-	return slices.DeleteFunc(slices.Clone(c.reported), func(peer string) bool { return !differs[peer] })
+	return slices.DeleteFunc(slices.Clone(peers), func(peer string) bool { return !differs[peer] || !slices.Contains(c.reported, peer) }), 0
 }
 
-// confirmed is a later look without the differences that this one does not show too. Only peers of which something differed
-// were asked again: the reports of the others stand.
-func (c *Comparison) confirmed(later Comparison) Comparison {
+// Differs reports whether anything differs.
+func (c *Comparison) Differs() bool { return len(c.differences) > 0 }
+
+// IsOpen reports whether more looks are needed before what differs counts.
+func (c *Comparison) IsOpen() bool { return c.Differs() && c.looks < looks }
+
+// Differences says how many differences this many looks have shown.
+func (c *Comparison) Differences() string {
+	return fmt.Sprintf("%s at look %d of %d", gate.Count(len(c.differences), "differing endpoint"), c.looks, looks)
+}
+
+// Confirmed is a later look without the differences that this one, which may be nil, does not show too. Only peers of which
+// something differed were asked again: the reports of the others stand. Other istiod pods are a first look.
+func (c *Comparison) Confirmed(later Comparison) Comparison {
+	if c == nil || !slices.Equal(c.pods, later.pods) || !slices.Equal(c.formerPods, later.formerPods) {
+		return later
+	}
+	later.looks = c.looks + 1
 	for e, d := range later.differences {
 		if before, ok := c.differences[e]; ok {
 			later.differences[e] = deviation{isShared: d.isShared || before.isShared}

@@ -13,9 +13,9 @@ import (
 // Judge makes an answer from the differences that are left. It fails only what the new revision alone has wrong.
 func Judge(m *gate.Subject, c Comparison) gate.Answer {
 	switch {
-	case c.pods == 0:
+	case len(c.pods) == 0:
 		return gate.NoIstiod(m.To)
-	case m.From != "" && c.formerPods == 0:
+	case m.From != "" && len(c.formerPods) == 0:
 		return gate.Inconclusive("there is nothing to compare with: no istiod pod of revision %s is ready", m.From)
 	}
 	var missing, stale, shared, down tally
@@ -118,7 +118,7 @@ func (c *Comparison) summary(m *gate.Subject) string {
 	}
 	seen = append([]string{fmt.Sprintf("%s %d", m.Cluster, c.known[m.Cluster])}, seen...)
 	message := fmt.Sprintf("no address is missing or stale in %s, compared with %s; addresses by cluster: %s",
-		gate.Count(c.pods, "istiod pod"), with, gate.Shorten(strings.Join(seen, ", "), 200))
+		gate.Count(len(c.pods), "istiod pod"), with, gate.Shorten(strings.Join(seen, ", "), 200))
 	if len(c.leftOut) > 0 {
 		var names []string
 		for s := range c.leftOut {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -48,32 +47,30 @@ func list(addresses []string) string {
 // play looks at one scene after the other; the last one lasts. A peer without a report does not answer.
 func play(t *testing.T, m *gate.Subject, scenes []scene) gate.Answer {
 	t.Helper()
-	var got gate.Answer
-	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		c, err := Settle(t.Context(), m.ReportingPeers, func(peers []string, age time.Duration) (Comparison, error) {
-			now := scenes[min(n, len(scenes)-1)]
-			if want := map[bool]time.Duration{true: recent}[n == 0]; age != want {
-				t.Errorf("look %d takes reports of %s ago, want %s", n+1, age, want)
-			}
-			n++
-			words, noAnswer := gatetest.Decode[peercache.Hosts](t, or(now.west)), map[string]string{}
-			maps.DeleteFunc(words, func(peer string, _ peercache.Hosts) bool { return !slices.Contains(peers, peer) })
-			for _, peer := range peers {
-				if words[peer] == nil {
-					noAnswer[peer] = "no istiod pod is ready"
-				}
-			}
-			c := Compare(gatetest.Decode[map[string]istiod.Shards](t, or(now.old)), gatetest.Decode[map[string]istiod.Shards](t, or(now.new)), words)
-			c.NoAnswer = noAnswer
-			return c, nil
-		})
-		if err != nil {
-			t.Fatal(err)
+	var before *Comparison
+	for n := 0; ; n++ {
+		now := scenes[min(n, len(scenes)-1)]
+		peers, age := before.ToAsk(m.ReportingPeers)
+		if want := map[bool]time.Duration{true: recent}[n == 0]; age != want {
+			t.Errorf("look %d takes reports of %s ago, want %s", n+1, age, want)
 		}
-		got = Judge(m, c)
-	})
-	return got
+		words, noAnswer := gatetest.Decode[peercache.Hosts](t, or(now.west)), map[string]string{}
+		maps.DeleteFunc(words, func(peer string, _ peercache.Hosts) bool { return !slices.Contains(peers, peer) })
+		for _, peer := range peers {
+			if words[peer] == nil {
+				noAnswer[peer] = "no istiod pod is ready"
+			}
+		}
+		c := Compare(gatetest.Decode[map[string]istiod.Shards](t, or(now.old)), gatetest.Decode[map[string]istiod.Shards](t, or(now.new)), words)
+		c.NoAnswer = noAnswer
+		if c = before.Confirmed(c); !c.IsOpen() {
+			return Judge(m, c)
+		}
+		if n >= looks {
+			t.Fatalf("%d looks, and no answer: %s", n, c.Differences())
+		}
+		before = &c
+	}
 }
 
 func or(text string) string {
