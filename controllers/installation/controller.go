@@ -35,6 +35,8 @@ type Reconciler struct {
 	// Now is the clock.
 	Now func() time.Time
 
+	// written are the installations as they were last written.
+	written hub.Written[*meshv1alpha1.MeshInstallation]
 	// began is when this process first drove an upgrade.
 	began time.Time
 	once  sync.Once
@@ -50,8 +52,12 @@ func (r *Reconciler) watchedSince() time.Time {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	inst := &meshv1alpha1.MeshInstallation{}
 	if err := r.Client.Get(ctx, req.NamespacedName, inst); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.written.Forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	inst = r.written.Newest(inst)
 	members, err := r.members(ctx, inst)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -174,6 +180,7 @@ func (r *Reconciler) finish(ctx context.Context, before, inst *meshv1alpha1.Mesh
 		if err := r.Client.Status().Patch(ctx, inst, client.MergeFrom(before)); err != nil {
 			return outcome.Written(err)
 		}
+		r.written.Note(inst)
 		status.RecordInstallation(r.Events, before, inst)
 	}
 	for _, o := range outcomes {

@@ -60,6 +60,8 @@ type Reconciler struct {
 	parts  *parts.Set
 	stages *stages
 	watch  watch
+	// written are the MeshMembers as they were last written.
+	written hub.Written[*meshv1alpha1.MeshMember]
 	// states have what is remembered of members between passes.
 	states member.States
 }
@@ -76,6 +78,8 @@ func New(o Options) *Reconciler {
 
 // Reconcile brings one member towards its work order and reports how far it is.
 func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (ctrl.Result, error) {
+	// multicluster-runtime does not name the object in logs, as controller-runtime does.
+	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("MeshMember", req.NamespacedName))
 	object := &meshv1alpha1.MeshMember{}
 	if err := r.Client.Get(ctx, req.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -83,6 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (ct
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	object = r.written.Newest(object)
 	if mesh.IsRestoring(object) {
 		return ctrl.Result{RequeueAfter: outcome.ShortWait}, nil
 	}
@@ -138,6 +143,7 @@ func (r *Reconciler) finish(ctx context.Context, pass *member.Pass, before *mesh
 		if err := r.Client.Status().Patch(ctx, object, hub.SameObject{Patch: client.MergeFrom(before)}); err != nil {
 			return outcome.Written(err)
 		}
+		r.written.Note(object)
 		status.RecordMember(r.Events, before, object)
 	}
 	var errs []error
@@ -173,6 +179,7 @@ func stateOf(outcomes []status.Outcome) string {
 
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.Fleet.Remove(key)
+	r.written.Forget(key)
 	r.states.Forget(key)
 	r.parts.Forget(key)
 	r.stages.peers.forget(key)
