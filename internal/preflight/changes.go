@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,9 +11,9 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
@@ -29,7 +30,7 @@ func Changes(before, after []*unstructured.Unstructured) (meshv1alpha1.ObjectCha
 	}
 	var added, changed, removed []string
 	sum := sha256.New()
-	for _, id := range slices.SortedFunc(maps.Keys(next), identity.compare) {
+	for _, id := range slices.SortedFunc(maps.Keys(next), byText) {
 		fmt.Fprintf(sum, "%s\n%s\n", id, next[id])
 		switch content, found := old[id]; {
 		case !found:
@@ -38,7 +39,7 @@ func Changes(before, after []*unstructured.Unstructured) (meshv1alpha1.ObjectCha
 			changed = append(changed, id.String())
 		}
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(old), identity.compare) {
+	for _, id := range slices.SortedFunc(maps.Keys(old), byText) {
 		if _, found := next[id]; !found {
 			fmt.Fprintf(sum, "-%s\n", id)
 			removed = append(removed, id.String())
@@ -50,30 +51,19 @@ func Changes(before, after []*unstructured.Unstructured) (meshv1alpha1.ObjectCha
 	}, nil
 }
 
-// identity names an object whatever version of its API is used.
-type identity struct {
-	schema.GroupKind
-	namespace, name string
+// identityOf names an object whatever version of its API is used.
+func identityOf(o *unstructured.Unstructured) apply.Reference {
+	gk := o.GroupVersionKind().GroupKind()
+	return apply.Reference{Group: gk.Group, Kind: gk.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
-func (i identity) String() string {
-	if i.namespace == "" {
-		return i.Kind + " " + i.name
-	}
-	return i.Kind + " " + i.namespace + "/" + i.name
-}
-
-func (i identity) compare(o identity) int {
-	return bytes.Compare([]byte(i.String()+" "+i.Group), []byte(o.String()+" "+o.Group))
-}
-
-func identityOf(o *unstructured.Unstructured) identity {
-	return identity{o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()}
+func byText(a, b apply.Reference) int {
+	return cmp.Or(cmp.Compare(a.String(), b.String()), cmp.Compare(a.Group, b.Group))
 }
 
 // contents are the objects in one spelling: keys of maps are sorted.
-func contents(objects []*unstructured.Unstructured) (map[identity][]byte, error) {
-	out := map[identity][]byte{}
+func contents(objects []*unstructured.Unstructured) (map[apply.Reference][]byte, error) {
+	out := map[apply.Reference][]byte{}
 	for _, o := range objects {
 		raw, err := json.Marshal(o.Object)
 		if err != nil {

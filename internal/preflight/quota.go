@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshfleet/meshfleet/internal/apply"
 )
 
 // overQuota says which ResourceQuotas of the control plane's namespace would be exceeded, and how many there are.
@@ -76,7 +78,7 @@ func (m *Subject) quotaNeeds(newcomers []newcomer) corev1.ResourceList {
 			}
 		}
 	}
-	before := map[identity]bool{}
+	before := map[apply.Reference]bool{}
 	for _, o := range m.Before {
 		before[identityOf(o)] = true
 	}

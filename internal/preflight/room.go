@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/meshfleet/meshfleet/internal/apply"
 )
 
 // newcomer is a Deployment that the upgrade adds.
@@ -49,7 +51,7 @@ func room(ctx context.Context, m *Subject) (Finding, error) {
 
 // newcomers are the Deployments of the objects after the upgrade that are not among those before it.
 func (m *Subject) newcomers() ([]newcomer, error) {
-	before := map[identity]bool{}
+	before := map[apply.Reference]bool{}
 	for _, o := range m.Before {
 		before[identityOf(o)] = true
 	}
@@ -79,7 +81,7 @@ func (m *Subject) newcomers() ([]newcomer, error) {
 	return out, nil
 }
 
-func (m *Subject) added(before map[identity]bool, kind string) []*unstructured.Unstructured {
+func (m *Subject) added(before map[apply.Reference]bool, kind string) []*unstructured.Unstructured {
 	return slices.DeleteFunc(slices.Clone(m.After), func(o *unstructured.Unstructured) bool {
 		return o.GetKind() != kind || before[identityOf(o)]
 	})
