@@ -315,9 +315,11 @@ type GatewayStatus struct {
 	// revision of the gateway.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// addresses are the IP addresses or host names at which peers reach the gateway.
+	// addresses are the IP addresses or host names at which peers reach the gateway: those of its load balancer, and the external IPs
+	// of its Service. At most 16.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
 	Addresses []string `json:"addresses,omitempty"`
 	// announced is since when the gateway's Service has carried the network label by which peers find it.
 	// +optional

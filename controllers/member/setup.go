@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"slices"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -69,13 +71,25 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, provider *fleet.Pro
 			SkipNameValidation: mgr.GetLocalManager().GetControllerOptions().SkipNameValidation,
 		})
 	for _, o := range r.parts.Kinds() {
-		b = b.Watches(o, memberOf, mcbuilder.OnlyMetadata,
-			mcbuilder.WithEngageWithLocalCluster(false), mcbuilder.WithEngageWithProviderClusters(true))
+		options := []mcbuilder.WatchesOption{mcbuilder.OnlyMetadata, mcbuilder.WithEngageWithLocalCluster(false), mcbuilder.WithEngageWithProviderClusters(true)}
+		if isStatusNoise(o) {
+			options = append(options, mcbuilder.WithPredicates(fleet.StatusAside()))
+		}
+		b = b.Watches(o, memberOf, options...)
 	}
 	if err := b.Complete(r); err != nil {
 		return fmt.Errorf("set up the controller of MeshMembers: %w", err)
 	}
 	return nil
+}
+
+// isStatusNoise says whether others write the status of a kind all the time, and nothing here waits for it.
+func isStatusNoise(o client.Object) bool {
+	switch o.(type) {
+	case *autoscalingv2.HorizontalPodAutoscaler, *policyv1.PodDisruptionBudget:
+		return true
+	}
+	return false
 }
 
 func request(key types.NamespacedName) mcreconcile.Request {

@@ -128,7 +128,7 @@ func (o Options) newConnection(t *target) (*connection, error) {
 }
 
 func (o Options) cache() cache.Options {
-	out := cache.Options{DefaultLabelSelector: o.ManagedLabel, DefaultTransform: cache.TransformStripManagedFields()}
+	out := cache.Options{DefaultLabelSelector: o.ManagedLabel, DefaultTransform: keepManagers}
 	for kind, selector := range o.Selectors {
 		if out.ByObject == nil {
 			out.ByObject = map[client.Object]cache.ByObject{}

@@ -39,6 +39,8 @@ type expectedPeers struct {
 	serving map[string]bool
 	// gateways are the announced gateways by peer.
 	gateways map[string][]meshv1alpha1.NetworkGateway
+	// named are the networks of peers that announce a host name: istiod knows what it resolved, which nobody else knows.
+	named map[string]bool
 	// announced is when the latest of these was announced.
 	announced time.Time
 	// markers are the peers' markers, reachable the peers whose API server answers the hub.
@@ -59,6 +61,7 @@ func byNetwork(a, b meshv1alpha1.NetworkGateway) int {
 func readExpected(ctx context.Context, pass *member.Pass) (expectedPeers, error) {
 	out := expectedPeers{
 		serving: map[string]bool{}, gateways: map[string][]meshv1alpha1.NetworkGateway{}, markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{},
+		named: map[string]bool{},
 	}
 	members, err := pass.Siblings(ctx)
 	if err != nil {
@@ -78,8 +81,8 @@ func readExpected(ctx context.Context, pass *member.Pass) (expectedPeers, error)
 			continue
 		}
 		for _, address := range g.Addresses {
-			// A host name is not among what istiod knows: it resolves it.
 			if _, err := netip.ParseAddr(address); err != nil {
+				out.named[m.Spec.Network] = true
 				continue
 			}
 			out.gateways[m.Spec.Cluster] = append(out.gateways[m.Spec.Cluster], meshv1alpha1.NetworkGateway{Network: m.Spec.Network, Address: address})
@@ -148,10 +151,20 @@ func (s *Steps) verifyPeers(ctx context.Context, pass *member.Pass) phase.Result
 	return restarting(pass, result)
 }
 
-// isChanging says that a peer replaces its gateway: it waits for this member to say when the new one is acknowledged, and
-// when the old one is forgotten.
+// isChanging says that a peer replaces its gateway: it waits for this member to report when the new one is acknowledged, and
+// when the old one is forgotten. A gateway that no peer has announced is an old one only for a while after the last change.
+// After that it is a user's own: an address of `meshNetworks`, or another Service with the network's label.
 func isChanging(pass *member.Pass, v *verification, expected expectedPeers) bool {
-	return !slices.Equal(v.gateways, expected.addresses()) || !slices.Equal(v.gateways, pass.Object.Status.Discovery.ProxyGateways)
+	if !slices.Equal(v.gateways, pass.Object.Status.Discovery.ProxyGateways) {
+		return true
+	}
+	wanted := expected.addresses()
+	if slices.ContainsFunc(wanted, func(g meshv1alpha1.NetworkGateway) bool { return !slices.Contains(v.gateways, g) }) {
+		return true
+	}
+	return pass.Now.Sub(v.since) < peersDeadline && slices.ContainsFunc(v.gateways, func(g meshv1alpha1.NetworkGateway) bool {
+		return !slices.Contains(wanted, g) && !expected.named[g.Network]
+	})
 }
 
 // reportPeers says how far the peers are. Only those that have served hold the member up: a newcomer that cannot start is

@@ -15,6 +15,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
@@ -139,6 +140,40 @@ func TestReportPeers(t *testing.T) {
 	}
 }
 
+// TestQuietWithAnyIngress wants istiod to be asked once a second only while a peer's gateway changes, whatever shape the peers'
+// ingress has.
+func TestQuietWithAnyIngress(t *testing.T) {
+	at := func(network, address string) meshv1alpha1.NetworkGateway {
+		return meshv1alpha1.NetworkGateway{Network: network, Address: address}
+	}
+	dual := []meshv1alpha1.NetworkGateway{at("net-west", "2001:db8::1"), at("net-west", "203.0.113.1")}
+	one := dual[1:]
+	for name, c := range map[string]struct {
+		known, acknowledged, announced []meshv1alpha1.NetworkGateway
+		named                          bool
+		since                          time.Duration
+		want                           time.Duration
+	}{
+		"both families are announced":            {known: dual, acknowledged: dual, announced: dual, want: reverify},
+		"one family is not known yet":            {known: one, acknowledged: one, announced: dual, want: outcome.ShortWait},
+		"proxies have not acknowledged":          {known: dual, acknowledged: one, announced: dual, want: outcome.ShortWait},
+		"a host name, resolved to two addresses": {known: dual, acknowledged: dual, named: true, want: reverify},
+		"the former gateway is still known":      {known: dual, acknowledged: dual, announced: one, want: outcome.ShortWait},
+		"a user's own gateway is known for long": {known: dual, acknowledged: dual, announced: one, since: peersDeadline, want: reverify},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pass := &member.Pass{Object: testutil.Member("east"), Now: testutil.Now}
+			t.Cleanup(func() { metrics.Forget(pass.Key()) })
+			pass.Object.Status.Discovery.ProxyGateways = c.acknowledged
+			expected := expectedPeers{gateways: map[string][]meshv1alpha1.NetworkGateway{"west": c.announced}, named: map[string]bool{"net-west": c.named}}
+			v := &verification{at: testutil.Now, since: testutil.Now.Add(-c.since), gateways: c.known, agree: true}
+			if got := reportPeers(pass, v, expected); got.After != c.want {
+				t.Errorf("istiod is asked again after %s, want %s", got.After, c.want)
+			}
+		})
+	}
+}
+
 func TestReadExpected(t *testing.T) {
 	uid := func(m *meshv1alpha1.MeshMember) { m.UID = types.UID("uid of " + m.Name) }
 	gatewayAt := func(address string) testutil.MemberOption {
@@ -158,6 +193,7 @@ func TestReadExpected(t *testing.T) {
 	want := expectedPeers{
 		serving: map[string]bool{"west": true, "down": true, "cloud": true}, gateways: map[string][]meshv1alpha1.NetworkGateway{"west": {{Network: "net-west", Address: "192.0.2.2"}}}, announced: testutil.Now,
 		markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{"west": false, "down": false, "cloud": false, "north": false},
+		named: map[string]bool{"net-cloud": true},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(expectedPeers{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

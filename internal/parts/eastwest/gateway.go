@@ -2,6 +2,7 @@
 package eastwest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -92,8 +93,8 @@ func listener(namespace string) *unstructured.Unstructured {
 // State is the state of a gateway.
 type State struct {
 	member.Rollout
-	// Address at which peers reach it; empty while the Service has none.
-	Address string
+	// Addresses at which peers reach it; empty while the Service has none.
+	Addresses []string
 	// Announced says that the Service carries the network label.
 	Announced bool
 	// ServiceCreated is when the Service was made; zero when there is none.
@@ -118,16 +119,31 @@ func Observe(ctx context.Context, c client.Reader, namespace, name string) (Stat
 	}
 	s.ServiceCreated = service.CreationTimestamp.Time
 	s.Announced = service.Labels[charts.NetworkLabel] != ""
-	for _, ingress := range service.Status.LoadBalancer.Ingress {
-		s.Address = ingress.IP
-		if s.Address == "" {
-			s.Address = ingress.Hostname
-		}
-		if s.Address != "" {
-			break
+	s.Addresses = addressesOf(service)
+	return s, nil
+}
+
+// maxAddresses bounds the addresses of a gateway in status.
+const maxAddresses = 16
+
+// addressesOf are the addresses of a gateway's Service that istiod tells proxies of: those of its load balancer, and its external
+// IPs (Istio's pilot/pkg/serviceregistry/kube/conversion.go, ConvertService).
+func addressesOf(service *corev1.Service) []string {
+	var out []string
+	add := func(address string) {
+		if address != "" && !slices.Contains(out, address) && len(out) < maxAddresses {
+			out = append(out, address)
 		}
 	}
-	return s, nil
+	if service.Spec.Type == corev1.ServiceTypeLoadBalancer {
+		for _, ingress := range service.Status.LoadBalancer.Ingress {
+			add(cmp.Or(ingress.IP, ingress.Hostname))
+		}
+	}
+	for _, ip := range service.Spec.ExternalIPs {
+		add(ip)
+	}
+	return out
 }
 
 // CanAnnounce says whether peers may be told: the gateway has an address and pods that serve, and what leads from the one to
@@ -137,16 +153,8 @@ func (s State) CanAnnounce(served, least time.Duration) bool {
 	return s.Announced || s.IsServing() && served >= least
 }
 
-// addresses are those at which peers reach the gateway.
-func (s State) addresses() []string {
-	if s.Address == "" {
-		return nil
-	}
-	return []string{s.Address}
-}
-
 // IsServing says whether the gateway has an address and pods that are ready.
-func (s State) IsServing() bool { return s.Address != "" && s.ReadyReplicas > 0 }
+func (s State) IsServing() bool { return len(s.Addresses) > 0 && s.ReadyReplicas > 0 }
 
 // Raise starts the least number of replicas at once. The chart leaves the number to the autoscaler, which begins with one
 // and takes up to 15 seconds to look.

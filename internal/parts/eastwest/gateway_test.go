@@ -3,6 +3,7 @@ package eastwest
 import (
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -154,11 +155,11 @@ func TestCanAnnounce(t *testing.T) {
 		want   bool
 	}{
 		"nothing yet":                           {State{}, time.Minute, false},
-		"an address, but no pod serves":         {State{Address: "203.0.113.7"}, time.Minute, false},
+		"an address, but no pod serves":         {State{Addresses: []string{"203.0.113.7"}}, time.Minute, false},
 		"pods serve, but have no address":       {State{Rollout: member.Rollout{ReadyReplicas: 1}}, time.Minute, false},
-		"an address and one pod of several":     {State{Address: "203.0.113.7", Rollout: member.Rollout{ReadyReplicas: 1}}, time.Second, true},
-		"a pod that has just begun to serve":    {State{Address: "203.0.113.7", Rollout: member.Rollout{ReadyReplicas: 1}}, time.Second - 1, false},
-		"announced stays so without pods":       {State{Address: "203.0.113.7", Announced: true}, 0, true},
+		"an address and one pod of several":     {State{Addresses: []string{"203.0.113.7"}, Rollout: member.Rollout{ReadyReplicas: 1}}, time.Second, true},
+		"a pod that has just begun to serve":    {State{Addresses: []string{"203.0.113.7"}, Rollout: member.Rollout{ReadyReplicas: 1}}, time.Second - 1, false},
+		"announced stays so without pods":       {State{Addresses: []string{"203.0.113.7"}, Announced: true}, 0, true},
 		"announced stays so without an address": {State{Announced: true}, 0, true},
 	}
 	for name, c := range cases {
@@ -176,7 +177,7 @@ func service(options ...serviceOption) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
 		Name: mesh.GatewayName(revision), Namespace: testutil.ControlPlane, CreationTimestamp: metav1.NewTime(now.Add(-time.Hour)),
 		Labels: map[string]string{meshv1alpha1.LabelInstallation: installation},
-	}}
+	}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
 	for _, o := range options {
 		o(s)
 	}
@@ -187,6 +188,10 @@ func announced(s *corev1.Service) { s.Labels[charts.NetworkLabel] = "net-east" }
 
 func ingress(points ...corev1.LoadBalancerIngress) serviceOption {
 	return func(s *corev1.Service) { s.Status.LoadBalancer.Ingress = points }
+}
+
+func external(kind corev1.ServiceType, addresses ...string) serviceOption {
+	return func(s *corev1.Service) { s.Spec.Type, s.Spec.ExternalIPs = kind, addresses }
 }
 
 func TestObserve(t *testing.T) {
@@ -203,13 +208,24 @@ func TestObserve(t *testing.T) {
 		"no address yet":   {objects: []client.Object{deployment, service()}, want: State{Rollout: member.Rollout{Complete: true}}},
 		"an IP address, announced": {
 			objects: []client.Object{deployment, service(announced, ingress(corev1.LoadBalancerIngress{IP: "203.0.113.7"}))},
-			want:    State{Rollout: member.Rollout{Complete: true}, Address: "203.0.113.7", Announced: true}},
+			want:    State{Rollout: member.Rollout{Complete: true}, Addresses: []string{"203.0.113.7"}, Announced: true}},
 		"a host name": {
 			objects: []client.Object{service(ingress(corev1.LoadBalancerIngress{Hostname: "lb.example"}))},
-			want:    State{Address: "lb.example"}},
-		"the first that has an address": {
+			want:    State{Addresses: []string{"lb.example"}}},
+		"an entry without an address, and one with two": {
 			objects: []client.Object{service(ingress(corev1.LoadBalancerIngress{}, corev1.LoadBalancerIngress{IP: "203.0.113.8", Hostname: "lb.example"}))},
-			want:    State{Address: "203.0.113.8"}},
+			want:    State{Addresses: []string{"203.0.113.8"}}},
+		"both address families": {
+			objects: []client.Object{service(ingress(corev1.LoadBalancerIngress{IP: "203.0.113.8"}, corev1.LoadBalancerIngress{IP: "2001:db8::8"}))},
+			want:    State{Addresses: []string{"203.0.113.8", "2001:db8::8"}}},
+		"external IPs without a load balancer": {
+			objects: []client.Object{service(external(corev1.ServiceTypeClusterIP, "198.51.100.1", "198.51.100.2"))},
+			want:    State{Addresses: []string{"198.51.100.1", "198.51.100.2"}}},
+		"external IPs beside a load balancer": {
+			objects: []client.Object{service(ingress(corev1.LoadBalancerIngress{IP: "203.0.113.8"}), external(corev1.ServiceTypeLoadBalancer, "198.51.100.1", "203.0.113.8"))},
+			want:    State{Addresses: []string{"203.0.113.8", "198.51.100.1"}}},
+		"a load balancer that the Service no longer asks for": {
+			objects: []client.Object{service(ingress(corev1.LoadBalancerIngress{IP: "203.0.113.8"}), external(corev1.ServiceTypeNodePort))}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +233,7 @@ func TestObserve(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Complete != c.want.Complete || got.Address != c.want.Address || got.Announced != c.want.Announced {
+			if got.Complete != c.want.Complete || !slices.Equal(got.Addresses, c.want.Addresses) || got.Announced != c.want.Announced {
 				t.Errorf("state is %+v, want %+v", got, c.want)
 			}
 		})

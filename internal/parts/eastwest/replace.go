@@ -89,8 +89,7 @@ func replaceGateway(ctx context.Context, pass *member.Pass, memory *memory, oldK
 		if left := drainTime - pass.Now.Sub(at); left > 0 {
 			return waiting("it drains")
 		}
-		isMoved := !slices.Contains(pass.Object.Status.Gateway.Addresses, old.Address)
-		if still := stillUsing(siblings, pass.Object, old.Address); isMoved && len(still) > 0 && pass.Now.Sub(at) < ForgetDeadline {
+		if still := stillUsing(siblings, pass.Object, without(old.Addresses, pass.Object.Status.Gateway.Addresses)); len(still) > 0 && pass.Now.Sub(at) < ForgetDeadline {
 			return waiting("peers whose istiod or proxies still use it: %s", mesh.List(still, len(still)))
 		}
 	}
@@ -132,13 +131,18 @@ func withoutNews(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember,
 	return where(siblings, m, addresses, func(isKnown, isAcknowledged bool) bool { return !isKnown || !isAcknowledged })
 }
 
-// stillUsing lists the siblings whose istiod knows an address of the member's gateway, or whose proxies have not all
-// acknowledged that it is gone. A host name counts as dropped.
-func stillUsing(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, address string) []string {
-	return where(siblings, m, []string{address}, func(isKnown, isAcknowledged bool) bool { return isKnown || isAcknowledged })
+// without are the addresses that are not among others.
+func without(addresses, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return slices.Contains(others, a) })
 }
 
-// where lists the siblings in which an address matches.
+// stillUsing lists the siblings whose istiod knows one of the addresses of the member's gateway, or whose proxies have not all
+// acknowledged that they are gone. A host name counts as dropped.
+func stillUsing(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, addresses []string) []string {
+	return where(siblings, m, addresses, func(isKnown, isAcknowledged bool) bool { return isKnown || isAcknowledged })
+}
+
+// where lists the siblings in which one of the addresses matches.
 func where(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, addresses []string, match func(isKnown, isAcknowledged bool) bool) []string {
 	var out []string
 	for i := range siblings {

@@ -31,10 +31,10 @@ func TestNewsOfAGateway(t *testing.T) {
 	if diff := cmp.Diff([]string{"known", "never", "leaving"}, withoutNews(siblings, west, []string{"203.0.113.2"})); diff != "" {
 		t.Errorf("without news (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"acked", "known", "leaving"}, stillUsing(siblings, west, "203.0.113.2")); diff != "" {
+	if diff := cmp.Diff([]string{"acked", "known", "leaving"}, stillUsing(siblings, west, []string{"203.0.113.2"})); diff != "" {
 		t.Errorf("still using (-want +got):\n%s", diff)
 	}
-	if got := append(withoutNews(siblings, west, []string{"lb.example"}), stillUsing(siblings, west, "lb.example")...); len(got) > 0 {
+	if got := append(withoutNews(siblings, west, []string{"lb.example"}), stillUsing(siblings, west, []string{"lb.example"})...); len(got) > 0 {
 		t.Errorf("%v are waited for because of a host name, which nobody can compare", got)
 	}
 }

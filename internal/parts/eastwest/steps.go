@@ -2,6 +2,7 @@ package eastwest
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -167,11 +168,11 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 	overdue := func(p phase.Result) phase.Result {
 		return p.Overdue(since, pass.Now, gatewayDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
-	memory.step = gatewayStep(st.Address != "", st.Complete && st.Revision == spec.GatewayRevision, announce)
+	memory.step = gatewayStep(len(st.Addresses) > 0, st.Complete && st.Revision == spec.GatewayRevision, announce)
 	switch {
-	case st.Address == "":
+	case len(st.Addresses) == 0:
 		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForAddress, "Service "+name+
-			" has no load balancer address yet; "+st.Message, outcome.ShortWait))
+			" has no load balancer address and no external IP yet; "+st.Message, outcome.ShortWait))
 	case st.Revision != spec.GatewayRevision:
 		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "the pods of "+name+" are to be replaced by those of "+
 			spec.GatewayRevision, outcome.ShortWait))
@@ -184,7 +185,7 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 		return result
 	}
 	memory.step = stepReplaced
-	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+st.Address)
+	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+strings.Join(st.Addresses, ", "))
 }
 
 // reportGateway says where the member's gateway is. Until a new one serves, the former one is.
@@ -199,14 +200,14 @@ func reportGateway(pass *member.Pass, name string, st State, announce bool) {
 	case !announce && isAnother:
 	case announce && (g.Announced == nil || isAnother):
 		*g = meshv1alpha1.GatewayStatus{
-			Name: name, Revision: revision, Addresses: st.addresses(), Announced: &metav1.Time{Time: pass.Now.Truncate(time.Second)},
+			Name: name, Revision: revision, Addresses: st.Addresses, Announced: &metav1.Time{Time: pass.Now.Truncate(time.Second)},
 		}
 	case announce:
-		g.Name, g.Addresses = name, st.addresses()
+		g.Name, g.Addresses = name, st.Addresses
 		if st.Revision == revision && st.Complete {
 			g.Revision = revision
 		}
 	default:
-		*g = meshv1alpha1.GatewayStatus{Name: name, Revision: revision, Addresses: st.addresses()}
+		*g = meshv1alpha1.GatewayStatus{Name: name, Revision: revision, Addresses: st.Addresses}
 	}
 }

@@ -17,7 +17,7 @@ func TestReportGateway(t *testing.T) {
 	before, at := metav1.NewTime(testutil.Now.Add(-time.Hour)), metav1.NewTime(testutil.Now)
 	former := meshv1alpha1.GatewayStatus{Name: older, Revision: "1-28-3", Addresses: []string{"203.0.113.1"}, Announced: &before}
 	state := func(revision string, complete bool) State {
-		return State{Address: "203.0.113.2", Rollout: member.Rollout{Revision: revision, Complete: complete}}
+		return State{Addresses: []string{"203.0.113.2"}, Rollout: member.Rollout{Revision: revision, Complete: complete}}
 	}
 	tests := map[string]struct {
 		reported meshv1alpha1.GatewayStatus
