@@ -48,18 +48,22 @@ func (r *Reconciler) steer(
 	switch {
 	case next.Problem != nil:
 		return nil, []status.Outcome{{Result: phase.Stall(next.Reason, next.Problem)}}, nil
+	case next.Outdated != nil:
+		return nil, nil, r.dropPlan(ctx, inst, next.Outdated)
 	case next.Start != nil:
 		if err := r.startUpgrade(ctx, inst, next.Start); err != nil {
 			return nil, nil, err
 		}
-		return r.drive(ctx, inst, members, next.Start, next)
-	case next.Outdated != nil:
-		return nil, nil, r.dropPlan(ctx, inst, next.Outdated)
-	case next.Active != nil:
-		return r.drive(ctx, inst, members, next.Active, next)
+		next.Active = next.Start
+	case next.Active == nil:
+		noteTarget(inst, next.Target)
+		return nil, nil, nil
 	}
-	noteTarget(inst, next.Target)
-	return nil, nil, nil
+	run, told, err := r.drive(ctx, inst, members, next.Active, next)
+	if run != nil {
+		run.Wanted = next.Wanted
+	}
+	return run, told, err
 }
 
 // noteTarget notes what the mesh runs. Members that differ after an upgrade that stopped may have left since.

@@ -138,7 +138,7 @@ func TestALostMemberIsOrderedWhatItRuns(t *testing.T) {
 	u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{Name: "shop-1"}}
 	u.Spec.To = meshv1alpha1.RevisionTarget{Revision: plantest.Newer.Name, Version: plantest.Newer.Version}
 	members := plan.Recovered([]meshv1alpha1.MeshMember{*lost})
-	p, err := plan.Members(inst, members, &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: testutil.Now.Add(time.Hour)})
+	p, err := plan.Members(inst, members, asIn(inst, &plan.Run{Upgrade: u, Orders: rollout.StandingOrders(u, members), Now: testutil.Now.Add(time.Hour)}))
 	if err != nil {
 		t.Fatal(err)
 	}

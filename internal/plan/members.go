@@ -34,6 +34,8 @@ type Run struct {
 	Upgrade *meshv1alpha1.MeshUpgrade
 	// Orders are the stages by member. A member without one stays as it is.
 	Orders map[string]meshv1alpha1.Stage
+	// Wanted is what the spec asks for, by member.
+	Wanted upgrade.Wanted
 	// Now is the time at which what is new in them was ordered.
 	Now time.Time
 	// IsPlanOnly says that nothing may change in any member, not even what peers may read there.
@@ -56,12 +58,7 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 	p.leave(inst, existing, run)
 	peers := p.peers(inst)
 	for _, m := range named(inst) {
-		values, err := mesh.MergedValues(shared, m)
-		if err != nil {
-			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
-		}
-		joinAt := meshv1alpha1.Revision{Name: p.Revision, Version: p.Version, Values: values}
-		desired, err := member(inst, m, present[mesh.MemberName(inst.Name, m.Name)], run, joinAt)
+		desired, err := p.member(inst, m, present[mesh.MemberName(inst.Name, m.Name)], run, shared)
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
@@ -73,15 +70,21 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 	return p, nil
 }
 
-func member(
-	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, joinAt meshv1alpha1.Revision,
+// member plans one member. Shared are the values of all members at which one joins.
+func (p *MembersPlan) member(
+	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, shared *apiextensionsv1.JSON,
 ) (meshv1alpha1.MeshMember, error) {
-	want := joinAt
+	want := meshv1alpha1.Revision{Name: p.Revision, Version: p.Version}
 	readerTokens, restart := meshv1alpha1.ReaderTokensFile, (*meshv1alpha1.IstiodRestart)(nil)
-	// A control plane that serves is never changed in place: an upgrade runs a new one beside it.
 	if present != nil && mesh.HasServed(present) {
+		// A control plane that serves is never changed in place: an upgrade runs a new one beside it.
 		want = mesh.RunningRevision(present)
 		readerTokens, restart = present.Spec.ReaderTokens, present.Spec.IstiodRestart.DeepCopy()
+	} else {
+		var err error
+		if want.Values, err = mesh.MergedValues(shared, m); err != nil {
+			return meshv1alpha1.MeshMember{}, err
+		}
 	}
 	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
 		Name: mesh.MemberName(inst.Name, m.Name), Namespace: inst.Namespace, Labels: map[string]string{},
@@ -122,11 +125,7 @@ func member(
 	}
 	if run != nil && present != nil {
 		if stage, ok := run.Orders[m.Name]; ok {
-			values, err := mesh.MergedValues(inst.Spec.ControlPlane.Values, m)
-			if err != nil {
-				return meshv1alpha1.MeshMember{}, err
-			}
-			order(&out.Spec, present, run, values, stage)
+			order(&out.Spec, present, run, run.Wanted[m.Name].Values, stage)
 			out.Spec.Rollout.IgnoreChecks = ignoredChecks(&inst.Spec.Upgrade)
 		}
 	}

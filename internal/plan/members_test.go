@@ -13,6 +13,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/plan/plantest"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -83,7 +84,7 @@ func TestMembers(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p, err := plan.Members(c.inst, c.existing, c.run)
+			p, err := plan.Members(c.inst, c.existing, asIn(c.inst, c.run))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,12 +136,20 @@ func upgrading(member string, stage meshv1alpha1.Stage) *plan.Run {
 	return &plan.Run{Upgrade: u, Orders: map[string]meshv1alpha1.Stage{member: stage}}
 }
 
+// asIn is an upgrade, which may be nil, with what an installation wants.
+func asIn(inst *meshv1alpha1.MeshInstallation, run *plan.Run) *plan.Run {
+	if run != nil {
+		run.Wanted = upgrade.Next(inst, nil, nil).Wanted
+	}
+	return run
+}
+
 // begun are the MeshMembers of an installation that ran 1.28.3 with other values of east, where an upgrade has got to a
 // stage of east.
 func begun(inst *meshv1alpha1.MeshInstallation, stage meshv1alpha1.Stage) []meshv1alpha1.MeshMember {
 	members := plantest.Serving(plantest.Made(plantest.Shop(plantest.Version("1.28.3"), plantest.MemberValues(0, plantest.Values{"autoscaleMin": 1}))))
 	for _, s := range []meshv1alpha1.Stage{meshv1alpha1.StageInstall, stage} {
-		p, err := plan.Members(inst, members, upgrading("east", s))
+		p, err := plan.Members(inst, members, asIn(inst, upgrading("east", s)))
 		if err != nil {
 			panic("upgrade of a test cannot be planned: " + err.Error())
 		}

@@ -172,7 +172,7 @@ func (l *life) drive(u *meshv1alpha1.MeshUpgrade, c upgrade.Decision) *plan.Run 
 		l.changed = true
 		return nil
 	}
-	return &plan.Run{Upgrade: u, Orders: d.Orders, Now: l.now}
+	return &plan.Run{Upgrade: u, Orders: d.Orders, Wanted: c.Wanted, Now: l.now}
 }
 
 // live moves the mesh on.

@@ -27,6 +27,8 @@ type Decision struct {
 	Outdated *meshv1alpha1.MeshUpgrade
 	// Start is the record to make, with which an upgrade begins.
 	Start *meshv1alpha1.MeshUpgrade
+	// Wanted is what the spec asks for, by member: merged once, for all that decide in a pass.
+	Wanted Wanted
 	// Problem is why nothing starts although the spec asks for something else than what runs, Reason the same in a word.
 	Problem error
 	Reason  string
@@ -45,7 +47,9 @@ func NextIn(
 	if err != nil {
 		return Decision{Reason: meshv1alpha1.ReasonInvalidValues, Problem: err}
 	}
-	return next(table, inst, wanted, members, history)
+	d := next(table, inst, wanted, members, history)
+	d.Wanted = wanted
+	return d
 }
 
 // next is NextIn with what the spec wants of each member.
