@@ -32,6 +32,9 @@ const (
 	ConditionHubSecretsProtected = "HubSecretsProtected"
 	// ConditionTagsCurrent is True when members have only the tags of spec.dataPlane.tags. Ready does not depend on it.
 	ConditionTagsCurrent = "TagsCurrent"
+	// ConditionWatchesSynced is True when the operator watches every kind of objects that it makes in the member. Ready does not
+	// depend on it. MeshMember only.
+	ConditionWatchesSynced = "WatchesSynced"
 )
 
 // Reasons of the conditions.
@@ -55,6 +58,9 @@ const (
 	ReasonConnected = "Connected"
 	// ReasonConnecting: the first connection is being made.
 	ReasonConnecting = "Connecting"
+	// ReasonWatchNotSynced: the API server has not listed some kinds for the operator's watches. Changes of such objects are found
+	// by the periodic pass only. The message names the kinds.
+	ReasonWatchNotSynced = "WatchNotSynced"
 	// ReasonConnectionDown: the API server does not answer. Its last report is kept.
 	ReasonConnectionDown = "ConnectionDown"
 	// ReasonKubeconfigMissing: the Secret or the key in clusterRef does not exist.

@@ -52,7 +52,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Owns(&cmv1.Certificate{}).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usersOfSecret)).
 		Owns(&cmv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{RateLimiter: outcome.RateLimiter[reconcile.Request](), MaxConcurrentReconciles: 4}).
+		WithOptions(controller.Options{RateLimiter: outcome.RateLimiter[reconcile.Request](), MaxConcurrentReconciles: 4, ReconciliationTimeout: outcome.PassDeadline}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up the controller of MeshInstallations: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,6 +15,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/status"
 )
 
 var errOtherCluster = errors.New("the cluster belongs to another member")
@@ -23,7 +25,7 @@ var errOtherCluster = errors.New("the cluster belongs to another member")
 func (r *Reconciler) connect(ctx context.Context, pass *member.Pass) phase.Result {
 	result := r.reach(ctx, pass)
 	if result.Kind != phase.Done && (mesh.IsLeaving(pass.Object) || !pass.Object.DeletionTimestamp.IsZero()) {
-		if attached := r.attach(pass); attached.Kind == phase.Done {
+		if attached := r.attach(ctx, pass); attached.Kind == phase.Done {
 			return attached
 		}
 	}
@@ -43,11 +45,11 @@ func (r *Reconciler) reach(ctx context.Context, pass *member.Pass) phase.Result 
 		}
 		return outcome.Failed(err)
 	}
-	return r.attach(pass)
+	return r.attach(ctx, pass)
 }
 
 // attach takes the member's connection, if there is one.
-func (r *Reconciler) attach(pass *member.Pass) phase.Result {
+func (r *Reconciler) attach(ctx context.Context, pass *member.Pass) phase.Result {
 	st, _ := r.Fleet.State(pass.Key())
 	connection, err := r.Fleet.Connection(pass.Key())
 	if err != nil {
@@ -61,8 +63,27 @@ func (r *Reconciler) attach(pass *member.Pass) phase.Result {
 			"%w: clusterRef leads to another cluster than before; remove the member from the mesh and add the new cluster under another name", errOtherCluster))
 	}
 	pass.Attach(r.states.Of(pass, connection))
+	pass.Aside = append(pass.Aside, r.watchesSynced(ctx, pass))
 	pass.Object.Status.ClusterUID, pass.Object.Status.KubernetesVersion = st.ClusterUID, st.KubernetesVersion
 	return phase.Complete(meshv1alpha1.ReasonConnected, "the API server answers")
+}
+
+// watchDeadline is how long the watch of a kind may take until it has listed all objects.
+const watchDeadline = time.Minute
+
+// watchesSynced says which kinds are not watched although they should be. Their objects are read from the API server meanwhile.
+func (r *Reconciler) watchesSynced(ctx context.Context, pass *member.Pass) status.Outcome {
+	o := status.Outcome{Type: meshv1alpha1.ConditionWatchesSynced, Aside: true}
+	kinds := r.parts.Kinds()
+	if unsynced := pass.Metadata().Unsynced(ctx, kinds, watchDeadline, pass.Now); len(unsynced) > 0 {
+		o.Result = phase.Waiting(meshv1alpha1.ReasonWatchNotSynced, fmt.Sprintf(
+			"the API server has not listed %d of %d kinds for more than %s: %s; changes of these are found by the periodic pass only: "+
+				"apply config/member-rbac of this release of the operator in the member, which allows to list and watch them",
+			len(unsynced), len(kinds), watchDeadline, mesh.List(unsynced, len(unsynced))), outcome.Recheck)
+		return o
+	}
+	o.Result = phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d kinds are watched", len(kinds)))
+	return o
 }
 
 // source reads how to reach the member.

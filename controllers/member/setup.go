@@ -66,7 +66,7 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, provider *fleet.Pro
 		WatchesRawSource(fleet.Changes(provider, request)).
 		WatchesRawSource(source.TypedFunc[mcreconcile.Request](r.watch.events)).
 		WithOptions(controller.TypedOptions[mcreconcile.Request]{
-			RateLimiter: outcome.RateLimiter[mcreconcile.Request](), MaxConcurrentReconciles: Concurrency,
+			RateLimiter: outcome.RateLimiter[mcreconcile.Request](), MaxConcurrentReconciles: Concurrency, ReconciliationTimeout: outcome.PassDeadline,
 			// multicluster-runtime does not take this from the manager, as controller-runtime does.
 			SkipNameValidation: mgr.GetLocalManager().GetControllerOptions().SkipNameValidation,
 		})

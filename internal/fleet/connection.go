@@ -37,6 +37,8 @@ type Connection struct {
 	// Cluster has the caches, which are restricted by Options.ManagedLabel and Selectors: its client does not find other
 	// objects.
 	Cluster cluster.Cluster
+	// Metadata reads through the caches where they are filled.
+	Metadata *Metadata
 }
 
 // facts are what an API server says about its cluster.
@@ -123,7 +125,7 @@ func (o Options) newConnection(t *target) (*connection, error) {
 		return nil, fmt.Errorf("make the client: %w", err)
 	}
 	c.engaged = &engagedCluster{Cluster: cl}
-	c.member = &Connection{Config: config, Client: direct, Cluster: cl}
+	c.member = &Connection{Config: config, Client: direct, Cluster: cl, Metadata: NewMetadata(cl.GetCache(), direct, o.Scheme)}
 	return c, nil
 }
 

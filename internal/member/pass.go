@@ -14,6 +14,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -64,8 +65,11 @@ func (p *Pass) Attach(s *State) {
 // Config reaches the member's API server for what needs its own streams, such as port-forwarding. Precondition: Attach.
 func (p *Pass) Config() *rest.Config { return p.state.connection.Config }
 
-// Cache has the metadata of the operator's objects in the member. Precondition: Attach.
+// Cache has the watches of the operator's objects in the member. Precondition: Attach.
 func (p *Pass) Cache() cache.Cache { return p.state.connection.Cluster.GetCache() }
+
+// Metadata reads the metadata of the operator's objects in the member. Precondition: Attach.
+func (p *Pass) Metadata() *fleet.Metadata { return p.state.connection.Metadata }
 
 // Applier applies components to the member. Steps use Apply, which counts; this is for what only reads or deletes.
 // Precondition: Attach.

@@ -33,7 +33,7 @@ func (s *States) Of(p *Pass, connection *fleet.Connection) *State {
 			return st
 		}
 	}
-	st := NewState(connection, apply.New(connection.Client, connection.Cluster.GetCache(), apply.Owner{
+	st := NewState(connection, apply.New(connection.Client, connection.Metadata, apply.Owner{
 		Installation: p.Owner(), Namespace: p.Namespace(),
 	}))
 	s.members.Store(p.Key(), st)

@@ -19,6 +19,8 @@ import (
 const (
 	// ShortWait is the pace at which something is looked at again that is expected to change soon.
 	ShortWait = time.Second
+	// PassDeadline bounds a pass. What it has written stays, and the next pass goes on from there.
+	PassDeadline = 5 * time.Minute
 	// Recheck is the pace at which something is looked at again that only people change.
 	Recheck = time.Minute
 )

@@ -119,7 +119,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Reachable", "Ready", "TagsCurrent", "TrustRootReady"}
+	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Reachable", "Ready", "TagsCurrent", "TrustRootReady", "WatchesSynced"}
 	if diff := cmp.Diff(wantTypes, conditionTypes(got.Conditions)); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}

@@ -121,7 +121,7 @@ func (s *Steps) verifyPeers(ctx context.Context, pass *member.Pass) phase.Result
 	}
 	secrets := &metav1.PartialObjectMetadataList{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := pass.Cache().List(ctx, secrets, client.InNamespace(pass.Namespace()),
+	if err := pass.Metadata().List(ctx, secrets, client.InNamespace(pass.Namespace()),
 		client.MatchingLabels{meshv1alpha1.LabelComponent: remoteSecretsComponent}); err != nil {
 		return outcome.Failed(err)
 	}

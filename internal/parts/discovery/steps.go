@@ -237,7 +237,7 @@ func (s *Steps) remoteSecret(ctx context.Context, pass *member.Pass, c Credentia
 	if last, ok := memory.settled[c.Peer]; ok && last.kubeconfig == wanted {
 		meta := &metav1.PartialObjectMetadata{}
 		meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-		if err := pass.Cache().Get(ctx, key, meta); err == nil && meta.ResourceVersion == last.resourceVersion {
+		if err := pass.Metadata().Get(ctx, key, meta); err == nil && meta.ResourceVersion == last.resourceVersion {
 			return nil, nil
 		}
 	}
