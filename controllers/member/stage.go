@@ -56,11 +56,16 @@ type stageKey struct {
 	stage   meshv1alpha1.Stage
 }
 
-// looksOf is what the gates have seen in a stage. Another stage starts with nothing.
+// looksOf is what the gates have seen in a stage. Another stage starts with what they keep, and another upgrade with nothing.
 func (m *stageMemory) looksOf(order *meshv1alpha1.MemberRollout) *gate.Looks {
-	if key := (stageKey{order.Upgrade, order.Stage}); m.looks == nil || m.looksIn != key {
-		m.looks, m.looksIn = &gate.Looks{}, key
+	key := stageKey{order.Upgrade, order.Stage}
+	switch {
+	case m.looks == nil || m.looksIn.upgrade != key.upgrade:
+		m.looks = &gate.Looks{}
+	case m.looksIn != key:
+		m.looks = m.looks.NextStage()
 	}
+	m.looksIn = key
 	return m.looks
 }
 

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/parts"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -119,7 +120,12 @@ func TestLooksLastAsLongAsAStage(t *testing.T) {
 		t.Error("a stage that goes on has lost its looks")
 	}
 	soak := &meshv1alpha1.MemberRollout{Upgrade: "shop-1", Stage: meshv1alpha1.StageSoak}
+	found := 1
+	gate.Keep(&gate.Subject{Looks: first}, "A", &found)
 	second := memory.looksOf(soak)
+	if gate.Kept[int](&gate.Subject{Looks: second}, "A") == nil {
+		t.Error("what a gate keeps for the upgrade is lost in its next stage")
+	}
 	if second == first || memory.looksOf(&meshv1alpha1.MemberRollout{Upgrade: "shop-2", Stage: meshv1alpha1.StageSoak}) == second {
 		t.Error("the looks of another stage or upgrade are kept")
 	}

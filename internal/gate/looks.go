@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -11,10 +12,19 @@ import (
 const recallFor = time.Minute
 
 // Looks keeps what the gates of a member saw when they looked last, for as long as a stage lasts: some gates count only
-// what several looks show, each in a pass of its own. An operator that restarts looks anew. The zero value is ready for use.
+// what several looks show, each in a pass of its own. What a gate keeps lasts for the upgrade. An operator that restarts looks
+// anew. The zero value is ready for use.
 type Looks struct {
 	mu   sync.Mutex
 	last map[string]look
+	kept map[string]any
+}
+
+// NextStage are the looks of the next stage of the same upgrade: they have what is kept.
+func (l *Looks) NextStage() *Looks {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &Looks{kept: maps.Clone(l.kept)}
 }
 
 type look struct {
@@ -45,6 +55,24 @@ func Note[T any](s *Subject, name string, seen *T) {
 		return
 	}
 	s.Looks.last[name] = look{at: s.Now, seen: seen}
+}
+
+// Kept returns what a gate has kept in the course of the upgrade, or nil.
+func Kept[T any](s *Subject, name string) *T {
+	s.Looks.mu.Lock()
+	defer s.Looks.mu.Unlock()
+	kept, _ := s.Looks.kept[name].(*T)
+	return kept
+}
+
+// Keep keeps what a gate has found for the rest of the upgrade.
+func Keep[T any](s *Subject, name string, found *T) {
+	s.Looks.mu.Lock()
+	defer s.Looks.mu.Unlock()
+	if s.Looks.kept == nil {
+		s.Looks.kept = map[string]any{}
+	}
+	s.Looks.kept[name] = found
 }
 
 // Unconfirmed answers for what only one look has shown so far. While workloads soak, a gate that has passed stands: of many

@@ -36,3 +36,20 @@ func TestLooks(t *testing.T) {
 		t.Errorf("recalled %d, which was forgotten", *got)
 	}
 }
+
+func TestLooksOfTheNextStage(t *testing.T) {
+	s := &Subject{Looks: &Looks{}, Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	if got := Kept[int](s, "A"); got != nil {
+		t.Errorf("a gate that has kept nothing has %d", *got)
+	}
+	seen, found := 1, 2
+	Note(s, "A", &seen)
+	Keep(s, "A", &found)
+	s.Looks, s.Now = s.Looks.NextStage(), s.Now.Add(time.Hour)
+	if got := Recall[int](s, "A"); got != nil {
+		t.Errorf("recalled %d in the next stage", *got)
+	}
+	if got := Kept[int](s, "A"); got == nil || *got != found {
+		t.Errorf("kept %v in the next stage, want %d", got, found)
+	}
+}

@@ -23,8 +23,8 @@ const proxyContainer = "istio-proxy"
 // proxiesSyncedName is the gate's name in the API.
 const proxiesSyncedName = "ProxiesSynced"
 
-// proxiesSynced passes when every proxy that is connected has acknowledged all that was sent to it, and every pod with
-// a proxy of the revision is connected. In a large mesh something is always being sent to some proxy: only those count that
+// proxiesSynced passes when every proxy that is connected has answered all that was sent to it, and every pod with
+// a proxy of the revision is connected. Whether it may reject something is for the gate ConfigAccepted to judge. In a large mesh something is always being sent to some proxy: only those count that
 // two looks in a row find behind.
 func proxiesSynced(ctx context.Context, m *gate.Subject) (gate.Answer, error) {
 	answers, err := askAll(ctx, m, m.To, istiod.Proxies)
@@ -169,8 +169,11 @@ func judgeProxies(m *gate.Subject, answers map[string][]istiod.Proxy, pods []inj
 	case len(synced) == 0:
 		return gate.Pass("no proxies yet")
 	}
-	return gate.Pass("everything is acknowledged; proxies: %d", len(synced))
+	return gate.Pass("every proxy has answered; proxies: %d", len(synced))
 }
+
+// envoyTypes is the prefix of the types that proxies watch.
+const envoyTypes = "type.googleapis.com/"
 
 // lag is what a proxy has not acknowledged.
 type lag struct {
@@ -178,31 +181,26 @@ type lag struct {
 	isOld bool
 }
 
-// behindBy is what a proxy has not acknowledged. Clients that only debug watch nothing that Envoy has a type for.
+// behindBy is what a proxy has not answered. What it has rejected is for the gate ConfigAccepted to judge. Clients that only debug
+// watch nothing that Envoy has a type for.
 func behindBy(p istiod.Proxy, now time.Time) (l lag, isProxy bool) {
 	if len(p.Resources) == 0 {
 		return lag{what: "has just connected"}, true
 	}
-	var rejected, waiting []string
+	var waiting []string
 	for typeURL, r := range p.Resources {
-		name, found := strings.CutPrefix(typeURL, "type.googleapis.com/")
+		name, found := strings.CutPrefix(typeURL, envoyTypes)
 		if !found {
 			continue
 		}
 		isProxy = true
 		name = name[strings.LastIndexByte(name, '.')+1:]
-		switch {
-		case r.Error != "":
-			rejected = append(rejected, name+": "+gate.Shorten(r.Error, 200))
-		case r.Sent != r.Acked:
+		if r.Error == "" && r.Sent != r.Acked {
 			waiting = append(waiting, name)
 			l.isOld = l.isOld || now.Sub(r.SentAt) > grace
 		}
 	}
-	switch {
-	case len(rejected) > 0:
-		return lag{what: "rejects " + mesh.Capped(rejected), isOld: true}, isProxy
-	case len(waiting) > 0:
+	if len(waiting) > 0 {
 		l.what = "has not acknowledged " + mesh.Capped(waiting)
 	}
 	return l, isProxy

