@@ -190,7 +190,8 @@ type WorkloadCounts struct {
 	// movedPods is the number of pods of all workloads that serve with a proxy of the ordered revision.
 	// +optional
 	MovedPods int32 `json:"movedPods,omitempty"`
-	// skipped are pods that the operator never restarts: bare pods, pods of Jobs, and pods that opted out of injection.
+	// skipped are pods that the operator never restarts: bare pods, pods of Jobs, and pods that opted out of injection. One entry
+	// names pods that no longer count, because they should have stopped more than a minute ago.
 	// +optional
 	// +listType=set
 	Skipped []string `json:"skipped,omitempty"`

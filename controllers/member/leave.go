@@ -54,7 +54,7 @@ func (r *Reconciler) countProxies(ctx context.Context, pass *member.Pass) phase.
 	if err != nil {
 		return outcome.Failed(err)
 	}
-	found, err := r.parts.ControlPlane.Proxies(ctx, pass)
+	found, note, err := r.parts.ControlPlane.Proxies(ctx, pass)
 	if err != nil {
 		return outcome.Failed(err)
 	}
@@ -63,9 +63,9 @@ func (r *Reconciler) countProxies(ctx context.Context, pass *member.Pass) phase.
 		Sample:  found[:min(len(found), mesh.NamesShown)],
 	}
 	if len(found) > 0 {
-		return phase.Waiting(meshv1alpha1.ReasonWaitingForWorkloads, mesh.KeptBy(pass.Object), recount)
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForWorkloads, mesh.KeptBy(pass.Object)+note, recount)
 	}
-	return phase.Waiting(meshv1alpha1.ReasonDeleting, "no proxy runs in the member", outcome.ShortWait)
+	return phase.Waiting(meshv1alpha1.ReasonDeleting, "no proxy runs in the member"+note, outcome.ShortWait)
 }
 
 // mayGo says that nothing keeps an abandoned member.

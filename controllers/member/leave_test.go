@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -55,6 +56,9 @@ func TestAMemberThatLeavesCountsProxies(t *testing.T) {
 		"pods with a proxy keep it": {
 			[]client.Object{ours, withProxy("demo", "a"), withProxy("demo", "b"), byGateway, plain}, membertest.Istiod{},
 			meshv1alpha1.MemberRemovalStatus{Proxies: 3, Sample: []string{"demo/a", "demo/b", "demo/public"}}, meshv1alpha1.ReasonWaitingForWorkloads,
+		},
+		"a pod of a node that is gone does not": {
+			[]client.Object{ours, withProxy("demo", "a", membertest.Leaving(2*time.Minute))}, membertest.Istiod{}, meshv1alpha1.MemberRemovalStatus{}, meshv1alpha1.ReasonDeleting,
 		},
 		"our gateways and what has ended do not": {
 			[]client.Object{ours, ownGateway, ended, plain}, membertest.Istiod{}, meshv1alpha1.MemberRemovalStatus{}, meshv1alpha1.ReasonDeleting,

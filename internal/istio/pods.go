@@ -3,7 +3,10 @@
 package istio
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -16,6 +19,8 @@ const (
 	TagLabel = "istio.io/tag"
 	// InjectedAnnotation is on every pod that the injector has given a proxy.
 	InjectedAnnotation = "sidecar.istio.io/status"
+	// TemplatesAnnotation names the injection templates of a pod. Default: those of the installation.
+	TemplatesAnnotation = "inject.istio.io/templates"
 	// ManagedGatewayLabel is on everything that istiod makes for a Gateway of the Gateway API.
 	ManagedGatewayLabel = "gateway.istio.io/managed"
 )
@@ -37,12 +42,86 @@ func IsReady(p *corev1.Pod) bool {
 	})
 }
 
+// injection is what the injector has noted on a pod.
+type injection struct {
+	Revision string   `json:"revision"`
+	Volumes  []string `json:"volumes"`
+}
+
+// injectionOf reads the note. One that cannot be read says nothing.
+func injectionOf(p *corev1.Pod) (i injection) {
+	if json.Unmarshal([]byte(p.Annotations[InjectedAnnotation]), &i) != nil {
+		return injection{}
+	}
+	return i
+}
+
+// InjectedRevision is the revision whose istiod has injected a pod, or made it for a Gateway. The template grpc-simple adds no annotation:
+// there the injector's note has it.
+func InjectedRevision(p *corev1.Pod) string {
+	if revision := p.Annotations[RevisionLabel]; revision != "" || !HasProxy(p) {
+		return revision
+	}
+	return injectionOf(p).Revision
+}
+
 // ProxyRevision is the revision of a pod's proxy, or empty if it has none that runs or may run.
 func ProxyRevision(p *corev1.Pod) string {
 	if !HasProxy(p) || HasFinished(p) {
 		return ""
 	}
-	return p.Annotations[RevisionLabel]
+	return InjectedRevision(p)
+}
+
+// IsProxyless is true for a pod whose application speaks xDS itself, by gRPC and without an Envoy. It connects to istiod when the
+// application needs it, which may be never.
+func IsProxyless(p *corev1.Pod) bool {
+	isEnvoy := false
+	isProxyless := false
+	for name := range strings.SplitSeq(p.Annotations[TemplatesAnnotation], ",") {
+		switch strings.TrimSpace(name) {
+		case "sidecar", "gateway":
+			isEnvoy = true
+		case "grpc-agent", "grpc-simple":
+			isProxyless = true
+		}
+	}
+	if isEnvoy || isProxyless {
+		return !isEnvoy
+	}
+	// The templates may be the installation's, or have other names. Only these volumes tell.
+	volumes := injectionOf(p).Volumes
+	return !slices.Contains(volumes, "istio-envoy") &&
+		(slices.Contains(volumes, "istio-xds") || slices.Contains(volumes, "grpc-io-proxyless-bootstrap"))
+}
+
+// lostAfter is how long a pod that is being deleted counts after the end of its grace period.
+const lostAfter = time.Minute
+
+// IsOverdue is true for a pod that should have been gone for a minute, as its deletionTimestamp says. Its node does not answer, or
+// something holds it, and nobody can say when it goes. Zero: it is not being deleted.
+func IsOverdue(deletion, now time.Time) bool {
+	return !deletion.IsZero() && now.After(deletion.Add(lostAfter))
+}
+
+// IsLost is true for a pod that IsOverdue. It uses no revision, unless istiod reports that its proxy is connected, and nothing waits
+// for it.
+func IsLost(p *corev1.Pod, now time.Time) bool {
+	return p.DeletionTimestamp != nil && IsOverdue(p.DeletionTimestamp.Time, now)
+}
+
+// LostName names a lost pod and its node for a message.
+func LostName(namespace, name, node string) string {
+	if node == "" {
+		return namespace + "/" + name
+	}
+	return namespace + "/" + name + " on node " + node
+}
+
+// LostPods says which pods are lost, and the cure. The names are given as a list.
+func LostPods(names string) string {
+	return "not counted, because they should have stopped more than a minute ago: pods " + names +
+		": delete the Node if it is gone, or else the pods with --force"
 }
 
 // IsIstiod is true for a pod of an istiod in a namespace.
@@ -51,9 +130,9 @@ func IsIstiod(p *corev1.Pod, namespace string) bool {
 }
 
 // AcceptsProxies is true for an istiod pod to which proxies may be connected: one whose process runs, or of which no status is known.
-func AcceptsProxies(p *corev1.Pod) bool {
+func AcceptsProxies(p *corev1.Pod, now time.Time) bool {
 	states := p.Status.ContainerStatuses
-	return !HasFinished(p) &&
+	return !HasFinished(p) && !IsLost(p, now) &&
 		(len(states) == 0 || slices.ContainsFunc(states, func(c corev1.ContainerStatus) bool { return c.State.Running != nil }))
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -208,7 +209,7 @@ func TestASlimPodSaysTheSame(t *testing.T) {
 	}
 	ask := func(p *corev1.Pod) said {
 		return said{istio.ProxyRevision(p), istio.ProxyID(p), istio.HasProxy(p), istio.HasFinished(p), istio.IsReady(p),
-			istio.IsIstiod(p, istioSystem), istio.AcceptsProxies(p)}
+			istio.IsIstiod(p, istioSystem), istio.AcceptsProxies(p, time.Time{})}
 	}
 	for name, tt := range map[string]struct {
 		change func(*corev1.Pod)

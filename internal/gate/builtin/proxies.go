@@ -48,8 +48,8 @@ type injectedPod struct {
 	ready   bool
 	since   time.Time // when it got ready
 	trouble string
-	// isGateway means that istiod made it for a Gateway of the Gateway API.
-	isGateway bool
+	// isGateway means that istiod made it for a Gateway of the Gateway API, and isProxyless that it need not be connected.
+	isGateway, isProxyless bool
 }
 
 func injectedPods(ctx context.Context, m *gate.Subject) ([]injectedPod, error) {
@@ -61,7 +61,7 @@ func injectedPods(ctx context.Context, m *gate.Subject) ([]injectedPod, error) {
 		}
 		for i := range list.Items {
 			p := &list.Items[i]
-			if p.Annotations[istio.RevisionLabel] == m.To && p.DeletionTimestamp == nil && !istio.HasFinished(p) {
+			if istio.InjectedRevision(p) == m.To && p.DeletionTimestamp == nil && !istio.HasFinished(p) {
 				pods = append(pods, inspect(p, m.Now))
 			}
 		}
@@ -73,7 +73,7 @@ func injectedPods(ctx context.Context, m *gate.Subject) ([]injectedPod, error) {
 
 func inspect(p *corev1.Pod, now time.Time) injectedPod {
 	return injectedPod{id: istio.ProxyID(p), ready: istio.IsReady(p), since: readySince(p), isGateway: p.Labels[istio.ManagedGatewayLabel] != "",
-		trouble: stuck(p, now, grace, injectedContainers(p))}
+		isProxyless: istio.IsProxyless(p), trouble: stuck(p, now, grace, injectedContainers(p))}
 }
 
 // injectedContainers separates containers that istiod has added from those of the workload, which may have been in trouble
@@ -139,7 +139,7 @@ func judgeProxies(m *gate.Subject, answers map[string][]istiod.Proxy, pods []inj
 		switch {
 		case p.trouble != "":
 			stuckPods = append(stuckPods, p.id+": "+p.trouble)
-		case synced[p.id] || isBehind:
+		case synced[p.id] || isBehind || p.isProxyless:
 		case p.ready && m.Now.Sub(p.since) > grace && m.Now.Sub(newestIstiod) > grace:
 			bad = append(bad, p.id+" is not connected to any istiod pod")
 		case p.ready:

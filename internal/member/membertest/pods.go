@@ -1,6 +1,8 @@
 package membertest
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,6 +23,14 @@ func ProxyPod(namespace, name, revision string, change ...func(*corev1.Pod)) *co
 	return changed(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{}, Annotations: map[string]string{
 		istio.RevisionLabel: revision, istio.InjectedAnnotation: "{}",
 	}}}, change)
+}
+
+// Leaving makes a pod that is being deleted, and should be gone so long before testutil.Now, on node-1.
+func Leaving(ago time.Duration) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Finalizers, p.DeletionTimestamp = []string{"test/stops"}, &metav1.Time{Time: testutil.Now.Add(-ago)}
+		p.Spec.NodeName = "node-1"
+	}
 }
 
 func changed(p *corev1.Pod, change []func(*corev1.Pod)) *corev1.Pod {

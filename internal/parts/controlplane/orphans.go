@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -26,7 +27,9 @@ func (s *Steps) usersInPeers(ctx context.Context, pass *member.Pass, revision st
 	var wg sync.WaitGroup
 	for i := range siblings {
 		if meta.IsStatusConditionTrue(siblings[i].Status.Conditions, meshv1alpha1.ConditionReachable) {
-			wg.Go(func() { answers[i], errs[i] = s.orphansOf(ctx, client.ObjectKeyFromObject(&siblings[i]), revision) })
+			wg.Go(func() {
+				answers[i], errs[i] = s.orphansOf(ctx, client.ObjectKeyFromObject(&siblings[i]), revision, pass.Now)
+			})
 		}
 	}
 	wg.Wait()
@@ -42,7 +45,7 @@ func (s *Steps) usersInPeers(ctx context.Context, pass *member.Pass, revision st
 
 // orphansOf asks a member, after the call, for its pods that have a proxy of the revision while it has no istiod of that revision
 // itself: if they are served at all, it is by another member. It runs beside the member's passes, as count does.
-func (s *Steps) orphansOf(ctx context.Context, key types.NamespacedName, revision string) (users, error) {
+func (s *Steps) orphansOf(ctx context.Context, key types.NamespacedName, revision string, now time.Time) (users, error) {
 	byRevision, err := s.orphans.Get(ctx, key, 0, func(ctx context.Context) (map[string]users, error) {
 		connection, err := s.Reach(key)
 		if err != nil {
@@ -52,23 +55,23 @@ func (s *Steps) orphansOf(ctx context.Context, key types.NamespacedName, revisio
 		if err := connection.Client.List(ctx, pods); err != nil {
 			return nil, fmt.Errorf("list pods: %w", err)
 		}
-		return orphans(pods.Items), nil
+		return orphans(pods.Items, now), nil
 	})
 	return byRevision[revision], err
 }
 
 // orphans are, by revision, the pods whose proxy is of a revision of which their own cluster has no istiod.
-func orphans(pods []corev1.Pod) map[string]users {
+func orphans(pods []corev1.Pod, now time.Time) map[string]users {
 	byRevision := map[string]users{}
 	served := map[string]bool{}
 	for i := range pods {
 		p := &pods[i]
-		if p.Labels["app"] == "istiod" && !istio.HasFinished(p) {
+		if p.Labels["app"] == "istiod" && !istio.HasFinished(p) && !istio.IsLost(p, now) {
 			served[p.Labels[istio.RevisionLabel]] = true
 		}
 		if revision := istio.ProxyRevision(p); revision != "" {
 			u := byRevision[revision]
-			u.note(p)
+			u.note(p, now)
 			byRevision[revision] = u
 		}
 	}

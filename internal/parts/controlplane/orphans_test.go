@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -34,9 +35,12 @@ func TestUsersInPeers(t *testing.T) {
 		"a proxy that the peer's own istiod serves": {pods: []client.Object{membertest.IstiodPod("istiod-0", revision), pod("web")}},
 		"one for which the peer has no istiod":      {pods: []client.Object{membertest.IstiodPod("istiod-0", "1-29-1"), pod("web")}, want: users{staying: []string{"demo/web of member west"}}},
 		"such a one that stops":                     {pods: []client.Object{pod("web", stops)}, want: users{leaving: []string{"demo/web of member west"}}},
-		"such a one that has ended":                 {pods: []client.Object{pod("web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}},
-		"one of another revision":                   {pods: []client.Object{pod("web", func(p *corev1.Pod) { p.Annotations["istio.io/rev"] = "1-29-1" })}},
-		"a peer that is not reached is not asked":   {pods: []client.Object{pod("web")}, notReached: true},
+		"such a one of a node that is gone":         {pods: []client.Object{pod("web", membertest.Leaving(time.Hour))}, want: users{lost: []string{"demo/web on node node-1 of member west"}}},
+		"one whose only istiod is lost": {pods: []client.Object{membertest.IstiodPod("istiod-0", revision, membertest.Leaving(time.Hour)), pod("web")},
+			want: users{staying: []string{"demo/web of member west"}}},
+		"such a one that has ended":               {pods: []client.Object{pod("web", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}},
+		"one of another revision":                 {pods: []client.Object{pod("web", func(p *corev1.Pod) { p.Annotations["istio.io/rev"] = "1-29-1" })}},
+		"a peer that is not reached is not asked": {pods: []client.Object{pod("web")}, notReached: true},
 		"a peer that is said to be reached and cannot tell": {notConnected: true, want: users{silent: []string{
 			"member west (" + fleet.ErrNotConnected.Error() + ")"}}},
 	}

@@ -96,6 +96,7 @@ func (s *Steps) retireRevision(ctx context.Context, pass *member.Pass, entry *me
 		}
 		kept = retirement{users: u, asked: pass.Now}
 	}
+	s.memory.Of(pass).noteLost(entry.Name, kept.users.lostNote())
 	entry.Users = mesh.SampleOf(slices.Concat(kept.users.staying, kept.users.leaving, kept.users.silent))
 	if !kept.users.isNobody() {
 		return kept, false, nil
@@ -121,8 +122,14 @@ func retiringRevision(pass *member.Pass, name string) meshv1alpha1.RetiringRevis
 	return out
 }
 
-// Retired says how far the removal of a revision is in the stage that is ordered. Nothing waits for it but its own member.
+// Retired says how far the removal of a revision is in the stage that is ordered, and which pods did not count. Nothing waits for it but
+// its own member.
 func (s *Steps) Retired(pass *member.Pass, revision string) (meshv1alpha1.StageState, string) {
+	state, message := s.retired(pass, revision)
+	return state, message + s.memory.Of(pass).lost[revision]
+}
+
+func (s *Steps) retired(pass *member.Pass, revision string) (meshv1alpha1.StageState, string) {
 	kept, isThere := s.memory.Of(pass).retiring[revision]
 	u := kept.users
 	switch {

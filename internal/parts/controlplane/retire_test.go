@@ -132,3 +132,17 @@ func TestRetirePace(t *testing.T) {
 		}
 	}
 }
+
+// TestARevisionDoesNotWaitForLostPods wants it removed, and the pods named with the cure.
+func TestARevisionDoesNotWaitForLostPods(t *testing.T) {
+	l := newLeaving(t, membertest.ProxyPod("demo", "web", formerRevision, membertest.Leaving(2*time.Minute)))
+	if got := l.passAfter(time.Second); len(got) > 0 {
+		t.Errorf("kept: %+v", got)
+	}
+	state, message := l.s.Retired(l.pass, formerRevision)
+	want := "revision 1-28-3 is removed; not counted, because they should have stopped more than a minute ago: pods demo/web on node node-1: " +
+		"delete the Node if it is gone, or else the pods with --force"
+	if state != meshv1alpha1.StageDone || message != want {
+		t.Errorf("the stage is %s: %s, want %s", state, message, want)
+	}
+}

@@ -46,6 +46,19 @@ type memory struct {
 	tags tagMemory
 	// retiring are the revisions that the work order no longer names, by name.
 	retiring map[string]retirement
+	// lost are the notes on pods that did not count when a revision was last asked about, by its name.
+	lost map[string]string
+}
+
+func (m *memory) noteLost(revision, note string) {
+	delete(m.lost, revision)
+	if note == "" {
+		return
+	}
+	if m.lost == nil {
+		m.lost = map[string]string{}
+	}
+	m.lost[revision] = note
 }
 
 // Forget drops what is remembered of a member that is gone.

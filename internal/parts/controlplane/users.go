@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -22,6 +23,8 @@ type users struct {
 	leaving []string
 	// silent are those who could tell of others and do not: istiod pods of the revision, and peers.
 	silent []string
+	// lost are pods with its proxy that do not count, see istio.IsLost.
+	lost []string
 }
 
 func (u *users) isNobody() bool { return len(u.staying)+len(u.leaving)+len(u.silent) == 0 }
@@ -34,15 +37,29 @@ func (u *users) add(member string, others users) {
 	for _, name := range others.leaving {
 		u.leaving = append(u.leaving, name+" of member "+member)
 	}
+	for _, name := range others.lost {
+		u.lost = append(u.lost, name+" of member "+member)
+	}
 }
 
 // note adds a pod with a proxy of the revision.
-func (u *users) note(p *corev1.Pod) {
-	if name := p.Namespace + "/" + p.Name; p.DeletionTimestamp != nil {
+func (u *users) note(p *corev1.Pod, now time.Time) {
+	switch name := p.Namespace + "/" + p.Name; {
+	case istio.IsLost(p, now):
+		u.lost = append(u.lost, istio.LostName(p.Namespace, p.Name, p.Spec.NodeName))
+	case p.DeletionTimestamp != nil:
 		u.leaving = append(u.leaving, name)
-	} else {
+	default:
 		u.staying = append(u.staying, name)
 	}
+}
+
+// lostNote says which pods do not count. Empty: none.
+func (u *users) lostNote() string {
+	if len(u.lost) == 0 {
+		return ""
+	}
+	return "; " + istio.LostPods(mesh.Capped(u.lost))
 }
 
 // usersOf asks who uses a revision. Gateways of the operator are among them. What names the revision and has no
@@ -56,12 +73,13 @@ func (s *Steps) usersOf(ctx context.Context, pass *member.Pass, revision string)
 	injected := map[string]bool{}
 	for i := range pods {
 		if p := &pods[i]; istio.ProxyRevision(p) == revision {
-			injected[istio.ProxyID(p)] = true
-			u.note(p)
+			// A lost pod that is connected does run.
+			injected[istio.ProxyID(p)] = !istio.IsLost(p, pass.Now)
+			u.note(p, pass.Now)
 		}
 	}
 	for i := range pods {
-		if p := &pods[i]; istio.IsIstiod(p, pass.Namespace()) && p.Labels[istio.RevisionLabel] == revision && istio.AcceptsProxies(p) {
+		if p := &pods[i]; istio.IsIstiod(p, pass.Namespace()) && p.Labels[istio.RevisionLabel] == revision && istio.AcceptsProxies(p, pass.Now) {
 			s.connectedTo(ctx, pass, p, injected, &u)
 		}
 	}
@@ -76,6 +94,7 @@ func (s *Steps) usersOf(ctx context.Context, pass *member.Pass, revision string)
 	slices.Sort(u.staying)
 	slices.Sort(u.leaving)
 	slices.Sort(u.silent)
+	slices.Sort(u.lost)
 	u.staying = slices.Compact(u.staying)
 	return u, nil
 }
@@ -111,33 +130,34 @@ func addNames(ctx context.Context, pass *member.Pass, revision string, u *users)
 }
 
 // Proxies are the pods with a proxy of the mesh in the member, and other proxies that its istiods serve, sorted. The
-// operator's own gateways are not among them.
-func (s *Steps) Proxies(ctx context.Context, pass *member.Pass) ([]string, error) {
+// operator's own gateways are not among them. The note says which pods do not count.
+func (s *Steps) Proxies(ctx context.Context, pass *member.Pass) (found []string, note string, err error) {
 	var u users
 	known := map[string]bool{}
 	pods, err := pass.Look().Pods(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for i := range pods {
 		p := &pods[i]
 		if !istio.HasProxy(p) || istio.HasFinished(p) {
 			continue
 		}
-		known[istio.ProxyID(p)] = true
-		if !isOwnGateway(p, pass.Namespace()) {
-			u.note(p)
+		own := isOwnGateway(p, pass.Namespace())
+		known[istio.ProxyID(p)] = own || !istio.IsLost(p, pass.Now)
+		if !own {
+			u.note(p, pass.Now)
 		}
 	}
 	for i := range pods {
 		// One that does not answer keeps nothing: its pods are counted.
-		if p := &pods[i]; istio.IsIstiod(p, pass.Namespace()) && istio.AcceptsProxies(p) {
+		if p := &pods[i]; istio.IsIstiod(p, pass.Namespace()) && istio.AcceptsProxies(p, pass.Now) {
 			s.connectedTo(ctx, pass, p, known, &u)
 		}
 	}
-	found := slices.Concat(u.staying, u.leaving)
+	found = slices.Concat(u.staying, u.leaving)
 	slices.Sort(found)
-	return slices.Compact(found), nil
+	return slices.Compact(found), u.lostNote(), nil
 }
 
 // isOwnGateway says that a pod is of an east-west gateway that the operator made.

@@ -3,9 +3,11 @@ package controlplane
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
@@ -107,5 +109,34 @@ func TestUsersOfARevisionThatIsNamed(t *testing.T) {
 	want := users{staying: []string{"Namespace batch by its label istio.io/rev"}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(users{})); diff != "" {
 		t.Errorf("users (-want +got):\n%s", diff)
+	}
+}
+
+// TestUsersThatAreLost does not wait for pods of nodes that do not answer, unless their proxies are connected.
+func TestUsersThatAreLost(t *testing.T) {
+	const revision = "1-28-3"
+	lost := membertest.Leaving(2 * time.Minute)
+	web := membertest.ProxyPod("demo", "web", revision, lost)
+	for name, tt := range map[string]struct {
+		pods   []client.Object
+		istiod membertest.Istiod
+		want   users
+	}{
+		"a pod that is late":            {pods: []client.Object{membertest.ProxyPod("demo", "web", revision, membertest.Leaving(time.Minute))}, want: users{leaving: []string{"demo/web"}}},
+		"a pod of a node that is gone":  {pods: []client.Object{web}, want: users{lost: []string{"demo/web on node node-1"}}},
+		"one whose proxy is connected":  {pods: []client.Object{web, membertest.IstiodPod("istiod-0", revision)}, istiod: membertest.Istiod{Connected: []istiod.Proxy{membertest.Proxy("web.demo", 0)}}, want: users{staying: []string{`proxy web.demo of cluster "east"`}, lost: []string{"demo/web on node node-1"}}},
+		"an istiod of such a node":      {pods: []client.Object{membertest.IstiodPod("istiod-0", revision, lost)}, istiod: membertest.Istiod{Err: errors.New("no route to host")}},
+		"an istiod that stops as usual": {pods: []client.Object{membertest.IstiodPod("istiod-0", revision, membertest.Leaving(0))}, istiod: membertest.Istiod{Err: errors.New("no route to host")}, want: users{silent: []string{"istiod pod istiod-0"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Steps{Istiod: &tt.istiod}
+			got, err := s.usersOf(t.Context(), membertest.Pass(t, testutil.Member("east"), tt.pods...), revision)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(users{})); diff != "" {
+				t.Errorf("users (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

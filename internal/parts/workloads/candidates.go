@@ -3,20 +3,17 @@ package workloads
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/member"
 )
-
-// overdue is how long after its grace period a deleted pod counts. One that stays longer is on a node that does not
-// answer, and nobody can say when it goes.
-const overdue = time.Minute
 
 // candidate is a workload with proxies, together with its pods.
 type candidate struct {
@@ -38,7 +35,7 @@ type candidate struct {
 func candidates(w World, r Request) []candidate {
 	pods := map[Reference][]Pod{}
 	for _, p := range w.Pods {
-		if !p.Leaves.IsZero() && r.Now.After(p.Leaves.Add(overdue)) {
+		if istio.IsOverdue(p.Leaves, r.Now) {
 			continue
 		}
 		ref := root(p, w.ReplicaSets)
@@ -68,6 +65,18 @@ func candidates(w World, r Request) []candidate {
 		return cmp.Or(order01(b.isFirst, a.isFirst), a.ref.Compare(b.ref))
 	})
 	return out
+}
+
+// lost are the pods that do not count, of the revisions that workloads leave.
+func lost(w World, r Request) []string {
+	var names []string
+	for _, p := range w.Pods {
+		isLeft := slices.Contains(r.Revisions, p.Revision) && !slices.Contains(slices.Collect(maps.Values(r.Tags)), p.Revision)
+		if p.HasProxy && isLeft && istio.IsOverdue(p.Leaves, r.Now) {
+			names = append(names, istio.LostName(p.Namespace, p.Name, p.Node))
+		}
+	}
+	return names
 }
 
 // choose finds the revision that new pods would get.

@@ -91,14 +91,14 @@ func TestObserveReadsPodsInFull(t *testing.T) {
 			OwnerReferences: []metav1.OwnerReference{controller("apps/v1", "ReplicaSet", "echo-1")},
 			Finalizers:      []string{"test/leaves"}, DeletionTimestamp: &metav1.Time{Time: now},
 		},
-		Spec: corev1.PodSpec{HostNetwork: true, Containers: []corev1.Container{{Name: "app"}}, Volumes: []corev1.Volume{{Name: "token"}}},
+		Spec: corev1.PodSpec{NodeName: "node-1", HostNetwork: true, Containers: []corev1.Container{{Name: "app"}}, Volumes: []corev1.Volume{{Name: "token"}}},
 		Status: corev1.PodStatus{
 			Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 			ContainerStatuses: []corev1.ContainerStatus{{Name: "app", RestartCount: crashes, LastTerminationState: ended}},
 		},
 	}
 	want := Pod{
-		Namespace: "demo", Name: "echo-1-x", UID: "uid", Created: now, Labels: p.Labels, HasProxy: true, Revision: former, Ready: true, Leaves: now,
+		Namespace: "demo", Name: "echo-1-x", UID: "uid", Created: now, Labels: p.Labels, HasProxy: true, Revision: former, Ready: true, Leaves: now, Node: "node-1",
 		Owner:     Reference{Kind: member.KindReplicaSet, Namespace: "demo", Name: "echo-1"},
 		Injection: Marks{Revision: "prod", In: true, HostNetwork: true}, Crash: "container app does not stay up: exit code 2, Error",
 	}

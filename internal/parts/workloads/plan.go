@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshfleet/meshfleet/internal/istio"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const (
@@ -25,6 +28,9 @@ func Plan(w World, r Request) (Report, []Workload) {
 			due = append(due, c)
 		}
 		p.note(&c, p.Moved > moved)
+	}
+	if names := lost(w, r); len(names) > 0 {
+		p.Skipped = append(p.Skipped, istio.LostPods(mesh.Capped(names)))
 	}
 	batch := append(p.evictMore(), p.batch(due)...)
 	for _, list := range [][]string{p.Restarting, p.Waiting, p.Blocked, p.Skipped, p.Fragile} {

@@ -120,7 +120,13 @@ func TestPlanBatches(t *testing.T) {
 		},
 		"does not wait for a pod on a dead node": {
 			world: clusterWith(deployment("a", restarted(target, time.Hour), pods(target, target, former),
-				pod(2, func(p *Pod) { p.Leaves = now.Add(-time.Hour) }))),
+				pod(2, func(p *Pod) { p.Leaves, p.Node = now.Add(-time.Hour), "node-1" }))),
+			request: request(), wantReport: Report{Total: 1, Moved: 1, Done: true, Skipped: []string{"not counted, because they should have stopped " +
+				"more than a minute ago: pods demo/a-2 on node node-1: delete the Node if it is gone, or else the pods with --force"}},
+		},
+		"says nothing of a pod on a dead node that has the wanted proxy": {
+			world: clusterWith(deployment("a", pods(target, target, target),
+				pod(2, func(p *Pod) { p.Leaves, p.Node = now.Add(-time.Hour), "node-1" }))),
 			request: request(), wantReport: Report{Total: 1, Moved: 1, Done: true},
 		},
 		"does not restart for old pods that go anyway": {

@@ -19,7 +19,7 @@ func readPod(p *corev1.Pod) Pod {
 		Namespace: p.Namespace, Name: p.Name, Owner: member.Controller(p),
 		Injection: marks(p.Labels, p.Annotations, p.Spec.HostNetwork),
 		Labels:    p.Labels,
-		HasProxy:  istio.HasProxy(p), Revision: p.Annotations[istio.RevisionLabel],
+		HasProxy:  istio.HasProxy(p), Revision: istio.InjectedRevision(p), Node: p.Spec.NodeName,
 		Crash: crash(p.Status),
 		UID:   p.UID, Created: p.CreationTimestamp.Time,
 		Ready: istio.IsReady(p),

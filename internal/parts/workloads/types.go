@@ -51,7 +51,7 @@ type Report struct {
 	Waiting []string
 	// Blocked cannot go on; each says why.
 	Blocked []string
-	// Skipped are never restarted by the operator; each says why.
+	// Skipped are never restarted by the operator; each says why. One entry may name pods that do not count, see istio.IsLost.
 	Skipped []string
 	// Fragile lose requests at any restart; each says why.
 	Fragile []string
@@ -95,6 +95,8 @@ type Pod struct {
 	// HasProxy says that it was injected, or made by istiod for a Gateway; Revision is by whose istiod.
 	HasProxy bool
 	Revision string
+	// Node is where it runs, empty if nowhere yet.
+	Node string
 	// Leaves is when the pod is gone at the latest, zero if nobody deleted it.
 	Leaves time.Time
 	// Crash says which container does not stay up.
