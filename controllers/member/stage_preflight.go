@@ -58,11 +58,16 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 	if st.Changes, err = preflight.Changes(before, after); err != nil {
 		return "", "", err
 	}
+	byDefault, err := controlplane.InjectsByDefault(&order.To)
+	if err != nil {
+		return "", "", err
+	}
 	m := &preflight.Subject{
 		Client: pass.Remote, Namespace: pass.Namespace(), Installation: pass.Owner(), Release: release,
 		KubernetesVersion: pass.Object.Status.KubernetesVersion, Before: before, After: after,
-		Injects: append(mesh.RetiringNames(pass.Object), controlplane.DefaultTag, order.From.Name, order.To.Name),
-		Evicts:  pass.Object.Spec.Restart.Method == meshv1alpha1.RestartMethodEvict,
+		Injects:          append(mesh.RetiringNames(pass.Object), controlplane.DefaultTag, order.From.Name, order.To.Name),
+		InjectsByDefault: byDefault,
+		Evicts:           pass.Object.Spec.Restart.Method == meshv1alpha1.RestartMethodEvict,
 	}
 	for _, t := range mesh.Tags(pass.Object) {
 		m.Injects = append(m.Injects, t.Name)
@@ -139,6 +144,10 @@ func foresee(ctx context.Context, pass *member.Pass) (meshv1alpha1.RolloutForeca
 	}
 	for _, t := range mesh.Tags(pass.Object) {
 		request.Tags[t.Name] = order.To.Name
+	}
+	var err error
+	if request.InjectsByDefault, err = controlplane.InjectsByDefault(&order.To); err != nil {
+		return meshv1alpha1.RolloutForecast{}, err
 	}
 	world, err := workloads.Observe(ctx, pass.World, request)
 	if err != nil {

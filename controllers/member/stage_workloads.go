@@ -94,8 +94,15 @@ func moveRequest(pass *member.Pass) (workloads.Request, error) {
 	for _, t := range mesh.Tags(pass.Object) {
 		request.Tags[t.Name] = t.Revision
 	}
-	for _, rev := range spec.Revisions {
+	for i := range spec.Revisions {
+		rev := &spec.Revisions[i]
 		request.Revisions = append(request.Revisions, rev.Name)
+		if rev.Name == spec.DefaultRevision {
+			var err error
+			if request.InjectsByDefault, err = controlplane.InjectsByDefault(rev); err != nil {
+				return workloads.Request{}, err
+			}
+		}
 	}
 	request.Revisions = append(request.Revisions, mesh.RetiringNames(pass.Object)...)
 	if spec.Restart.FirstNamespaces != nil {

@@ -42,6 +42,8 @@ type Subject struct {
 	Before, After []*unstructured.Unstructured
 	// Injects are the tags and revisions that namespaces may name to get a proxy, besides `istio-injection: enabled`.
 	Injects []string
+	// InjectsByDefault says that pods get a proxy where no label asks for one, too.
+	InjectsByDefault bool
 	// Evicts says that workloads are moved by eviction.
 	Evicts bool
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio"
 )
 
 // injectors are the makers of sidecars that would take a pod's traffic as well, by the end of their webhooks' names. Some
@@ -114,8 +115,8 @@ func (m *Subject) meshNamespaces(ctx context.Context) ([]meshNamespace, error) {
 	err := pages(ctx, m.Client, list, func() {
 		for i := range list.Items {
 			n := &list.Items[i]
-			injection, has := n.Labels["istio-injection"]
-			if injection == "enabled" || !has && slices.Contains(m.Injects, n.Labels["istio.io/rev"]) {
+			injection, has := n.Labels[istio.InjectionLabel]
+			if injection == "enabled" || !has && slices.Contains(m.Injects, n.Labels[istio.RevisionLabel]) || m.InjectsByDefault && istio.IsInjectedByDefault(n.Labels) {
 				out = append(out, meshNamespace{n.Name, n.Labels, n.Annotations})
 			}
 		}

@@ -69,3 +69,19 @@ func TestWebhooks(t *testing.T) {
 		})
 	}
 }
+
+// TestWebhooksWhereNoLabelAsks looks at namespaces without labels as well where they get proxies by default.
+func TestWebhooksWhereNoLabelAsks(t *testing.T) {
+	everywhere := injector("sidecar-injector.istio.io", nil, nil)
+	m := subject(t, allowed{}, everywhere, space("plain", nil, nil), space("out", map[string]string{"istio-injection": "disabled"}, nil))
+	for _, byDefault := range []bool{false, true} {
+		m.InjectsByDefault = byDefault
+		f, err := webhooks(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(f.Problems, "; "); strings.Contains(got, "adds sidecars in plain, too") != byDefault || strings.Contains(got, "out") {
+			t.Errorf("with injection by default %t: %q", byDefault, got)
+		}
+	}
+}

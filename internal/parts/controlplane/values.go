@@ -3,6 +3,7 @@ package controlplane
 import (
 	"errors"
 	"slices"
+	"text/template"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
@@ -37,6 +38,18 @@ func IstiodValues(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (map
 			},
 		},
 	}), nil
+}
+
+// InjectsByDefault reports whether the default tag of a revision also injects where no label asks for a proxy.
+func InjectsByDefault(r *meshv1alpha1.Revision) (bool, error) {
+	values, err := mesh.Values(r.Values)
+	if err != nil {
+		return false, err
+	}
+	injector, _ := values["sidecarInjectorWebhook"].(map[string]any)
+	// As the template of the chart asks.
+	isOn, _ := template.IsTrue(injector["enableNamespacesByDefault"])
+	return isOn, nil
 }
 
 // trustDomainAliases names the mesh's own trust domain as an alias where istiod may take an identity in a peer for one

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/testutil"
@@ -89,5 +90,22 @@ func TestIstiodValuesRefuseWhatIsNoMap(t *testing.T) {
 	m.Spec.Revisions[0].Values = testutil.JSON("text")
 	if got, err := IstiodValues(&m.Spec, &m.Spec.Revisions[0]); err == nil {
 		t.Errorf("values are %v, want an error", got)
+	}
+}
+
+func TestInjectsByDefault(t *testing.T) {
+	for values, want := range map[string]bool{
+		``: false, `{}`: false, `{"sidecarInjectorWebhook":null}`: false,
+		`{"sidecarInjectorWebhook":{"enableNamespacesByDefault":false}}`:  false,
+		`{"sidecarInjectorWebhook":{"enableNamespacesByDefault":true}}`:   true,
+		`{"sidecarInjectorWebhook":{"enableNamespacesByDefault":"true"}}`: true,
+	} {
+		got, err := InjectsByDefault(&meshv1alpha1.Revision{Values: &apiextensionsv1.JSON{Raw: []byte(values)}})
+		if err != nil || got != want {
+			t.Errorf("%s: %t, %v, want %t", values, got, err, want)
+		}
+	}
+	if _, err := InjectsByDefault(&meshv1alpha1.Revision{Values: &apiextensionsv1.JSON{Raw: []byte(`[]`)}}); err == nil {
+		t.Error("values that are no map are taken")
 	}
 }

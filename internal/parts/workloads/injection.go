@@ -8,9 +8,8 @@ import (
 )
 
 const (
-	injectKey    = "sidecar.istio.io/inject"
-	injectionKey = "istio-injection"
-	defaultTag   = "default"
+	injectKey  = "sidecar.istio.io/inject"
+	defaultTag = "default"
 )
 
 // optedOut is why a pod that says so is skipped, with or without a proxy.
@@ -24,9 +23,9 @@ type selection struct {
 }
 
 // choose follows the selectors of the injection webhooks: a namespace's istio-injection beats its istio.io/rev, and a
-// pod's own labels count only in a namespace that has neither.
+// pod's own labels count only in a namespace that has neither. Where nothing asks, the tag default may inject by default.
 func choose(namespace map[string]string, pod Marks, r Request) selection {
-	injection, hasInjection := namespace[injectionKey]
+	injection, hasInjection := namespace[istio.InjectionLabel]
 	name, hasRevision := namespace[istio.RevisionLabel]
 	switch {
 	case hasInjection:
@@ -37,7 +36,7 @@ func choose(namespace map[string]string, pod Marks, r Request) selection {
 	case hasRevision:
 	case pod.Revision != "":
 		name = pod.Revision
-	case pod.In:
+	case pod.In, r.InjectsByDefault && !pod.Labelled && istio.IsInjectedByDefault(namespace):
 		name = defaultTag
 	}
 	revision, isTag := r.Tags[name]
@@ -64,6 +63,7 @@ func marks(labels, annotations map[string]string, hostNetwork bool) Marks {
 	if !found {
 		value = annotations[injectKey]
 	}
+	m.Labelled = found
 	m.Out = value != "" && !slices.Contains([]string{"true", "yes", "y", "on"}, strings.ToLower(value))
 	return m
 }

@@ -100,7 +100,7 @@ func TestObserveReadsPodsInFull(t *testing.T) {
 	want := Pod{
 		Namespace: "demo", Name: "echo-1-x", UID: "uid", Created: now, Labels: p.Labels, HasProxy: true, Revision: former, Ready: true, Leaves: now, Node: "node-1",
 		Owner:     Reference{Kind: member.KindReplicaSet, Namespace: "demo", Name: "echo-1"},
-		Injection: Marks{Revision: "prod", In: true, HostNetwork: true}, Crash: "container app does not stay up: exit code 2, Error",
+		Injection: Marks{Revision: "prod", In: true, Labelled: true, HostNetwork: true}, Crash: "container app does not stay up: exit code 2, Error",
 	}
 	c := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {

@@ -17,6 +17,8 @@ type Request struct {
 	Namespace string
 	// Tags give the revision of each tag, `default` included.
 	Tags map[string]string
+	// InjectsByDefault says that the tag `default` also injects where no label asks for a proxy.
+	InjectsByDefault bool
 	// Revisions are the names of the revisions that are installed.
 	Revisions []string
 	// Method by which workloads are moved. Default: RolloutRestart.
@@ -111,8 +113,8 @@ type Pod struct {
 type Marks struct {
 	// Revision is the label istio.io/rev.
 	Revision string
-	// In and Out say that the pod wants a proxy, or wants none.
-	In, Out bool
+	// In and Out say that the pod wants a proxy, or wants none, Labelled that it says either by a label.
+	In, Out, Labelled bool
 	// HostNetwork pods never get a proxy.
 	HostNetwork bool
 }
