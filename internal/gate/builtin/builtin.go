@@ -20,7 +20,7 @@ func BeforeTraffic(specs []meshv1alpha1.Gate) []gate.Gate {
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
 		gate.NewQuestion("PeersSynced", gate.Patience, peersSynced),
 		gate.NewQuestion(endpointsCompleteName, gate.LongPatience, endpointsComplete),
-		gate.NewQuestion(configAcceptedName, gate.Patience, configAccepted),
+		gate.NewQuestion(configAcceptedName, gate.LongPatience, configAccepted),
 		gate.NewQuestion("ConfigValid", gate.LongPatience, configValid),
 		gate.NewQuestion("Injection", gate.Patience, injection),
 		newConfigDiff(diff),
@@ -31,7 +31,7 @@ func BeforeTraffic(specs []meshv1alpha1.Gate) []gate.Gate {
 func WithTraffic() []gate.Gate {
 	return []gate.Gate{
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
-		gate.NewQuestion(configAcceptedName, gate.Patience, configAccepted),
+		gate.NewQuestion(configAcceptedName, gate.LongPatience, configAccepted),
 		gate.NewQuestion(proxiesSyncedName, gate.Patience, proxiesSynced),
 		gate.NewQuestion(endpointsCompleteName, gate.LongPatience, endpointsComplete),
 		gate.NewQuestion("GatewaysProgrammed", gate.Patience, gatewaysProgrammed),
@@ -42,7 +42,7 @@ func WithTraffic() []gate.Gate {
 func DuringGatewayMove() []gate.Gate {
 	return []gate.Gate{
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
-		gate.NewQuestion(configAcceptedName, gate.Patience, configAccepted),
+		gate.NewQuestion(configAcceptedName, gate.LongPatience, configAccepted),
 		gate.NewQuestion(proxiesSyncedName, gate.Patience, proxiesSynced),
 	}
 }

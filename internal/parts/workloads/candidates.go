@@ -22,6 +22,8 @@ type candidate struct {
 	// known says that workload was read; it is empty for kinds that the operator does not restart.
 	known    bool
 	workload Workload
+	// consents says that its pods may be evicted whatever the method, by an annotation; hasBudget that a PodDisruptionBudget selects one.
+	consents, hasBudget bool
 	// evicts says that its pods are evicted, not its template restarted.
 	evicts bool
 	// isFirst says that its namespace goes before others.
@@ -49,12 +51,15 @@ func candidates(w World, r Request) []candidate {
 	var out []candidate
 	for ref, of := range pods {
 		c := candidate{ref: ref, pods: of}
-		c.workload, c.known = w.Workloads[ref]
+		if c.workload, c.known = w.Workloads[ref]; !c.known {
+			c.workload.Reference = ref
+		}
 		if !c.isOurs() {
 			continue
 		}
+		c.consents, c.hasBudget = c.hasConsent(), len(c.budgets(w.Budgets)) > 0
 		c.isFirst = r.First != nil && !r.Back && r.First.Matches(labels.Set(w.Namespaces[ref.Namespace]))
-		c.evicts = r.Method == meshv1alpha1.RestartMethodEvict && (!r.Back || c.workload.Held != "") && !c.isGateway()
+		c.evicts = (r.Method == meshv1alpha1.RestartMethodEvict || c.consents) && (!r.Back || c.workload.Held != "" || !c.known) && !c.isGateway()
 		slices.SortFunc(c.pods, func(a, b Pod) int { return cmp.Compare(a.Name, b.Name) })
 		c.selection = c.choose(w, r)
 		if c.isRelevant() {
@@ -115,7 +120,7 @@ func (c *candidate) isOurs() bool {
 func (c *candidate) isRelevant() bool {
 	hasProxy := slices.ContainsFunc(c.pods, func(p Pod) bool { return p.HasProxy })
 	if !c.known {
-		return hasProxy && (c.skip != "" || c.differs(true))
+		return hasProxy && (c.skip != "" || c.consents || c.differs(true))
 	}
 	restarted := c.skip == "" && c.wasRestarted()
 	return hasProxy || c.skip == optedOut || restarted || c.isGateway()
@@ -149,12 +154,16 @@ func (c *candidate) reasonToSkip() string {
 		return ""
 	case c.ref.Kind == member.KindPod:
 		return "is a bare pod: nothing would make it again"
+	case c.consents && !c.hasBudget:
+		return "may be evicted by its annotation, but no PodDisruptionBudget selects its pods: create one, which says how many may be missing"
+	case c.consents:
+		return ""
 	case c.ref.Kind == member.KindJob:
 		return "is a Job: a restart would lose its work"
 	case c.ref.Kind == member.KindReplicaSet:
-		return "belongs to no Deployment"
+		return "belongs to no Deployment: " + hintOfUnknown
 	}
-	return "the operator does not know how to restart this kind"
+	return "the operator does not know how to restart this kind: " + hintOfUnknown
 }
 
 // isGone says that a workload of a kind that the operator restarts was deleted after its pods were read.
@@ -218,8 +227,10 @@ func (c *candidate) obstacle() string {
 func (c *candidate) unready(back bool) (reason string, waits bool) {
 	w := &c.workload
 	switch {
+	case !c.known:
+		return "", false
 	case w.Held != "" && !c.evicts:
-		return w.Held, false
+		return w.Held + ": " + hintOfHeld, false
 	case w.Held != "" && w.Settled && w.Updated < w.Desired:
 		return w.Held + ", and eviction would roll out a change that is held back", false
 	case back, w.IsComplete():

@@ -22,6 +22,8 @@
 //   - A rolling update does not ask PodDisruptionBudgets. So we do, before it starts.
 //   - Evictions go on only while no more pods are missing than an update of the workload would take away. They are noted
 //     on the workload itself, whose template stays as it is; what is missing is counted from the pods, not remembered.
+//   - Pods of owners of unknown kinds are evicted only where an annotation of theirs permits it and a PodDisruptionBudget selects
+//     them, one at a time and while all of them serve.
 //
 // What istiod makes for a Gateway of the Gateway API is never restarted here: when the tag has moved, istiod of the other
 // revision writes the template anew, and the workload goes
@@ -53,8 +55,8 @@ func Part() member.Part {
 			member.Rule("apps", member.Read, "replicasets"),
 			member.Rule("policy", member.Read, "poddisruptionbudgets"),
 			member.Rule("", member.Read, "namespaces", "pods"),
-			// With spec.dataPlane.restart.method Evict their pods are evicted instead, as PodDisruptionBudgets permit. Pods are never
-			// deleted otherwise.
+			// With spec.dataPlane.restart.method Evict, or where an annotation permits it, their pods are evicted instead, as
+			// PodDisruptionBudgets permit. Pods are never deleted otherwise.
 			member.Rule("", []string{"create"}, "pods/eviction"),
 			// Gateways of the Gateway API: which revision they ask for.
 			member.Rule("gateway.networking.k8s.io", member.Read, "gateways"),

@@ -49,11 +49,12 @@ func evictionOf(w Workload, err error) error {
 	return fmt.Errorf("evict pods of %s: %w", w.Reference, err)
 }
 
-// note writes down that the eviction has begun, once for each revision, and says whether the workload is as it was read.
+// note writes down that the eviction has begun, once for each revision, and says whether the workload is as it was read. Owners of other
+// kinds are neither read nor written: their pods are all that is known.
 func note(ctx context.Context, c client.Client, w Workload, now time.Time) (isCurrent bool, err error) {
 	object, _ := object(w.Reference)
 	if object == nil {
-		return false, errors.New("not a kind whose pods are evicted")
+		return true, nil
 	}
 	at := w.EvictedAt
 	if last, _ := w.lastMove(); last != w.Target || w.EvictedFor != w.Target {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/member"
 )
 
@@ -73,6 +74,29 @@ func TestMoveByEviction(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{forAnnotation: target, atAnnotation: "2026-05-04T12:00:00Z"}, d.Annotations); diff != "" {
 		t.Errorf("annotations of the Deployment (-want +got):\n%s", diff)
+	}
+}
+
+// TestMoveEvictsPodsOfUnknownKinds writes nothing to an owner that the operator does not know.
+func TestMoveEvictsPodsOfUnknownKinds(t *testing.T) {
+	labels := map[string]string{"app": "blue"}
+	blue := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "demo", Name: "blue-1", Labels: labels, OwnerReferences: []metav1.OwnerReference{controller("argoproj.io/v1alpha1", "Rollout", "blue")},
+		Annotations: map[string]string{istio.InjectedAnnotation: "{}", istio.RevisionLabel: former, methodAnnotation: "Evict"},
+	}}
+	budget := &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "blue"}, Spec: policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}},
+		Status: policyv1.PodDisruptionBudgetStatus{DisruptionsAllowed: 1},
+	}
+	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "demo", Labels: map[string]string{"istio-injection": "enabled"}}}
+	count := 0
+	c := evictions(&count, nil, blue, budget, space)
+	report, err := Move(context.Background(), c, member.NewWorld(c, istioSystem), request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"Rollout.argoproj.io demo/blue"}; !cmp.Equal(report.Restarting, want) || count != 1 {
+		t.Errorf("report %+v after %d evictions, want %v and one", report, count, want)
 	}
 }
 

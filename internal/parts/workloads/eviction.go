@@ -5,7 +5,33 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/member"
 )
+
+// methodAnnotation with the value Evict, of a workload or of its pod template, lets pods be evicted whatever the method of the mesh. Owners of
+// kinds that the operator does not know hand it to their pods.
+const methodAnnotation = "mesh.meshfleet.io/restart-method"
+
+// The cures where only an eviction moves a workload. A template that is annotated would be a change that is held back.
+const (
+	hintOfHeld    = "annotate it, not its pod template, with " + methodAnnotation + "=Evict to have its pods evicted"
+	hintOfUnknown = "restart its pods, or annotate them or their template with " + methodAnnotation + "=Evict to have them evicted"
+)
+
+func isConsent(annotations map[string]string) bool {
+	return annotations[methodAnnotation] == string(meshv1alpha1.RestartMethodEvict)
+}
+
+// hasConsent says that its pods may be evicted whatever the method. Where the owner is not known, each pod with a proxy must say so. A bare
+// pod is never evicted.
+func (c *candidate) hasConsent() bool {
+	if c.known {
+		return c.workload.Consents
+	}
+	return c.ref.Kind != member.KindPod && !slices.ContainsFunc(c.pods, func(p Pod) bool { return p.HasProxy && !p.Consents })
+}
 
 // sortEvicted puts a candidate whose pods are evicted into the report. True: it may be begun, or gone on with after all
 // that was evicted is back.
@@ -26,6 +52,29 @@ func (p *planner) sortEvicted(c *candidate) bool {
 	}
 	if !c.differs(true) {
 		p.Moved++
+		return false
+	}
+	return true
+}
+
+// sortUnknown puts a candidate of a kind that the operator does not know into the report. One of its pods is evicted at a time, as
+// PodDisruptionBudgets permit; how many there should be, only those know. True: the next one may be evicted.
+func (p *planner) sortUnknown(c *candidate) bool {
+	if !c.differs(true) {
+		p.Moved++
+		return false
+	}
+	for _, pod := range c.pods {
+		isNew := pod.HasProxy && pod.Revision == c.revision
+		switch {
+		case isNew && pod.Crash != "":
+			p.Blocked = append(p.Blocked, c.entry("new pod "+pod.Name+": "+pod.Crash))
+		case isNew && !pod.Ready, !pod.Leaves.IsZero():
+			p.Restarting = append(p.Restarting, c.entry("pod "+pod.Name+" is being replaced"))
+		default:
+			continue
+		}
+		p.occupy(c)
 		return false
 	}
 	return true
@@ -72,8 +121,7 @@ func (c *candidate) move(p *planner) Workload {
 // victims are the pods to evict now: those that serve nobody, and as many others as may be missing at the same time. They
 // go from the last to the first, as in updates of a StatefulSet.
 func (c *candidate) victims(budgets []Budget, back bool) []Pod {
-	// Pods are read anew each time; what their controller counts may be a moment old.
-	room := c.workload.Evictable - max(c.workload.Desired-min(c.serving(), c.workload.Available), 0)
+	room := c.room()
 	for _, b := range c.budgets(budgets) {
 		room = min(room, b.Allowed)
 	}
@@ -96,6 +144,18 @@ func (c *candidate) victims(budgets []Budget, back bool) []Pod {
 		victims = append(victims, p)
 	}
 	return victims
+}
+
+// room is how many pods that serve may go now, whatever the PodDisruptionBudgets allow.
+func (c *candidate) room() int32 {
+	if c.known {
+		// Pods are read anew each time; what their controller counts may be a moment old.
+		return c.workload.Evictable - max(c.workload.Desired-min(c.serving(), c.workload.Available), 0)
+	}
+	if int(c.serving()) == len(c.pods) {
+		return 1
+	}
+	return 0
 }
 
 // serving counts the pods that serve.

@@ -168,3 +168,83 @@ func TestPlanEvictionsWithObstacles(t *testing.T) {
 		},
 	})
 }
+
+// TestPlanEvictionsByConsent evicts what a restart would not move, whatever the method, where an annotation permits it.
+func TestPlanEvictionsByConsent(t *testing.T) {
+	held := with(func(w *Workload) { w.Held = "has the update strategy OnDelete" })
+	consents := with(func(w *Workload) { w.Consents = true })
+	rollout := Reference{Kind: "Rollout.argoproj.io", Namespace: "demo", Name: "blue"}
+	of := func(owner Reference, name string, change ...func(*Pod)) func(*World) {
+		serves := func(p *Pod) { p.Ready, p.Consents, p.Labels = true, true, map[string]string{"app": owner.Name} }
+		return loose(owner, name, append([]func(*Pod){serves}, change...)...)
+	}
+	blue := func(name string, change ...func(*Pod)) func(*World) { return of(rollout, name, change...) }
+	moved := func(p *Pod) { p.Revision = target }
+	checkPlans(t, map[string]planCase{
+		"one that is held, beside one that is not": {
+			world:       clusterWith(workload(member.KindStatefulSet, "demo", "db", held, consents), deployment("web")),
+			request:     request(atOnce(intstr.FromInt32(2))),
+			wantReport:  Report{Total: 2, Restarting: []string{"Deployment demo/web", "StatefulSet demo/db"}},
+			wantRestart: []string{"Deployment demo/web for 1-29-1", "StatefulSet demo/db for 1-29-1, evict db-1"},
+		},
+		"one that is not held": {
+			world: clusterWith(deployment("a", consents)), request: request(),
+			wantReport: Report{Total: 1, Restarting: []string{"Deployment demo/a"}}, wantRestart: []string{"Deployment demo/a for 1-29-1, evict a-1"},
+		},
+		"one that goes back": {
+			world: clusterWith(workload(member.KindStatefulSet, "demo", "db", held, consents, pods(target, target))), request: request(goBack),
+			wantReport: Report{Total: 1, Restarting: []string{"StatefulSet demo/db"}}, wantRestart: []string{"StatefulSet demo/db for 1-28-3, evict db-1"},
+		},
+		"a kind that is not known": {
+			world: clusterWith(blue("blue-1"), blue("blue-2"), budget("blue", "blue", 1)), request: request(),
+			wantReport:  Report{Total: 1, Restarting: []string{"Rollout.argoproj.io demo/blue"}},
+			wantRestart: []string{"Rollout.argoproj.io demo/blue for 1-29-1, evict blue-2"},
+		},
+		"a kind that is not known, one pod of which has moved": {
+			world: clusterWith(blue("blue-1"), blue("blue-2", moved), budget("blue", "blue", 1)), request: request(),
+			wantReport:  Report{Total: 1, Restarting: []string{"Rollout.argoproj.io demo/blue"}},
+			wantRestart: []string{"Rollout.argoproj.io demo/blue for 1-29-1, evict blue-1"},
+		},
+		"a kind that is not known, and has moved": {
+			world:   clusterWith(blue("blue-1", moved), blue("blue-2", moved), budget("blue", "blue", 1)),
+			request: request(), wantReport: Report{Total: 1, Moved: 1, Done: true},
+		},
+		"the former pod has not gone": {
+			world:   clusterWith(blue("blue-1"), blue("blue-2", leaves), budget("blue", "blue", 1)),
+			request: request(), wantReport: Report{Total: 1, Restarting: []string{"Rollout.argoproj.io demo/blue: pod blue-2 is being replaced"}},
+		},
+		"the new pod is starting": {
+			world:   clusterWith(blue("blue-1"), blue("blue-2", moved, starts), budget("blue", "blue", 1)),
+			request: request(), wantReport: Report{Total: 1, Restarting: []string{"Rollout.argoproj.io demo/blue: pod blue-2 is being replaced"}},
+		},
+		"the new pod crashes": {
+			world: clusterWith(blue("blue-1"), blue("blue-2", moved, starts, crashes3), budget("blue", "blue", 1)), request: request(),
+			wantReport: Report{Total: 1, Blocked: []string{"Rollout.argoproj.io demo/blue: new pod blue-2: container app does not stay up: exit code 1, Error"}},
+		},
+		"another pod does not serve": {
+			world: clusterWith(blue("blue-1"), blue("blue-2", starts), budget("blue", "blue", 1)), request: request(),
+			wantReport: Report{Total: 1, Waiting: []string{"Rollout.argoproj.io demo/blue: not all of its pods serve"}},
+		},
+		"its budget forbids it, on the way back as well": {
+			world: clusterWith(blue("blue-1", moved), budget("blue", "blue", 0)), request: request(goBack),
+			wantReport: Report{Total: 1, Blocked: []string{"Rollout.argoproj.io demo/blue: PodDisruptionBudget blue forbids disruption"}},
+		},
+		"it has no budget": {
+			world: clusterWith(blue("blue-1")), request: request(), wantReport: Report{Done: true, Skipped: []string{
+				"Rollout.argoproj.io demo/blue: may be evicted by its annotation, but no PodDisruptionBudget selects its pods: create one, which says how many may be missing"}},
+		},
+		"not all of its pods may be evicted": {
+			world: clusterWith(blue("blue-1"), blue("blue-2", func(p *Pod) { p.Consents = false }), budget("blue", "blue", 1)), request: request(),
+			wantReport: Report{Done: true, Skipped: []string{"Rollout.argoproj.io demo/blue: the operator does not know how to restart this kind: " + hintOfUnknown}},
+		},
+		"a Job": {
+			world: clusterWith(of(Reference{Kind: member.KindJob, Namespace: "demo", Name: "mail"}, "mail-1"), budget("mail", "mail", 1)), request: request(),
+			wantReport:  Report{Total: 1, Restarting: []string{"Job demo/mail"}},
+			wantRestart: []string{"Job demo/mail for 1-29-1, evict mail-1"},
+		},
+		"a bare pod": {
+			world: clusterWith(of(Reference{}, "bare"), budget("all", "", 1)), request: request(),
+			wantReport: Report{Done: true, Skipped: []string{"Pod demo/bare: is a bare pod: nothing would make it again"}},
+		},
+	})
+}

@@ -245,3 +245,25 @@ func TestCrash(t *testing.T) {
 		})
 	}
 }
+
+func TestReadConsent(t *testing.T) {
+	consent := map[string]string{"mesh.meshfleet.io/restart-method": "Evict"}
+	for name, tt := range map[string]struct {
+		own, template map[string]string
+		want          bool
+	}{
+		"none":              {},
+		"of the object":     {own: consent, want: true},
+		"of its template":   {template: consent, want: true},
+		"of another method": {own: map[string]string{"mesh.meshfleet.io/restart-method": "RolloutRestart"}},
+	} {
+		set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Annotations: tt.own}}
+		set.Spec.Template.Annotations = tt.template
+		if got := readStatefulSet(set, "").Consents; got != tt.want {
+			t.Errorf("%s: %t, want %t", name, got, tt.want)
+		}
+		if got := readPod(&corev1.Pod{ObjectMeta: set.Spec.Template.ObjectMeta}).Consents; got != (tt.template != nil) {
+			t.Errorf("%s: a pod of the template: %t", name, got)
+		}
+	}
+}

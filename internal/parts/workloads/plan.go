@@ -77,6 +77,8 @@ func (p *planner) sort(c *candidate) bool {
 	case c.isGateway():
 		p.gateway(c)
 		return false
+	case !c.known:
+		return p.sortUnknown(c)
 	case c.evicts:
 		return p.sortEvicted(c)
 	}

@@ -184,7 +184,7 @@ func TestPlanBlocks(t *testing.T) {
 			world:   clusterWith(deployment("a", held("is paused")), workload(member.KindStatefulSet, "demo", "b", held("has the update strategy OnDelete"))),
 			request: request(),
 			wantReport: Report{Total: 2, Blocked: []string{
-				"Deployment demo/a: is paused", "StatefulSet demo/b: has the update strategy OnDelete"}},
+				"Deployment demo/a: is paused: " + hintOfHeld, "StatefulSet demo/b: has the update strategy OnDelete: " + hintOfHeld}},
 		},
 		"does not touch what is broken already": {
 			world:   clusterWith(deployment("a", unavailable), deployment("b")),
@@ -225,8 +225,8 @@ func TestPlanSkips(t *testing.T) {
 			wantReport: Report{Done: true, Skipped: []string{
 				"Job demo/mail: is a Job: a restart would lose its work",
 				"Pod demo/bare: is a bare pod: nothing would make it again",
-				"ReplicaSet demo/alone: belongs to no Deployment",
-				"Rollout.argoproj.io demo/blue: the operator does not know how to restart this kind"}},
+				"ReplicaSet demo/alone: belongs to no Deployment: " + hintOfUnknown,
+				"Rollout.argoproj.io demo/blue: the operator does not know how to restart this kind: " + hintOfUnknown}},
 		},
 		"says nothing of bare pods that need nothing": {
 			world:      clusterWith(loose(Reference{}, "bare", func(p *Pod) { p.Revision = target })),

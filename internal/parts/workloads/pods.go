@@ -22,7 +22,7 @@ func readPod(p *corev1.Pod) Pod {
 		HasProxy:  istio.HasProxy(p), Revision: istio.InjectedRevision(p), Node: p.Spec.NodeName,
 		Crash: crash(p.Status),
 		UID:   p.UID, Created: p.CreationTimestamp.Time,
-		Ready: istio.IsReady(p),
+		Ready: istio.IsReady(p), Consents: isConsent(p.Annotations),
 	}
 	if p.DeletionTimestamp != nil {
 		out.Leaves = p.DeletionTimestamp.Time

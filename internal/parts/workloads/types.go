@@ -103,6 +103,8 @@ type Pod struct {
 	Leaves time.Time
 	// Crash says which container does not stay up.
 	Crash string
+	// Consents says that it may be evicted whatever the method, by an annotation.
+	Consents bool
 	// UID of the pod, Created its time, Ready whether it serves.
 	UID     types.UID
 	Created time.Time
@@ -128,6 +130,8 @@ type Workload struct {
 	Gateway, Rendered string
 	// Injection are the marks of the pods that it will make.
 	Injection Marks
+	// Consents says that its pods may be evicted whatever the method, by an annotation of its own or of its template.
+	Consents bool
 	// ByHand says that its template contains the proxy.
 	ByHand bool
 	// Settled says that the controller has seen the current template.

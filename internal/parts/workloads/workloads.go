@@ -79,6 +79,7 @@ func readTemplate(kind string, o metav1.Object, t *corev1.PodTemplateSpec, contr
 		Own:          ours || gateway == "" && o.GetLabels()[istio.ManagedGatewayLabel] != "",
 		Gateway:      gateway,
 		Injection:    marks(t.Labels, t.Annotations, t.Spec.HostNetwork),
+		Consents:     isConsent(o.GetAnnotations()) || isConsent(t.Annotations),
 		ByHand:       byHand,
 		RestartedFor: t.Annotations[forAnnotation],
 		RestartedAt:  t.Annotations[atAnnotation],
