@@ -40,10 +40,10 @@ type lookAt struct {
 	after time.Duration
 	// proxies and metrics of the revision, formerProxies and formerMetrics of the former one.
 	proxies, metrics, formerProxies, formerMetrics string
-	// restarts says that the operator has restarted before.
-	restarts bool
-	want     meshv1alpha1.Verdict
-	words    string
+	// restarts says that the operator has restarted before, isFirst that there is no former revision.
+	restarts, isFirst bool
+	want              meshv1alpha1.Verdict
+	words             string
 }
 
 func TestConfigAccepted(t *testing.T) {
@@ -69,6 +69,11 @@ func TestConfigAccepted(t *testing.T) {
 			{after: 50 * time.Second, proxies: rejects("web-0.demo"), want: pending},
 			{after: 100 * time.Second, proxies: rejects("web-0.demo"), want: pending},
 			{after: 130 * time.Second, proxies: rejects("web-0.demo"), want: fail, words: "web-0.demo rejects Listener: no such filter"},
+		}},
+		"a rejection that stays, without a former revision": {looks: []lookAt{
+			{isFirst: true, proxies: rejects("web-0.demo"), want: pending},
+			{isFirst: true, after: time.Minute, proxies: rejects("web-0.demo"), want: pending},
+			{isFirst: true, after: 2 * time.Minute, proxies: rejects("web-0.demo"), want: fail},
 		}},
 		"a rejection of what the former proxies accept": {looks: []lookAt{
 			{proxies: rejects("web-0.demo"), formerProxies: accepts("web-a.demo"), want: fail,
@@ -145,6 +150,9 @@ func TestConfigAccepted(t *testing.T) {
 				if look.restarts {
 					looks = &gate.Looks{}
 				}
+				if look.isFirst {
+					m.From = ""
+				}
 				m.Looks, m.Stage = looks, test.stage
 				ask := func(_ context.Context, m *gate.Subject) (gate.Answer, error) {
 					return judgeAccepted(m, look.answers(t))
@@ -167,6 +175,9 @@ func (l lookAt) answers(t *testing.T) acceptedLook {
 			text = alive
 		}
 		return gatetest.Decode[map[string][]istiod.Sample](t, `{"a":{`+text+`}}`)
+	}
+	if l.isFirst {
+		return acceptedLook{proxies: proxies(l.proxies), metrics: metrics(l.metrics)}
 	}
 	return acceptedLook{
 		proxies: proxies(l.proxies), metrics: metrics(l.metrics),
