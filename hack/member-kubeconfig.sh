@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: hack/member-kubeconfig.sh --kubeconfig ADMIN [--context NAME] [--server URL] [--duration 8760h]
+Usage: hack/member-kubeconfig.sh --kubeconfig ADMIN [--context NAME] [--server URL] [--duration 8760h] [--accept-shorter]
 
 Applies config/member-rbac to the cluster of the kubeconfig ADMIN and prints a kubeconfig with a token of the
 ServiceAccount meshfleet-member. Put what it prints into a Secret on the hub, under the key `value`:
@@ -15,7 +15,8 @@ ServiceAccount meshfleet-member. Put what it prints into a Secret on the hub, un
   --kubeconfig ADMIN   a kubeconfig that may create ClusterRoles in the member
   --context NAME       a context of it; default: its current context
   --server URL         the API server's address as the hub reaches it; default: the one in ADMIN
-  --duration TIME      the token's life; default: 8760h. The API server may shorten it.
+  --duration TIME      the lifetime of the token in hours, minutes and seconds; default: 8760h
+  --accept-shorter     print the kubeconfig also if the API server grants less than half of that lifetime
 
 The environment variable KUBECTL names the kubectl binary.
 TEXT
@@ -26,12 +27,30 @@ die() {
   exit 1
 }
 
-admin='' context='' server='' duration=8760h
+# seconds prints a duration such as 8760h or 1h30m in seconds.
+seconds() {
+  [[ -n $1 && $1 =~ ^(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?$ ]] || return 1
+  echo $((10#${BASH_REMATCH[2]:-0} * 3600 + 10#${BASH_REMATCH[4]:-0} * 60 + 10#${BASH_REMATCH[6]:-0}))
+}
+
+# claim prints a claim of a token that is a number: exp or iat.
+claim() {
+  local payload
+  payload=$(cut -d. -f2 <<<"$2" | tr '_-' '/+')
+  while ((${#payload} % 4 > 0)); do payload+='='; done
+  base64 --decode <<<"$payload" | sed -n "s/.*\"$1\": *\([0-9][0-9]*\).*/\1/p"
+}
+
+admin='' context='' server='' duration=8760h accept_shorter=''
 while (($# > 0)); do
   case $1 in
     -h | --help)
       usage
       exit 0
+      ;;
+    --accept-shorter)
+      accept_shorter=yes
+      shift
       ;;
     --kubeconfig | --context | --server | --duration)
       (($# > 1)) || die "$1 needs a value"
@@ -54,6 +73,7 @@ done
   die "--kubeconfig is missing"
 }
 [[ -r $admin ]] || die "cannot read $admin"
+asked=$(seconds "$duration") || die "--duration $duration: write hours, minutes and seconds, for example 8760h or 1h30m"
 
 kubectl=(${KUBECTL:-kubectl} --kubeconfig "$admin")
 if [[ -n $context ]]; then
@@ -76,6 +96,15 @@ tls_server_name=$(cluster tls-server-name)
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 "${kubectl[@]}" apply --server-side --field-manager=meshfleet-member-rbac -k "$repository/config/member-rbac" >&2
 token=$("${kubectl[@]}" --namespace meshfleet-member create token meshfleet-member --duration "$duration")
+issued=$(claim iat "$token") expires=$(claim exp "$token")
+[[ -n $issued && -n $expires ]] || die "the API server has granted a token that does not contain its lifetime"
+granted=$((expires - issued))
+echo "member-kubeconfig: asked for a token of $((asked / 3600))h$((asked % 3600 / 60))m," \
+  "the API server grants $((granted / 3600))h$((granted % 3600 / 60))m" >&2
+if ((granted * 2 < asked)) && [[ -z $accept_shorter ]]; then
+  die "the API server limits the lifetime of tokens (--service-account-max-token-expiration), and the hub loses the member" \
+    "when the token expires: use a client certificate, or renew the Secret on the hub automatically and pass --accept-shorter"
+fi
 
 cat <<YAML
 apiVersion: v1

@@ -35,6 +35,12 @@ const (
 	// ConditionWatchesSynced is True when the operator watches every kind of objects that it makes in the member. Ready does not
 	// depend on it. MeshMember only.
 	ConditionWatchesSynced = "WatchesSynced"
+	// ConditionCredentialCurrent is True when the credential with which the operator connects to a member does not expire soon.
+	// Ready does not depend on it.
+	ConditionCredentialCurrent = "CredentialCurrent"
+	// ConditionTrustRootCurrent is True when the root of the mesh does not expire soon. Ready does not depend on it.
+	// MeshInstallation only.
+	ConditionTrustRootCurrent = "TrustRootCurrent"
 )
 
 // Reasons of the conditions.
@@ -70,6 +76,12 @@ const (
 	ReasonKubeconfigInvalid = "KubeconfigInvalid"
 	// ReasonUnauthorized: the API server rejects the credential. It may have expired.
 	ReasonUnauthorized = "Unauthorized"
+	// ReasonCredentialExpiring: less than 20 % of the lifetime of the credential for a member is left, and less than 7 days.
+	ReasonCredentialExpiring = "CredentialExpiring"
+	// ReasonCredentialExpired: the credential for a member has expired.
+	ReasonCredentialExpired = "CredentialExpired"
+	// ReasonCredentialShortLived: the lifetime of the credential for a member is shorter than 6 hours.
+	ReasonCredentialShortLived = "CredentialShortLived"
 	// ReasonPermissionDenied: the credential lacks permissions of config/member-rbac.
 	ReasonPermissionDenied = "PermissionDenied"
 	// ReasonClusterClaimed: the cluster already belongs to another member or mesh.
@@ -81,6 +93,14 @@ const (
 	// ReasonRootChanged: the hub has another root than the pinned one, or its issuer signs with another root. The message
 	// contains both.
 	ReasonRootChanged = "RootChanged"
+	// ReasonRootUnusable: the root, or an issuer below it, may not sign the intermediates of members. The message contains the
+	// reason.
+	ReasonRootUnusable = "RootUnusable"
+	// ReasonRootExpiring: the root expires within a year and in less than 20 % of its lifetime, or before an intermediate that is
+	// issued now.
+	ReasonRootExpiring = "RootExpiring"
+	// ReasonRootExpired: the root has expired.
+	ReasonRootExpired = "RootExpired"
 	// ReasonForeignControlPlane: the member has an istiod that the operator did not install.
 	ReasonForeignControlPlane = "ForeignControlPlane"
 	// ReasonObjectConflict: an object of that name exists that the operator did not create.

@@ -214,6 +214,10 @@ type MeshMemberStatus struct {
 	// kubernetesVersion is the version of the API server.
 	// +optional
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+	// credentialExpires is the expiry of the credential with which the operator connects to the member: of the token, or of the
+	// client certificate, in its kubeconfig. Empty: the credential has no expiry, or does not contain it.
+	// +optional
+	CredentialExpires *metav1.Time `json:"credentialExpires,omitempty"`
 	// revisions are the states of the control planes.
 	// +optional
 	// +listType=map

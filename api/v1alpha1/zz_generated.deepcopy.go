@@ -986,6 +986,10 @@ func (in *MeshMemberStatus) DeepCopyInto(out *MeshMemberStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.CredentialExpires != nil {
+		in, out := &in.CredentialExpires, &out.CredentialExpires
+		*out = (*in).DeepCopy()
+	}
 	if in.Revisions != nil {
 		in, out := &in.Revisions, &out.Revisions
 		*out = make([]RevisionStatus, len(*in))

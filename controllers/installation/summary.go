@@ -78,7 +78,8 @@ func aggregate(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 	}
 	return append(outcomes, status.Outcome{Type: meshv1alpha1.ConditionAvailable, Result: availability(members)},
 		status.Outcome{Type: meshv1alpha1.ConditionTagsCurrent, Aside: true, Result: keptTags(members)},
-		status.Outcome{Type: meshv1alpha1.ConditionHubSecretsProtected, Aside: true, Result: hubsRead(members)})
+		status.Outcome{Type: meshv1alpha1.ConditionHubSecretsProtected, Aside: true, Result: hubsRead(members)},
+		status.Outcome{Type: meshv1alpha1.ConditionCredentialCurrent, Aside: true, Result: credentials(members)})
 }
 
 // keptTags says which members keep tags that the spec no longer names.
@@ -98,6 +99,25 @@ func keptTags(members []meshv1alpha1.MeshMember) phase.Result {
 	}
 	return phase.Waiting(meshv1alpha1.ReasonTagInUse, fmt.Sprintf("%d members keep tags that spec.dataPlane.tags does not name, because objects "+
 		"there name them: %s; status.keptTags of each MeshMember has the objects", len(keeping), mesh.List(keeping, len(keeping))), 0)
+}
+
+// credentials says which members are reached by a credential that expires soon. The reason is the worst of theirs.
+func credentials(members []meshv1alpha1.MeshMember) phase.Result {
+	order := []string{meshv1alpha1.ReasonCredentialShortLived, meshv1alpha1.ReasonCredentialExpiring, meshv1alpha1.ReasonCredentialExpired}
+	worst, ending := 0, []string(nil)
+	for i := range members {
+		c := meta.FindStatusCondition(members[i].Status.Conditions, meshv1alpha1.ConditionCredentialCurrent)
+		if c == nil || c.Status != metav1.ConditionFalse {
+			continue
+		}
+		worst = max(worst, slices.Index(order, c.Reason))
+		ending = append(ending, members[i].Spec.Cluster+" ("+c.Reason+")")
+	}
+	if len(ending) == 0 {
+		return phase.Complete(meshv1alpha1.ReasonReady, "no credential for a member expires soon")
+	}
+	return phase.Waiting(order[worst], fmt.Sprintf("the operator will lose the connection to %d members, or has lost it, unless their credentials are renewed: %s; the "+
+		"condition CredentialCurrent of each MeshMember has the cure", len(ending), mesh.List(ending, len(ending))), 0)
 }
 
 // availability says whether every member that has ever served still does. One that is joining, or whose work order has

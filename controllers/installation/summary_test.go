@@ -3,6 +3,7 @@ package installation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -172,7 +173,7 @@ func TestAggregateGivesEachConditionOnce(t *testing.T) {
 	for _, o := range aggregate(inst, testutil.Members(testutil.Member("east", testutil.Ready()))) {
 		got = append(got, o.Type+" "+o.Result.Kind.String())
 	}
-	want := []string{"TrustRootReady done", "ControlPlanesReady done", "GatewaysReady done", "DiscoveryReady done", " done", "Available done", "TagsCurrent done", "HubSecretsProtected done"}
+	want := []string{"TrustRootReady done", "ControlPlanesReady done", "GatewaysReady done", "DiscoveryReady done", " done", "Available done", "TagsCurrent done", "HubSecretsProtected done", "CredentialCurrent done"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
 	}
@@ -393,6 +394,27 @@ func TestHubsRead(t *testing.T) {
 	got := hubsRead(testutil.Members(testutil.Member("east"), testutil.Member("hub", testutil.Conditions("HubSecretsProtected=False HubSecretsReadable"))))
 	if got.Kind != phase.Wait || got.Reason != meshv1alpha1.ReasonHubSecretsReadable || !strings.HasPrefix(got.Text(), "hub: ") {
 		t.Errorf("%+v, want the hub named", got)
+	}
+}
+
+func TestCredentialsOfMembers(t *testing.T) {
+	is := func(name, condition string) *meshv1alpha1.MeshMember {
+		return testutil.Member(name, testutil.Conditions("CredentialCurrent="+condition))
+	}
+	if got := credentials(testutil.Members(testutil.Member("east"), is("west", "True Ready"))); got.Kind != phase.Done {
+		t.Errorf("%s, want no credential to expire", got.Text())
+	}
+	got := credentials(testutil.Members(is("east", "False CredentialExpired"), is("north", "False CredentialShortLived"), is("west", "True Ready")))
+	if got.Kind != phase.Wait || got.Reason != meshv1alpha1.ReasonCredentialExpired ||
+		!strings.Contains(got.Text(), "east (CredentialExpired), north (CredentialShortLived)") || strings.Contains(got.Text(), "west") {
+		t.Errorf("%+v, want two members named and the worst reason", got)
+	}
+	many := make([]*meshv1alpha1.MeshMember, 0, 100)
+	for i := range 100 {
+		many = append(many, is(fmt.Sprintf("m%02d", i), "False CredentialExpiring"))
+	}
+	if got := credentials(testutil.Members(many...)); len(got.Text()) > 500 {
+		t.Errorf("the message has %d bytes: %s", len(got.Text()), got.Text())
 	}
 }
 

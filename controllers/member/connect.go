@@ -24,6 +24,9 @@ var errOtherCluster = errors.New("the cluster belongs to another member")
 // is, if what leads to it cannot be used any more: its kubeconfig's Secret may have been deleted along with the mesh.
 func (r *Reconciler) connect(ctx context.Context, pass *member.Pass) phase.Result {
 	result := r.reach(ctx, pass)
+	if st, ok := r.Fleet.State(pass.Key()); ok {
+		reportCredential(pass, st.Credential)
+	}
 	if result.Kind != phase.Done && (mesh.IsLeaving(pass.Object) || !pass.Object.DeletionTimestamp.IsZero()) {
 		if attached := r.attach(ctx, pass); attached.Kind == phase.Done {
 			return attached

@@ -39,6 +39,8 @@ type Connection struct {
 	Cluster cluster.Cluster
 	// Metadata reads through the caches where they are filled.
 	Metadata *Metadata
+	// ClusterUID identifies the cluster: the UID of its namespace kube-system.
+	ClusterUID string
 }
 
 // facts are what an API server says about its cluster.
@@ -83,7 +85,7 @@ func (o Options) connect(ctx context.Context, t *target, index func(context.Cont
 		c.abandon()
 		return nil, facts{}, err
 	}
-	c.uid, c.answered = found.uid, time.Now()
+	c.uid, c.member.ClusterUID, c.answered = found.uid, found.uid, time.Now()
 	return c, found, nil
 }
 

@@ -49,11 +49,15 @@ type target struct {
 	id      string
 	config  *rest.Config
 	secrets []string
+	// lifetime is that of the credential, and proxied is true when the connection goes through a proxy of the kubeconfig.
+	lifetime Lifetime
+	proxied  bool
 }
 
 // sameServer says whether both lead to the same API server, perhaps with other credentials.
 func (t *target) sameServer(other *target) bool {
-	return t.config.Host == other.config.Host && string(t.config.CAData) == string(other.config.CAData)
+	return t.config.Host == other.config.Host && t.config.ServerName == other.config.ServerName &&
+		string(t.config.CAData) == string(other.config.CAData)
 }
 
 func (o Options) resolve(src Source) (*target, error) {
@@ -76,6 +80,7 @@ func (o Options) resolve(src Source) (*target, error) {
 			return nil, err
 		}
 		t.config = config
+		t.lifetime, t.proxied = lifetimeOf(config), config.Proxy != nil
 		t.secrets = append(t.secrets, proxy)
 	}
 	t.secrets = append(t.secrets, t.config.BearerToken, t.config.Password, string(t.config.KeyData))

@@ -34,26 +34,38 @@ type State struct {
 	ClusterUID        string
 	// Server is the URL of the API server.
 	Server string
+	// ServerName is the name that the certificate of the API server must have. Empty: the host of Server.
+	ServerName string
 	// CAData is the PEM bundle that signs its certificate; empty when the system's roots do.
 	CAData []byte
+	// Proxied is true when the API server is reached through a proxy that the kubeconfig names.
+	Proxied bool
+	// Credential is the lifetime of the credential.
+	Credential Lifetime
+}
+
+// reaches sets what the target itself says of the API server.
+func (s State) reaches(t *target) State {
+	s.Server, s.ServerName, s.CAData = t.config.Host, t.config.ServerName, t.config.CAData
+	s.Proxied, s.Credential = t.proxied, t.lifetime
+	return s
 }
 
 func connecting(t *target) State {
 	return State{Phase: Connecting, Since: time.Now(), Reason: meshv1alpha1.ReasonConnecting,
-		Message: "connecting to " + t.config.Host, Server: t.config.Host, CAData: t.config.CAData}
+		Message: "connecting to " + t.config.Host}.reaches(t)
 }
 
 func connected(t *target, found facts) State {
 	return State{Phase: Connected, Reason: meshv1alpha1.ReasonConnected, Message: t.config.Host + " answers",
-		KubernetesVersion: found.version, ClusterUID: found.uid, Server: t.config.Host, CAData: t.config.CAData}
+		KubernetesVersion: found.version, ClusterUID: found.uid}.reaches(t)
 }
 
 // down keeps what the API server said when it last answered.
 func (s State) down(t *target, err error) State {
 	s.Phase = Down
 	s.Reason, s.Message = t.explain(err)
-	s.Server, s.CAData = t.config.Host, t.config.CAData
-	return s
+	return s.reaches(t)
 }
 
 // same says whether nothing but the time differs.

@@ -38,6 +38,14 @@ var (
 		Name: "meshfleet_discovery_token_expiry_timestamp_seconds",
 		Help: "Expiry of the reader token that the peers of a member use, Unix time.",
 	}, []string{"namespace", "member"})
+	credentialExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_member_credential_expiry_timestamp_seconds",
+		Help: "Expiry of the credential with which the operator connects to a member, Unix time. There is no series for a credential without an expiry.",
+	}, []string{"namespace", "member"})
+	rootExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_root_expiry_timestamp_seconds",
+		Help: "Expiry of the root certificate of a mesh, Unix time.",
+	}, []string{"namespace", "installation"})
 	discoveryVerified = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_discovery_verified_timestamp_seconds",
 		Help: "Last time at which every istiod of a member had synced all peers that have served, Unix time.",
@@ -49,7 +57,7 @@ var (
 )
 
 func init() {
-	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, tokenExpiry, discoveryVerified, writes)
+	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, tokenExpiry, credentialExpiry, rootExpiry, discoveryVerified, writes)
 }
 
 // ObservePhase records how long a phase took.
@@ -78,6 +86,25 @@ func SetTokenExpiry(member types.NamespacedName, t time.Time) {
 	tokenExpiry.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
 }
 
+// SetCredentialExpiry records the expiry of the credential for a member. Zero: it has none.
+func SetCredentialExpiry(member types.NamespacedName, t time.Time) {
+	if t.IsZero() {
+		credentialExpiry.DeleteLabelValues(member.Namespace, member.Name)
+		return
+	}
+	credentialExpiry.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
+}
+
+// SetRootExpiry records the expiry of the root of a mesh.
+func SetRootExpiry(installation types.NamespacedName, t time.Time) {
+	rootExpiry.WithLabelValues(installation.Namespace, installation.Name).Set(float64(t.Unix()))
+}
+
+// ForgetInstallation deletes the series of a mesh that was removed.
+func ForgetInstallation(installation types.NamespacedName) {
+	rootExpiry.DeleteLabelValues(installation.Namespace, installation.Name)
+}
+
 // SetDiscoveryVerified records that all peers were synced at t.
 func SetDiscoveryVerified(member types.NamespacedName, t time.Time) {
 	discoveryVerified.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
@@ -91,7 +118,7 @@ func AddWrites(member types.NamespacedName, component string, n int) {
 // Forget deletes the series of a member that was removed.
 func Forget(member types.NamespacedName) {
 	labels := prometheus.Labels{"namespace": member.Namespace, "member": member.Name}
-	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{memberState, certificateExpiry, tokenExpiry, discoveryVerified, writes} {
+	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{memberState, certificateExpiry, tokenExpiry, credentialExpiry, discoveryVerified, writes} {
 		v.DeletePartialMatch(labels)
 	}
 }

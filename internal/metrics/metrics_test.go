@@ -49,6 +49,7 @@ func record(member types.NamespacedName) {
 	SetMemberState(member, StateReady)
 	SetCertificateExpiry(member, at)
 	SetTokenExpiry(member, at)
+	SetCredentialExpiry(member, at)
 	SetDiscoveryVerified(member, at)
 	AddWrites(member, "gateway", 2)
 	AddWrites(member, "gateway", 1)
@@ -61,7 +62,8 @@ func TestSeriesOfAMember(t *testing.T) {
 	want := map[string]float64{
 		"member_state ready": 1, "member_state progressing": 0, "member_state failing": 0, "member_state stalled": 0, "member_state unreachable": 0,
 		"certificate_expiry_timestamp_seconds": 1767225600, "discovery_token_expiry_timestamp_seconds": 1767225600,
-		"discovery_verified_timestamp_seconds": 1767225600, "member_writes_total gateway": 3,
+		"member_credential_expiry_timestamp_seconds": 1767225600,
+		"discovery_verified_timestamp_seconds":       1767225600, "member_writes_total gateway": 3,
 	}
 	if diff := cmp.Diff(want, series(t, east)); diff != "" {
 		t.Errorf("series of east (-want +got):\n%s", diff)
@@ -73,4 +75,48 @@ func TestSeriesOfAMember(t *testing.T) {
 	if diff := cmp.Diff(want, series(t, west)); diff != "" {
 		t.Errorf("forgetting east touched west (-want +got):\n%s", diff)
 	}
+}
+
+// TestACredentialWithoutExpiryHasNoSeries wants no alert about a credential that was replaced by one without an expiry.
+func TestACredentialWithoutExpiryHasNoSeries(t *testing.T) {
+	t.Cleanup(func() { Forget(east) })
+	SetCredentialExpiry(east, at)
+	SetCredentialExpiry(east, time.Time{})
+	if left := series(t, east); len(left) > 0 {
+		t.Errorf("series are left: %v", left)
+	}
+}
+
+func TestSeriesOfAnInstallation(t *testing.T) {
+	shop, other := types.NamespacedName{Namespace: "meshfleet-system", Name: "shop"}, types.NamespacedName{Namespace: "meshfleet-system", Name: "other"}
+	SetRootExpiry(shop, at)
+	SetRootExpiry(other, at.Add(time.Second))
+	t.Cleanup(func() { ForgetInstallation(other) })
+	if diff := cmp.Diff(map[string]float64{"shop": 1767225600, "other": 1767225601}, roots(t)); diff != "" {
+		t.Errorf("roots expire (-want +got):\n%s", diff)
+	}
+	ForgetInstallation(shop)
+	if diff := cmp.Diff(map[string]float64{"other": 1767225601}, roots(t)); diff != "" {
+		t.Errorf("roots expire after shop is gone (-want +got):\n%s", diff)
+	}
+}
+
+// roots are the expiries of roots by installation.
+func roots(t *testing.T) map[string]float64 {
+	t.Helper()
+	families, err := ctrlmetrics.Registry.(prometheus.Gatherer).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == "meshfleet_root_expiry_timestamp_seconds" && l.GetName() == "installation" {
+					out[l.GetValue()] = m.GetGauge().GetValue()
+				}
+			}
+		}
+	}
+	return out
 }

@@ -22,6 +22,7 @@ func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember
 		r.Eventf(after, nil, corev1.EventTypeNormal, "GatewayAnnounced", "Announce",
 			"Announced the east-west gateway at %s to peers", strings.Join(after.Status.Gateway.Addresses, ", "))
 	}
+	expiries(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionCredentialCurrent)
 	recordRetiring(r, before, after)
 	keptTags(r, before, after)
 	recordRemoval(r, before, after)
@@ -94,6 +95,7 @@ func sampleText(s meshv1alpha1.Sample) string {
 // RecordInstallation writes an event for each transition between two states of a MeshInstallation.
 func RecordInstallation(r events.EventRecorder, before, after *meshv1alpha1.MeshInstallation) {
 	conditions(r, after, before.Status.Conditions, after.Status.Conditions, "Reconcile")
+	expiries(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionTrustRootCurrent)
 	if before.Status.EffectiveVersion == "" && after.Status.EffectiveVersion != "" {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "VersionInForce", "Install",
 			"First control plane of Istio %s served", after.Status.EffectiveVersion)
@@ -116,6 +118,15 @@ func conditions(r events.EventRecorder, object runtime.Object, before, after []m
 			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "No longer %s: %s", kind, shorten(is.Message, maxNote))
 		}
 	}
+}
+
+// expiries writes an event when a condition about an expiry becomes False, or gets another reason.
+func expiries(r events.EventRecorder, object runtime.Object, before, after []metav1.Condition, kind string) {
+	was, is := meta.FindStatusCondition(before, kind), meta.FindStatusCondition(after, kind)
+	if is == nil || is.Status != metav1.ConditionFalse || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		return
+	}
+	r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s became False: %s", kind, shorten(is.Message, maxNote))
 }
 
 // maxNote is the maximum length of a text in an event, in bytes. API servers reject notes of more than 1024 bytes, and each

@@ -76,6 +76,47 @@ func TestEventsAreTransitions(t *testing.T) {
 	}
 }
 
+// TestEventsOfExpiries wants a warning for each new fact about an expiry, of the object that it is about.
+func TestEventsOfExpiries(t *testing.T) {
+	current := condition("CredentialCurrent", metav1.ConditionTrue, "Ready", "in a year")
+	expiring := condition("CredentialCurrent", metav1.ConditionFalse, "CredentialExpiring", "in 6 days")
+	expired := condition("CredentialCurrent", metav1.ConditionFalse, "CredentialExpired", "an hour ago")
+	type states = []metav1.Condition
+	cases := map[string]struct {
+		before, after states
+		want          []string
+	}{
+		"it expires in a year":  {nil, states{current}, nil},
+		"it begins to expire":   {states{current}, states{expiring}, []string{"Warning CredentialExpiring CredentialCurrent became False: in 6 days"}},
+		"it expires from first": {nil, states{expiring}, []string{"Warning CredentialExpiring CredentialCurrent became False: in 6 days"}},
+		"it expires still":      {states{expiring}, states{expiring}, nil},
+		"it has expired":        {states{expiring}, states{expired}, []string{"Warning CredentialExpired CredentialCurrent became False: an hour ago"}},
+		"it was renewed":        {states{expired}, states{current}, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := events.NewFakeRecorder(10)
+			RecordMember(r, testutil.Member("east", memberConditions(c.before)), testutil.Member("east", memberConditions(c.after)))
+			if diff := cmp.Diff(c.want, recorded(r)); diff != "" {
+				t.Errorf("events of a member (-want +got):\n%s", diff)
+			}
+			before, after := testutil.Installation(), testutil.Installation()
+			before.Status.Conditions, after.Status.Conditions = c.before, c.after
+			RecordInstallation(r, before, after)
+			if got := recorded(r); len(got) > 0 {
+				t.Errorf("the members' own events are repeated: %v", got)
+			}
+		})
+	}
+	r := events.NewFakeRecorder(10)
+	after := testutil.Installation()
+	after.Status.Conditions = states{condition("TrustRootCurrent", metav1.ConditionFalse, "RootExpiring", "in 300 days")}
+	RecordInstallation(r, testutil.Installation(), after)
+	if diff := cmp.Diff([]string{"Warning RootExpiring TrustRootCurrent became False: in 300 days"}, recorded(r)); diff != "" {
+		t.Errorf("events of the root (-want +got):\n%s", diff)
+	}
+}
+
 func memberConditions(c []metav1.Condition) func(*meshv1alpha1.MeshMember) {
 	return func(m *meshv1alpha1.MeshMember) { m.Status.Conditions = c }
 }

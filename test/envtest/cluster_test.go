@@ -180,9 +180,12 @@ func (c *cluster) createFile(ctx context.Context, path string) error {
 	}
 }
 
+// tokenLife is the lifetime of tokens: long enough for CredentialCurrent.
+const tokenLife = 24 * time.Hour
+
 func (c *cluster) tokenOf(ctx context.Context, namespace, account string) (string, error) {
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account, Namespace: namespace}}
-	request := &authenticationv1.TokenRequest{}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(tokenLife.Seconds()))}}
 	if err := c.admin.SubResource("token").Create(ctx, sa, request); err != nil {
 		return "", fmt.Errorf("request a token of %s/%s: %w", namespace, account, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,7 +48,7 @@ func (s *suite) meshStatus(t *testing.T) {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	types := conditionTypes(inst.Status.Conditions)
-	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Ready", "TagsCurrent", "TrustRootReady"}
+	wantTypes := []string{"Available", "ControlPlanesReady", "CredentialCurrent", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Ready", "TagsCurrent", "TrustRootReady"}
 	if diff := cmp.Diff(wantTypes, types); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}
@@ -93,6 +94,12 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if got.Discovery.TokenExpires == nil || got.Discovery.TokenExpires.Time.Before(now.Add(time.Hour)) {
 		t.Errorf("token's end: %v", got.Discovery.TokenExpires)
 	}
+	if expires := got.CredentialExpires; expires == nil || expires.Time.Before(now) || expires.Time.After(now.Add(tokenLife)) {
+		t.Errorf("end of the operator's credential: %v, want within %s", expires, tokenLife)
+	}
+	if !meta.IsStatusConditionTrue(got.Conditions, meshv1alpha1.ConditionCredentialCurrent) {
+		t.Errorf("the operator's credential: %s", describe(got.Conditions))
+	}
 	if got.KubernetesVersion == "" {
 		t.Error("no Kubernetes version")
 	}
@@ -105,7 +112,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 		t.Errorf("the marker of %s is %v, %s has seen %q", peer, other.Status.Discovery.Marker, name, marker)
 	}
 	got.Discovery.Marker, got.Discovery.Peers[0].Marker = nil, ""
-	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires = nil, nil, nil
+	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires, got.CredentialExpires = nil, nil, nil, nil
 	got.Discovery.IstiodGateways, got.Discovery.ProxyGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
@@ -119,7 +126,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	wantTypes := []string{"Available", "ControlPlanesReady", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Reachable", "Ready", "TagsCurrent", "TrustRootReady", "WatchesSynced"}
+	wantTypes := []string{"Available", "ControlPlanesReady", "CredentialCurrent", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Reachable", "Ready", "TagsCurrent", "TrustRootReady", "WatchesSynced"}
 	if diff := cmp.Diff(wantTypes, conditionTypes(got.Conditions)); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}

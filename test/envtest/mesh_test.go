@@ -134,8 +134,12 @@ func ready(name string, generation, observed int64, conditions []metav1.Conditio
 	if !meta.IsStatusConditionTrue(conditions, meshv1alpha1.ConditionReady) {
 		return fmt.Errorf("%s: not ready: %s", name, describe(conditions))
 	}
+	aside := []string{
+		meshv1alpha1.ConditionTagsCurrent, meshv1alpha1.ConditionHubSecretsProtected, meshv1alpha1.ConditionCredentialCurrent,
+		meshv1alpha1.ConditionTrustRootCurrent,
+	}
 	for _, c := range conditions {
-		if c.Type == meshv1alpha1.ConditionTagsCurrent || c.Type == meshv1alpha1.ConditionHubSecretsProtected {
+		if slices.Contains(aside, c.Type) {
 			continue
 		}
 		if c.Type == meshv1alpha1.ConditionReconciling || c.Type == meshv1alpha1.ConditionStalled ||

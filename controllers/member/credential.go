@@ -1,0 +1,79 @@
+package member
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/metrics"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/status"
+)
+
+const (
+	// credentialShare is the part of a credential's lifetime that is left when it is reported as expiring: a fifth.
+	credentialShare = 5
+	// credentialNotice bounds that part. A person needs no more time to replace a kubeconfig.
+	credentialNotice = 7 * 24 * time.Hour
+	// credentialShort is a lifetime that only automation can cope with. API servers that limit tokens grant an hour, or a day.
+	credentialShort = 6 * time.Hour
+	// credentialRecheck bounds the time between two looks at the clock.
+	credentialRecheck = 24 * time.Hour
+)
+
+// reportCredential reports the lifetime of the credential by which the operator reaches the member. Ready does not depend on it: the
+// connection itself shows when the API server rejects the credential.
+func reportCredential(pass *member.Pass, lifetime fleet.Lifetime) {
+	pass.Object.Status.CredentialExpires = nil
+	if !lifetime.NotAfter.IsZero() {
+		pass.Object.Status.CredentialExpires = &metav1.Time{Time: lifetime.NotAfter}
+	}
+	metrics.SetCredentialExpiry(pass.Key(), lifetime.NotAfter)
+	result := judgeCredential(lifetime, pass.Now)
+	if result.Kind != phase.Done {
+		result.Message = "the credential in " + credentialSource(pass.Object) + " " + result.Message
+	}
+	pass.Aside = append(pass.Aside, status.Outcome{Type: meshv1alpha1.ConditionCredentialCurrent, Aside: true, Result: result})
+}
+
+// judgeCredential says whether a credential expires soon. The message of one that does begins after its subject.
+func judgeCredential(lifetime fleet.Lifetime, now time.Time) phase.Result {
+	if lifetime.NotAfter.IsZero() {
+		return phase.Complete(meshv1alpha1.ReasonReady, "the credential has no expiry, or does not contain it")
+	}
+	const cure = "write a kubeconfig with a new credential into the Secret, for example from hack/member-kubeconfig.sh"
+	expires, notice := lifetime.NotAfter.UTC().Format(time.RFC3339), credentialNotice
+	life := lifetime.NotAfter.Sub(lifetime.NotBefore)
+	if !lifetime.NotBefore.IsZero() {
+		notice = min(notice, life/credentialShare)
+	}
+	left := lifetime.NotAfter.Sub(now)
+	result := phase.Complete(meshv1alpha1.ReasonReady, "the credential expires at "+expires)
+	switch {
+	case left <= 0:
+		return phase.Waiting(meshv1alpha1.ReasonCredentialExpired, fmt.Sprintf("expired at %s: %s", expires, cure), 0)
+	case left <= notice:
+		result = phase.Waiting(meshv1alpha1.ReasonCredentialExpiring, fmt.Sprintf("expires at %s: %s", expires, cure), 0)
+	case !lifetime.NotBefore.IsZero() && life < credentialShort:
+		result = phase.Waiting(meshv1alpha1.ReasonCredentialShortLived, fmt.Sprintf("is valid for %s only, less than %s: its API server may "+
+			"limit the lifetime of tokens; renew the kubeconfig in the Secret automatically, or use a client certificate", life, credentialShort), 0)
+		left -= notice
+	default:
+		left -= notice
+	}
+	result.After = min(max(left, outcome.ShortWait), credentialRecheck)
+	return result
+}
+
+// credentialSource names the place of the credential.
+func credentialSource(m *meshv1alpha1.MeshMember) string {
+	if ref := m.Spec.ClusterRef.KubeconfigSecret; ref != nil {
+		return fmt.Sprintf("Secret %q", ref.Name)
+	}
+	return "the operator's own configuration"
+}

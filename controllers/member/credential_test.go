@@ -1,0 +1,115 @@
+package member
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/fleet"
+	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/status"
+	"github.com/meshfleet/meshfleet/internal/testutil"
+)
+
+const day = 24 * time.Hour
+
+func TestJudgeCredential(t *testing.T) {
+	lasting := func(since, left time.Duration) fleet.Lifetime {
+		return fleet.Lifetime{NotBefore: testutil.Now.Add(-since), NotAfter: testutil.Now.Add(left)}
+	}
+	undated := func(left time.Duration) fleet.Lifetime { return fleet.Lifetime{NotAfter: testutil.Now.Add(left)} }
+	cases := map[string]struct {
+		lifetime   fleet.Lifetime
+		wantReason string
+		wantAfter  time.Duration
+	}{
+		"one without an expiry":                          {fleet.Lifetime{}, meshv1alpha1.ReasonReady, 0},
+		"a year, just made":                              {lasting(0, 365*day), meshv1alpha1.ReasonReady, credentialRecheck},
+		"a year, eight days left":                        {lasting(357*day, 8*day), meshv1alpha1.ReasonReady, day},
+		"a year, seven days left":                        {lasting(358*day, 7*day), meshv1alpha1.ReasonCredentialExpiring, credentialRecheck},
+		"a year, an hour left":                           {lasting(365*day, time.Hour), meshv1alpha1.ReasonCredentialExpiring, time.Hour},
+		"a day, a quarter left":                          {lasting(18*time.Hour, 6*time.Hour), meshv1alpha1.ReasonReady, 72 * time.Minute},
+		"a day, a fifth left":                            {lasting(day*4/5, day/5), meshv1alpha1.ReasonCredentialExpiring, day / 5},
+		"an hour, just made":                             {lasting(0, time.Hour), meshv1alpha1.ReasonCredentialShortLived, 48 * time.Minute},
+		"an hour, ten minutes left":                      {lasting(50*time.Minute, 10*time.Minute), meshv1alpha1.ReasonCredentialExpiring, 10 * time.Minute},
+		"it ends now":                                    {lasting(day, 0), meshv1alpha1.ReasonCredentialExpired, 0},
+		"it ended":                                       {lasting(2*day, -day), meshv1alpha1.ReasonCredentialExpired, 0},
+		"it does not contain its start, eight days left": {undated(8 * day), meshv1alpha1.ReasonReady, day},
+		"it does not contain its start, an hour left":    {undated(time.Hour), meshv1alpha1.ReasonCredentialExpiring, time.Hour},
+		"the next look is not at once":                   {lasting(day, time.Millisecond), meshv1alpha1.ReasonCredentialExpiring, outcome.ShortWait},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := judgeCredential(c.lifetime, testutil.Now)
+			if got.Reason != c.wantReason || got.After != c.wantAfter {
+				t.Errorf("reason %s, again after %s, want %s, %s (%s)", got.Reason, got.After, c.wantReason, c.wantAfter, got.Text())
+			}
+			if isReady := got.Reason == meshv1alpha1.ReasonReady; (got.Kind == phase.Done) != isReady || (got.Kind == phase.Wait) == isReady {
+				t.Errorf("kind is %s", got.Kind)
+			}
+			if later := judgeCredential(c.lifetime, testutil.Now.Add(time.Microsecond)); later.Reason == got.Reason && later.Text() != got.Text() {
+				t.Errorf("the text changes with the time: %q, %q", got.Text(), later.Text())
+			}
+		})
+	}
+}
+
+// lifetimes is a fleet whose members are not connected and whose credentials have a lifetime.
+type lifetimes struct {
+	Fleet
+	state fleet.State
+}
+
+func (l lifetimes) Ensure(types.NamespacedName, fleet.Source) error { return nil }
+
+func (l lifetimes) State(types.NamespacedName) (fleet.State, bool) { return l.state, true }
+
+func (l lifetimes) Connection(types.NamespacedName) (*fleet.Connection, error) {
+	return nil, errors.New(l.state.Message)
+}
+
+// TestConnectReportsTheCredential wants the expiry in the status, and a condition on which Ready does not depend, also while the member
+// cannot be reached.
+func TestConnectReportsTheCredential(t *testing.T) {
+	expired := fleet.Lifetime{NotBefore: testutil.Now.Add(-day), NotAfter: testutil.Now.Add(-time.Hour)}
+	r := &Reconciler{Options: Options{Fleet: lifetimes{state: fleet.State{
+		Phase: fleet.Down, Reason: meshv1alpha1.ReasonUnauthorized, Message: "refused", Credential: expired}}}}
+	m := testutil.Member("east")
+	m.Spec.ClusterRef.KubeconfigSecret = &meshv1alpha1.SecretKeyRef{Name: "east-kubeconfig", Key: "value"}
+	secret := kubeconfigSecret("east-kubeconfig")
+	r.Client = testutil.HubClient(t, secret)
+	pass := &member.Pass{Object: m, Now: testutil.Now}
+	result := r.connect(t.Context(), pass)
+	if result.Reason != meshv1alpha1.ReasonUnauthorized {
+		t.Fatalf("result is %+v", result)
+	}
+	if m.Status.CredentialExpires == nil || !m.Status.CredentialExpires.Time.Equal(expired.NotAfter) {
+		t.Errorf("the status has the expiry %v", m.Status.CredentialExpires)
+	}
+	status.Set(&m.Status.Conditions, 1, pass.Aside, testutil.Now)
+	c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionCredentialCurrent)
+	if c == nil || c.Status != metav1.ConditionFalse || c.Reason != meshv1alpha1.ReasonCredentialExpired ||
+		!strings.Contains(c.Message, `Secret "east-kubeconfig" expired at 2026-03-01T11:00:00Z`) {
+		t.Errorf("condition is %+v", c)
+	}
+	if !meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReady) {
+		t.Error("Ready depends on it")
+	}
+	r.Fleet = lifetimes{state: fleet.State{Phase: fleet.Down, Reason: meshv1alpha1.ReasonUnauthorized, Message: "refused"}}
+	if r.connect(t.Context(), &member.Pass{Object: m, Now: testutil.Now}); m.Status.CredentialExpires != nil {
+		t.Errorf("a credential without an expiry: the status has %v", m.Status.CredentialExpires)
+	}
+}
+
+func kubeconfigSecret(name string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testutil.Namespace, Name: name}, Data: map[string][]byte{"value": []byte("a kubeconfig")}}
+}
