@@ -54,6 +54,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, inst); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.written.Forget(req.NamespacedName)
+			metrics.ForgetInstallation(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -125,10 +126,11 @@ func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstal
 		return []status.Outcome{{Result: outcome.Failed(err)}}
 	}
 	metrics.ObservePhase("meshinstallation", "members", time.Since(start))
-	if err := r.rootExpiry(ctx, inst); err != nil {
+	expiry, err := r.rootExpiry(ctx, inst)
+	if err != nil {
 		return []status.Outcome{{Result: outcome.Failed(err)}}
 	}
-	outcomes := aggregate(inst, members)
+	outcomes := append(aggregate(inst, members), expiry...)
 	noteRestarts(outcomes, waiting)
 	if certificates.Kind != phase.Done {
 		// The members' TrustRootReady would only say that they wait for this, or nothing at all of what the hub has lost.

@@ -17,10 +17,12 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/status"
 )
 
 // askAgain is the pace at which members that have not answered yet are counted again.
@@ -59,6 +61,8 @@ func (r *Reconciler) certificates(
 		return outcome.Stalled(meshv1alpha1.ReasonRootMissing, err)
 	case errors.Is(err, trust.ErrRootChanged):
 		return outcome.Stalled(meshv1alpha1.ReasonRootChanged, err)
+	case errors.Is(err, trust.ErrRootUnusable):
+		return outcome.Stalled(meshv1alpha1.ReasonRootUnusable, err)
 	case apierrors.IsConflict(err):
 		return phase.Waiting(meshv1alpha1.ReasonProgressing, "the objects of the root have just changed", outcome.ShortWait)
 	case err != nil:
@@ -73,7 +77,7 @@ func (r *Reconciler) certificates(
 // holdsUp says whether nothing can be planned before the certificates' result is another.
 func holdsUp(certificates phase.Result) bool {
 	switch certificates.Reason {
-	case meshv1alpha1.ReasonRootMissing, meshv1alpha1.ReasonRootChanged, meshv1alpha1.ReasonForeignRoot:
+	case meshv1alpha1.ReasonRootMissing, meshv1alpha1.ReasonRootChanged, meshv1alpha1.ReasonForeignRoot, meshv1alpha1.ReasonRootUnusable:
 		return false
 	}
 	return certificates.Kind != phase.Done && certificates.Kind != phase.Wait
@@ -89,16 +93,63 @@ func rootsDiffer(witnesses map[string][]string) error {
 		"with the wrong root out of spec.members, and add them again when they are gone", strings.Join(parts, "; "))
 }
 
-// rootExpiry reports the end of the pinned root's life, when that root is on the hub.
-func (r *Reconciler) rootExpiry(ctx context.Context, inst *meshv1alpha1.MeshInstallation) error {
+const (
+	// rootShare is the part of the root's lifetime that is left when it is reported as expiring: a fifth.
+	rootShare = 5
+	// rootNotice bounds that part. A root cannot be replaced in a running mesh: everything must move to another mesh meanwhile.
+	rootNotice = 365 * 24 * time.Hour
+	// rootRecheck bounds the time between two looks at the clock.
+	rootRecheck = 24 * time.Hour
+)
+
+// rootExpiry reports the end of the pinned root's life. Ready does not depend on it. There is nothing to report of a root that has never
+// been on the hub.
+func (r *Reconciler) rootExpiry(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]status.Outcome, error) {
 	if len(inst.Status.Trust.PinnedRoot) == 0 {
-		return nil
+		return nil, nil
 	}
-	at, err := r.trust().RootNotAfter(ctx, inst)
-	if err == nil && !at.IsZero() {
-		inst.Status.Trust.NotAfter = &metav1.Time{Time: at}
+	from, to, err := r.trust().RootLifetime(ctx, inst)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	if !to.IsZero() {
+		inst.Status.Trust.NotAfter = &metav1.Time{Time: to}
+	}
+	if inst.Status.Trust.NotAfter == nil {
+		return nil, nil
+	}
+	to = inst.Status.Trust.NotAfter.Time
+	metrics.SetRootExpiry(client.ObjectKeyFromObject(inst), to)
+	result := judgeRoot(from, to, trust.IntermediateDuration(inst), r.Now())
+	return []status.Outcome{{Type: meshv1alpha1.ConditionTrustRootCurrent, Aside: true, Result: result}}, nil
+}
+
+// judgeRoot says whether a root expires soon: in a fifth of its life and within a year, or before an intermediate that is issued now. A zero
+// beginning is not known.
+func judgeRoot(from, to time.Time, intermediate time.Duration, now time.Time) phase.Result {
+	notice, expires := rootNotice, to.UTC().Format(time.RFC3339)
+	if !from.IsZero() {
+		notice = min(notice, to.Sub(from)/rootShare)
+	}
+	const cure = "a mesh cannot change its root yet: create a MeshInstallation with another root, and move the members there before that time"
+	left := to.Sub(now)
+	result := phase.Complete(meshv1alpha1.ReasonReady, "the root expires at "+expires)
+	switch {
+	case left <= 0:
+		return phase.Waiting(meshv1alpha1.ReasonRootExpired, fmt.Sprintf("the root expired at %s, and no certificate of the mesh is valid: create "+
+			"a MeshInstallation with another root, and move the members there", expires), 0)
+	case left <= notice:
+		result = phase.Waiting(meshv1alpha1.ReasonRootExpiring, fmt.Sprintf("the root expires at %s, and no certificate of the mesh is valid for longer: %s",
+			expires, cure), 0)
+	case left <= intermediate:
+		result = phase.Waiting(meshv1alpha1.ReasonRootExpiring, fmt.Sprintf("the root expires at %s, before an intermediate of %s that is issued now: %s",
+			expires, intermediate, cure), 0)
+		left -= notice
+	default:
+		left -= max(notice, intermediate)
+	}
+	result.After = min(max(left, outcome.ShortWait), rootRecheck)
+	return result
 }
 
 // usersOfSecret are the installations whose root or intermediates a Secret is. It goes by names: a Secret that was restored

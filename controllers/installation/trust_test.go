@@ -142,3 +142,61 @@ func TestAnotherVersionStartsAnUpgrade(t *testing.T) {
 		t.Errorf("upgrades are %v, %v, want one to 1.28.3", found.Items, err)
 	}
 }
+
+func TestJudgeRoot(t *testing.T) {
+	const day, intermediate = 24 * time.Hour, 90 * 24 * time.Hour
+	cases := map[string]struct {
+		since, left time.Duration
+		undated     bool
+		wantReason  string
+		wantAfter   time.Duration
+	}{
+		"ten years, just made":                       {left: 3650 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: rootRecheck},
+		"ten years, two left":                        {since: 2920 * day, left: 730 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: rootRecheck},
+		"ten years, one left":                        {since: 3285 * day, left: 365 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
+		"two years, half of one left":                {since: 548 * day, left: 182 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: rootRecheck},
+		"two years, a fifth left":                    {since: 584 * day, left: 146 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
+		"half a year: intermediates outlive it":      {since: 92 * day, left: 90 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
+		"a month: intermediates outlive it at once":  {left: 30 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
+		"the last hour":                              {since: 3650 * day, left: time.Hour, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: time.Hour},
+		"it is over":                                 {since: 3650 * day, left: 0, wantReason: meshv1alpha1.ReasonRootExpired},
+		"its beginning is not known, two years left": {undated: true, left: 730 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: rootRecheck},
+		"its beginning is not known, one year left":  {undated: true, left: 365 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			from := testutil.Now.Add(-c.since)
+			if c.undated {
+				from = time.Time{}
+			}
+			got := judgeRoot(from, testutil.Now.Add(c.left), intermediate, testutil.Now)
+			if got.Reason != c.wantReason || got.After != c.wantAfter || (got.Kind == phase.Done) != (c.wantReason == meshv1alpha1.ReasonReady) {
+				t.Errorf("%s %s, again after %s, want %s, %s (%s)", got.Kind, got.Reason, got.After, c.wantReason, c.wantAfter, got.Text())
+			}
+		})
+	}
+}
+
+// TestRootExpiry wants the end of the root to be a condition on which Ready does not depend, also when the root is not on the hub any more.
+func TestRootExpiry(t *testing.T) {
+	r, inst := hubReconciler(t), testutil.Installation(testutil.With("east"))
+	if got, err := r.rootExpiry(t.Context(), inst); len(got) > 0 || err != nil {
+		t.Errorf("without a root: %v, %v", got, err)
+	}
+	inst.Status.Trust.PinnedRoot = []string{"a"}
+	if got, err := r.rootExpiry(t.Context(), inst); len(got) > 0 || err != nil {
+		t.Errorf("of a root that has never been seen: %v, %v", got, err)
+	}
+	inst.Status.Trust.NotAfter = &metav1.Time{Time: testutil.Now.Add(time.Hour)}
+	got, err := r.rootExpiry(t.Context(), inst)
+	if err != nil || len(got) != 1 || got[0].Type != meshv1alpha1.ConditionTrustRootCurrent || !got[0].Aside || got[0].Result.Reason != meshv1alpha1.ReasonRootExpiring {
+		t.Errorf("of a root that ends in an hour: %+v, %v", got, err)
+	}
+}
+
+// TestAnUnusableRootHoldsUpNothingElse wants the members to be planned, and the reason to be on the mesh and its members.
+func TestAnUnusableRootHoldsUpNothingElse(t *testing.T) {
+	if holdsUp(phase.Stall(meshv1alpha1.ReasonRootUnusable, trust.ErrRootUnusable)) {
+		t.Error("a root that cannot be used holds up the members")
+	}
+}

@@ -17,6 +17,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// trustDomain is that of the meshes of tests.
+const trustDomain = "cluster.local"
+
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // authority is a certificate with its key.

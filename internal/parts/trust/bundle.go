@@ -37,9 +37,9 @@ type Bundle struct {
 }
 
 // ReadBundle reads and verifies the Secret that cert-manager keeps for a member: the key belongs to the certificate,
-// the certificate may sign, and it leads to the root. istiod would refuse anything less only after it was restarted.
-// Error: ErrIncomplete while cert-manager works.
-func ReadBundle(s *corev1.Secret, now time.Time) (*Bundle, error) {
+// the certificate may sign for workloads of the trust domain, and it leads to the root. istiod would refuse anything less only after it
+// was restarted, and proxies at the first connection. Errors: ErrIncomplete while cert-manager works, ErrRootUnusable.
+func ReadBundle(s *corev1.Secret, trustDomain string, now time.Time) (*Bundle, error) {
 	chain, key, roots := s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey], s.Data[caKey]
 	if len(chain) == 0 || len(key) == 0 {
 		return nil, ErrIncomplete
@@ -47,7 +47,7 @@ func ReadBundle(s *corev1.Secret, now time.Time) (*Bundle, error) {
 	if len(roots) == 0 {
 		return nil, errors.New("the issuer does not report its root (ca.crt is empty): use an issuer that does, such as cert-manager's CA issuer")
 	}
-	_, err := tls.X509KeyPair(chain, key)
+	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
 		// The error names neither key nor certificate bytes.
 		return nil, fmt.Errorf("certificate and key: %w", err)
@@ -61,6 +61,9 @@ func ReadBundle(s *corev1.Secret, now time.Time) (*Bundle, error) {
 		return nil, fmt.Errorf("root: %w", err)
 	}
 	if err := verify(certs, rootCerts, now); err != nil {
+		return nil, err
+	}
+	if err := verifyWorkload(pair.PrivateKey, certs, rootCerts, trustDomain, now); err != nil {
 		return nil, err
 	}
 	return &Bundle{Chain: withoutRoots(certs, rootCerts), Key: key, Roots: encode(rootCerts), NotAfter: certs[0].NotAfter}, nil
@@ -120,24 +123,29 @@ func verify(chain, roots []*x509.Certificate, now time.Time) error {
 		return fmt.Errorf("certificate %q is itself the root, so that every member would have another: use an issuer that "+
 			"signs with a root, such as cert-manager's CA issuer", signing.Subject)
 	}
+	chains, err := signing.Verify(verifyOptions(chain, roots, now))
+	if err != nil {
+		return fmt.Errorf("certificate %q does not lead to the root in ca.crt: %w", signing.Subject, err)
+	}
+	return verifyPathLen(chains)
+}
+
+// verifyOptions are those for a certificate at, or below, the beginning of a chain. The clocks of whoever signed and of this process
+// differ a little: a certificate that begins in a moment is good.
+func verifyOptions(chain, roots []*x509.Certificate, now time.Time) x509.VerifyOptions {
 	rootPool, between := x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range roots {
 		rootPool.AddCert(c)
 	}
-	for _, c := range chain[1:] {
+	for _, c := range chain {
 		between.AddCert(c)
 	}
-	// The clocks of whoever signed and of this process differ a little: a certificate that begins in a moment is good.
-	if begin := signing.NotBefore; now.Before(begin) && begin.Sub(now) < clockSkew {
+	if begin := chain[0].NotBefore; now.Before(begin) && begin.Sub(now) < clockSkew {
 		now = begin
 	}
-	_, err := signing.Verify(x509.VerifyOptions{
+	return x509.VerifyOptions{
 		Roots: rootPool, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return fmt.Errorf("certificate %q does not lead to the root in ca.crt: %w", signing.Subject, err)
 	}
-	return nil
 }
 
 func withoutRoots(chain, roots []*x509.Certificate) []byte {

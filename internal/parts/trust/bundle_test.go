@@ -3,6 +3,7 @@ package trust
 import (
 	"crypto"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -35,7 +36,7 @@ func TestReadBundle(t *testing.T) {
 			}
 			for name, c := range cases {
 				t.Run(name, func(t *testing.T) {
-					b, err := ReadBundle(c.secret, now)
+					b, err := ReadBundle(c.secret, trustDomain, now)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -49,7 +50,7 @@ func TestReadBundle(t *testing.T) {
 					}
 				})
 			}
-			b, err := ReadBundle(secret(text(signing), keyText(t, signing), text(root)), now)
+			b, err := ReadBundle(secret(text(signing), keyText(t, signing), text(root)), trustDomain, now)
 			if err != nil || !b.NotAfter.Equal(now.Add(24*time.Hour)) {
 				t.Errorf("bundle ends %v (%v), want the end of the signing certificate", b, err)
 			}
@@ -78,7 +79,7 @@ func TestReadBundleRefuses(t *testing.T) {
 	}
 	for name, s := range cases {
 		t.Run(name, func(t *testing.T) {
-			b, err := ReadBundle(s, now)
+			b, err := ReadBundle(s, trustDomain, now)
 			if err == nil {
 				t.Fatalf("it is accepted: %+v", b)
 			}
@@ -102,6 +103,54 @@ func checkNoKey(t *testing.T, err error, s *corev1.Secret) {
 	}
 }
 
+// TestReadBundleRefusesAuthoritiesThatMayNotSign is about certificates that lead to the root and sign nothing that a proxy accepts.
+func TestReadBundleRefusesAuthoritiesThatMayNotSign(t *testing.T) {
+	pathLen := func(n int) template {
+		return func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = n, n == 0 }
+	}
+	uris := func(domains ...string) template {
+		return func(c *x509.Certificate) { c.PermittedURIDomains, c.PermittedDNSDomainsCritical = domains, true }
+	}
+	without := func(*x509.Certificate) {}
+	cases := map[string]struct {
+		root, between, signing template
+		want                   string
+	}{
+		"no limits":                                {root: without, between: without, signing: without},
+		"a root with room for both":                {root: pathLen(2), between: pathLen(1), signing: pathLen(0)},
+		"a root that may sign leaves only":         {root: pathLen(0), signing: without, want: "path length 0, and 1 certificates"},
+		"a root without room for the member":       {root: pathLen(1), between: without, signing: without, want: "path length 1, and 2 certificates"},
+		"an issuer that may sign leaves only":      {root: without, between: pathLen(0), signing: without, want: `"CN=between" has the path length 0`},
+		"a root for names of the trust domain":     {root: uris(trustDomain), signing: without},
+		"a root for names of another domain":       {root: uris("example.com"), signing: without, want: "trust domain cluster.local"},
+		"an issuer for names of another domain":    {root: without, between: uris("example.com"), signing: without, want: "trust domain cluster.local"},
+		"a signing certificate for another domain": {root: without, signing: uris("example.com"), want: "trust domain cluster.local"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			root := issue(t, "root", ecdsaKey(t), nil, c.root)
+			by, chain := root, []*authority(nil)
+			if c.between != nil {
+				by = issue(t, "between", ecdsaKey(t), root, c.between)
+				chain = append(chain, by)
+			}
+			signing := issue(t, "signing", ecdsaKey(t), by, c.signing)
+			s := secret(text(append([]*authority{signing}, chain...)...), keyText(t, signing), text(root))
+			_, err := ReadBundle(s, trustDomain, now)
+			if c.want == "" {
+				if err != nil {
+					t.Errorf("it is refused: %v", err)
+				}
+				return
+			}
+			if !errors.Is(err, ErrRootUnusable) || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("error is %v, want ErrRootUnusable with %q", err, c.want)
+			}
+			checkNoKey(t, err, s)
+		})
+	}
+}
+
 func TestReadBundleWaitsWhileCertManagerWorks(t *testing.T) {
 	root := issue(t, "root", ecdsaKey(t), nil)
 	cases := map[string]*corev1.Secret{
@@ -112,7 +161,7 @@ func TestReadBundleWaitsWhileCertManagerWorks(t *testing.T) {
 	}
 	for name, s := range cases {
 		t.Run(name, func(t *testing.T) {
-			if b, err := ReadBundle(s, now); !errors.Is(err, ErrIncomplete) {
+			if b, err := ReadBundle(s, trustDomain, now); !errors.Is(err, ErrIncomplete) {
 				t.Errorf("bundle %v, error %v, want ErrIncomplete", b, err)
 			}
 		})
@@ -122,7 +171,7 @@ func TestReadBundleWaitsWhileCertManagerWorks(t *testing.T) {
 func TestReadBundleAllowsForClocksThatDiffer(t *testing.T) {
 	root := issue(t, "root", ecdsaKey(t), nil)
 	signing := issue(t, "signing", ecdsaKey(t), root, lasting(clockSkew/2, time.Hour))
-	if _, err := ReadBundle(secret(text(signing), keyText(t, signing), text(root)), now); err != nil {
+	if _, err := ReadBundle(secret(text(signing), keyText(t, signing), text(root)), trustDomain, now); err != nil {
 		t.Errorf("a certificate that begins in %s is refused: %v", clockSkew/2, err)
 	}
 }

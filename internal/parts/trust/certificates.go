@@ -88,9 +88,14 @@ func root(inst *meshv1alpha1.MeshInstallation) cmv1.Certificate {
 	return c
 }
 
+// IntermediateDuration is the lifetime of the intermediates of members.
+func IntermediateDuration(inst *meshv1alpha1.MeshInstallation) time.Duration {
+	return duration(inst.Spec.Trust.Intermediate.Duration, defaultIntermediateDuration)
+}
+
 func intermediate(inst *meshv1alpha1.MeshInstallation, member string, issuer cmmeta.IssuerReference) cmv1.Certificate {
 	spec := inst.Spec.Trust.Intermediate
-	c := certificate(inst, mesh.CASecretName(inst.Name, member), member+" intermediate of "+inst.Name, duration(spec.Duration, defaultIntermediateDuration))
+	c := certificate(inst, mesh.CASecretName(inst.Name, member), member+" intermediate of "+inst.Name, IntermediateDuration(inst))
 	c.Labels[meshv1alpha1.LabelMember] = member
 	c.Spec.SecretTemplate.Labels[meshv1alpha1.LabelMember] = member
 	c.Spec.RenewBefore = &metav1.Duration{Duration: duration(spec.RenewBefore, defaultRenewBefore)}

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,8 +26,8 @@ type Hub struct {
 
 // Ensure makes the cert-manager objects exist as planned, each when what it rests on is ready, and removes the
 // certificates of members that left; those that are leaving keep theirs. Without a pinned root it pins what it finds in the status of inst. It says what it
-// waits for, and nothing when all objects are there. Errors: ErrRootMissing and ErrRootChanged, from which nothing is
-// issued anew.
+// waits for, and nothing when all objects are there. Errors: ErrRootMissing, ErrRootChanged and ErrRootUnusable, from which nothing
+// is issued anew.
 func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, now time.Time, leaving ...string) (waiting string, err error) {
 	wanted := Plan(inst, leaving...)
 	keep := map[string]bool{}
@@ -57,6 +58,7 @@ func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, no
 // again. It says what it waits for.
 func (h Hub) intermediates(ctx context.Context, inst *meshv1alpha1.MeshInstallation, wanted Wanted, now time.Time) (string, error) {
 	var known []byte
+	var unusable error
 	var strays []*corev1.Secret
 	for i := range wanted.Intermediates {
 		secret, err := h.secret(ctx, inst, wanted.Intermediates[i].Name)
@@ -72,9 +74,12 @@ func (h Hub) intermediates(ctx context.Context, inst *meshv1alpha1.MeshInstallat
 			continue
 		}
 		if len(inst.Status.Trust.PinnedRoot) == 0 {
-			if _, err := ReadBundle(secret, now); err == nil {
+			_, err := ReadBundle(secret, inst.Spec.TrustDomain, now)
+			if err == nil {
 				inst.Status.Trust.PinnedRoot = roots
 				log.FromContext(ctx).Info("Pinned the root", "root", mesh.ShortRoot(roots))
+			} else if errors.Is(err, ErrRootUnusable) {
+				unusable = fmt.Errorf("secret %q: %w", secret.Name, err)
 			}
 		}
 		switch {
@@ -85,6 +90,8 @@ func (h Hub) intermediates(ctx context.Context, inst *meshv1alpha1.MeshInstallat
 		}
 	}
 	switch {
+	case len(inst.Status.Trust.PinnedRoot) == 0 && unusable != nil:
+		return "", unusable
 	case len(inst.Status.Trust.PinnedRoot) == 0:
 		return "the issuer of spec.trust.root.issuerRef has not signed yet, and its root is not known", nil
 	case len(strays) == 0:

@@ -21,6 +21,8 @@ var (
 	ErrRootMissing = errors.New("the mesh's root is missing on the hub")
 	// ErrRootChanged says that the hub has another root than the mesh.
 	ErrRootChanged = errors.New("the hub has another root than the mesh")
+	// ErrRootUnusable says that the root, or an issuer below it, may not sign what members need.
+	ErrRootUnusable = errors.New("the root cannot be used")
 )
 
 // ShareKey says whether a certificate of one PEM text has the key of one of another: a root that was renewed with the same
@@ -58,6 +60,16 @@ func readRoot(s *corev1.Secret) (*x509.Certificate, error) {
 // canSign says whether a root is good to be a new mesh's.
 func canSign(root *x509.Certificate, now time.Time) bool {
 	return root.IsCA && root.BasicConstraintsValid && now.Before(root.NotAfter) && root.CheckSignatureFrom(root) == nil
+}
+
+// checkPathLen refuses a root under which a member's intermediate may not sign: the path length counts the certificates of authorities
+// below the root (RFC 5280, 4.2.1.9).
+func checkPathLen(name string, root *x509.Certificate) error {
+	if !root.BasicConstraintsValid || root.MaxPathLen != 0 || !root.MaxPathLenZero {
+		return nil
+	}
+	return fmt.Errorf("%w: Secret %q has root %s with the path length 0, which may sign no intermediates of members; "+
+		"put a root without a path length, or with at least 1, in its place", ErrRootUnusable, name, mesh.ShortRoot([]string{fingerprint(root)}))
 }
 
 func fingerprint(c *x509.Certificate) string {

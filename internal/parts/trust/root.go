@@ -74,6 +74,9 @@ func (h Hub) newRoot(ctx context.Context, inst *meshv1alpha1.MeshInstallation, w
 		return c.Type == cmv1.CertificateConditionReady && c.Status == cmmeta.ConditionTrue
 	})
 	if root, err := readRoot(secret); err == nil && isIssued && canSign(root, now) {
+		if err := checkPathLen(wanted.Root.Name, root); err != nil {
+			return "", err
+		}
 		inst.Status.Trust.PinnedRoot = []string{fingerprint(root)}
 		log.FromContext(ctx).Info("Pinned the root", "root", mesh.ShortRoot(inst.Status.Trust.PinnedRoot))
 		return "", nil
@@ -208,25 +211,27 @@ func (h Hub) known(ctx context.Context, inst *meshv1alpha1.MeshInstallation, wan
 	return nil, nil
 }
 
-// RootNotAfter reads the end of the pinned root's life. It is zero as long as the pinned root is not on the hub.
-func (h Hub) RootNotAfter(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (time.Time, error) {
+// RootLifetime reads the lifetime of the pinned root: with several certificates, that of the one that expires first. Zero: the pinned root is not
+// on the hub.
+func (h Hub) RootLifetime(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (notBefore, notAfter time.Time, err error) {
 	text, err := h.known(ctx, inst, Plan(inst))
 	if err != nil {
-		return time.Time{}, err
+		return notBefore, notAfter, err
 	}
 	if len(text) == 0 {
 		secret, err := h.secret(ctx, inst, mesh.RootName(inst.Name))
 		if err != nil || secret == nil {
-			return time.Time{}, err
+			return notBefore, notAfter, err
 		}
 		text = secret.Data[corev1.TLSCertKey]
 		if have, err := Fingerprints(text); err != nil || !slices.Equal(have, inst.Status.Trust.PinnedRoot) {
-			return time.Time{}, nil //nolint:nilerr // checkRoot reports a Secret that cannot be read
+			return notBefore, notAfter, nil //nolint:nilerr // checkRoot reports a Secret that cannot be read
 		}
 	}
 	certs, err := ParseCertificates(text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("pinned root: %w", err)
+		return notBefore, notAfter, fmt.Errorf("pinned root: %w", err)
 	}
-	return slices.MinFunc(certs, byExpiry).NotAfter, nil
+	first := slices.MinFunc(certs, byExpiry)
+	return first.NotBefore, first.NotAfter, nil
 }

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/x509"
 	"errors"
 	"strings"
 	"testing"
@@ -216,6 +217,34 @@ func TestRootThatIsThereIsTaken(t *testing.T) {
 	}
 }
 
+// TestRootsThatSignNoIntermediates wants no mesh to begin with a root of which no member could use a certificate.
+func TestRootsThatSignNoIntermediates(t *testing.T) {
+	leavesOnly := func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }
+	root := issue(t, "root", ecdsaKey(t), nil, leavesOnly)
+	theirs := func(inst *meshv1alpha1.MeshInstallation) {
+		inst.Spec.Trust.Root.IssuerRef = &meshv1alpha1.IssuerRef{Name: "theirs"}
+	}
+	for name, c := range map[string]struct {
+		inst    *meshv1alpha1.MeshInstallation
+		objects []client.Object
+	}{
+		"the Secret of the root": {testutil.Installation(testutil.With("east")), []client.Object{rootIn(t, root)}},
+		"the root of an issuer":  {testutil.Installation(testutil.With("east"), theirs), []client.Object{signedIn(t, "east", root)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := hubWith(t, c.objects...).Ensure(t.Context(), c.inst, now)
+			if !errors.Is(err, ErrRootUnusable) || !strings.Contains(err.Error(), "path length 0") || len(c.inst.Status.Trust.PinnedRoot) > 0 {
+				t.Errorf("error is %v, pinned %v, want ErrRootUnusable and no root pinned", err, c.inst.Status.Trust.PinnedRoot)
+			}
+		})
+	}
+	enough := func(c *x509.Certificate) { c.MaxPathLen = 1 }
+	inst := testutil.Installation(testutil.With("east"))
+	if waiting, err := settle(t, hubWith(t, rootIn(t, issue(t, "root", ecdsaKey(t), nil, enough))), inst); waiting != "" || err != nil {
+		t.Errorf("a root with the path length 1: it waits for %q, %v", waiting, err)
+	}
+}
+
 // TestIntermediatesOfAnotherRootAreIssuedAgain is what is left behind when another root lay on the hub for a while.
 func TestIntermediatesOfAnotherRootAreIssuedAgain(t *testing.T) {
 	ours, theirs := issue(t, "root", ecdsaKey(t), nil), issue(t, "root", ecdsaKey(t), nil)
@@ -275,7 +304,7 @@ func TestRootOfAnIssuer(t *testing.T) {
 	}
 }
 
-func TestRootNotAfter(t *testing.T) {
+func TestRootLifetime(t *testing.T) {
 	first, last := issue(t, "first", ecdsaKey(t), nil, lasting(-time.Hour, time.Hour)), issue(t, "last", ecdsaKey(t), nil, lasting(-time.Hour, 2*time.Hour))
 	both := signedIn(t, "east", first)
 	both.Data[caKey] = text(first, last)
@@ -300,9 +329,12 @@ func TestRootNotAfter(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			inst := testutil.Installation(testutil.With("east"), c.pinned)
-			got, err := hubWith(t, c.secret.DeepCopy()).RootNotAfter(t.Context(), inst)
+			from, got, err := hubWith(t, c.secret.DeepCopy()).RootLifetime(t.Context(), inst)
 			if !got.Equal(c.want) || err != nil {
 				t.Errorf("got %s, %v, want %s", got, err, c.want)
+			}
+			if !c.want.IsZero() && !from.Equal(now.Add(-time.Hour)) {
+				t.Errorf("it begins %s", from)
 			}
 		})
 	}

@@ -79,10 +79,13 @@ func applyIssued(ctx context.Context, pass *member.Pass) (result phase.Result, i
 	if client.IgnoreNotFound(err) != nil {
 		return outcome.Failed(err), true
 	}
-	bundle, err := ReadBundle(secret, pass.Now)
+	bundle, err := ReadBundle(secret, pass.Object.Spec.TrustDomain, pass.Now)
 	if errors.Is(err, ErrIncomplete) {
 		return whatHubLacks(ctx, pass, phase.Waiting(meshv1alpha1.ReasonWaitingForCertificate,
 			fmt.Sprintf("cert-manager has not issued Certificate %q yet", pass.Object.Spec.CASecret), 0)), true
+	}
+	if errors.Is(err, ErrRootUnusable) {
+		return outcome.Stalled(meshv1alpha1.ReasonRootUnusable, fmt.Errorf("secret %q: %w", pass.Object.Spec.CASecret, err)), true
 	}
 	if err != nil {
 		return outcome.Stalled(meshv1alpha1.ReasonWaitingForCertificate, fmt.Errorf("secret %q: %w", pass.Object.Spec.CASecret, err)), true
@@ -127,7 +130,7 @@ func whatHubLacks(ctx context.Context, pass *member.Pass, otherwise phase.Result
 	c := meta.FindStatusCondition(inst.Status.Conditions, meshv1alpha1.ConditionTrustRootReady)
 	if c != nil && c.Status == metav1.ConditionFalse {
 		switch c.Reason {
-		case meshv1alpha1.ReasonRootMissing, meshv1alpha1.ReasonRootChanged, meshv1alpha1.ReasonForeignRoot:
+		case meshv1alpha1.ReasonRootMissing, meshv1alpha1.ReasonRootChanged, meshv1alpha1.ReasonForeignRoot, meshv1alpha1.ReasonRootUnusable:
 			return phase.Waiting(c.Reason, c.Message, outcome.Recheck)
 		}
 	}
