@@ -2,6 +2,7 @@ package trust
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"strings"
 	"testing"
@@ -27,6 +28,9 @@ func TestCacerts(t *testing.T) {
 	lost.Status.Conditions = []metav1.Condition{{
 		Type: meshv1alpha1.ConditionTrustRootReady, Status: metav1.ConditionFalse, Reason: meshv1alpha1.ReasonRootMissing, Message: "restore it",
 	}}
+	unusable := lost.DeepCopy()
+	unusable.Status.Conditions[0].Reason, unusable.Status.Conditions[0].Message = meshv1alpha1.ReasonRootUnusable, "use another"
+	leavesOnly := issue(t, "root", ecdsaKey(t), nil, func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true })
 	of := func(o ...client.Object) []client.Object { return o }
 	cases := map[string]struct {
 		pinned          []string
@@ -42,6 +46,8 @@ func TestCacerts(t *testing.T) {
 		"what others made is not kept":                     {remote: of(foreign), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonWaitingForCertificate},
 		"a new member waits for what the hub has lost":     {pinned: pinned, hub: of(lost), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonRootMissing, wantText: "restore it"},
 		"one that has a certificate goes on meanwhile":     {pinned: pinned, hub: of(lost), remote: of(present), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonRootMissing, wantCertificate: true},
+		"a new member waits for a root that can be used":   {hub: of(unusable), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonRootUnusable, wantText: "use another"},
+		"a root that signs no intermediates is refused":    {pinned: []string{fingerprint(leavesOnly.cert)}, hub: of(signedIn(t, "east", leavesOnly)), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonRootUnusable, wantText: "path length 0"},
 		"another root is not given to a new member":        {pinned: pinned, hub: of(signedIn(t, "east", other)), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonRootChanged, wantText: "shop-east-ca"},
 		"nor to one that has a certificate":                {pinned: pinned, hub: of(signedIn(t, "east", other)), remote: of(present), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonRootChanged, wantCertificate: true},
 		"a root of others is not replaced":                 {pinned: pinned, hub: of(signedIn(t, "east", root)), remote: of(foreign), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "if nothing in the cluster uses it"},
