@@ -20,8 +20,8 @@ import (
 // with a kind that it does not have.
 type watch struct {
 	enqueue atomic.Value // func(types.NamespacedName)
-	// started is true for a connection whose watches are started.
-	started member.Memory[bool]
+	// started is the cache whose watches are started: that of the present connection, or of a former one.
+	started member.Memory[cache.Cache]
 }
 
 // events keeps the queue.
@@ -33,13 +33,13 @@ func (w *watch) events(_ context.Context, q workqueue.TypedRateLimitingInterface
 // istio watches the operator's Istio Gateways in a member, once for each connection. Precondition: the CRDs are applied.
 func (w *watch) istio(ctx context.Context, pass *member.Pass) error {
 	enqueue, ok := w.enqueue.Load().(func(types.NamespacedName))
-	started := w.started.Of(pass)
-	if !ok || *started {
+	started, of := w.started.Of(pass), pass.Cache()
+	if !ok || *started == of {
 		return nil
 	}
 	gateway := &metav1.PartialObjectMetadata{}
 	gateway.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
-	informer, err := pass.Cache().GetInformer(ctx, gateway, cache.BlockUntilSynced(false))
+	informer, err := of.GetInformer(ctx, gateway, cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("watch Istio Gateways: %w", err)
 	}
@@ -51,6 +51,6 @@ func (w *watch) istio(ctx context.Context, pass *member.Pass) error {
 	}); err != nil {
 		return fmt.Errorf("watch Istio Gateways: %w", err)
 	}
-	*started = true
+	*started = of
 	return nil
 }

@@ -82,6 +82,16 @@ func New(c client.Client, cache client.Reader, owner Owner) *Applier {
 	return &Applier{client: c, cache: cache, owner: owner, ssa: m, known: map[string]seen{}, taken: map[string][sha256.Size]byte{}}
 }
 
+// Over is an Applier over another connection to the same cluster. It knows at which resource versions objects were found right, and nothing of
+// what the former credential was allowed to do.
+func (a *Applier) Over(c client.Client, cache client.Reader) *Applier {
+	out := New(c, cache, a.owner)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out.known = maps.Clone(a.known)
+	return out
+}
+
 // Apply makes the component's objects exist as wanted and deletes those of its inventory that are not wanted any more.
 // It returns descriptions of what it wrote. Every object is tried; the error joins the failures, among them
 // ErrConflict for an object that is somebody else's.

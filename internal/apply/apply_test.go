@@ -296,3 +296,27 @@ func (r *refusing) Get(ctx context.Context, key client.ObjectKey, o client.Objec
 	}
 	return r.Client.Get(ctx, key, o, opts...)
 }
+
+// TestOverAnotherConnection wants what was found right to stay known when only the credential changes, and to be read again after a restart.
+func TestOverAnotherConnection(t *testing.T) {
+	m := newMember(t)
+	c := component(object("Service", "gateway", field("LoadBalancer", "spec", "type")), object("ConfigMap", "settings"))
+	reads := func() int {
+		m.forget()
+		if wrote := apply(t, m, c); len(wrote) > 0 {
+			t.Errorf("it writes %v", wrote)
+		}
+		return m.reads
+	}
+	apply(t, m, c)
+	reads()
+	before := reads()
+	m.applier = m.applier.Over(m.Client, m.Client)
+	if got := reads(); got != before {
+		t.Errorf("over another connection %d reads, want %d as before", got, before)
+	}
+	m.restart()
+	if got := reads(); got <= before {
+		t.Errorf("after a restart %d reads, want more than %d: this test shows nothing otherwise", got, before)
+	}
+}

@@ -281,7 +281,7 @@ func TestReplacesTheCredential(t *testing.T) {
 	}
 	eventually(t, "the connection is another", func() bool {
 		now, err := p.Connection(east)
-		return err == nil && now != before
+		return err == nil && now != before && now.ClusterUID == before.ClusterUID
 	})
 	eventually(t, "probes use the new token", func() bool { return server.tokenOf("/version") == "new" })
 	eventually(t, "only the new one is engaged", func() bool { live, total := engaged.live(east); return live == 1 && total == 2 })

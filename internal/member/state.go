@@ -22,20 +22,32 @@ func NewState(connection *fleet.Connection, applier *apply.Applier) *State {
 	return &State{connection: connection, applier: applier, memories: map[any]any{}}
 }
 
+// over is the same state over another connection to the same cluster, as after a change of the credential.
+func (s *State) over(connection *fleet.Connection) *State {
+	return &State{
+		connection: connection, memories: s.memories,
+		applier: s.applier.Over(connection.Client, connection.Cluster.GetCache()),
+	}
+}
+
 // States has the State of each member. The zero value is ready.
 type States struct{ members sync.Map } // types.NamespacedName → *State
 
-// Of is the state of the pass's member over a connection. Another connection than before begins with nothing remembered. Only one pass
-// over a member may run at a time.
+// Of is the state of the pass's member over a connection. Over another connection to the same cluster it is kept; over one to another cluster it
+// begins with nothing remembered. Only one pass over a member may run at a time.
 func (s *States) Of(p *Pass, connection *fleet.Connection) *State {
-	if v, ok := s.members.Load(p.Key()); ok {
-		if st, ok := v.(*State); ok && st.connection == connection {
-			return st
-		}
+	v, _ := s.members.Load(p.Key())
+	st, ok := v.(*State)
+	switch {
+	case ok && st.connection == connection:
+		return st
+	case ok && connection.ClusterUID != "" && st.connection.ClusterUID == connection.ClusterUID:
+		st = st.over(connection)
+	default:
+		st = NewState(connection, apply.New(connection.Client, connection.Metadata, apply.Owner{
+			Installation: p.Owner(), Namespace: p.Namespace(),
+		}))
 	}
-	st := NewState(connection, apply.New(connection.Client, connection.Metadata, apply.Owner{
-		Installation: p.Owner(), Namespace: p.Namespace(),
-	}))
 	s.members.Store(p.Key(), st)
 	return st
 }
@@ -44,7 +56,7 @@ func (s *States) Of(p *Pass, connection *fleet.Connection) *State {
 func (s *States) Forget(key types.NamespacedName) { s.members.Delete(key) }
 
 // Memory is what a part remembers of each member between passes. The zero value is ready; it must not be copied after use. It is
-// forgotten with the member's connection.
+// forgotten when the member is another cluster. It outlasts the connection, so that nothing of one may be remembered.
 type Memory[T any] struct {
 	// It has a size, so that no two have the same address.
 	_ byte

@@ -21,6 +21,13 @@ func connected() *fleet.Connection {
 	return &fleet.Connection{Client: fake.NewClientBuilder().Build(), Cluster: withoutCache{}}
 }
 
+// connectedTo is a connection to a cluster.
+func connectedTo(uid string) *fleet.Connection {
+	c := connected()
+	c.ClusterUID = uid
+	return c
+}
+
 // passOver is another pass over a member.
 func passOver(states *States, name string, connection *fleet.Connection) *Pass {
 	pass := &Pass{Object: testutil.Member(name), Now: testutil.Now}
@@ -28,9 +35,9 @@ func passOver(states *States, name string, connection *fleet.Connection) *Pass {
 	return pass
 }
 
-// TestMemoryLastsAsLongAsTheConnection wants what a part remembers of a member to be kept from pass to pass, and of another connection
-// nothing.
-func TestMemoryLastsAsLongAsTheConnection(t *testing.T) {
+// TestMemoryLastsAsLongAsTheCluster wants what a part remembers of a member to be kept from pass to pass, and nothing over a connection to a
+// cluster that is not known to be the same.
+func TestMemoryLastsAsLongAsTheCluster(t *testing.T) {
 	var states States
 	var memory Memory[int]
 	first := connected()
@@ -58,6 +65,30 @@ func TestMemoryLastsAsLongAsTheConnection(t *testing.T) {
 	states.Forget(types.NamespacedName{Namespace: testutil.Namespace, Name: testutil.Mesh + "-east"})
 	if got := *memory.Of(passOver(&states, "east", first)); got != 0 {
 		t.Errorf("of a member that was forgotten: %d, want nothing", got)
+	}
+}
+
+// TestMemoryOutlastsTheCredential wants nothing to be forgotten when only the credential changes, however often: waits that begin again with each
+// would never end.
+func TestMemoryOutlastsTheCredential(t *testing.T) {
+	var states States
+	var memory Memory[int]
+	*memory.Of(passOver(&states, "east", connectedTo("a"))) = 3
+	for range 3 {
+		if got := *memory.Of(passOver(&states, "east", connectedTo("a"))); got != 3 {
+			t.Errorf("over another connection to the same cluster: %d, want what was remembered", got)
+		}
+	}
+	latest := connectedTo("a")
+	*memory.Of(passOver(&states, "east", latest)) = 4
+	if pass := passOver(&states, "east", latest); *memory.Of(pass) != 4 || pass.Remote != latest.Client {
+		t.Errorf("%d is remembered, want 4, over the latest connection", *memory.Of(pass))
+	}
+	if got := *memory.Of(passOver(&states, "east", connectedTo("b"))); got != 0 {
+		t.Errorf("over a connection to another cluster: %d, want nothing", got)
+	}
+	if got := *memory.Of(passOver(&states, "east", connectedTo("a"))); got != 0 {
+		t.Errorf("back in the first cluster: %d, want nothing", got)
 	}
 }
 
