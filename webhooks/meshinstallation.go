@@ -75,6 +75,7 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 	versionErrs := checkVersion(c)
 	errs = append(errs, versionErrs...)
 	errs = append(errs, checkMetadata(c)...)
+	errs = append(errs, checkAPIServerCA(c)...)
 	errs = append(errs, checkWaves(c)...)
 	errs = append(errs, checkGates(c)...)
 	if len(versionErrs) == 0 {

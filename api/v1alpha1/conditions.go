@@ -179,6 +179,9 @@ const (
 	ReasonWaitingForAddress = "WaitingForAddress"
 	// ReasonWaitingForPeers: peers have not published their reader credentials, or istiod has not synced them.
 	ReasonWaitingForPeers = "WaitingForPeers"
+	// ReasonAPIServerRequired: the kubeconfig of the member names a proxy, which peers do not use, and no peer has read the
+	// member. spec.members[].apiServer is required.
+	ReasonAPIServerRequired = "APIServerRequired"
 	// ReasonHubSecretsReadable: the member is the hub, and peers could read, or can read, all its Secrets. The message contains
 	// which of the two applies.
 	ReasonHubSecretsReadable = "HubSecretsReadable"

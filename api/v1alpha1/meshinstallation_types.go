@@ -147,6 +147,7 @@ const (
 // Member is one cluster of the mesh.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.network) ? self.network : self.name) == (has(oldSelf.network) ? oldSelf.network : oldSelf.name)",message="spec.members[].network is immutable, because running proxies use it; remove the member and add it again"
+// +kubebuilder:validation:XValidation:rule="!has(self.apiServerCA) || has(self.apiServer)",message="spec.members[].apiServerCA: requires apiServer; without it, the CA of the kubeconfig is used"
 type Member struct {
 	// name is the name of the member and its Istio cluster ID.
 	// +required
@@ -175,11 +176,21 @@ type Member struct {
 
 	// apiServer is the URL at which the control planes of the other members reach the API server of this member, for example
 	// `https://203.0.113.7:6443`. Its certificate must be valid for that host, and signed by the CA of the connection in
-	// clusterRef. Default: the server of the kubeconfig.
+	// clusterRef or by apiServerCA. Required if the kubeconfig has a proxy-url that the other members cannot do without. Default:
+	// the server of the kubeconfig, with its tls-server-name.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() == 'https' && url(self).getHost() != ''",message="spec.members[].apiServer: must be an https URL with a host"
 	APIServer string `json:"apiServer,omitempty"`
+
+	// apiServerCA are the certificates, PEM, of the authorities that sign the certificate of apiServer. Set it if another
+	// authority signs it than the one of the connection in clusterRef, for example if the kubeconfig leads through a management
+	// proxy. The ConfigMap `kube-root-ca.crt` in every namespace of the member contains the authorities of the cluster. Default:
+	// the CA of the connection in clusterRef.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	APIServerCA string `json:"apiServerCA,omitempty"`
 
 	// hubSecrets selects whether the other members may read the Secrets of this member if it is the hub, the cluster where the
 	// operator runs. These Secrets include the private key of the root, all kubeconfigs and all intermediates. The istiod of a

@@ -67,6 +67,10 @@ type MeshMemberSpec struct {
 	// apiServer is the URL at which peers reach the API server of the member. Empty: the server of the kubeconfig.
 	// +optional
 	APIServer string `json:"apiServer,omitempty"`
+	// apiServerCA are the certificates, PEM, of the authorities that sign the certificate of apiServer. Empty: the CA of the
+	// connection in clusterRef.
+	// +optional
+	APIServerCA string `json:"apiServerCA,omitempty"`
 	// hubSecrets selects whether peers may read the Secrets of this member if it is the hub. Default: `Protect`.
 	// +optional
 	HubSecrets HubSecrets `json:"hubSecrets,omitempty"`

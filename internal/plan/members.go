@@ -106,6 +106,7 @@ func (p *MembersPlan) member(
 		ControlPlaneNamespace: inst.Spec.ControlPlaneNamespace,
 		ClusterRef:            m.ClusterRef,
 		APIServer:             m.APIServer,
+		APIServerCA:           m.APIServerCA,
 		HubSecrets:            m.HubSecrets,
 		CASecret:              mesh.CASecretName(inst.Name, m.Name),
 		PinnedRoot:            inst.Status.Trust.PinnedRoot,

@@ -175,6 +175,14 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {members: [{name: east, labels: {mesh.meshfleet.io/member: west}, clusterRef: {local: {}}}]}`},
 	},
 	{
+		message: "spec.members[].apiServerCA: requires apiServer; without it, the CA of the kubeconfig is used",
+		accepts: []string{
+			`spec: {members: [{name: east, apiServer: "https://203.0.113.7:6443", apiServerCA: "PEM", clusterRef: {local: {}}}]}`,
+			`spec: {members: [{name: east, clusterRef: {local: {}}}]}`,
+		},
+		rejects: []string{`spec: {members: [{name: east, apiServerCA: "PEM", clusterRef: {local: {}}}]}`},
+	},
+	{
 		message: "spec.members[].apiServer: must be an https URL with a host",
 		accepts: []string{
 			`spec: {members: [{name: east, apiServer: "https://203.0.113.7:6443", clusterRef: {local: {}}}]}`,

@@ -160,11 +160,12 @@ func TestAThousandMembersAreAffordable(t *testing.T) {
 	var list []any
 	for i := range 1000 {
 		list = append(list, map[string]any{
-			"name":       fmt.Sprintf("member-%04d", i),
-			"network":    fmt.Sprintf("network-%04d", i),
-			"labels":     map[string]any{"tier": "canary", "region": "eu"},
-			"apiServer":  fmt.Sprintf("https://member-%04d.example.com:6443", i),
-			"clusterRef": map[string]any{"kubeconfigSecret": map[string]any{"name": fmt.Sprintf("member-%04d-kubeconfig", i)}},
+			"name":        fmt.Sprintf("member-%04d", i),
+			"network":     fmt.Sprintf("network-%04d", i),
+			"labels":      map[string]any{"tier": "canary", "region": "eu"},
+			"apiServer":   fmt.Sprintf("https://member-%04d.example.com:6443", i),
+			"apiServerCA": "PEM",
+			"clusterRef":  map[string]any{"kubeconfigSecret": map[string]any{"name": fmt.Sprintf("member-%04d-kubeconfig", i)}},
 		})
 	}
 	object := merge(parse(t, installationBase), map[string]any{"spec": map[string]any{"members": list}})

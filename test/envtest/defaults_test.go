@@ -53,7 +53,7 @@ const everyGate = `gates: [{name: measured, prometheus: {url: "https://a.example
 
 // inWords are the fields whose absence is the documented default: the operator knows what it means.
 var inWords = []string{
-	"spec.meshID", "spec.members[].network", "spec.members[].apiServer", "spec.dataPlane.restart.firstNamespaces",
+	"spec.meshID", "spec.members[].network", "spec.members[].apiServer", "spec.members[].apiServerCA", "spec.dataPlane.restart.firstNamespaces",
 	"spec.restart.firstNamespaces", "spec.trust.root.selfSigned.size", "spec.upgrade.waves", "spec.upgrade.ignoreChecks",
 	"spec.upgrade.waves[].memberSelector", "spec.upgrade.waves[].orderBy", "spec.upgrade.waves[].window",
 	"spec.upgrade.waves[].window.timeZone", "spec.upgrade.gates[].configDiff.failOn", "spec.upgrade.gates[].configDiff.sample",

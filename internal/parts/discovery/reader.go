@@ -24,6 +24,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/fleet"
 )
 
 const (
@@ -75,9 +76,30 @@ type ReaderRequest struct {
 	Member *meshv1alpha1.MeshMember
 	// SecretName is the hub Secret to keep.
 	SecretName string
-	// Server and CA are how peers reach the member's API server; CA is PEM.
+	Endpoint
+}
+
+// Endpoint is how peers reach the API server of a member.
+type Endpoint struct {
+	// Server is its URL.
 	Server string
-	CA     []byte
+	// ServerName is the name that its certificate must have. Empty: the host of Server.
+	ServerName string
+	// CA are the authorities that sign its certificate, PEM.
+	CA []byte
+}
+
+// endpointOf is the endpoint that the work order names, or else that of the hub's connection. The name in the certificate belongs to the
+// server of the connection.
+func endpointOf(spec *meshv1alpha1.MeshMemberSpec, st fleet.State) Endpoint {
+	out := Endpoint{Server: st.Server, ServerName: st.ServerName, CA: st.CAData}
+	if spec.APIServer != "" && spec.APIServer != st.Server {
+		out.Server, out.ServerName = spec.APIServer, ""
+	}
+	if spec.APIServerCA != "" {
+		out.CA = []byte(spec.APIServerCA)
+	}
+	return out
 }
 
 // EnsureReader keeps how peers reach the member, and a fresh reader token, in a hub Secret. The old token stays valid until its
@@ -122,7 +144,7 @@ func (r ReaderRequest) renew(
 		}
 		return Reader{}, fmt.Errorf("request a token for ServiceAccount %q: %w", readerAccount, err)
 	}
-	kubeconfig, err := kubeconfig(r.Member.Spec.Cluster, r.Server, r.CA, clientcmdapi.AuthInfo{})
+	kubeconfig, err := kubeconfig(r.Member.Spec.Cluster, r.Endpoint, clientcmdapi.AuthInfo{})
 	if err != nil {
 		return Reader{}, err
 	}
@@ -185,7 +207,7 @@ func (r ReaderRequest) current(s *corev1.Secret, account types.UID, now time.Tim
 		state.MarkAt = now
 	}
 	leads := config.Clusters[r.Member.Spec.Cluster]
-	ok := leads != nil && leads.Server == r.Server && bytes.Equal(leads.CertificateAuthorityData, r.CA) && now.Before(renew) &&
+	ok := leads != nil && leads.Server == r.Server && leads.TLSServerName == r.ServerName && bytes.Equal(leads.CertificateAuthorityData, r.CA) && now.Before(renew) &&
 		s.Annotations[accountAnnotation] == string(account)
 	return state, ok
 }
@@ -227,10 +249,11 @@ func (r ReaderRequest) write(ctx context.Context, hub client.Client, secret *cor
 	return nil
 }
 
-// kubeconfig has one cluster, user and context, all named like the member, as istiod wants it.
-func kubeconfig(cluster, server string, ca []byte, user clientcmdapi.AuthInfo) ([]byte, error) {
+// kubeconfig has one cluster, user and context, all named like the member, as istiod wants it. For the same arguments its bytes never
+// change: see remoteSecrets.
+func kubeconfig(cluster string, e Endpoint, user clientcmdapi.AuthInfo) ([]byte, error) {
 	c := clientcmdapi.NewConfig()
-	c.Clusters[cluster] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: ca}
+	c.Clusters[cluster] = &clientcmdapi.Cluster{Server: e.Server, TLSServerName: e.ServerName, CertificateAuthorityData: e.CA}
 	c.AuthInfos[cluster] = &user
 	c.Contexts[cluster] = &clientcmdapi.Context{Cluster: cluster, AuthInfo: cluster}
 	c.CurrentContext = cluster

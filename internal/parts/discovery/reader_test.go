@@ -21,6 +21,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -69,8 +70,10 @@ func newAccount() *account { return &account{life: defaultTokenLife, uid: "accou
 func request() ReaderRequest {
 	m := testutil.Member("east")
 	m.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(testutil.Installation(), meshv1alpha1.GroupVersion.WithKind("MeshInstallation"))}
-	return ReaderRequest{Member: m, SecretName: readerSecret, Server: server, CA: []byte("the CA")}
+	return ReaderRequest{Member: m, SecretName: readerSecret, Endpoint: endpoint(server, "the CA")}
 }
+
+func endpoint(server, ca string) Endpoint { return Endpoint{Server: server, CA: []byte(ca)} }
 
 func hub(objects ...client.Object) client.Client {
 	return fake.NewClientBuilder().WithObjects(objects...).Build()
@@ -136,6 +139,7 @@ func TestEnsureReaderKeepsAndRenews(t *testing.T) {
 		"an account that was made again renews it":               {account: "account-2", wantMinted: true},
 		"a Secret of the former form is filled":                  {damage: func(s *corev1.Secret) { delete(s.Data, tokenKey) }, wantMinted: true},
 		"another server renews it":                               {change: func(r *ReaderRequest) { r.Server = "https://198.51.100.1" }, wantMinted: true},
+		"another name in the certificate renews it":              {change: func(r *ReaderRequest) { r.ServerName = "kubernetes" }, wantMinted: true},
 		"another CA renews it":                                   {change: func(r *ReaderRequest) { r.CA = []byte("another CA") }, wantMinted: true},
 		"a Secret that was emptied is filled":                    {damage: spoil, wantMinted: true},
 		"a Secret without its end is filled":                     {damage: undated, wantMinted: true},
@@ -290,5 +294,33 @@ func TestTokensOfAFleetAreNotRenewedTogether(t *testing.T) {
 		if members > 20 {
 			t.Errorf("%d of 100 tokens are renewed within an hour, %v after half of their life", members, at)
 		}
+	}
+}
+
+func TestEndpointOf(t *testing.T) {
+	st := fleet.State{Server: "https://10.0.0.1:6443", CAData: []byte("the CA")}
+	named := st
+	named.ServerName = "kubernetes"
+	cases := map[string]struct {
+		state     fleet.State
+		apiServer string
+		ca        string
+		want      Endpoint
+	}{
+		"that of the connection":                             {st, "", "", endpoint("https://10.0.0.1:6443", "the CA")},
+		"with the name in its certificate":                   {named, "", "", Endpoint{"https://10.0.0.1:6443", "kubernetes", []byte("the CA")}},
+		"the same server, named":                             {named, "https://10.0.0.1:6443", "", Endpoint{"https://10.0.0.1:6443", "kubernetes", []byte("the CA")}},
+		"another server, whose name is its host":             {named, server, "", endpoint(server, "the CA")},
+		"another server of another authority":                {named, server, "another CA", endpoint(server, "another CA")},
+		"the server of the connection, by another authority": {st, "https://10.0.0.1:6443", "another CA", endpoint("https://10.0.0.1:6443", "another CA")},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			m := testutil.Member("east")
+			m.Spec.APIServer, m.Spec.APIServerCA = c.apiServer, c.ca
+			if diff := cmp.Diff(c.want, endpointOf(&m.Spec, c.state)); diff != "" {
+				t.Errorf("endpoint (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -74,7 +74,8 @@ func credential(m *meshv1alpha1.MeshMemberSpec, peer string, reader *corev1.Secr
 	if mesh.ReadsTokenFiles(m) {
 		user.TokenFile = path.Join(mesh.ReaderTokensPath, peer)
 	}
-	raw, err := kubeconfig(peer, leads.Server, leads.CertificateAuthorityData, user)
+	endpoint := Endpoint{Server: leads.Server, ServerName: leads.TLSServerName, CA: leads.CertificateAuthorityData}
+	raw, err := kubeconfig(peer, endpoint, user)
 	return Credential{Peer: peer, Kubeconfig: raw, Token: reader.Data[tokenKey]}, err
 }
 

@@ -35,7 +35,7 @@ func reading(peers ...string) func(*meshv1alpha1.MeshMember) {
 // onHub is the Secret on the hub by which a peer is read.
 func onHub(t *testing.T, peer, server, token string) *corev1.Secret {
 	t.Helper()
-	raw, err := kubeconfig(peer, server, []byte("the CA"), clientcmdapi.AuthInfo{})
+	raw, err := kubeconfig(peer, endpoint(server, "the CA"), clientcmdapi.AuthInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +86,91 @@ func TestCredentialsInline(t *testing.T) {
 	}
 }
 
+// TestBytesOfRemoteSecrets pins the bytes: istiod 1.28 and 1.29 stop reading a peer for good when those of its remote secret change.
+func TestBytesOfRemoteSecrets(t *testing.T) {
+	const want = `apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: dGhlIENB
+    server: https://203.0.113.7:6443
+  name: west
+contexts:
+- context:
+    cluster: west
+    user: west
+  name: west
+current-context: west
+kind: Config
+users:
+- name: west
+  user:
+    token: a-very-secret-token
+    tokenFile: /var/run/secrets/meshfleet/readers/west
+`
+	named := func(s *corev1.Secret) {
+		raw, err := kubeconfig("west", Endpoint{server, "kubernetes", []byte("the CA")}, clientcmdapi.AuthInfo{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Data[kubeconfigKey] = raw
+	}
+	cases := map[string]struct {
+		change func(*corev1.Secret)
+		tokens meshv1alpha1.ReaderTokens
+		want   string
+	}{
+		"a file": {tokens: meshv1alpha1.ReaderTokensFile, want: want},
+		"inline": {tokens: meshv1alpha1.ReaderTokensInline, want: strings.Replace(want, "    tokenFile: /var/run/secrets/meshfleet/readers/west\n", "", 1)},
+		"with another name in the certificate": {
+			change: named, tokens: meshv1alpha1.ReaderTokensFile, want: strings.Replace(want, ":6443\n", ":6443\n    tls-server-name: kubernetes\n", 1),
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			m, secret := testutil.Member("east", reading("west")), onHub(t, "west", server, token)
+			m.Spec.ReaderTokens = c.tokens
+			if c.change != nil {
+				c.change(secret)
+			}
+			got, _, err := Credentials(t.Context(), hub(secret), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, string(got[0].Kubeconfig)); diff != "" {
+				t.Errorf("remote secret (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestBytesOfTheReader pins what is kept on the hub of a member whose kubeconfig has neither tls-server-name nor proxy-url.
+func TestBytesOfTheReader(t *testing.T) {
+	const want = `apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: dGhlIENB
+    server: https://203.0.113.7:6443
+  name: east
+contexts:
+- context:
+    cluster: east
+    user: east
+  name: east
+current-context: east
+kind: Config
+users:
+- name: east
+  user: {}
+`
+	h := hub()
+	if _, err := EnsureReader(t.Context(), h, newAccount().member(start), request(), start); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(stored(t, h).Data[kubeconfigKey])); diff != "" {
+		t.Errorf("kubeconfig (-want +got):\n%s", diff)
+	}
+}
+
 func TestCredentialsErrors(t *testing.T) {
 	broken := errors.New("the API server says no")
 	h := interceptor.NewClient(fake.NewClientBuilder().Build(), interceptor.Funcs{
@@ -107,7 +192,7 @@ func TestCredentialsErrors(t *testing.T) {
 // What does not change here never stops istiod's discovery of a peer.
 func TestIdentity(t *testing.T) {
 	of := func(server, ca string, user clientcmdapi.AuthInfo) []byte {
-		raw, err := kubeconfig("west", server, []byte(ca), user)
+		raw, err := kubeconfig("west", endpoint(server, ca), user)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +278,7 @@ func TestTokenSecretsHoldAThousandPeers(t *testing.T) {
 
 // The names must be those of the cluster: istiod takes the current context, and people read the rest.
 func TestKubeconfigHasOneOfEach(t *testing.T) {
-	raw, err := kubeconfig("east", server, []byte("the CA"), clientcmdapi.AuthInfo{Token: token})
+	raw, err := kubeconfig("east", endpoint(server, "the CA"), clientcmdapi.AuthInfo{Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,13 +99,9 @@ func (s *Steps) reader(ctx context.Context, pass *member.Pass) phase.Result {
 	if !ok {
 		return phase.Waiting(meshv1alpha1.ReasonConnecting, "the connection was replaced", outcome.ShortWait)
 	}
-	server := pass.Object.Spec.APIServer
-	if server == "" {
-		server = st.Server
-	}
 	reader, err := EnsureReader(ctx, s.Hub, pass.Remote, ReaderRequest{
 		Member: pass.Object, SecretName: mesh.ReaderSecretName(pass.Object.Spec.Installation, pass.Object.Spec.Cluster),
-		Server: server, CA: st.CAData,
+		Endpoint: endpointOf(&pass.Object.Spec, st),
 	}, pass.Now)
 	if errors.Is(err, ErrNoReader) {
 		return phase.Waiting(meshv1alpha1.ReasonProgressing, err.Error(), outcome.ShortWait)
@@ -118,9 +114,35 @@ func (s *Steps) reader(ctx context.Context, pass *member.Pass) phase.Result {
 	if err := mark(ctx, pass, reader.Marker); err != nil {
 		return outcome.Failed(err)
 	}
-	result := phase.Complete(meshv1alpha1.ReasonReady, "")
+	result, err := reachableByPeers(ctx, pass, st)
+	if err != nil {
+		return outcome.Failed(err)
+	}
 	result.After = max(reader.Next().Sub(pass.Now), outcome.ShortWait)
 	return result
+}
+
+// reachableByPeers waits for spec.members[].apiServer, or for a peer that reads the member all the same, if the hub itself reaches the member
+// through a proxy: istiod of peers connects without one, and reports a timeout only.
+func reachableByPeers(ctx context.Context, pass *member.Pass, st fleet.State) (phase.Result, error) {
+	spec := &pass.Object.Spec
+	done := phase.Complete(meshv1alpha1.ReasonReady, "")
+	if !st.Proxied || spec.APIServer != "" || len(spec.Peers) == 0 {
+		return done, nil
+	}
+	siblings, err := pass.Siblings(ctx)
+	if err != nil {
+		return phase.Result{}, err
+	}
+	for i := range siblings {
+		for _, p := range siblings[i].Status.Discovery.Peers {
+			if p.Name == spec.Cluster && (p.State == meshv1alpha1.PeerSynced || p.State == meshv1alpha1.PeerGatewayUnknown) {
+				return done, nil
+			}
+		}
+	}
+	return phase.Waiting(meshv1alpha1.ReasonAPIServerRequired, fmt.Sprintf("the kubeconfig has a proxy-url, peers connect to %s without a proxy, and none "+
+		"has read the member yet: set spec.members[%s].apiServer to the URL at which peers reach its API server", st.Server, spec.Cluster), 0), nil
 }
 
 // mark gives the member's marker its address. A member without peers has none: nothing reads it.
