@@ -57,7 +57,7 @@ func verifyWorkload(key crypto.PrivateKey, chain, roots []*x509.Certificate, tru
 	}
 	if _, err := leaf.Verify(options); err != nil {
 		return fmt.Errorf("%w: no proxy accepts what certificate %q signs for workloads of the trust domain %s: %w; use a root and an issuer "+
-			"whose name constraints allow it", ErrRootUnusable, chain[0].Subject, trustDomain, err)
+			"whose key usages and name constraints allow it", ErrRootUnusable, chain[0].Subject, trustDomain, err)
 	}
 	return nil
 }
