@@ -26,7 +26,7 @@ func NewState(connection *fleet.Connection, applier *apply.Applier) *State {
 func (s *State) over(connection *fleet.Connection) *State {
 	return &State{
 		connection: connection, memories: s.memories,
-		applier: s.applier.Over(connection.Client, connection.Cluster.GetCache()),
+		applier: s.applier.Over(connection.Client, connection.Metadata),
 	}
 }
 
