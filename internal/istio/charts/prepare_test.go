@@ -113,12 +113,12 @@ func TestSplitDocumentsKeepsTheOrder(t *testing.T) {
 	}
 }
 
-func TestHasPath(t *testing.T) {
+func TestLookup(t *testing.T) {
 	values := map[string]any{"a": map[string]any{"b": nil}, "c": "text"}
 	cases := map[string]bool{"a": true, "a.b": true, "a.b.c": false, "c": true, "c.d": false, "x": false, "x.y": false}
 	for path, want := range cases {
-		if got := hasPath(values, path); got != want {
-			t.Errorf("hasPath(%q) is %v, want %v", path, got, want)
+		if _, got := lookup(values, path); got != want {
+			t.Errorf("lookup(%q) is %v, want %v", path, got, want)
 		}
 	}
 }

@@ -3,53 +3,64 @@ package charts
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
+
+	"helm.sh/helm/v3/pkg/chart"
+
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 // defaultsKey holds a chart's defaults; templates merge the user's values over it, so that Helm itself sees none of
 // the real keys and accepts every typo. Source: zzz_profile.yaml of each chart.
 const defaultsKey = "_internal_defaults_do_not_set"
 
-// extraKeys are top-level keys that the templates read though the defaults do not list them.
+// extraKeys are top-level keys that the templates read in another form than topLevel finds.
 var extraKeys = map[string][]string{
 	Istiod:  {"profile", "platform", "compatibilityVersion", "pilot", "global", "meshConfig"},
 	Gateway: {"profile", "platform", "compatibilityVersion", "global"},
 	Base:    {"profile", "platform", "compatibilityVersion", "global"},
 }
 
-// reserved are the values that the operator sets itself, as dotted paths. The istiod chart also reads every key
-// below `pilot.`.
-var reserved = map[string][]string{
-	Istiod: {
-		defaultsKey, "defaults", "revision", "revisionTags", "defaultRevision", "istiodRemote",
-		"env.ISTIO_MULTIROOT_MESH", "meshConfig.trustDomain",
-		"meshConfig.defaultConfig.proxyMetadata.PROXY_CONFIG_XDS_AGENT",
-		"global.meshID", "global.network", "global.multiCluster", "global.istioNamespace", "global.operatorManageWebhooks",
-		"global.externalIstiod", "global.configCluster", "global.resourceScope", "global.configValidation",
-		"global.enableReaderRBAC", "global.readerServiceAccount", "global.remotePilotAddress",
-	},
-	Gateway: {
-		defaultsKey, "defaults", "name", "revision", "networkGateway", "networkGatewayPorts", "kind",
-		"autoscaling.enabled", "autoscaling.minReplicas", "autoscaling.maxReplicas", "replicaCount",
-		"service.type", "service.ports", "service.annotations", "serviceAccount.create",
-		"labels.app", "labels.istio", "env.ISTIO_META_REQUESTED_NETWORK_VIEW",
-	},
-}
+// topLevel finds the top-level values that a template reads.
+var topLevel = regexp.MustCompile(`\.Values\.([A-Za-z][A-Za-z0-9_]*)`)
+
+// aliases are the keys below which a chart reads every value a second time. Source: zzy_descope_legacy.yaml of the istiod
+// chart, and zzz_profile.yaml of the gateway chart.
+var aliases = map[string]string{Istiod: "pilot", Gateway: "global"}
 
 // ValueError is one value that cannot be accepted.
 type ValueError struct {
 	// Path is the dotted path of the value.
 	Path string
-	// Problem says what is wrong and what to do.
+	// Problem says what is wrong and what to do. It never repeats the value, which may be secret.
 	Problem string
 }
 
 func (e *ValueError) Error() string { return e.Path + ": " + e.Problem }
 
-// CheckValues checks a user's values: every top-level key must be one that the chart of this version knows, and none
-// may be one that the operator sets itself. The error joins one *ValueError for each bad value; ErrNoChart when the
-// version is missing.
+// valueCheck collects the problems of the values of one chart: one for each path, the first that is found.
+type valueCheck struct {
+	version, chart string
+	problems       map[string]string
+}
+
+func (c *valueCheck) refuse(path, format string, args ...any) {
+	if _, ok := c.problems[path]; !ok {
+		c.problems[path] = fmt.Sprintf(format, args...)
+	}
+}
+
+// CheckValues checks a user's values for a chart of a version. It refuses:
+//   - names at the top that the chart does not read;
+//   - values that the operator sets itself, or with which a member would not become ready;
+//   - values of another type than the chart's own default, at any depth;
+//   - names and types in meshConfig and global.meshNetworks that Istio's schema does not have;
+//   - values that the release does not take any more.
+//
+// The error joins one *ValueError for each bad value; ErrNoChart when the version is missing.
 func (l *Library) CheckValues(version, chartName string, values map[string]any) error {
 	c, err := l.load(version, chartName)
 	if err != nil {
@@ -59,66 +70,90 @@ func (l *Library) CheckValues(version, chartName string, values map[string]any) 
 	if !ok {
 		return fmt.Errorf("chart %s %s has no %s", chartName, version, defaultsKey)
 	}
-	known := append(sortedKeys(defaults), extraKeys[chartName]...)
-	var problems []error
-	for _, path := range reserved[chartName] {
-		for _, p := range []string{path, "pilot." + path} {
-			if hasPath(values, p) {
-				problems = append(problems, &ValueError{Path: p, Problem: "the operator sets this value itself; remove it"})
-			}
+	check := &valueCheck{version: version, chart: chartName, problems: map[string]string{}}
+	check.all("", values, defaults, knownKeys(c, chartName, defaults))
+	if release, ok := istioversion.Lookup(version); ok && chartName == Istiod {
+		for _, p := range release.CheckValues(values) {
+			check.refuse(p.Path, "%s", p.Problem)
 		}
 	}
-	for _, k := range sortedKeys(values) {
-		if k == defaultsKey || k == "defaults" || slices.Contains(known, k) {
-			continue
-		}
-		problem := fmt.Sprintf("the %s chart of %s does not know this value", chartName, version)
-		if s := nearest(k, known); s != "" {
-			problem += fmt.Sprintf("; did you mean %q?", s)
-		}
-		problems = append(problems, &ValueError{Path: k, Problem: problem})
+	problems := make([]error, 0, len(check.problems))
+	for _, path := range sortedKeys(check.problems) {
+		problems = append(problems, &ValueError{Path: path, Problem: check.problems[path]})
 	}
 	return errors.Join(problems...)
 }
 
-func hasPath(values map[string]any, path string) bool {
+// all checks values that stand below a prefix: none, or the chart's alias.
+func (c *valueCheck) all(prefix string, values, defaults map[string]any, known []string) {
+	c.names(prefix, values, known)
+	c.reserved(prefix, values)
+	c.types(prefix, values, defaults)
+	if c.chart == Istiod {
+		c.meshConfig(prefix, values)
+	}
+	c.containers(prefix, values)
+	alias, hasAlias := aliases[c.chart]
+	v, isSet := values[alias]
+	if prefix != "" || !hasAlias || !isSet || v == nil {
+		return
+	}
+	below, isMap := v.(map[string]any)
+	if !isMap {
+		c.refuse(alias, "%s", wrongType(v, map[string]any{}, c.source()))
+		return
+	}
+	if alias == "global" {
+		// It has values of its own besides.
+		defaults = maps.Clone(defaults)
+		own, _ := defaults[alias].(map[string]any)
+		maps.Copy(defaults, own)
+		known = nil
+	}
+	c.all(alias+".", below, defaults, known)
+}
+
+func (c *valueCheck) source() string { return fmt.Sprintf("the %s chart of %s", c.chart, c.version) }
+
+// names refuses names that the chart does not read. Without known names it accepts all.
+func (c *valueCheck) names(prefix string, values map[string]any, known []string) {
+	for _, k := range sortedKeys(values) {
+		if len(known) == 0 || k == defaultsKey || k == "defaults" || slices.Contains(known, k) {
+			continue
+		}
+		c.refuse(prefix+k, "%s does not know this value%s", c.source(), meant(k, known))
+	}
+}
+
+// knownKeys are the top-level values that a chart reads.
+func knownKeys(c *chart.Chart, name string, defaults map[string]any) []string {
+	known := append(sortedKeys(defaults), extraKeys[name]...)
+	for _, files := range [][]*chart.File{c.Templates, c.Files} {
+		for _, f := range files {
+			for _, match := range topLevel.FindAllSubmatch(f.Data, -1) {
+				known = append(known, string(match[1]))
+			}
+		}
+	}
+	slices.Sort(known)
+	return slices.Compact(known)
+}
+
+// lookup finds the value at a dotted path.
+func lookup(values map[string]any, path string) (any, bool) {
 	head, rest, deeper := strings.Cut(path, ".")
 	v, ok := values[head]
 	if !ok || !deeper {
-		return ok
+		return v, ok
 	}
-	m, isMap := v.(map[string]any)
-	return isMap && hasPath(m, rest)
+	m, _ := v.(map[string]any)
+	return lookup(m, rest)
 }
 
-// nearest finds the known key that differs from k in at most two edits.
-func nearest(k string, known []string) string {
-	best, distance := "", 3
-	for _, c := range known {
-		if d := editDistance(strings.ToLower(k), strings.ToLower(c)); d < distance && !strings.HasPrefix(c, "_") {
-			best, distance = c, d
-		}
+// meant proposes the known name that is nearest to a wrong one.
+func meant(name string, known []string) string {
+	if s := nearest(name, known); s != "" {
+		return fmt.Sprintf("; did you mean %q?", s)
 	}
-	return best
-}
-
-// editDistance is the Levenshtein distance.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return "; remove it"
 }

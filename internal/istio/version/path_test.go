@@ -91,15 +91,15 @@ func TestCheckValues(t *testing.T) {
 	}{
 		"nothing":                             {},
 		"what is fine":                        {values: values{"env": values{"NEW": "1"}, "global": values{"provider": "istiod"}, "compatibilityVersion": "1.28"}},
-		"a value that is gone":                {values: values{"env": values{"OLD": ""}}, want: []string{"value env.OLD: use NEW"}},
-		"the same below pilot":                {values: values{"pilot": values{"env": values{"OLD": "1"}}}, want: []string{"value pilot.env.OLD: use NEW"}},
+		"a value that is gone":                {values: values{"env": values{"OLD": ""}}, want: []string{"env.OLD: istio 1.29.1 does not take this value; use NEW"}},
+		"the same below pilot":                {values: values{"pilot": values{"env": values{"OLD": "1"}}}, want: []string{"pilot.env.OLD: istio 1.29.1 does not take this value; use NEW"}},
 		"a null is nothing":                   {values: values{"env": values{"OLD": nil}, "global": nil}},
-		"content that is not taken":           {values: values{"global": values{"provider": "kubernetes"}}, want: []string{"value global.provider: leave it out"}},
-		"a compatibility that is gone":        {values: values{"compatibilityVersion": "1.24"}, want: []string{"compatibilityVersion 1.24: leave it out, or write one of 1.28, 1.27"}},
+		"content that is not taken":           {values: values{"global": values{"provider": "kubernetes"}}, want: []string{"global.provider: istio 1.29.1 does not take this value; leave it out"}},
+		"a compatibility that is gone":        {values: values{"compatibilityVersion": "1.24"}, want: []string{"compatibilityVersion: istio 1.29.1 does not know 1.24; leave it out, or write one of 1.28, 1.27"}},
 		"a compatibility without quotes":      {values: values{"compatibilityVersion": 1.28}},
 		"an empty compatibility":              {values: values{"compatibilityVersion": ""}},
 		"what should be a map but is not one": {values: values{"env": "OLD", "global": 3, "pilot": []any{}}},
-		"all of it":                           {values: values{"env": values{"OLD": "1"}, "compatibilityVersion": "x"}, want: []string{"compatibilityVersion x", "env.OLD"}},
+		"all of it":                           {values: values{"env": values{"OLD": "1"}, "compatibilityVersion": "x"}, want: []string{"compatibilityVersion: ", "env.OLD"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestCheckValues(t *testing.T) {
 				t.Fatalf("problems are %q, want %d", got, len(c.want))
 			}
 			for i, want := range c.want {
-				if !strings.Contains(got[i], want) {
+				if !strings.Contains(got[i].String(), want) {
 					t.Errorf("problem %q does not name %q", got[i], want)
 				}
 			}

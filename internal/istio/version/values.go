@@ -27,10 +27,20 @@ var removed128 = []ValueRule{
 	{Path: "env.METRIC_GRACEFUL_DELETION_INTERVAL", Cure: "use the pods' annotation sidecar.istio.io/statsEvictionInterval"},
 }
 
-// CheckValues says what the release does not take of these values of the istiod chart, each with its cure, sorted. The
+// ValueProblem is a value of the istiod chart that a release does not take.
+type ValueProblem struct {
+	// Path of the value, dotted.
+	Path string
+	// Problem says why, with the cure.
+	Problem string
+}
+
+func (p ValueProblem) String() string { return "value " + p.Path + ": " + p.Problem }
+
+// CheckValues says what the release does not take of these values of the istiod chart, each with its cure, sorted by path. The
 // chart reads everything below `pilot` as if it were at the top.
-func (r Release) CheckValues(values map[string]any) []string {
-	var problems []string
+func (r Release) CheckValues(values map[string]any) []ValueProblem {
+	var problems []ValueProblem
 	pilot, _ := values["pilot"].(map[string]any)
 	for _, at := range []struct {
 		prefix string
@@ -38,7 +48,7 @@ func (r Release) CheckValues(values map[string]any) []string {
 	}{{"", values}, {"pilot.", pilot}} {
 		for _, rule := range r.Removed {
 			if have, ok := lookup(at.values, rule.Path); ok && (rule.Is == "" || fmt.Sprint(have) == rule.Is) {
-				problems = append(problems, fmt.Sprintf("istio %s does not take the value %s%s: %s", r.Version, at.prefix, rule.Path, rule.Cure))
+				problems = append(problems, ValueProblem{at.prefix + rule.Path, fmt.Sprintf("istio %s does not take this value; %s", r.Version, rule.Cure)})
 			}
 		}
 	}
@@ -47,9 +57,9 @@ func (r Release) CheckValues(values map[string]any) []string {
 		if len(r.Compatibility) > 0 {
 			cure += ", or write one of " + strings.Join(r.Compatibility, ", ")
 		}
-		problems = append(problems, fmt.Sprintf("istio %s does not know the compatibilityVersion %v: %s", r.Version, compatible, cure))
+		problems = append(problems, ValueProblem{"compatibilityVersion", fmt.Sprintf("istio %s does not know %v; %s", r.Version, compatible, cure)})
 	}
-	slices.Sort(problems)
+	slices.SortFunc(problems, func(a, b ValueProblem) int { return strings.Compare(a.Path, b.Path) })
 	return problems
 }
 

@@ -74,7 +74,7 @@ func blockers(
 				note(err.Error(), m.Spec.Cluster)
 			}
 			for _, problem := range release.CheckValues(values) {
-				note(problem, m.Spec.Cluster)
+				note(problem.String(), m.Spec.Cluster)
 			}
 		}
 		for _, what := range order {
