@@ -140,7 +140,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 		return err
 	}
 	if err := member.New(member.Options{
-		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Istiod: istiod.Istiod{},
+		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Values: library, Istiod: istiod.Istiod{},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err

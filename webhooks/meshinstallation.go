@@ -21,20 +21,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
 )
 
 // +kubebuilder:webhook:path=/validate-mesh-meshfleet-io-v1alpha1-meshinstallation,mutating=false,failurePolicy=fail,sideEffects=None,groups=mesh.meshfleet.io,resources=meshinstallations,verbs=create;update,versions=v1alpha1,name=vmeshinstallation.meshfleet.io,admissionReviewVersions=v1
 
-// ValuesChecker knows the values of Istio's charts.
-type ValuesChecker interface {
-	// CheckValues returns an error that joins one *charts.ValueError for each value that the chart of this version
-	// does not know or that the operator sets itself.
-	CheckValues(version, chart string, values map[string]any) error
-}
-
 // SetupWithManager serves the webhooks. Given namespaces, MeshInstallations elsewhere are refused, because nobody
 // would act on them.
-func SetupWithManager(mgr ctrl.Manager, checker ValuesChecker, namespaces ...string) error {
+func SetupWithManager(mgr ctrl.Manager, checker charts.Checker, namespaces ...string) error {
 	v := &validator{reader: mgr.GetClient(), checker: checker, namespaces: namespaces}
 	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshInstallation{}).WithValidator(v).Complete(); err != nil {
 		return err
@@ -47,7 +41,7 @@ func SetupWithManager(mgr ctrl.Manager, checker ValuesChecker, namespaces ...str
 
 type validator struct {
 	reader     client.Reader
-	checker    ValuesChecker
+	checker    charts.Checker
 	namespaces []string
 }
 

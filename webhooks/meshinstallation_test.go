@@ -23,7 +23,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 )
 
-var _ ValuesChecker = &charts.Library{}
+var _ charts.Checker = &charts.Library{}
 
 // knownValues stands for the charts: they know `pilot`, and the operator sets `revision` and `global.meshID`.
 type knownValues struct{}

@@ -1,13 +1,19 @@
 package webhooks
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
@@ -35,7 +41,73 @@ func (v *validator) checkValues(c *change) field.ErrorList {
 		check(memberPath(m.Name).Child("values"), charts.Istiod, old, m.Values)
 	}
 	check(field.NewPath("spec", "eastWestGateway", "values"), charts.Gateway, oldGateway, spec.EastWestGateway.Values)
+	return append(errs, checkMerged(c)...)
+}
+
+// checkMerged checks what follows from the values of a member together with those of all: its namespace must be read by its
+// istiod, and all members must have one DNS domain, because istiod names the services of all clusters by its own.
+func checkMerged(c *change) field.ErrorList {
+	spec := &c.inst.Spec
+	isSharedSame := c.old != nil && equality.Semantic.DeepEqual(c.old.Spec.ControlPlane.Values, spec.ControlPlane.Values)
+	var errs field.ErrorList
+	first, domain := "", ""
+	for i := range spec.Members {
+		m := &spec.Members[i]
+		merged, err := mergedValues(spec.ControlPlane.Values, m)
+		if err != nil {
+			// Values that are no map have an error of their own.
+			continue
+		}
+		if i == 0 || first == "" {
+			first, domain = m.Name, mesh.ClusterDomain(merged)
+		}
+		before := c.before(m.Name)
+		if isSharedSame && before != nil && equality.Semantic.DeepEqual(before.Values, m.Values) {
+			continue
+		}
+		if d := mesh.ClusterDomain(merged); d != domain {
+			errs = append(errs, field.Invalid(memberPath(m.Name).Child("values", "global", "proxy", "clusterDomain"), d, fmt.Sprintf(
+				"member %q has %s; istiod names the services of all clusters by its own domain, so all members need the same: set it in spec.controlPlane.values",
+				first, domain)))
+		}
+		if err := checkSelectors(spec, m, merged); err != nil && !slices.ContainsFunc(errs, func(e *field.Error) bool { return e.Field == err.Field }) {
+			errs = append(errs, err)
+		}
+	}
 	return errs
+}
+
+func mergedValues(shared *apiextensionsv1.JSON, m *meshv1alpha1.Member) (map[string]any, error) {
+	raw, err := mesh.MergedValues(shared, m)
+	if err != nil {
+		return nil, err
+	}
+	return mesh.Values(raw)
+}
+
+// checkSelectors refuses discoverySelectors that cannot select the namespace of the control plane, by the labels that it has in
+// any case. Those that all members share are refused once.
+func checkSelectors(spec *meshv1alpha1.MeshInstallationSpec, m *meshv1alpha1.Member, merged map[string]any) *field.Error {
+	path := field.NewPath("spec", "controlPlane", "values", "meshConfig", "discoverySelectors")
+	if own, err := mesh.Values(m.Values); err == nil {
+		if s, err := istio.ReadDiscoverySelectors(own); err != nil || len(s) > 0 {
+			path = memberPath(m.Name).Child("values", "meshConfig", "discoverySelectors")
+		}
+	}
+	selectors, err := istio.ReadDiscoverySelectors(merged)
+	if err != nil {
+		// The check of the chart's values says so, in other words.
+		return nil
+	}
+	labels := map[string]string{
+		corev1.LabelMetadataName: spec.ControlPlaneNamespace, charts.NetworkLabel: cmp.Or(m.Network, m.Name),
+	}
+	if !selectors.MustLeaveOut(labels) {
+		return nil
+	}
+	return field.Invalid(path, field.OmitValueType{}, fmt.Sprintf(
+		"in member %q the selectors leave out namespace %s of the control plane, where istiod must publish the root; add one with matchLabels %s: %s",
+		m.Name, spec.ControlPlaneNamespace, corev1.LabelMetadataName, spec.ControlPlaneNamespace))
 }
 
 func (v *validator) checkChart(path *field.Path, version, chart string, raw *apiextensionsv1.JSON) field.ErrorList {

@@ -45,6 +45,8 @@ type Options struct {
 	Fleet Fleet
 	// Charts renders Istio's charts.
 	Charts charts.Renderer
+	// Values checks their values.
+	Values charts.Checker
 	// Istiod asks istiod pods.
 	Istiod member.Istiod
 	// Events records transitions.
@@ -72,7 +74,7 @@ func New(o Options) *Reconciler {
 	r.parts = parts.New(parts.Deps{
 		Hub: o.Client, HubUID: o.HubUID, Fleet: o.Fleet, Charts: o.Charts, Istiod: o.Istiod, WatchIstio: r.watch.istio,
 	})
-	r.stages = &stages{parts: r.parts, peers: &peerReports{Hub: o.Client, Fleet: o.Fleet, Istiod: o.Istiod}}
+	r.stages = &stages{parts: r.parts, values: o.Values, peers: &peerReports{Hub: o.Client, Fleet: o.Fleet, Istiod: o.Istiod}}
 	return r
 }
 

@@ -13,6 +13,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/gate/schedule"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
@@ -33,6 +34,8 @@ const (
 type stages struct {
 	// parts are what a member consists of.
 	parts *parts.Set
+	// values checks the chart values of a target.
+	values charts.Checker
 	// peers report what their own clusters have.
 	peers *peerReports
 

@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
@@ -23,6 +25,8 @@ import (
 const (
 	// preflightPace is how often the checks are asked again while something is in the way, preflightRecheck when nothing is.
 	preflightPace, preflightRecheck = 10 * time.Second, time.Minute
+	// shownValues is how many values a message names.
+	shownValues = 5
 )
 
 // lastPreflight remembers when the checks were last asked, and for which order, and when and for which upgrade dry runs began.
@@ -49,6 +53,9 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 	from, to, err := s.componentsAround(pass)
 	if err != nil {
 		return meshv1alpha1.StageFailed, "the target cannot be rendered: " + err.Error(), nil
+	}
+	if err := s.checkValues(order); err != nil {
+		return meshv1alpha1.StageFailed, "the values of the target are refused: " + err.Error(), nil
 	}
 	before, after := objectsOf(from), objectsOf(to)
 	release, ok := istioversion.Lookup(order.To.Version)
@@ -80,6 +87,25 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 	s.memory.Of(pass).lastPreflight.order, s.memory.Of(pass).lastPreflight.at = asked, pass.Now
 	state, message := preflightState(st, pass.Now)
 	return state, message, nil
+}
+
+// checkValues checks the values of the target as admission does. Values that the member runs with already are not judged again.
+func (s *stages) checkValues(order *meshv1alpha1.MemberRollout) error {
+	if mesh.SameJSON(order.From.Values, order.To.Values) {
+		return nil
+	}
+	values, err := mesh.Values(order.To.Values)
+	if err != nil {
+		return err
+	}
+	var problems []string
+	for _, problem := range leaves(s.values.CheckValues(order.To.Version, charts.Istiod, values)) {
+		problems = append(problems, problem.Error())
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return errors.New(mesh.Sentences(problems, shownValues))
 }
 
 // preflightState is the state of the checks, with what the upgrade will change when nothing is in the way.

@@ -2,12 +2,14 @@ package member
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/member/membertest"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -72,5 +74,43 @@ func TestForeseeNamesWhatIsPinned(t *testing.T) {
 	_, message := preflightState(&meshv1alpha1.MemberRolloutStatus{Forecast: f}, testutil.Now)
 	if want := "in the label istio.io/rev of Namespace batch: name a tag there"; !strings.Contains(message, want) {
 		t.Errorf("message %q, want %q in it", message, want)
+	}
+}
+
+// badValues refuses every value of the target.
+type badValues struct{}
+
+func (badValues) CheckValues(version, chart string, values map[string]any) error {
+	var errs []error
+	for name := range values {
+		errs = append(errs, &charts.ValueError{Path: name, Problem: "the " + chart + " chart of " + version + " has another type there"})
+	}
+	return errors.Join(errs...)
+}
+
+func TestPreflightChecksTheValuesOfTheTarget(t *testing.T) {
+	values := func(v any) meshv1alpha1.Revision {
+		return meshv1alpha1.Revision{Version: "1.29.1", Values: testutil.JSON(v)}
+	}
+	type object = map[string]any
+	cases := map[string]struct {
+		from, to meshv1alpha1.Revision
+		want     string
+	}{
+		"the same as before":         {values(object{"env": "x"}), values(object{"env": "x"}), ""},
+		"the same of a newer target": {meshv1alpha1.Revision{Version: "1.28.3", Values: testutil.JSON(object{"env": "x"})}, values(object{"env": "x"}), ""},
+		"none":                       {values(object{"env": "x"}), meshv1alpha1.Revision{Version: "1.29.1"}, ""},
+		"a bad value":                {values(object{}), values(object{"env": "x"}), "env: the istiod chart of 1.29.1 has another type there"},
+		"no values at all":           {values(object{}), values("x"), "values must be a map"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newStages()
+			s.values = badValues{}
+			err := s.checkValues(&meshv1alpha1.MemberRollout{From: c.from, To: c.to})
+			if got := fmt.Sprint(err); (err == nil) != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("error is %v, want %q", err, c.want)
+			}
+		})
 	}
 }

@@ -55,3 +55,22 @@ func Merge(base, over map[string]any) map[string]any {
 	}
 	return out
 }
+
+// AsRead are values of the istiod chart as the chart reads them: what is below `pilot` lies over the rest.
+func AsRead(values map[string]any) map[string]any {
+	pilot, _ := values["pilot"].(map[string]any)
+	return Merge(values, pilot)
+}
+
+// DefaultClusterDomain is the DNS domain of clusters for which the values name none.
+const DefaultClusterDomain = "cluster.local"
+
+// ClusterDomain is the DNS domain below which istiod names the services of all clusters, by values of the istiod chart.
+func ClusterDomain(values map[string]any) string {
+	global, _ := AsRead(values)["global"].(map[string]any)
+	proxy, _ := global["proxy"].(map[string]any)
+	if domain, _ := proxy["clusterDomain"].(string); domain != "" {
+		return domain
+	}
+	return DefaultClusterDomain
+}

@@ -59,3 +59,25 @@ func TestMerge(t *testing.T) {
 		})
 	}
 }
+
+func TestClusterDomain(t *testing.T) {
+	type values = map[string]any
+	cases := map[string]struct {
+		values values
+		want   string
+	}{
+		"nothing":          {nil, "cluster.local"},
+		"another":          {values{"global": values{"proxy": values{"clusterDomain": "corp.internal"}}}, "corp.internal"},
+		"below pilot":      {values{"global": values{"proxy": values{"clusterDomain": "a"}}, "pilot": values{"global": values{"proxy": values{"clusterDomain": "b"}}}}, "b"},
+		"an empty one":     {values{"global": values{"proxy": values{"clusterDomain": ""}}}, "cluster.local"},
+		"of another type":  {values{"global": values{"proxy": values{"clusterDomain": 7}}}, "cluster.local"},
+		"where no map is":  {values{"global": "x", "pilot": "y"}, "cluster.local"},
+		"null":             {values{"global": nil}, "cluster.local"},
+		"of another value": {values{"global": values{"proxy": values{"logLevel": "info"}}}, "cluster.local"},
+	}
+	for name, c := range cases {
+		if got := ClusterDomain(c.values); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

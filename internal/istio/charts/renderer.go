@@ -6,3 +6,9 @@ import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 type Renderer interface {
 	Render(r Request) ([]*unstructured.Unstructured, error)
 }
+
+// Checker checks a user's values for a chart.
+type Checker interface {
+	// CheckValues returns an error that joins one *ValueError for each value that cannot be accepted.
+	CheckValues(version, chart string, values map[string]any) error
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -69,12 +70,44 @@ func Objects(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, revision strin
 }
 
 // ListenerObjects are what every gateway of a member serves.
-func ListenerObjects(namespace string) apply.Component {
-	return apply.Component{Name: Listener, Objects: []*unstructured.Unstructured{listener(namespace)}}
+func ListenerObjects(m *meshv1alpha1.MeshMemberSpec) (apply.Component, error) {
+	c := apply.Component{Name: Listener}
+	hosts, err := serviceHosts(m)
+	if err != nil {
+		return c, err
+	}
+	c.Objects = []*unstructured.Unstructured{listener(m.ControlPlaneNamespace, hosts)}
+	return c, nil
+}
+
+// localHosts are the services of clusters whose DNS domain ends in `.local`, as the default does.
+const localHosts = "*.local"
+
+// serviceHosts are the hosts of all services of a member. Istiod makes filter chains only for services below these. Revisions
+// with different domains run together while an upgrade changes the domain.
+func serviceHosts(m *meshv1alpha1.MeshMemberSpec) ([]any, error) {
+	var hosts []string
+	for i := range m.Revisions {
+		values, err := mesh.Values(m.Revisions[i].Values)
+		if err != nil {
+			return nil, err
+		}
+		host := "*." + mesh.ClusterDomain(values)
+		if strings.HasSuffix(host, ".local") {
+			host = localHosts
+		}
+		hosts = append(hosts, host)
+	}
+	slices.Sort(hosts)
+	var out []any
+	for _, host := range slices.Compact(hosts) {
+		out = append(out, host)
+	}
+	return out, nil
 }
 
 // listener exposes every service of the cluster to peers, for mutual TLS only.
-func listener(namespace string) *unstructured.Unstructured {
+func listener(namespace string, hosts []any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "networking.istio.io/v1",
 		"kind":       "Gateway",
@@ -84,7 +117,7 @@ func listener(namespace string) *unstructured.Unstructured {
 			"servers": []any{map[string]any{
 				"port":  map[string]any{"number": int64(passthroughPort), "name": "tls", "protocol": "TLS"},
 				"tls":   map[string]any{"mode": "AUTO_PASSTHROUGH"},
-				"hosts": []any{"*.local"},
+				"hosts": hosts,
 			}},
 		},
 	}}

@@ -76,7 +76,11 @@ func TestObjects(t *testing.T) {
 			if kind != "LoadBalancer" || service.GetName() != mesh.GatewayName(m.Spec.Revisions[0].Name) || service.GetNamespace() != testutil.ControlPlane {
 				t.Errorf("%s: Service %s/%s of type %s", version, service.GetNamespace(), service.GetName(), kind)
 			}
-			checkListener(t, find(ListenerObjects(testutil.ControlPlane).Objects, "Gateway"), find(c.Objects, "Deployment"))
+			listener, err := ListenerObjects(&m.Spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkListener(t, find(listener.Objects, "Gateway"), find(c.Objects, "Deployment"))
 		}
 	}
 }
@@ -309,5 +313,53 @@ func TestRaise(t *testing.T) {
 	}
 	if raised, err := (State{}).Raise(t.Context(), fake.NewClientBuilder().Build(), key, 2); err != nil || raised {
 		t.Errorf("a gateway that is not there: raised %v, %v", raised, err)
+	}
+}
+
+// TestListenerHosts wants the hosts of the listener to be the services of the cluster's DNS domain.
+func TestListenerHosts(t *testing.T) {
+	domain := func(d string) any {
+		return values{"global": values{"proxy": values{"clusterDomain": d}}}
+	}
+	cases := map[string]struct {
+		values []any
+		want   []any
+	}{
+		"no values":                  {[]any{nil}, []any{"*.local"}},
+		"the default":                {[]any{domain("cluster.local")}, []any{"*.local"}},
+		"another that ends in local": {[]any{domain("prod.k8s.local")}, []any{"*.local"}},
+		"another":                    {[]any{domain("corp.internal")}, []any{"*.corp.internal"}},
+		"local as a part of a label": {[]any{domain("notlocal")}, []any{"*.notlocal"}},
+		"a change of the domain":     {[]any{domain("cluster.local"), domain("corp.internal")}, []any{"*.corp.internal", "*.local"}},
+		"two revisions of one":       {[]any{domain("corp.internal"), domain("corp.internal")}, []any{"*.corp.internal"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			m := testutil.Member("east")
+			m.Spec.Revisions = nil
+			for _, v := range c.values {
+				r := meshv1alpha1.Revision{Name: "r"}
+				if v != nil {
+					r.Values = testutil.JSON(v)
+				}
+				m.Spec.Revisions = append(m.Spec.Revisions, r)
+			}
+			component, err := ListenerObjects(&m.Spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			servers, _, _ := unstructured.NestedSlice(component.Objects[0].Object, "spec", "servers")
+			if diff := cmp.Diff(c.want, servers[0].(map[string]any)["hosts"]); diff != "" {
+				t.Errorf("hosts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestListenerRefusesValuesThatAreNoMap(t *testing.T) {
+	m := testutil.Member("east")
+	m.Spec.Revisions[0].Values = testutil.JSON("text")
+	if c, err := ListenerObjects(&m.Spec); err == nil {
+		t.Errorf("got %d objects, want an error", len(c.Objects))
 	}
 }

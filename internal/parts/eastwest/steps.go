@@ -101,7 +101,11 @@ func (s *Steps) Part() member.Part {
 		Components: []string{Listener, Prefix + "*"},
 		Rendered: func(spec *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error) {
 			gateway, err := Objects(s.Charts, spec, spec.GatewayRevision, true)
-			return []apply.Component{gateway, ListenerObjects(spec.ControlPlaneNamespace)}, err
+			if err != nil {
+				return nil, err
+			}
+			listener, err := ListenerObjects(spec)
+			return []apply.Component{gateway, listener}, err
 		},
 		Target: func(spec *meshv1alpha1.MeshMemberSpec) []string {
 			if spec.GatewayRevision != spec.Rollout.To.Name {
@@ -139,7 +143,11 @@ func (s *Steps) gateway(ctx context.Context, pass *member.Pass) phase.Result {
 
 func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phase.Result {
 	spec := &pass.Object.Spec
-	if err := pass.Apply(ctx, ListenerObjects(pass.Namespace())); err != nil {
+	listener, err := ListenerObjects(spec)
+	if err != nil {
+		return outcome.RenderFailed(err)
+	}
+	if err := pass.Apply(ctx, listener); err != nil {
 		return outcome.Failed(err)
 	}
 	name := mesh.GatewayName(mesh.GatewayKey(spec, spec.GatewayRevision))

@@ -17,6 +17,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/metrics"
@@ -155,6 +156,9 @@ func rootInForce(ctx context.Context, pass *member.Pass) phase.Result {
 	}
 	waiting := phase.Waiting(meshv1alpha1.ReasonRootNotInForce, "istiod has not published its root yet", outcome.ShortWait)
 	if err != nil {
+		if waiting, err = explain(ctx, pass, waiting); err != nil {
+			return outcome.Failed(err)
+		}
 		return waiting.Overdue(secret.CreationTimestamp.Time, pass.Now, rootDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
 	have, err := Fingerprints([]byte(cm.Data["root-cert.pem"]))
@@ -165,7 +169,39 @@ func rootInForce(ctx context.Context, pass *member.Pass) phase.Result {
 	if !slices.Equal(have, want) {
 		waiting.Message = fmt.Sprintf("istiod hands out root %s, the mesh has %s; if this lasts, restart istiod in namespace %s",
 			mesh.ShortRoot(have), mesh.ShortRoot(want), pass.Namespace())
+		if waiting, err = explain(ctx, pass, waiting); err != nil {
+			return outcome.Failed(err)
+		}
 		return waiting.Overdue(secret.CreationTimestamp.Time, pass.Now, rootDeadline, meshv1alpha1.ReasonRootNotInForce)
 	}
 	return phase.Complete(meshv1alpha1.ReasonReady, "istiod hands out root "+mesh.ShortRoot(have))
+}
+
+// explain names the cause of a root that is not published, where it lies in a revision whose discoverySelectors leave out the
+// control plane's namespace.
+func explain(ctx context.Context, pass *member.Pass, waiting phase.Result) (phase.Result, error) {
+	for i := range pass.Object.Spec.Revisions {
+		r := &pass.Object.Spec.Revisions[i]
+		values, err := mesh.Values(r.Values)
+		if err != nil {
+			return waiting, err
+		}
+		selectors, err := istio.ReadDiscoverySelectors(values)
+		if err != nil {
+			return waiting, err
+		}
+		if len(selectors) == 0 {
+			continue
+		}
+		namespace := &corev1.Namespace{}
+		if err := pass.Remote.Get(ctx, client.ObjectKey{Name: pass.Namespace()}, namespace); err != nil {
+			return waiting, fmt.Errorf("read namespace %q: %w", pass.Namespace(), err)
+		}
+		if selectors.LeaveOut(namespace.Labels) {
+			waiting.Message = fmt.Sprintf("meshConfig.discoverySelectors of revision %s do not select namespace %s, so istiod publishes no root there; "+
+				"add a selector with matchLabels %s: %s, or label the namespace", r.Name, pass.Namespace(), corev1.LabelMetadataName, pass.Namespace())
+			return waiting, nil
+		}
+	}
+	return waiting, nil
 }

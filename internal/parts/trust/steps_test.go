@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -106,6 +108,51 @@ func TestCacertsAfterAWrite(t *testing.T) {
 			pass.Object.Spec.PinnedRoot = []string{fingerprint(root.cert)}
 			if got := cacerts(t.Context(), pass); got.Kind != c.wantKind || got.Passable != (c.refused == nil) {
 				t.Errorf("result %+v, want kind %s", got, c.wantKind)
+			}
+		})
+	}
+}
+
+// TestRootThatIsNotPublished wants the message to name discoverySelectors that leave out the control plane's namespace.
+func TestRootThatIsNotPublished(t *testing.T) {
+	root, other := issue(t, "root", ecdsaKey(t), nil), issue(t, "root", ecdsaKey(t), nil)
+	cacerts := inMember(map[string][]byte{"root-cert.pem": text(root)}, installation)
+	cacerts.CreationTimestamp = metav1.NewTime(testutil.Now)
+	published := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: testutil.ControlPlane, Name: rootConfigMap}, Data: map[string]string{"root-cert.pem": string(text(other))},
+	}
+	namespace := func(labels map[string]string) client.Object {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: testutil.ControlPlane, Labels: labels}}
+	}
+	selecting := testutil.JSON(map[string]any{"meshConfig": map[string]any{"discoverySelectors": []any{
+		map[string]any{"matchLabels": map[string]any{"mesh": "on"}},
+	}}})
+	cases := map[string]struct {
+		values   *apiextensionsv1.JSON
+		remote   []client.Object
+		wantKind phase.Kind
+		wantText string
+	}{
+		"no selectors":                     {nil, nil, phase.Wait, "istiod has not published its root yet"},
+		"selectors that leave it out":      {selecting, []client.Object{namespace(nil)}, phase.Wait, "do not select namespace istio-system, so istiod publishes no root there; add a selector with matchLabels kubernetes.io/metadata.name: istio-system"},
+		"selectors that select it":         {selecting, []client.Object{namespace(map[string]string{"mesh": "on"})}, phase.Wait, "istiod has not published its root yet"},
+		"a root of before":                 {selecting, []client.Object{namespace(nil), published}, phase.Wait, "do not select namespace"},
+		"a root of before, without":        {nil, []client.Object{published}, phase.Wait, "istiod hands out root"},
+		"a namespace that cannot be read":  {selecting, nil, phase.Retry, "read namespace"},
+		"selectors that are no selectors":  {testutil.JSON(map[string]any{"meshConfig": map[string]any{"discoverySelectors": "x"}}), nil, phase.Retry, "list of label selectors"},
+		"values of which nothing is known": {testutil.JSON("text"), nil, phase.Retry, "must be a map"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			remote := []client.Object{cacerts.DeepCopy()}
+			for _, o := range c.remote {
+				remote = append(remote, o.DeepCopyObject().(client.Object))
+			}
+			pass := membertest.Pass(t, testutil.Member("east"), remote...)
+			pass.Object.Spec.Revisions[0].Values = c.values
+			got := rootInForce(t.Context(), pass)
+			if got.Kind != c.wantKind || !strings.Contains(got.Text(), c.wantText) {
+				t.Errorf("result is %s %s: %s; want %s with %q", got.Kind, got.Reason, got.Text(), c.wantKind, c.wantText)
 			}
 		})
 	}
