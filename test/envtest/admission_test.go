@@ -42,6 +42,8 @@ func (s *suite) admission(t *testing.T) {
 		{"a release with a prefix", []meshOption{withMember("free"), release("v" + version)}, "spec.version"},
 		{"a release that does not exist", []meshOption{withMember("free"), release("9.9.9")}, "spec.version"},
 		{"a value that the chart does not know", []meshOption{withMember("free"), values(`{"autoscaleEnabeld": false}`)}, "spec.controlPlane.values.autoscaleEnabeld"},
+		{"a value of another type", []meshOption{withMember("free"), values(`{"env": [{"name": "A", "value": "b"}]}`)}, "spec.controlPlane.values.env"},
+		{"a name that Istio does not know", []meshOption{withMember("free"), values(`{"meshConfig": {"acessLogFile": "/dev/stdout"}}`)}, "spec.controlPlane.values.meshConfig.acessLogFile"},
 		{"a value that is the operator's", []meshOption{withMember("free"), values(`{"revision": "mine"}`)}, "spec.controlPlane.values.revision"},
 		{"one cluster as two members", []meshOption{withMember("one"), withMember("two")}, "spec.members[two].clusterRef"},
 		{"another namespace", []meshOption{withMember("free"), func(inst *meshv1alpha1.MeshInstallation) { inst.Namespace = "default" }}, "metadata.namespace"},

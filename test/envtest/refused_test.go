@@ -34,7 +34,7 @@ func (s *suite) refusedObjects(t *testing.T) {
 	start := time.Now()
 	for _, c := range []struct{ name, values, want string }{
 		{"a request above its limit", `{"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "64Mi"}}}`, "must be less than or equal to memory limit"},
-		{"a field of another type", `{"resources": {"requests": ["64Mi"]}}`, "requests"},
+		{"a field of another type", `{"affinity": {"nodeAffinity": ["a"]}}`, "nodeAffinity"},
 		{"an autoscaler with its ends the wrong way round", `{"autoscaleMin": 6}`, "must be greater than or equal to `minReplicas`"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package charts
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/meshfleet/meshfleet/internal/testutil"
@@ -97,5 +99,45 @@ func TestRenderRefusesUnknownVersion(t *testing.T) {
 	_, err := library(t).Render(Request{Version: "../1.29.1", Chart: "nothing"})
 	if !errors.Is(err, ErrNoChart) {
 		t.Errorf("error is %v, want ErrNoChart", err)
+	}
+}
+
+// TestNullTakesADefaultAway wants null in values to delete the default of the chart, in every release.
+func TestNullTakesADefaultAway(t *testing.T) {
+	type object = map[string]any
+	lib := library(t)
+	cases := map[string]struct {
+		chart  string
+		values object
+		// path below the first container of the Deployment
+		path []string
+		want any
+	}{
+		"a limit of the gateway":    {Gateway, object{"resources": object{"limits": object{"cpu": nil}}}, []string{"resources", "limits"}, object{"memory": "1024Mi"}},
+		"all limits of the gateway": {Gateway, object{"resources": object{"limits": nil}}, []string{"resources"}, object{"requests": object{"cpu": "100m", "memory": "128Mi"}}},
+		"a request of istiod":       {Istiod, object{"resources": object{"requests": object{"memory": nil}}}, []string{"resources", "requests"}, object{"cpu": "500m"}},
+		"all requests of istiod":    {Istiod, object{"resources": object{"requests": nil}}, []string{"resources", "requests"}, nil},
+		"the same below pilot":      {Istiod, object{"pilot": object{"resources": object{"requests": object{"memory": nil}}}}, []string{"resources", "requests"}, object{"cpu": "500m"}},
+	}
+	for name, c := range cases {
+		for _, version := range versions() {
+			t.Run(name+"/"+version, func(t *testing.T) {
+				values := maps.Clone(c.values)
+				values["revision"] = "rev"
+				objects, err := lib.Render(Request{Version: version, Chart: c.chart, Release: c.chart, Namespace: "istio-system", Values: values})
+				if err != nil {
+					t.Fatal(err)
+				}
+				i := slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Deployment" })
+				containers, _, _ := unstructured.NestedSlice(objects[i].Object, "spec", "template", "spec", "containers")
+				got, _, err := unstructured.NestedFieldNoCopy(containers[0].(map[string]any), c.path...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(c.want, got); diff != "" {
+					t.Errorf("%v (-want +got):\n%s", c.path, diff)
+				}
+			})
+		}
 	}
 }

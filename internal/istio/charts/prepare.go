@@ -21,10 +21,16 @@ var clusterScoped = map[string]bool{
 //     for ever;
 //   - wildcards in roles become explicit lists, so that neither istiod nor the credential that installs it holds a
 //     permission that nobody named;
+//   - fields that are null are left out: there the user has taken a default of the chart away, and the API server would read
+//     null as zero in a quantity. Istio's charts leave out null quantities from 1.29 on, and no other nulls;
 //   - the network label is taken off a gateway's Service: it announces the gateway to every peer and goes on last.
 func prepare(o *unstructured.Unstructured, namespace string) error {
 	if !clusterScoped[o.GetKind()] && o.GetNamespace() == "" {
 		o.SetNamespace(namespace)
+	}
+	if o.GetKind() != "CustomResourceDefinition" {
+		// In the schema of a definition null has a meaning.
+		dropNulls(o.Object)
 	}
 	switch o.GetKind() {
 	case "MutatingWebhookConfiguration":
@@ -45,6 +51,23 @@ func prepare(o *unstructured.Unstructured, namespace string) error {
 // NetworkLabel on a Service with port 15443 makes istiod of every peer treat it as a gateway of that network, at once
 // and whether or not anything answers there. Source: Istio's network gateway discovery.
 const NetworkLabel = "topology.istio.io/network"
+
+func dropNulls(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, below := range v {
+			if below == nil {
+				delete(v, k)
+				continue
+			}
+			dropNulls(below)
+		}
+	case []any:
+		for _, item := range v {
+			dropNulls(item)
+		}
+	}
+}
 
 func keepFromEnforcer(o *unstructured.Unstructured) {
 	annotations := o.GetAnnotations()

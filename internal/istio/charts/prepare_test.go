@@ -22,6 +22,11 @@ func TestPrepare(t *testing.T) {
 		"it stays on a Deployment's pods": {
 			`{kind: Deployment, metadata: {name: a, namespace: ns, labels: {topology.istio.io/network: net}}}`,
 			`{kind: Deployment, metadata: {name: a, namespace: ns, labels: {topology.istio.io/network: net}}}`},
+		"null is left out": {
+			`{kind: Deployment, metadata: {name: a, namespace: ns}, spec: {containers: [{resources: {limits: {cpu: null, memory: 1Gi}}, env: null}]}}`,
+			`{kind: Deployment, metadata: {name: a, namespace: ns}, spec: {containers: [{resources: {limits: {memory: 1Gi}}}]}}`},
+		"null in a schema stays": {
+			`{kind: CustomResourceDefinition, metadata: {name: a}, spec: {default: null}}`, `{kind: CustomResourceDefinition, metadata: {name: a}, spec: {default: null}}`},
 		"istiod decides the failure policy": {
 			`{kind: ValidatingWebhookConfiguration, metadata: {name: a}, webhooks: [{name: w, failurePolicy: Fail}, {name: v}]}`,
 			`{kind: ValidatingWebhookConfiguration, metadata: {name: a, annotations: {admissions.enforcer/disabled: "true"}}, webhooks: [{name: w}, {name: v}]}`},

@@ -2,12 +2,16 @@ package charts
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 // refusals are the paths that a check refuses, with its messages.
@@ -256,5 +260,54 @@ func TestDefaultsPassTheirOwnCheck(t *testing.T) {
 				t.Errorf("%s %s: %s: %s", name, version, path, problem)
 			}
 		}
+	}
+}
+
+// TestSamplesPass has the values of the samples and of the lab.
+func TestSamplesPass(t *testing.T) {
+	files, err := filepath.Glob(testutil.InRepository("config", "samples", "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, file := range append(files, testutil.InRepository("hack", "lab", "overlays", "mesh", "values.yaml")) {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for doc := range strings.SplitSeq(string(raw), "\n---\n") {
+			type withValues struct {
+				Values map[string]any `json:"values"`
+			}
+			var mesh struct {
+				Kind string `json:"kind"`
+				Spec struct {
+					ControlPlane    withValues   `json:"controlPlane"`
+					EastWestGateway withValues   `json:"eastWestGateway"`
+					Members         []withValues `json:"members"`
+				} `json:"spec"`
+			}
+			if err := yaml.Unmarshal([]byte(doc), &mesh); err != nil {
+				t.Fatal(err)
+			}
+			if mesh.Kind != "MeshInstallation" {
+				continue
+			}
+			checked++
+			for _, version := range versions() {
+				errs := []error{
+					library(t).CheckValues(version, Istiod, mesh.Spec.ControlPlane.Values), library(t).CheckValues(version, Gateway, mesh.Spec.EastWestGateway.Values),
+				}
+				for _, m := range mesh.Spec.Members {
+					errs = append(errs, library(t).CheckValues(version, Istiod, m.Values))
+				}
+				if err := errors.Join(errs...); err != nil {
+					t.Errorf("%s with %s: %v", file, version, err)
+				}
+			}
+		}
+	}
+	if checked < 2 {
+		t.Errorf("%d meshes were checked", checked)
 	}
 }

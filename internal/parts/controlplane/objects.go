@@ -85,12 +85,18 @@ func Revision(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alph
 	if err != nil {
 		return apply.Component{}, err
 	}
+	hasIstiod := false
 	for _, o := range objects {
 		if o.GetKind() == "Deployment" {
+			hasIstiod = true
 			if err := PrepareDiscovery(m, o); err != nil {
 				return apply.Component{}, err
 			}
 		}
+	}
+	if !hasIstiod {
+		return apply.Component{}, fmt.Errorf("with the values of revision %q, the istiod chart of %s renders no istiod: remove a profile or a "+
+			"value for a remote istiod", r.Name, r.Version)
 	}
 	if r.Name == idle(m) {
 		objects = restricted(objects)

@@ -217,3 +217,20 @@ func TestUnknownVersionsAreToldApart(t *testing.T) {
 		t.Errorf("tags: error is %v, want ErrNoChart", err)
 	}
 }
+
+// TestRevisionWithoutIstiod wants values with which the chart renders no istiod to be an error: the member would wait for ever.
+func TestRevisionWithoutIstiod(t *testing.T) {
+	for name, values := range map[string]map[string]any{
+		"by a profile": {"profile": "remote"}, "by a profile for all charts": {"global": map[string]any{"profile": "remote"}},
+		"by the scope": {"global": map[string]any{"resourceScope": "cluster"}},
+	} {
+		for _, version := range istioversion.Supported() {
+			m := testutil.Member("east", at(version))
+			m.Spec.Revisions[0].Values = testutil.JSON(values)
+			_, err := Revision(library(t), &m.Spec, &m.Spec.Revisions[0])
+			if err == nil || !strings.Contains(err.Error(), "renders no istiod") {
+				t.Errorf("%s, %s: error is %v", name, version, err)
+			}
+		}
+	}
+}

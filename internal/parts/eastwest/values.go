@@ -44,7 +44,7 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 		defaults["podDisruptionBudget"] = map[string]any{"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
 	}
 	least := LeastGateways(m)
-	return mesh.Merge(mesh.Merge(defaults, user), map[string]any{
+	return mesh.Merge(mergeDefaults(defaults, user), map[string]any{
 		"name":           mesh.GatewayName(mesh.GatewayKey(m, revision)),
 		"revision":       revision,
 		"labels":         map[string]any{"istio": mesh.GatewayLabel},
@@ -59,6 +59,22 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 			"annotations": annotations,
 		},
 	}), nil
+}
+
+// mergeDefaults lays the user's values over the operator's defaults. As in Helm, null takes a default away.
+func mergeDefaults(defaults, user map[string]any) map[string]any {
+	out := mesh.Merge(defaults, user)
+	for k, d := range defaults {
+		below, isMap := d.(map[string]any)
+		over, isMapToo := user[k].(map[string]any)
+		switch {
+		case out[k] == nil:
+			delete(out, k)
+		case isMap && isMapToo:
+			out[k] = mergeDefaults(below, over)
+		}
+	}
+	return out
 }
 
 // inPlaceValues let a new pod serve before an old one goes, which then stays as long as a peer has a connection to it,

@@ -32,6 +32,13 @@ func TestGatewayValues(t *testing.T) {
 			Replacement: meshv1alpha1.GatewayReplacementInPlace,
 			Values:      testutil.JSON(values{"terminationGracePeriodSeconds": 900, "env": values{"MINIMUM_DRAIN_DURATION": "60s"}}),
 		},
+		"null takes a default away": {
+			Replacement: meshv1alpha1.GatewayReplacementInPlace,
+			Values: testutil.JSON(values{
+				"strategy": nil, "env": values{"MINIMUM_DRAIN_DURATION": nil, "MINE": "kept"},
+				"readinessProbe": values{"httpGet": nil, "periodSeconds": nil, "exec": values{"command": []any{"true"}}},
+			}),
+		},
 		"a single pod on demand": {Replicas: meshv1alpha1.ReplicaRange{Min: 1, Max: 1}},
 		"a disruption budget of the user's replaces ours": {
 			Values: testutil.JSON(values{"podDisruptionBudget": values{"minAvailable": "50%"}}),
