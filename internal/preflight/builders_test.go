@@ -61,7 +61,11 @@ func subject(t *testing.T, a allowed, objects ...client.Object) *Subject {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for kind, scope := range map[schema.GroupVersionKind]meta.RESTScope{
 		{Group: "apps", Version: "v1", Kind: "Deployment"}:                               meta.RESTScopeNamespace,
+		{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"}:           meta.RESTScopeNamespace,
 		{Version: "v1", Kind: "Service"}:                                                 meta.RESTScopeNamespace,
+		{Version: "v1", Kind: "ConfigMap"}:                                               meta.RESTScopeNamespace,
+		{Version: "v1", Kind: "Secret"}:                                                  meta.RESTScopeNamespace,
+		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"}:                meta.RESTScopeNamespace,
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}:         meta.RESTScopeRoot,
 		{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}: meta.RESTScopeRoot,
 	} {

@@ -12,8 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-
-	"github.com/meshfleet/meshfleet/internal/apply"
 )
 
 // newcomer is a Deployment that the upgrade adds.
@@ -26,7 +24,11 @@ type newcomer struct {
 // room asks whether nodes and quotas hold what is added. What is there stays until the new has proved itself, so both
 // must fit.
 func room(ctx context.Context, m *Subject) (Finding, error) {
-	newcomers, err := m.newcomers()
+	added, err := m.added(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	newcomers, err := newcomersOf(added)
 	if err != nil {
 		return Finding{}, err
 	}
@@ -40,7 +42,7 @@ func room(ctx context.Context, m *Subject) (Finding, error) {
 		pods += n.replicas
 	}
 	out.Note = fmt.Sprintf("room for %d pods on %d nodes", pods, len(nodes))
-	over, quotas, err := m.overQuota(ctx, newcomers)
+	over, quotas, err := m.overQuota(ctx, added, newcomers)
 	if err != nil {
 		return out, err
 	}
@@ -49,15 +51,11 @@ func room(ctx context.Context, m *Subject) (Finding, error) {
 	return out, nil
 }
 
-// newcomers are the Deployments of the objects after the upgrade that are not among those before it.
-func (m *Subject) newcomers() ([]newcomer, error) {
-	before := map[apply.Reference]bool{}
-	for _, o := range m.Before {
-		before[identityOf(o)] = true
-	}
+// newcomersOf are the Deployments among the objects that are added.
+func newcomersOf(added []*unstructured.Unstructured) ([]newcomer, error) {
 	least := map[string]int32{}
 	var out []newcomer
-	for _, o := range m.added(before, "HorizontalPodAutoscaler") {
+	for _, o := range ofKind(added, "HorizontalPodAutoscaler") {
 		h := &autoscalingv2.HorizontalPodAutoscaler{}
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, h); err != nil {
 			return nil, fmt.Errorf("read %s: %w", identityOf(o), err)
@@ -66,7 +64,7 @@ func (m *Subject) newcomers() ([]newcomer, error) {
 			least[h.Spec.ScaleTargetRef.Name] = *h.Spec.MinReplicas
 		}
 	}
-	for _, o := range m.added(before, "Deployment") {
+	for _, o := range ofKind(added, "Deployment") {
 		d := &appsv1.Deployment{}
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, d); err != nil {
 			return nil, fmt.Errorf("read %s: %w", identityOf(o), err)
@@ -81,10 +79,8 @@ func (m *Subject) newcomers() ([]newcomer, error) {
 	return out, nil
 }
 
-func (m *Subject) added(before map[apply.Reference]bool, kind string) []*unstructured.Unstructured {
-	return slices.DeleteFunc(slices.Clone(m.After), func(o *unstructured.Unstructured) bool {
-		return o.GetKind() != kind || before[identityOf(o)]
-	})
+func ofKind(objects []*unstructured.Unstructured, kind string) []*unstructured.Unstructured {
+	return slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return o.GetKind() != kind })
 }
 
 // node is what a node has left.
@@ -96,7 +92,7 @@ type node struct {
 	cpu, memory, pods int64
 }
 
-// nodes are those that take new pods, with what is left of them.
+// nodes are those that take new pods of Istio, with what is left of them.
 func (m *Subject) nodes(ctx context.Context) ([]*node, error) {
 	list := &corev1.NodeList{}
 	byName := map[string]*node{}
@@ -104,7 +100,7 @@ func (m *Subject) nodes(ctx context.Context) ([]*node, error) {
 	err := pages(ctx, m.Client, list, func() {
 		for i := range list.Items {
 			n := &list.Items[i]
-			if n.Spec.Unschedulable || !isReady(n) {
+			if n.Spec.Unschedulable || !isReady(n) || !isLinux(n) {
 				continue
 			}
 			a := n.Status.Allocatable
@@ -131,6 +127,12 @@ func (m *Subject) nodes(ctx context.Context) ([]*node, error) {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	return out, nil
+}
+
+// isLinux says whether a node runs Istio's images. A node without the label has not started its kubelet yet, or is a virtual one.
+func isLinux(n *corev1.Node) bool {
+	os := cmp.Or(n.Labels[corev1.LabelOSStable], n.Status.NodeInfo.OperatingSystem, "linux")
+	return os == "linux"
 }
 
 func isReady(n *corev1.Node) bool {
