@@ -121,7 +121,7 @@ const (
 
 // PreflightCheck is a check of a member that runs before anything changes there, and that can be ignored.
 //
-// +kubebuilder:validation:Enum=Objects;Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers
+// +kubebuilder:validation:Enum=Objects;Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers;CNI
 type PreflightCheck string
 
 const (
@@ -139,6 +139,9 @@ const (
 	CheckRoom PreflightCheck = "Room"
 	// CheckPeers: istiod reads every peer.
 	CheckPeers PreflightCheck = "Peers"
+	// CheckCNI: sidecars of the new revision can redirect traffic: the CNI plugin runs if the values need it, or else the
+	// Pod Security levels of the namespaces of the mesh allow the init container.
+	CheckCNI PreflightCheck = "CNI"
 )
 
 // FailureAction selects what happens when more members of a wave fail than its maxFailures allows.

@@ -6,6 +6,7 @@
 //
 //	Objects          the API server takes the objects of the target, by a dry run that the caller makes; invalid ones are a failure
 //	Permissions      the credential may do what the new revision's objects need, and holds what their roles grant
+//	CNI              new sidecars can redirect traffic: the CNI plugin runs if the target needs it, else namespaces admit the init container
 //	CustomResources  Istio's definitions are ours to bring to the release, or their owner has done so
 //	GatewayAPI       definitions of the Gateway API that are there are new enough for istiod to read them
 //	Webhooks         nobody else's webhook adds sidecars in the mesh's namespaces

@@ -69,6 +69,7 @@ func Run(ctx context.Context, m *Subject) []Finding {
 		name string
 		ask  func(context.Context, *Subject) (Finding, error)
 	}{
+		{string(meshv1alpha1.CheckCNI), cni},
 		{string(meshv1alpha1.CheckCustomResources), customResources},
 		{string(meshv1alpha1.CheckGatewayAPI), gatewayAPI},
 		{CheckKubernetes, kubernetes},

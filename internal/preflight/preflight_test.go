@@ -21,7 +21,7 @@ import (
 func TestRunAsksEverything(t *testing.T) {
 	m := subject(t, allowed{}, definition("1.28.3", byHelm))
 	m.KubernetesVersion = "v1.20.0"
-	m.After = append(m.After, object(t, istiod), object(t, wanted))
+	m.After = append(m.After, object(t, istiod), object(t, wanted), object(t, injectorOf("true")))
 	got := map[string]int{}
 	for _, f := range Run(t.Context(), m) {
 		if f.Err != nil {
@@ -29,7 +29,7 @@ func TestRunAsksEverything(t *testing.T) {
 		}
 		got[f.Name] = len(f.Problems)
 	}
-	want := map[string]int{"CustomResources": 1, "GatewayAPI": 0, "Kubernetes": 1, "Permissions": 1, "Room": 1, "Webhooks": 0}
+	want := map[string]int{"CNI": 1, "CustomResources": 1, "GatewayAPI": 0, "Kubernetes": 1, "Permissions": 1, "Room": 1, "Webhooks": 0}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
@@ -39,7 +39,7 @@ func TestRunAsksEverything(t *testing.T) {
 func TestRunNeverPassesWithoutAnAnswer(t *testing.T) {
 	broken := errors.New("broken")
 	m := subject(t, allowed{rules: []authorizationv1.ResourceRule{rule("*", "*", "*")}})
-	m.After = append(m.After, object(t, istiod), object(t, wanted))
+	m.After = append(m.After, object(t, istiod), object(t, wanted), object(t, injectorOf("true")))
 	m.Client = interceptor.NewClient(m.Client.(client.WithWatch), interceptor.Funcs{
 		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 			return broken

@@ -38,7 +38,11 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 			delete(probe, "httpGet")
 		}
 	}
-	defaults := mesh.Merge(map[string]any{"readinessProbe": probe}, inPlaceValues(m))
+	platform, err := platformValues(m, revision)
+	if err != nil {
+		return nil, err
+	}
+	defaults := mesh.Merge(mesh.Merge(map[string]any{"readinessProbe": probe}, inPlaceValues(m)), platform)
 	if _, isSet := user["podDisruptionBudget"]; !isSet {
 		// Not merged: a budget has minAvailable or maxUnavailable, never both. A pod that is not ready protects nothing.
 		defaults["podDisruptionBudget"] = map[string]any{"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
@@ -75,6 +79,26 @@ func mergeDefaults(defaults, user map[string]any) map[string]any {
 		}
 	}
 	return out
+}
+
+// platformValues pass the platform of the control plane on: each chart reads its own.
+func platformValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]any, error) {
+	for i := range m.Revisions {
+		if m.Revisions[i].Name != revision {
+			continue
+		}
+		istiod, err := mesh.Values(m.Revisions[i].Values)
+		if err != nil {
+			return nil, err
+		}
+		global, _ := istiod["global"].(map[string]any)
+		for _, values := range []map[string]any{istiod, global} {
+			if platform, _ := values["platform"].(string); platform != "" {
+				return map[string]any{"global": map[string]any{"platform": platform}}, nil
+			}
+		}
+	}
+	return nil, nil
 }
 
 // inPlaceValues let a new pod serve before an old one goes, which then stays as long as a peer has a connection to it,

@@ -3,6 +3,8 @@ package eastwest
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
@@ -63,5 +65,37 @@ func TestGatewayValuesRefuseWhatIsNoMap(t *testing.T) {
 	m.Spec.Gateway.Values = testutil.JSON(7)
 	if got, err := GatewayValues(&m.Spec, testutil.Revision); err == nil {
 		t.Errorf("values are %v, want an error", got)
+	}
+}
+
+// TestGatewayGetsThePlatform passes the platform of the control plane's values on, unless the gateway's own name another.
+func TestGatewayGetsThePlatform(t *testing.T) {
+	openshift := values{"global": values{"platform": "openshift"}}
+	cases := map[string]struct {
+		istiod, gateway any
+		want            any
+	}{
+		"no platform":                   {istiod: values{"global": values{"proxy": values{}}}},
+		"global.platform":               {istiod: openshift, want: values{"platform": "openshift"}},
+		"platform":                      {istiod: values{"platform": "k3s"}, want: values{"platform": "k3s"}},
+		"both, as the chart takes them": {istiod: values{"platform": "k3s", "global": values{"platform": "openshift"}}, want: values{"platform": "k3s"}},
+		"another one for the gateway":   {istiod: openshift, gateway: values{"global": values{"platform": "gke"}}, want: values{"platform": "gke"}},
+		"none for the gateway":          {istiod: openshift, gateway: values{"global": values{"platform": ""}}, want: values{"platform": ""}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			m := testutil.Member("east")
+			m.Spec.Revisions[0].Values = testutil.JSON(c.istiod)
+			if c.gateway != nil {
+				m.Spec.Gateway.Values = testutil.JSON(c.gateway)
+			}
+			got, err := GatewayValues(&m.Spec, testutil.Revision)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got["global"]); diff != "" {
+				t.Errorf("global (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
