@@ -41,6 +41,9 @@ const (
 	// ConditionTrustRootCurrent is True when the root of the mesh does not expire soon. Ready does not depend on it.
 	// MeshInstallation only.
 	ConditionTrustRootCurrent = "TrustRootCurrent"
+	// ConditionSoleWriter is True when no other client keeps changing objects of the operator in the member. Ready does not
+	// depend on it. MeshMember only.
+	ConditionSoleWriter = "SoleWriter"
 )
 
 // Reasons of the conditions.
@@ -185,6 +188,9 @@ const (
 	// ReasonHubSecretsReadable: the member is the hub, and peers could read, or can read, all its Secrets. The message contains
 	// which of the two applies.
 	ReasonHubSecretsReadable = "HubSecretsReadable"
+	// ReasonObjectsContested: another client keeps changing objects of the operator in the member, such as the CRDs of Istio. The
+	// message contains the client and the objects.
+	ReasonObjectsContested = "ObjectsContested"
 	// ReasonTagInUse: a tag that was removed from spec.dataPlane.tags stays, because something in the member still names it.
 	ReasonTagInUse = "TagInUse"
 	// ReasonPeerStuck: istiod no longer reads a peer and must be restarted.

@@ -44,6 +44,7 @@ func (r *Reconciler) converge(ctx context.Context, pass *member.Pass) []status.O
 	steps := r.steps()
 	results, blockedBy := runSteps(ctx, pass, steps)
 	logSteps(ctx, steps, results)
+	tellContested(pass)
 	if blockedBy < 0 {
 		return conclude(pass, steps, results, phase.Result{})
 	}

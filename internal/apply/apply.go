@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/fluxcd/pkg/ssa"
 	corev1 "k8s.io/api/core/v1"
@@ -74,12 +75,18 @@ type Applier struct {
 	known map[string]seen
 	// taken are the hashes of objects that a dry run has found to be taken.
 	taken map[string][sha256.Size]byte
+	// contests are the objects that were written though they existed.
+	contests map[string]contest
+	now      func() time.Time
 }
 
 // New makes an Applier. The cache gives metadata of the objects that carry the owner's label; reads through it are free.
 func New(c client.Client, cache client.Reader, owner Owner) *Applier {
 	m := ssa.NewResourceManager(c, nil, ssa.Owner{Field: fieldManager, Group: meshv1alpha1.GroupVersion.Group})
-	return &Applier{client: c, cache: cache, owner: owner, ssa: m, known: map[string]seen{}, taken: map[string][sha256.Size]byte{}}
+	return &Applier{
+		client: c, cache: cache, owner: owner, ssa: m, now: time.Now,
+		known: map[string]seen{}, taken: map[string][sha256.Size]byte{}, contests: map[string]contest{},
+	}
 }
 
 // Over is an Applier over another connection to the same cluster. It knows at which resource versions objects were found right, and nothing of
@@ -221,6 +228,9 @@ func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c 
 			return "", err
 		}
 	}
+	if c.Shared && a.mustWait(key, hash) {
+		return "", nil
+	}
 	entry, err := a.serverSideApply(ctx, desired, live, c.Shared)
 	if err != nil {
 		return "", err
@@ -229,6 +239,9 @@ func (a *Applier) applyOne(ctx context.Context, o *unstructured.Unstructured, c 
 		// The API server normalises what we send (quantities, defaults): its dry run says that nothing differs.
 		a.remember(key, hash, live)
 		return "", nil
+	}
+	if live != nil {
+		a.noteWrite(key, hash, live)
 	}
 	return string(entry.Action), nil
 }

@@ -25,6 +25,7 @@ func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember
 	expiries(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionCredentialCurrent)
 	recordRetiring(r, before, after)
 	keptTags(r, before, after)
+	recordContested(r, before, after)
 	recordRemoval(r, before, after)
 }
 
@@ -72,6 +73,14 @@ func keptTags(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
 		default:
 			r.Eventf(after, nil, corev1.EventTypeNormal, "TagRemoved", "Retire", "Removed tag %q: no object names it any more", t.Name)
 		}
+	}
+}
+
+// recordContested writes an event when another client begins to keep changing objects of the operator.
+func recordContested(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
+	is := meta.FindStatusCondition(after.Status.Conditions, meshv1alpha1.ConditionSoleWriter)
+	if is != nil && is.Status == metav1.ConditionFalse && !meta.IsStatusConditionFalse(before.Status.Conditions, meshv1alpha1.ConditionSoleWriter) {
+		r.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Apply", "Another client changes objects of the mesh: %s", shorten(is.Message, maxNote))
 	}
 }
 

@@ -166,6 +166,30 @@ func TestEventsOfRevisionsThatRetire(t *testing.T) {
 	}
 }
 
+// TestEventOfAnotherWriterIsWrittenOnce tells of another client when it begins, not in each pass.
+func TestEventOfAnotherWriterIsWrittenOnce(t *testing.T) {
+	alone, contested := testutil.Conditions("SoleWriter=True Ready"), testutil.Conditions("SoleWriter=False ObjectsContested")
+	nothing := func(*meshv1alpha1.MeshMember) {}
+	for name, c := range map[string]struct {
+		before, after func(*meshv1alpha1.MeshMember)
+		want          int
+	}{
+		"it begins":                       {alone, contested, 1},
+		"it begins in an unknown member":  {nothing, contested, 1},
+		"it goes on":                      {contested, contested, 0},
+		"it ends":                         {contested, alone, 0},
+		"the member was not asked before": {nothing, alone, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := events.NewFakeRecorder(10)
+			RecordMember(r, testutil.Member("east", c.before), testutil.Member("east", c.after))
+			if got := recorded(r); len(got) != c.want || c.want == 1 && !strings.HasPrefix(got[0], "Warning ObjectsContested Another client changes objects of the mesh") {
+				t.Errorf("events %q, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 func TestEventOfTheVersionIsWrittenOnce(t *testing.T) {
 	serves := func(inst *meshv1alpha1.MeshInstallation) { inst.Status.EffectiveVersion = "1.29.1" }
 	r := events.NewFakeRecorder(10)
