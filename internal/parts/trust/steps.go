@@ -63,7 +63,11 @@ func cacerts(ctx context.Context, pass *member.Pass) phase.Result {
 		}
 		return whatHubLacks(ctx, pass, phase.Waiting(meshv1alpha1.ReasonWaitingForCertificate, "the mesh's root is not known yet", 0))
 	}
-	if err := sameRoot(pass, have, pinned); err != nil {
+	served, err := servedRoot(ctx, pass)
+	if err != nil {
+		return outcome.Failed(err)
+	}
+	if err := sameRoot(pass, have, served, pinned); err != nil {
 		return outcome.Stalled(meshv1alpha1.ReasonForeignRoot, err)
 	}
 	result, isIntact := applyIssued(ctx, pass)

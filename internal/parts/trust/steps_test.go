@@ -20,6 +20,14 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
+// published is the root as istiod hands it out in the control plane's namespace.
+func published(root *authority) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: rootConfigMap, Namespace: testutil.ControlPlane},
+		Data:       map[string]string{"root-cert.pem": string(text(root))},
+	}
+}
+
 // TestCacerts covers what ends without a write. The member has a certificate of the mesh's root, or gets none.
 func TestCacerts(t *testing.T) {
 	root, other := issue(t, "root", ecdsaKey(t), nil), issue(t, "root", ecdsaKey(t), nil)
@@ -37,6 +45,7 @@ func TestCacerts(t *testing.T) {
 	cases := map[string]struct {
 		pinned          []string
 		served          []string
+		recovered       bool
 		hub, remote     []client.Object
 		wantKind        phase.Kind
 		wantReason      string
@@ -55,6 +64,13 @@ func TestCacerts(t *testing.T) {
 		"a root of others is not replaced":                 {pinned: pinned, hub: of(signedIn(t, "east", root)), remote: of(foreign), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "if nothing in the cluster uses it"},
 		"a root that serves is not to be deleted":          {pinned: pinned, served: theirs, remote: of(foreign), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "do not delete"},
 		"nor is it replaced when its Secret is gone":       {pinned: pinned, served: theirs, hub: of(signedIn(t, "east", root)), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "is gone"},
+		"nor when only istiod still knows it":              {pinned: pinned, recovered: true, hub: of(signedIn(t, "east", root)), remote: of(published(other)), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "is gone"},
+		"what a removed istiod left behind is no root":     {pinned: pinned, hub: of(lost), remote: of(published(other)), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonRootMissing, wantText: "restore it"},
+		"the mesh's root that istiod knows is no obstacle": {pinned: pinned, recovered: true, hub: of(lost), remote: of(published(root)), wantKind: phase.Wait, wantReason: meshv1alpha1.ReasonRootMissing, wantText: "restore it"},
+		"a member that was recovered is not to lose it":    {pinned: pinned, recovered: true, remote: of(foreign), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "do not delete"},
+		"unreadable where nothing serves":                  {pinned: pinned, remote: of(inMember(nil, installation)), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "delete that Secret if nothing"},
+		"unreadable where the mesh's root serves":          {pinned: pinned, served: pinned, remote: of(inMember(nil, installation)), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "writes it again with the same root"},
+		"unreadable where another root serves":             {pinned: pinned, served: theirs, remote: of(inMember(nil, "")), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot, wantText: "do not delete it"},
 		"a root that cannot be read is a foreign one":      {pinned: pinned, remote: of(inMember(map[string][]byte{"root-cert.pem": []byte("text")}, "")), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot},
 		"so is an empty Secret":                            {pinned: pinned, remote: of(inMember(nil, "")), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot},
 		"the root beside another is another":               {pinned: pinned, remote: of(inMember(map[string][]byte{"ca.crt": text(root, other)}, "")), wantKind: phase.Stalled, wantReason: meshv1alpha1.ReasonForeignRoot},
@@ -72,6 +88,9 @@ func TestCacerts(t *testing.T) {
 			pass := membertest.Pass(t, testutil.Member("east"), remote...)
 			pass.Hub = testutil.HubClient(t, hub...)
 			pass.Object.Spec.PinnedRoot, pass.Object.Status.Trust.RootFingerprints = c.pinned, c.served
+			if c.recovered {
+				pass.Object.Status.Recovered = &meshv1alpha1.OrderInForce{}
+			}
 			got := cacerts(t.Context(), pass)
 			if got.Kind != c.wantKind || got.Reason != c.wantReason || !strings.Contains(got.Text(), c.wantText) {
 				t.Errorf("result is %s %s: %s; want %s %s with %q", got.Kind, got.Reason, got.Text(), c.wantKind, c.wantReason, c.wantText)
