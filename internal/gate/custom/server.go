@@ -37,7 +37,12 @@ type server struct {
 // connect makes a client for a server of the user's. Close its idle connections after use.
 func connect(ctx context.Context, m *gate.Subject, spec meshv1alpha1.GateServer) (server, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	sender := &sender{transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config}}
+	transport, err := transportTo(spec.URL)
+	if err != nil {
+		return server{}, err
+	}
+	transport.TLSClientConfig = config
+	sender := &sender{transport: transport}
 	if spec.SecretRef != nil {
 		secret, err := gateSecret(ctx, m, spec.SecretRef.Name)
 		if err != nil {
