@@ -323,10 +323,10 @@ type IssuerRef struct {
 
 // Intermediate configures the signing certificate of each member's control plane.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.duration) || !has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)",message="spec.trust.intermediate.renewBefore: must be shorter than duration"
+// +kubebuilder:validation:XValidation:rule="!has(self.duration) || !has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)",message="spec.trust.intermediate.renewBefore: must be shorter than duration; without a value it is 720h, so set both for a duration of 720h or less"
 type Intermediate struct {
 	// duration is the lifetime of an intermediate. At least 72h, and at most half of spec.trust.root.selfSigned.duration.
-	// Default: 2160h (90 days).
+	// With 720h or less, set renewBefore too. Default: 2160h (90 days).
 	// +optional
 	// +kubebuilder:default="2160h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('72h')",message="spec.trust.intermediate.duration: at least 72h, because workload certificates are valid for 24h, and none may be valid for longer than the intermediate"

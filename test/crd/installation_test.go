@@ -272,11 +272,12 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
-		message: "spec.trust.intermediate.renewBefore: must be shorter than duration",
+		message: "spec.trust.intermediate.renewBefore: must be shorter than duration; without a value it is 720h, so set both for a duration of 720h or less",
 		accepts: []string{`spec: {trust: {intermediate: {duration: 72h, renewBefore: 48h}}}`},
 		rejects: []string{
 			`spec: {trust: {intermediate: {duration: 72h, renewBefore: 72h}}}`,
-			`spec: {trust: {intermediate: {duration: 100h}}}`,
+			`spec: {trust: {intermediate: {duration: 72h}}}`,
+			`spec: {trust: {intermediate: {duration: 720h}}}`,
 		},
 	},
 	{
