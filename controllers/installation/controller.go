@@ -178,6 +178,7 @@ func (r *Reconciler) finish(ctx context.Context, before, inst *meshv1alpha1.Mesh
 	}
 	inst.Status.ObservedGeneration = inst.Generation
 	status.Set(&inst.Status.Conditions, inst.Generation, outcomes, r.Now())
+	status.Bound(&inst.Status)
 	if !equality.Semantic.DeepEqual(before.Status, inst.Status) {
 		if err := r.Client.Status().Patch(ctx, inst, client.MergeFrom(before)); err != nil {
 			return outcome.Written(err)

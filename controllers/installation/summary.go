@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -272,5 +271,5 @@ func hubsRead(members []meshv1alpha1.MeshMember) phase.Result {
 	if len(told) == 0 {
 		return phase.Complete(meshv1alpha1.ReasonReady, "no peer reads the Secrets of the hub")
 	}
-	return phase.Waiting(meshv1alpha1.ReasonHubSecretsReadable, strings.Join(told, "; "), 0)
+	return phase.Waiting(meshv1alpha1.ReasonHubSecretsReadable, mesh.Sentences(told, mesh.NamesShown), 0)
 }

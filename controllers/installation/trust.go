@@ -90,7 +90,7 @@ func rootsDiffer(witnesses map[string][]string) error {
 		parts = append(parts, fmt.Sprintf("%s has root %s", mesh.List(witnesses[root], len(witnesses[root])), mesh.ShortRoot(strings.Split(root, ","))))
 	}
 	return fmt.Errorf("members have different roots, so none is pinned and no signing certificate is given out: %s; take the members "+
-		"with the wrong root out of spec.members, and add them again when they are gone", strings.Join(parts, "; "))
+		"with the wrong root out of spec.members, and add them again when they are gone", mesh.Sentences(parts, mesh.NamesShown))
 }
 
 const (

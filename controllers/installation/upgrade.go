@@ -215,7 +215,7 @@ func (r *Reconciler) startUpgrade(ctx context.Context, inst *meshv1alpha1.MeshIn
 // writeUpgrade writes a status that was decided from the record as it is, or nothing: a cache that lags behind must not
 // make the operator record twice what a person did once. After an error the record is as before.
 func (r *Reconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgrade, st meshv1alpha1.MeshUpgradeStatus) error {
-	if equality.Semantic.DeepEqual(u.Status, st) {
+	if status.Bound(&st); equality.Semantic.DeepEqual(u.Status, st) {
 		return nil
 	}
 	before := u.DeepCopy()

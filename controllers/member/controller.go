@@ -139,6 +139,7 @@ func (r *Reconciler) finish(ctx context.Context, pass *member.Pass, before *mesh
 	object := pass.Object
 	object.Status.ObservedGeneration = object.Generation
 	status.Set(&object.Status.Conditions, object.Generation, outcomes, pass.Now)
+	status.Bound(&object.Status)
 	metrics.SetMemberState(pass.Key(), stateOf(outcomes))
 	if !equality.Semantic.DeepEqual(before.Status, object.Status) {
 		// The MeshMember may be another object by now that was made again under its name.

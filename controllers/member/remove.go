@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -82,7 +82,7 @@ func forgotten(ctx context.Context, pass *member.Pass) phase.Result {
 	if len(waiting) == 0 || pass.Now.Sub(pass.Object.DeletionTimestamp.Time) > eastwest.ForgetDeadline {
 		return phase.Result{}
 	}
-	return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for peers to forget the member: "+strings.Join(waiting, ", "), outcome.ShortWait)
+	return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for peers to forget the member: "+mesh.List(waiting, len(waiting)), outcome.ShortWait)
 }
 
 // uninstall deletes every component by its inventory, in reverse order of their making. The claim is the last.

@@ -3,7 +3,6 @@ package member
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -122,11 +121,11 @@ func progressOf(report workloads.Report) (meshv1alpha1.StageState, string) {
 	case report.Done:
 		return meshv1alpha1.StageDone, fmt.Sprintf("%d of %d workloads moved", report.Moved, report.Total)
 	case len(report.Blocked) > 0 && len(report.Restarting) == 0:
-		return meshv1alpha1.StageInconclusive, "blocked: " + strings.Join(report.Blocked, "; ")
+		return meshv1alpha1.StageInconclusive, "blocked: " + mesh.Sentences(report.Blocked, mesh.NamesShown)
 	}
 	message := fmt.Sprintf("%d of %d workloads moved", report.Moved, report.Total)
 	if len(report.Restarting) > 0 {
-		message += "; restarting " + strings.Join(report.Restarting, ", ")
+		message += "; restarting " + mesh.List(report.Restarting, len(report.Restarting))
 	}
 	return meshv1alpha1.StageProgressing, message
 }

@@ -66,11 +66,12 @@ func ended(st *meshv1alpha1.MeshUpgradeStatus) phase.Result {
 	return phase.Result{Kind: phase.Stalled, Reason: reason, Message: withCure(st.Message, cure)}
 }
 
+// withCure shortens a message that would leave no place for the cure.
 func withCure(message, cure string) string {
 	if cure == "" {
 		return message
 	}
-	return message + "; " + cure
+	return shorten(message, maxMessage-len(cure)-len("; ")) + "; " + cure
 }
 
 // moved counts the members on the target, for the front of a message. Empty: the upgrade has not begun.

@@ -184,14 +184,14 @@ func reportPeers(pass *member.Pass, v *verification, expected expectedPeers) pha
 	}
 	d.SyncedPeers = int32(len(d.Peers) - len(behind) - len(joining)) //nolint:gosec // far fewer than 2^31
 	if len(behind) > 0 {
-		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers, "istiod: "+strings.Join(behind, ", "), outcome.ShortWait).
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers, "istiod: "+mesh.List(behind, len(behind)), outcome.ShortWait).
 			Overdue(v.since, pass.Now, peersDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
 	metrics.SetDiscoveryVerified(pass.Key(), v.at)
 	result := phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d of %d peers synced", d.SyncedPeers, len(d.Peers)))
 	result.After = max(reverify-pass.Now.Sub(v.at), outcome.ShortWait)
 	if len(joining) > 0 {
-		result.Message += "; not waited for before they have served: " + strings.Join(joining, ", ")
+		result.Message += "; not waited for before they have served: " + mesh.List(joining, len(joining))
 		result.After = outcome.Recheck
 	}
 	switch {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -204,7 +203,7 @@ func (s *Steps) remoteSecrets(ctx context.Context, pass *member.Pass) phase.Resu
 	missing = slices.DeleteFunc(missing, func(peer string) bool { return !expected.serving[peer] })
 	if len(missing) > 0 {
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForPeers,
-			"no reader credential yet of "+strings.Join(missing, ", "), 0)
+			"no reader credential yet of "+mesh.List(missing, len(missing)), 0)
 	}
 	return phase.Complete(meshv1alpha1.ReasonReady, "")
 }

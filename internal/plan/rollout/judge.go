@@ -3,13 +3,13 @@ package rollout
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // run judges the members, and goes on where nothing speaks against it.
@@ -44,7 +44,7 @@ func (r *rollout) run() {
 		}
 	}
 	if len(unclear) > 0 {
-		r.hold(meshv1alpha1.ReasonGatesInconclusive, "inconclusive: "+strings.Join(unclear, "; "),
+		r.hold(meshv1alpha1.ReasonGatesInconclusive, "inconclusive: "+mesh.Sentences(unclear, mesh.NamesShown),
 			"the upgrade goes on when the gates can tell; look at the members, or abort the upgrade")
 		return
 	}
@@ -91,13 +91,14 @@ func (r *rollout) judge() (failures []*progress, tooMany string) {
 			why = append(why, reason)
 		}
 		if len(why)+len(before) > int(w.MaxFailures) && len(why) > 0 {
+			reason := fmt.Sprintf("wave %q: %s", w.Name, mesh.Sentences(why, mesh.NamesShown))
 			if len(before) > 0 {
-				why = append(why, "failed before: "+strings.Join(before, ", "))
+				reason += "; failed before: " + mesh.List(before, len(before))
 			}
-			reasons = append(reasons, fmt.Sprintf("wave %q: %s", w.Name, strings.Join(why, "; ")))
+			reasons = append(reasons, reason)
 		}
 	}
-	return failures, strings.Join(reasons, "; ")
+	return failures, mesh.Sentences(reasons, mesh.NamesShown)
 }
 
 // watched says from when on it counts that a member makes no progress, and whether it does: not while the upgrade waits for a

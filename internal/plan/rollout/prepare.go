@@ -85,7 +85,7 @@ func (v *view) unplanned() (why string, hasFailed bool) {
 		}
 	}
 	if len(failed) > 0 {
-		return "cannot be planned: " + strings.Join(failed, "; "), true
+		return "cannot be planned: " + mesh.Sentences(failed, mesh.NamesShown), true
 	}
 	return strings.TrimPrefix(mesh.Labelled("preflight running", open)+mesh.Labelled("unreachable members", down), ", "), false
 }

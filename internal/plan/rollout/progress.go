@@ -146,6 +146,9 @@ func (p *progress) back() meshv1alpha1.Stage {
 	return meshv1alpha1.StageRollback
 }
 
+// saysBytes bounds what is quoted of one member.
+const saysBytes = 600
+
 // says tells why a stage stands as it does: by the gates with these verdicts, else in the member's own words.
 func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 	var said []string
@@ -166,7 +169,7 @@ func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 		return ""
 	}
 	slices.Sort(said)
-	return ": " + strings.Join(said, ", ")
+	return ": " + quote(strings.Join(said, ", "), saysBytes)
 }
 
 // failure tells why the member has failed, empty if it has not, and when time alone would make it fail. Only what a member

@@ -26,13 +26,17 @@ func returning(members []*progress) string {
 		case !p.isReachable:
 			text += " cannot be reached"
 		case p.report != nil && p.report.Message != "":
-			words := p.report.Message
-			if len(words) > returningBytes {
-				words = strings.ToValidUTF8(words[:returningBytes], "") + " …"
-			}
-			text += ": " + words
+			text += ": " + quote(p.report.Message, returningBytes)
 		}
 		out = append(out, text)
 	}
 	return mesh.Sentences(out, returningShown)
+}
+
+// quote shortens a member's words that have more than so many bytes.
+func quote(words string, longest int) string {
+	if len(words) <= longest {
+		return words
+	}
+	return strings.ToValidUTF8(words[:longest], "") + " …"
 }

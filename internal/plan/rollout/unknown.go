@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -61,7 +60,7 @@ func (v *view) tooManyUnknown() string {
 	if len(reasons) == 0 {
 		return ""
 	}
-	return strings.Join(reasons, "; ") + v.hubHint() + "; restore the connection, or abort the upgrade"
+	return mesh.Sentences(reasons, mesh.NamesShown) + v.hubHint() + "; restore the connection, or abort the upgrade"
 }
 
 // missing counts the members of a wave that failed, and finds those of which nothing is known.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // What holds where the installation says nothing.
@@ -119,10 +120,10 @@ func selectMembers(waves []meshv1alpha1.Wave, members []meshv1alpha1.Member) ([]
 	}
 	var problems []error
 	if len(none) > 0 {
-		problems = append(problems, fmt.Errorf("members in no wave: %s", strings.Join(none, ", ")))
+		problems = append(problems, fmt.Errorf("members in no wave: %s", mesh.List(none, len(none))))
 	}
 	if len(several) > 0 {
-		problems = append(problems, fmt.Errorf("members in several waves: %s", strings.Join(several, ", ")))
+		problems = append(problems, fmt.Errorf("members in several waves: %s", mesh.List(several, len(several))))
 	}
 	return selected, errors.Join(problems...)
 }
