@@ -66,7 +66,7 @@ func (v *validator) ValidateDelete(context.Context, *meshv1alpha1.MeshInstallati
 }
 
 func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorList) (admission.Warnings, error) {
-	versionErrs := checkVersion(c)
+	versionErrs, versionWarnings := checkVersion(c)
 	errs = append(errs, versionErrs...)
 	errs = append(errs, checkMetadata(c)...)
 	errs = append(errs, checkAPIServerCA(c)...)
@@ -76,8 +76,8 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 		// Values can only be checked against the charts of a release that exists.
 		errs = append(errs, v.checkValues(c)...)
 	}
-	hubErrs, warnings := checkHub(c)
-	errs = append(errs, hubErrs...)
+	hubErrs, hubWarnings := checkHub(c)
+	errs, warnings := append(errs, hubErrs...), append(versionWarnings, hubWarnings...)
 	if v.isServed(c.inst.Namespace) {
 		clusterErrs, warned, err := v.checkClusters(ctx, c)
 		if err != nil {

@@ -256,7 +256,9 @@ func TestValidateUpdate(t *testing.T) {
 	}{
 		"accepts an upgrade":                                {old: installation("shop", east, version("1.28.3"), running("1.28.3")), inst: installation("shop", east)},
 		"accepts the way back before the mesh has moved":    {old: installation("shop", east, running("1.28.3")), inst: installation("shop", east, version("1.28.3"))},
-		"refuses a downgrade":                               {old: installation("shop", east, running("1.29.1")), inst: installation("shop", east, version("1.28.3")), wantFields: []string{"spec.version"}},
+		"accepts the release before":                        {old: installation("shop", east, running("1.29.1")), inst: installation("shop", east, version("1.28.3"))},
+		"refuses a release three minors back":               {old: installation("shop", east, running("1.31.0"), version("1.31.0")), inst: installation("shop", east, version("1.28.3")), wantFields: []string{"spec.version"}},
+		"refuses an older release that does not exist":      {old: installation("shop", east, running("1.29.1")), inst: installation("shop", east, version("1.28.0")), wantFields: []string{"spec.version"}},
 		"accepts another change beside an old bad selector": {old: installation("shop", east, firstNamespaces("Near")), inst: installation("shop", east, firstNamespaces("Near"), annotation("a"))},
 		"accepts metadata beside old problems":              {old: installation("shop", east, version("1.20.0"), badValues), inst: installation("shop", east, version("1.20.0"), badValues), objects: claimed},
 		"accepts another change beside old problems":        {old: installation("shop", east, version("1.20.0"), badValues), inst: installation("shop", east, version("1.20.0"), badValues, annotation("a")), objects: claimed},
@@ -279,6 +281,34 @@ func TestValidateUpdate(t *testing.T) {
 			fields, messages := causes(t, err)
 			if diff := cmp.Diff(test.wantFields, fields); diff != "" {
 				t.Errorf("refused fields (-want +got):\n%s\n%s", diff, messages)
+			}
+		})
+	}
+}
+
+// TestWarningOfAnOlderRelease wants one that the API server does not cut off, and none for a release that is not older.
+func TestWarningOfAnOlderRelease(t *testing.T) {
+	const longest = 256
+	east := member("east", bySecret("east"))
+	for name, c := range map[string]struct {
+		old, inst *meshv1alpha1.MeshInstallation
+		want      int
+	}{
+		"the release before":            {installation("shop", east, running("1.29.1")), installation("shop", east, version("1.28.3")), 1},
+		"the same, with another change": {installation("shop", east, running("1.29.1")), installation("shop", east, version("1.28.3"), annotation("a")), 1},
+		"what still runs":               {installation("shop", east, running("1.28.3")), installation("shop", east, version("1.28.3")), 0},
+		"a newer release":               {installation("shop", east, running("1.28.3"), version("1.28.3")), installation("shop", east), 0},
+		"another change afterwards":     {installation("shop", east, running("1.29.1"), version("1.28.3")), installation("shop", east, version("1.28.3"), annotation("a")), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			warnings, err := newValidator(t, kubeconfig(t, "east", "https://east:6443")).ValidateUpdate(t.Context(), c.old, c.inst)
+			if err != nil || len(warnings) != c.want {
+				t.Fatalf("warnings %q, error %v, want %d warnings", warnings, err, c.want)
+			}
+			for _, w := range warnings {
+				if len(w) > longest || !strings.Contains(w, "1.28.3 is older than 1.29.1") || !strings.Contains(w, "no effect") {
+					t.Errorf("warning of %d characters: %s", len(w), w)
+				}
 			}
 		})
 	}

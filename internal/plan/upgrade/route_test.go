@@ -90,6 +90,23 @@ func TestAPlannedStepStands(t *testing.T) {
 	}
 }
 
+// TestAnOlderReleaseIsAnUpgrade wants a mesh that runs a release to go back to an older one in one step, and not further than that.
+func TestAnOlderReleaseIsAnUpgrade(t *testing.T) {
+	table := releases("1.26.1", "1.27.5", "1.28.3", "1.29.1")
+	for to, want := range map[string]bool{"1.28.3": true, "1.27.5": true, "1.26.1": false} {
+		inst := plantest.Shop(plantest.Running("1.29.1"))
+		members := plantest.Serving(plantest.Made(inst))
+		inst.Spec.Version = to
+		c := upgrade.NextIn(table, inst, members, nil)
+		switch {
+		case !want && (c.Start != nil || c.Reason != meshv1alpha1.ReasonUpgradeBlocked):
+			t.Errorf("to %s: next is %+v, want it blocked", to, c)
+		case want && (c.Start == nil || c.Start.Spec.To.Version != to || c.Start.Spec.From.Version != "1.29.1" || c.Start.Spec.Towards != ""):
+			t.Errorf("to %s: next is %+v, want one step from 1.29.1", to, c)
+		}
+	}
+}
+
 // TestTogetherIsBounded wants a message that a condition can hold.
 func TestTogetherIsBounded(t *testing.T) {
 	var problems []error
