@@ -56,6 +56,10 @@ type MemberRollout struct {
 	// `Rollback` or `Discard`. A newer operator may add values.
 	// +required
 	Stage Stage `json:"stage"`
+	// cause is why the member is rolled back: `Failed`, `Rejected`, `Aborted` or `Superseded`. A newer operator may add values. With
+	// `Failed` no PodDisruptionBudget blocks the rollback. Empty: the member is not rolled back.
+	// +optional
+	Cause UpgradeCause `json:"cause,omitempty"`
 	// orderedAt is the time at which the stage was ordered.
 	// +optional
 	OrderedAt metav1.Time `json:"orderedAt,omitzero"`

@@ -88,7 +88,8 @@ func moveRequest(pass *member.Pass) (workloads.Request, error) {
 	request := workloads.Request{
 		Namespace: pass.Namespace(), Tags: map[string]string{controlplane.DefaultTag: spec.DefaultRevision},
 		Method: spec.Restart.Method, MaxUnavailable: spec.Restart.MaxUnavailable, Now: pass.Now,
-		Back: spec.Rollout.Stage == meshv1alpha1.StageRollback,
+		Back:      spec.Rollout.Stage == meshv1alpha1.StageRollback,
+		HasFailed: spec.Rollout.Stage == meshv1alpha1.StageRollback && spec.Rollout.Cause == meshv1alpha1.CauseFailed,
 	}
 	for _, t := range mesh.Tags(pass.Object) {
 		request.Tags[t.Name] = t.Revision

@@ -47,6 +47,21 @@ func TestMoveRequest(t *testing.T) {
 	}
 }
 
+// TestMoveRequestOfARollback lets PodDisruptionBudgets hold workloads unless the revision has failed that they leave.
+func TestMoveRequestOfARollback(t *testing.T) {
+	for cause, hasFailed := range map[meshv1alpha1.UpgradeCause]bool{
+		meshv1alpha1.CauseFailed: true, meshv1alpha1.CauseRejected: false, meshv1alpha1.CauseAborted: false, meshv1alpha1.CauseSuperseded: false, "": false,
+	} {
+		for stage, isBack := range map[meshv1alpha1.Stage]bool{meshv1alpha1.StageRollback: true, meshv1alpha1.StageWorkloads: false} {
+			pass := moving(stage, func(*meshv1alpha1.Restart) {})
+			pass.Object.Spec.Rollout.Cause = cause
+			if got, err := moveRequest(pass); err != nil || got.Back != isBack || got.HasFailed != (hasFailed && isBack) {
+				t.Errorf("stage %s, cause %q: back %v, failed %v, error %v", stage, cause, got.Back, got.HasFailed, err)
+			}
+		}
+	}
+}
+
 func TestMoveRequestRefusesABrokenSelector(t *testing.T) {
 	_, err := moveRequest(moving(meshv1alpha1.StageWorkloads, func(r *meshv1alpha1.Restart) {
 		r.FirstNamespaces = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}

@@ -174,8 +174,19 @@ func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, 
 	}
 	Content(spec, from, to, stage)
 	spec.Rollout = &meshv1alpha1.MemberRollout{
-		Upgrade: u.Name, From: from, To: to, Stage: stage, OrderedAt: since, Gates: u.Spec.Gates,
+		Upgrade: u.Name, From: from, To: to, Stage: stage, Cause: causeOf(u, spec.Cluster, stage), OrderedAt: since, Gates: u.Spec.Gates,
 	}
+}
+
+// causeOf is why a member is rolled back. One that failed itself has failed, whatever ended the upgrade. Empty: it is not rolled back.
+func causeOf(u *meshv1alpha1.MeshUpgrade, member string, stage meshv1alpha1.Stage) meshv1alpha1.UpgradeCause {
+	switch {
+	case stage != meshv1alpha1.StageRollback && stage != meshv1alpha1.StageDiscard:
+		return ""
+	case slices.Contains(u.Status.Failed, member):
+		return meshv1alpha1.CauseFailed
+	}
+	return u.Status.Cause
 }
 
 // ignoredChecks are the checks that hold nothing up, sorted. Who goes on without peers asks nobody's istiod for them.

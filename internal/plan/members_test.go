@@ -93,6 +93,34 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// TestTheCauseOfARollbackIsInTheWorkOrder wants that of the upgrade, unless the member itself has failed.
+func TestTheCauseOfARollbackIsInTheWorkOrder(t *testing.T) {
+	inst := plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"))
+	for name, c := range map[string]struct {
+		stage  meshv1alpha1.Stage
+		failed []string
+		want   meshv1alpha1.UpgradeCause
+	}{
+		"rolled back":            {stage: meshv1alpha1.StageRollback, want: meshv1alpha1.CauseAborted},
+		"discarded":              {stage: meshv1alpha1.StageDiscard, want: meshv1alpha1.CauseAborted},
+		"failed before that":     {stage: meshv1alpha1.StageRollback, failed: []string{"east"}, want: meshv1alpha1.CauseFailed},
+		"another has failed":     {stage: meshv1alpha1.StageRollback, failed: []string{"west"}, want: meshv1alpha1.CauseAborted},
+		"not rolled back at all": {stage: meshv1alpha1.StageSoak, failed: []string{"west"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := upgrading("east", c.stage)
+			run.Upgrade.Status.Cause, run.Upgrade.Status.Failed = meshv1alpha1.CauseAborted, c.failed
+			p, err := plan.Members(inst, begun(inst, meshv1alpha1.StageSoak), run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Desired[0].Spec.Rollout; got == nil || got.Cause != c.want {
+				t.Errorf("rollout %+v, want cause %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestMembersRefusesValuesThatAreNoMap(t *testing.T) {
 	for name, option := range map[string]plantest.Option{
 		"shared": plantest.SharedValues([]string{"a list"}), "of a member": plantest.MemberValues(1, "a text"),

@@ -41,7 +41,13 @@ func atOnce(v intstr.IntOrString) func(*Request) { return func(r *Request) { r.M
 func evicting(r *Request) { r.Method = meshv1alpha1.RestartMethodEvict }
 
 func goBack(r *Request) {
-	r.Tags, r.Back = map[string]string{"default": former, "prod": former}, true
+	r.Tags, r.Back, r.HasFailed = map[string]string{"default": former, "prod": former}, true, true
+}
+
+// takeBack goes back from a revision that is well.
+func takeBack(r *Request) {
+	goBack(r)
+	r.HasFailed = false
 }
 
 // clusterWith builds a World with the namespaces demo, injected by the tag default, and shop, by the tag prod.

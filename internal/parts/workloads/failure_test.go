@@ -63,6 +63,22 @@ func TestPlanFailures(t *testing.T) {
 			wantReport:  Report{Total: 2, Restarting: []string{"Deployment demo/a", "Deployment demo/b"}},
 			wantRestart: []string{"Deployment demo/a for 1-28-3", "Deployment demo/b for 1-28-3"},
 		},
+		"goes back from a revision that is well as far as budgets allow": {
+			world: clusterWith(deployment("a", restarted(target, time.Hour), pods(target, target)),
+				deployment("b", restarted(target, time.Hour), pods(target, target)), budget("strict", "a", 0), budget("lax", "b", 1)),
+			request: request(takeBack, atOnce(intstr.FromInt32(2))),
+			wantReport: Report{Total: 2, Restarting: []string{"Deployment demo/b"},
+				Blocked: []string{"Deployment demo/a: PodDisruptionBudget strict forbids disruption"}},
+			wantRestart: []string{"Deployment demo/b for 1-28-3"},
+		},
+		"goes back from a revision that is well with what is not available, and no budget holds it": {
+			world: clusterWith(deployment("a", append(bad, pod(2, crashes3))...), deployment("b", restarted(target, time.Hour), pods(target, target)),
+				budget("all", "", 0)),
+			request: request(takeBack, atOnce(intstr.FromInt32(2))),
+			wantReport: Report{Total: 2, Restarting: []string{"Deployment demo/a"},
+				Waiting: []string{"Deployment demo/b: shares PodDisruptionBudget all with Deployment demo/a"}},
+			wantRestart: []string{"Deployment demo/a for 1-28-3"},
+		},
 		"goes back with what has moved": {
 			world: clusterWith(deployment("a", restarted(target, time.Hour), pods(target, target)),
 				deployment("b", restarted(target, time.Hour), pods(target, target)), deployment("c")),

@@ -135,7 +135,7 @@ func (p *planner) batch(due []candidate) []Workload {
 		if reason == "" && !c.differs(false) {
 			reason, waits = "its old pods have not gone yet", true
 		}
-		if reason == "" && (!p.request.Back || c.evicts) {
+		if reason == "" && p.isProtected(c) {
 			reason, waits = p.forbidden(c)
 		}
 		held := p.held(c)
@@ -159,6 +159,12 @@ func (p *planner) batch(due []candidate) []Workload {
 		}
 	}
 	return batch
+}
+
+// isProtected says whether the PodDisruptionBudgets of a workload count. In a rollback those of one that is not available do not, and none
+// if the revision has failed. The API server applies them to every eviction.
+func (p *planner) isProtected(c *candidate) bool {
+	return c.evicts || !p.request.Back || !p.request.HasFailed && c.workload.IsComplete()
 }
 
 // forbidden asks the PodDisruptionBudgets. A budget has room for one workload at a time.

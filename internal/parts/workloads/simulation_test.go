@@ -20,8 +20,12 @@ func TestPlanToTheEnd(t *testing.T) {
 			turn := s.random.IntN(40)
 			s.run(request(atOnce(intstr.FromInt32(3))), turn)
 			s.restarts = map[Reference]int{}
-			if seed%2 == 0 {
+			switch seed % 4 {
+			case 0:
 				s.run(request(goBack, atOnce(intstr.FromInt32(3))), toTheEnd)
+				return
+			case 2:
+				s.run(request(takeBack, atOnce(intstr.FromInt32(3))), toTheEnd)
 				return
 			}
 			s.run(request(atOnce(intstr.FromInt32(3))), toTheEnd)

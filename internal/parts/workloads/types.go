@@ -32,9 +32,12 @@ type Request struct {
 	Checked bool
 	// Hold says why nothing more may be restarted for now. Empty: nothing holds.
 	Hold string
-	// Back says that workloads leave a revision that failed: one that is not available is restarted as well, and no
-	// PodDisruptionBudget holds any, because there is nothing left to protect. So none is evicted that can be restarted.
+	// Back says that workloads are rolled back. One that is not available is restarted as well, and no PodDisruptionBudget holds it,
+	// because there is nothing left to protect. So none is evicted that can be restarted.
 	Back bool
+	// HasFailed says that the revision has failed from which workloads are rolled back: no PodDisruptionBudget holds those that are
+	// available either.
+	HasFailed bool
 	// Now is the time of the pass.
 	Now time.Time
 }
