@@ -4,6 +4,10 @@ package v1alpha1
 // written back yet. The operator does not act on such an object.
 const AnnotationRestoring = "mesh.meshfleet.io/restoring"
 
+// MemberActionOrphan is the value of the annotation `mesh.meshfleet.io/action` of a MeshMember that applies the deletion policy `Orphan`
+// to that member alone. It has an effect only while the member leaves, and none with the policy `Force`.
+const MemberActionOrphan = "Orphan"
+
 // MemberRemoval selects when a member is removed.
 //
 // +kubebuilder:validation:Enum=WhenUnused;Now

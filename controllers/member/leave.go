@@ -41,7 +41,8 @@ func (r *Reconciler) leave(ctx context.Context, pass *member.Pass, isAbandoned b
 // unanswered is what is said of a member that is to leave and cannot be reached.
 func unanswered(connection phase.Result) string {
 	return "waiting for the member to answer (" + connection.Text() +
-		"); to leave what is installed there and go on, set spec.deletionPolicy of the MeshInstallation to Orphan"
+		"); to leave what is installed there and go on, annotate this MeshMember with " + meshv1alpha1.AnnotationAction + "=" +
+		meshv1alpha1.MemberActionOrphan + ", or for every member that leaves set spec.deletionPolicy of the MeshInstallation to Orphan"
 }
 
 // countProxies counts the proxies in a member that is to leave. Never done: the removal itself is ordered by the installation.
@@ -72,7 +73,7 @@ func (r *Reconciler) countProxies(ctx context.Context, pass *member.Pass) phase.
 func mayGo(pass *member.Pass) bool {
 	m := pass.Object
 	if pass.Remote == nil {
-		return m.Spec.DeletionPolicy == meshv1alpha1.DeletionPolicyOrphan || m.Status.ClusterUID == ""
+		return mesh.DeletionPolicyOf(m, m.Spec.DeletionPolicy) == meshv1alpha1.DeletionPolicyOrphan || m.Status.ClusterUID == ""
 	}
 	return m.Spec.DeletionPolicy == meshv1alpha1.DeletionPolicyForce || m.Status.Removal != nil && m.Status.Removal.Proxies == 0
 }

@@ -95,7 +95,8 @@ func TestAMemberThatCannotBeReachedSaysHowItIsLetGo(t *testing.T) {
 	connection := phase.Retrying(meshv1alpha1.ReasonConnectionDown, errors.New("no route"))
 	got := New(Options{}).leave(t.Context(), pass, false, []status.Outcome{{Type: meshv1alpha1.ConditionReachable, Result: connection}})
 	worst := status.Worst(got)
-	if !worst.Unknown || worst.Result.Reason != meshv1alpha1.ReasonDeleting || !strings.Contains(worst.Result.Text(), "set spec.deletionPolicy of the MeshInstallation to Orphan") {
+	if !worst.Unknown || worst.Result.Reason != meshv1alpha1.ReasonDeleting || !strings.Contains(worst.Result.Text(), "set spec.deletionPolicy of the MeshInstallation to Orphan") ||
+		!strings.Contains(worst.Result.Text(), "annotate this MeshMember with mesh.meshfleet.io/action=Orphan") {
 		t.Errorf("worst is %+v", worst)
 	}
 }

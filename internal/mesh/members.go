@@ -25,6 +25,14 @@ func RevisionNamed(m *meshv1alpha1.MeshMember, name string, otherwise meshv1alph
 	return otherwise
 }
 
+// DeletionPolicyOf is the deletion policy of a member that leaves: that of its installation, unless a person has decided for this member.
+func DeletionPolicyOf(m *meshv1alpha1.MeshMember, policy meshv1alpha1.DeletionPolicy) meshv1alpha1.DeletionPolicy {
+	if policy != meshv1alpha1.DeletionPolicyForce && m.Annotations[meshv1alpha1.AnnotationAction] == meshv1alpha1.MemberActionOrphan {
+		return meshv1alpha1.DeletionPolicyOrphan
+	}
+	return policy
+}
+
 // HasServed says whether a control plane of the member has ever served. Before that, its values may be corrected in
 // place: nobody uses it. One that is down now may have served before; then istiod has handed out a root, which the
 // status keeps, and workloads that it has given identities wait for it as it was.

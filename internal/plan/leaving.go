@@ -52,8 +52,8 @@ func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []mesh
 			continue
 		}
 		m := existing[i].DeepCopy()
-		m.Spec.Removal = Removal(m, inst.Spec.DeletionPolicy)
-		m.Spec.DeletionPolicy = inst.Spec.DeletionPolicy
+		m.Spec.DeletionPolicy = mesh.DeletionPolicyOf(m, inst.Spec.DeletionPolicy)
+		m.Spec.Removal = Removal(m, m.Spec.DeletionPolicy)
 		m.Spec.ReaderVersion = readerVersion(m.Spec.ReaderVersion, existing, run)
 		p.Leaving = append(p.Leaving, *m)
 		if m.Spec.Removal == meshv1alpha1.RemovalNow && m.DeletionTimestamp.IsZero() {

@@ -63,6 +63,35 @@ func TestRemoval(t *testing.T) {
 	}
 }
 
+// TestOneMemberIsLetGo wants the annotation to let go of its own member, while it leaves and does not answer.
+func TestOneMemberIsLetGo(t *testing.T) {
+	orphan := func(m *meshv1alpha1.MeshMember) {
+		m.Annotations = map[string]string{meshv1alpha1.AnnotationAction: meshv1alpha1.MemberActionOrphan}
+	}
+	inst := testutil.Installation(testutil.With("east"))
+	east := testutil.Member("east", answering(false), proxies(2), orphan)
+	removed := func(members ...*meshv1alpha1.MeshMember) []string {
+		t.Helper()
+		p, err := plan.Members(inst, testutil.Members(append(members, east)...), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Remove
+	}
+	north := testutil.Member("north", answering(false), proxies(2))
+	if got := removed(testutil.Member("west", answering(false), proxies(2), orphan), north); !cmp.Equal(got, []string{"shop-west"}) {
+		t.Errorf("removed %v, want west alone", got)
+	}
+	if got := removed(testutil.Member("west", answering(true), proxies(2), orphan), north); len(got) > 0 {
+		t.Errorf("removed %v, want none: west answers and has proxies", got)
+	}
+	inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyForce
+	west := testutil.Member("west", answering(true), proxies(2), orphan)
+	if got := removed(west); !cmp.Equal(got, []string{"shop-west"}) {
+		t.Errorf("removed %v, want west: the policy is Force", got)
+	}
+}
+
 // TestAMemberThatWaitsToLeaveStaysAPeer follows a member from the spec until it is taken out.
 func TestAMemberThatWaitsToLeaveStaysAPeer(t *testing.T) {
 	inst := testutil.Installation(testutil.With("east"), testutil.With("north"))
