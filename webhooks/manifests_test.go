@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -37,9 +38,19 @@ func TestEveryWebhookIsPatched(t *testing.T) {
 	for i, w := range generated.Webhooks {
 		for key, value := range map[string]string{"name": "meshfleet-webhook", "namespace": "meshfleet-system"} {
 			want := operation{Path: fmt.Sprintf("/webhooks/%d/clientConfig/service/%s", i, key), Value: value}
-			if !slices.ContainsFunc(patch, func(o operation) bool { return o == want }) {
+			if !slices.ContainsFunc(patch, func(o operation) bool { return reflect.DeepEqual(o, want) }) {
 				t.Errorf("%s: the patch has no %+v", w.Name, want)
 			}
+		}
+		// An operator that is down must not keep anybody from taking a finalizer off.
+		blocksUpdates := *w.FailurePolicy == admissionregistrationv1.Fail && slices.ContainsFunc(w.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
+			return slices.Contains(r.Operations, admissionregistrationv1.Update)
+		})
+		condition := operation{Path: fmt.Sprintf("/webhooks/%d/matchConditions", i), Value: []any{map[string]any{
+			"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)",
+		}}}
+		if hasCondition := slices.ContainsFunc(patch, func(o operation) bool { return reflect.DeepEqual(o, condition) }); hasCondition != blocksUpdates {
+			t.Errorf("%s: lets objects pass that are being deleted: %v, want %v", w.Name, hasCondition, blocksUpdates)
 		}
 	}
 }
