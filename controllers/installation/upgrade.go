@@ -33,6 +33,10 @@ func (r *Reconciler) upgrade(
 	if err != nil {
 		return nil, nil, err
 	}
+	if run, names := plan.Unrecorded(members, history, r.watchedSince(), r.Now()); run != nil {
+		text := "MeshUpgrade " + run.Upgrade.Name + " does not exist any more; members between two revisions are rolled back: " + mesh.List(names, len(names))
+		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRollingBack, text, outcome.ShortWait)}}, nil
+	}
 	run, told, err := r.steer(ctx, inst, members, history)
 	if err != nil {
 		return nil, nil, err

@@ -267,6 +267,28 @@ func TestAPlanShowsThatItWaits(t *testing.T) {
 }
 
 // TestTheMeshHasArrived takes over what every member runs, also when another target ended the upgrade before it had soaked.
+// TestMembersOfADeletedRecordAreNotPromoted wants them to wait for a record that may be late, and to go back then.
+func TestMembersOfADeletedRecordAreNotPromoted(t *testing.T) {
+	inst := testutil.Installation(testutil.With("east"))
+	east := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
+		from, to := meshv1alpha1.Revision{Name: "1-28-3", Version: "1.28.3"}, meshv1alpha1.Revision{Name: "1-29-1", Version: "1.29.1"}
+		m.Spec.Revisions, m.Spec.DefaultRevision = []meshv1alpha1.Revision{from, to}, to.Name
+		m.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "shop-1", From: from, To: to, Stage: meshv1alpha1.StageWorkloads}
+	})
+	r, now := hubReconciler(t), testutil.Now
+	r.Now = func() time.Time { return now }
+	for _, want := range []meshv1alpha1.Stage{meshv1alpha1.StageWorkloads, meshv1alpha1.StageRollback} {
+		run, told, err := r.upgrade(t.Context(), inst, testutil.Members(east))
+		if err != nil || run == nil || run.Orders["east"] != want {
+			t.Fatalf("run %+v, %v, want stage %s", run, err, want)
+		}
+		if len(told) != 1 || told[0].Result.Reason != meshv1alpha1.ReasonRollingBack || !strings.Contains(told[0].Result.Text(), "rolled back: east") {
+			t.Errorf("told %+v", told)
+		}
+		now = now.Add(3 * time.Minute)
+	}
+}
+
 func TestTheMeshHasArrived(t *testing.T) {
 	to, other := meshv1alpha1.RevisionMembers{Name: "1-29-1", Members: 2}, meshv1alpha1.RevisionMembers{Name: "1-28-3", Members: 1}
 	for name, c := range map[string]struct {
