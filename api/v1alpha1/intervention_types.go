@@ -4,7 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // AnnotationAction is the annotation of a MeshUpgrade that contains an UpgradeAction. The operator creates that object, so no
 // GitOps tool overwrites the annotation. Permission to set it can be granted separately. Absent or empty: the upgrade
-// continues.
+// continues. A MeshMember that leaves may have it with the value MemberActionOrphan.
 const AnnotationAction = "mesh.meshfleet.io/action"
 
 // UpgradeAction is an action that a person requests for one upgrade.
