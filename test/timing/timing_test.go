@@ -52,7 +52,7 @@ func TestRelations(t *testing.T) {
 			"a restart for another revision frees its place in the batch before the member fails"},
 		{"internal/plan/upgrade.defaultProgressDeadline > internal/parts/workloads.pause",
 			"a restart that did not help is repeated before the member fails"},
-		{"internal/plan/upgrade.defaultProgressDeadline > internal/parts/workloads.overdue",
+		{"internal/plan/upgrade.defaultProgressDeadline > internal/istio.lostAfter",
 			"a pod that does not go is left out before the member fails"},
 		{"internal/parts/workloads.pause < internal/parts/workloads.inFlight",
 			"a workload may be restarted once more while its earlier restart still counts"},
