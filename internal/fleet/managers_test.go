@@ -15,7 +15,7 @@ func TestStatusAside(t *testing.T) {
 	at := func(seconds int) *metav1.Time { return &metav1.Time{Time: time.Unix(int64(seconds), 0)} }
 	entry := func(manager, subresource string, seconds int) metav1.ManagedFieldsEntry {
 		return metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, Subresource: subresource, Time: at(seconds),
-			FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{}`)}}
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1("{}")}
 	}
 	scaler := func(version string, fields ...metav1.ManagedFieldsEntry) *autoscalingv2.HorizontalPodAutoscaler {
 		h := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "gw", UID: "a", ResourceVersion: version, ManagedFields: fields}}

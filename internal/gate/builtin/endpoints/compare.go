@@ -1,3 +1,5 @@
+// Package endpoints compares the endpoints that the istiods of two revisions know with each other, and with those that
+// peers report of themselves. It asks nothing itself.
 package endpoints
 
 import (
