@@ -17,7 +17,7 @@ import (
 )
 
 // TestAStatusIsChangedBackAlthoughTheCacheIsBehind lets a member fail for a moment that ends before the cache has the status
-// that says so. Nothing else happens afterwards that would start another pass.
+// that says so. No later event starts another pass.
 func TestAStatusIsChangedBackAlthoughTheCacheIsBehind(t *testing.T) {
 	inst := testutil.Installation(testutil.With("east"))
 	inst.Finalizers = []string{meshv1alpha1.Finalizer}

@@ -197,6 +197,6 @@ func TestRootExpiry(t *testing.T) {
 // TestAnUnusableRootHoldsUpNothingElse wants the members to be planned, and the reason to be on the mesh and its members.
 func TestAnUnusableRootHoldsUpNothingElse(t *testing.T) {
 	if holdsUp(phase.Stall(meshv1alpha1.ReasonRootUnusable, trust.ErrRootUnusable)) {
-		t.Error("a root that cannot be used holds up the members")
+		t.Error("a root that cannot be used stops the planning of members")
 	}
 }

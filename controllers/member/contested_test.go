@@ -18,7 +18,7 @@ func TestSoleWriter(t *testing.T) {
 		contested []apply.Contested
 		want      string
 	}{
-		"nobody else": {want: "no other client keeps changing the operator's objects"},
+		"no other client": {want: "no other client keeps changing the operator's objects"},
 		"two clients": {
 			contested: []apply.Contested{crd("a", "helm"), crd("b", "argocd-controller"), crd("c", "helm")},
 			want: `client "argocd-controller" keeps changing CustomResourceDefinition b; client "helm" keeps changing ` +
