@@ -123,6 +123,10 @@ func checkMetadata(c *change) field.ErrorList {
 		if before := c.before(m.Name); before == nil || !equality.Semantic.DeepEqual(before.Labels, m.Labels) {
 			errs = append(errs, metav1validation.ValidateLabels(m.Labels, memberPath(m.Name).Child("labels"))...)
 		}
+		if before := c.before(m.Name); m.EastWestGateway != nil && (before == nil || !equality.Semantic.DeepEqual(before.EastWestGateway, m.EastWestGateway)) {
+			path := memberPath(m.Name).Child("eastWestGateway", "service", "annotations")
+			errs = append(errs, apivalidation.ValidateAnnotations(m.EastWestGateway.Service.Annotations, path)...)
+		}
 	}
 	annotations := c.inst.Spec.EastWestGateway.Service.Annotations
 	if c.old == nil || !equality.Semantic.DeepEqual(c.old.Spec.EastWestGateway.Service.Annotations, annotations) {

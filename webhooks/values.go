@@ -34,14 +34,23 @@ func (v *validator) checkValues(c *change) field.ErrorList {
 	check(field.NewPath("spec", "controlPlane", "values"), charts.Istiod, oldControlPlane, spec.ControlPlane.Values)
 	for i := range spec.Members {
 		m := &spec.Members[i]
-		var old *apiextensionsv1.JSON
+		var old, oldGateway *apiextensionsv1.JSON
 		if before := c.before(m.Name); before != nil {
-			old = before.Values
+			old, oldGateway = before.Values, ownGatewayValues(before)
 		}
 		check(memberPath(m.Name).Child("values"), charts.Istiod, old, m.Values)
+		check(memberPath(m.Name).Child("eastWestGateway", "values"), charts.Gateway, oldGateway, ownGatewayValues(m))
 	}
 	check(field.NewPath("spec", "eastWestGateway", "values"), charts.Gateway, oldGateway, spec.EastWestGateway.Values)
 	return append(errs, checkMerged(c)...)
+}
+
+// ownGatewayValues are the values of the gateway chart for one member only.
+func ownGatewayValues(m *meshv1alpha1.Member) *apiextensionsv1.JSON {
+	if m.EastWestGateway == nil {
+		return nil
+	}
+	return m.EastWestGateway.Values
 }
 
 // checkMerged checks what follows from the values of a member together with those of all: its namespace must be read by its
@@ -78,11 +87,11 @@ func checkMerged(c *change) field.ErrorList {
 }
 
 func mergedValues(shared *apiextensionsv1.JSON, m *meshv1alpha1.Member) (map[string]any, error) {
-	raw, err := mesh.MergedValues(shared, m)
+	merged, err := mesh.MemberRevision(meshv1alpha1.Revision{Values: shared}, &meshv1alpha1.Member{Name: m.Name, Values: m.Values})
 	if err != nil {
 		return nil, err
 	}
-	return mesh.Values(raw)
+	return mesh.Values(merged.Values)
 }
 
 // checkSelectors refuses discoverySelectors that cannot select the namespace of the control plane, by the labels that it has in

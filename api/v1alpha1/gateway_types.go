@@ -6,7 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// EastWestGateway configures the east-west gateway of every member.
+// EastWestGateway configures the east-west gateway of every member. All settings but the replicas belong to the revision: a
+// change of them is an upgrade, which goes to the members in waves and can be rolled back.
 type EastWestGateway struct {
 	// replicas are the bounds of the gateway's autoscaler. A gateway with two replicas or more has a PodDisruptionBudget that
 	// allows one pod to be evicted at a time. Default: 2 to 5 replicas.
@@ -16,9 +17,9 @@ type EastWestGateway struct {
 	// replacement selects how an upgrade replaces the gateway by one of another revision. `Surge`: a second gateway starts with
 	// its own address and is announced to the peers. The old gateway is removed when the peers no longer use it. No request is
 	// lost. `InPlace`: one Service, `istio-eastwestgateway`, is kept and the pods behind it are replaced. Use it if the address
-	// is pinned. Connections that an old pod still has after five minutes of draining are cut. When this field changes, the
-	// other kind of gateway starts beside the present one and replaces it without interruption. Both need an address for a
-	// short time. Default: Surge.
+	// is pinned. Connections that an old pod still has after five minutes of draining are cut. When this field changes, an
+	// upgrade starts the other kind of gateway beside the present one and replaces it without interruption. Both need an
+	// address for a short time. Default: Surge.
 	// +optional
 	// +kubebuilder:default=Surge
 	Replacement GatewayReplacement `json:"replacement,omitempty"`
@@ -30,6 +31,40 @@ type EastWestGateway struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+}
+
+// MemberGateway configures the east-west gateway of one member. What it does not set is as in spec.eastWestGateway.
+type MemberGateway struct {
+	// replicas are the bounds of the gateway's autoscaler.
+	// +optional
+	Replicas MemberReplicas `json:"replicas,omitzero"`
+	// replacement selects how an upgrade replaces the gateway: `Surge` or `InPlace`.
+	// +optional
+	Replacement GatewayReplacement `json:"replacement,omitempty"`
+	// service configures the gateway's Service. Its annotations are added to those of spec.eastWestGateway. For the same key
+	// the annotation of the member is used.
+	// +optional
+	Service GatewayService `json:"service,omitzero"`
+	// values are values of the gateway chart. They override spec.eastWestGateway.values.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+}
+
+// MemberReplicas contains the bounds of a number of replicas in one member.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || self.min <= self.max",message="spec.members[].eastWestGateway.replicas: min must not be greater than max"
+type MemberReplicas struct {
+	// min is the minimum number of replicas. If it is not set, that of spec.eastWestGateway is used.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Min int32 `json:"min,omitempty"`
+	// max is the maximum number of replicas. If it is not set, that of spec.eastWestGateway is used, or min if that is greater.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Max int32 `json:"max,omitempty"`
 }
 
 // GatewayReplacement selects how a gateway is replaced by one of another revision.

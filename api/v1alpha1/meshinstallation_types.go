@@ -206,6 +206,11 @@ type Member struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+
+	// eastWestGateway are settings of the east-west gateway for this member only, for example the annotations that the load
+	// balancer of its cloud needs. They override spec.eastWestGateway.
+	// +optional
+	EastWestGateway *MemberGateway `json:"eastWestGateway,omitempty"`
 }
 
 // HubSecrets selects whether peers may read the Secrets of the hub when the hub is a member.

@@ -100,10 +100,10 @@ type MeshMemberSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	Tags []Tag `json:"tags,omitempty"`
-	// gateway configures the east-west gateway.
-	// +required
-	Gateway EastWestGateway `json:"gateway"`
-	// gatewayRevision is the revision of the east-west gateway's proxies.
+	// gatewayReplicas are the bounds of the autoscaler of the east-west gateway.
+	// +optional
+	GatewayReplicas GatewayReplicas `json:"gatewayReplicas,omitzero"`
+	// gatewayRevision is the revision of the east-west gateway's proxies and settings.
 	// +required
 	GatewayRevision string `json:"gatewayRevision"`
 	// restart configures how workloads are restarted.
@@ -168,7 +168,18 @@ type IstiodRestart struct {
 	Attempt int32 `json:"attempt"`
 }
 
-// Revision is one control plane with one version and one set of values.
+// GatewayReplicas are the bounds of an autoscaler.
+type GatewayReplicas struct {
+	// min is the minimum number of replicas.
+	// +optional
+	Min int32 `json:"min,omitempty"`
+	// max is the maximum number of replicas.
+	// +optional
+	Max int32 `json:"max,omitempty"`
+}
+
+// Revision is one control plane with its east-west gateway: one version and one set of settings. The name of a revision
+// stands for one content: another content has another name.
 type Revision struct {
 	// name is the name of the revision.
 	// +required
@@ -177,6 +188,24 @@ type Revision struct {
 	// +required
 	Version string `json:"version"`
 	// values are the istiod chart values of the spec, merged for this member.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+	// gateway are the settings of the east-west gateway of this revision, merged for this member.
+	// +optional
+	Gateway RevisionGateway `json:"gateway,omitzero"`
+}
+
+// RevisionGateway are the settings of the east-west gateway of a revision. Its replicas are not among them: they can be
+// changed in place.
+type RevisionGateway struct {
+	// replacement is `Surge` or `InPlace`, see spec.eastWestGateway.replacement of the MeshInstallation.
+	// +optional
+	Replacement GatewayReplacement `json:"replacement,omitempty"`
+	// annotations are the annotations of the gateway's Service.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// values are the values of the gateway chart.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
@@ -287,7 +316,7 @@ type RevisionStatus struct {
 	// version is the Istio release.
 	// +required
 	Version string `json:"version"`
-	// hash is the hash of the version and the values.
+	// hash is the hash of the version, the values and the gateway settings.
 	// +optional
 	Hash string `json:"hash,omitempty"`
 	// readyReplicas is the number of ready replicas.
@@ -303,7 +332,7 @@ type RetiringRevision struct {
 	// version is the Istio release. Empty: unknown.
 	// +optional
 	Version string `json:"version,omitempty"`
-	// hash is the hash of the version and the values. Empty: unknown.
+	// hash is the hash of the version, the values and the gateway settings. Empty: unknown.
 	// +optional
 	Hash string `json:"hash,omitempty"`
 	// since is the time at which the revision was first missing in the work order.

@@ -87,29 +87,29 @@ type RevisionTarget struct {
 	// version is the Istio release.
 	// +required
 	Version string `json:"version"`
-	// hash is the hash of the version and of all values. It identifies the target.
+	// hash is the hash of the version and of all values and gateway settings. It identifies the target.
 	// +required
 	Hash string `json:"hash"`
-	// sharedHash is the hash of what does not change when members join or leave: the version, the values that all members
-	// share, and the attempt.
+	// sharedHash is the hash of what does not change when members join or leave: the version, the values and
+	// gateway settings that all members share, and the attempt.
 	// +optional
 	SharedHash string `json:"sharedHash,omitempty"`
 	// attempt is the attempt of the MeshInstallation when the upgrade started.
 	// +optional
 	Attempt int32 `json:"attempt,omitempty"`
-	// ownValues are the hashes of the values of the members that have values of their own.
+	// ownValues identify what members run that have values or gateway settings of their own.
 	// +optional
 	// +listType=map
 	// +listMapKey=member
 	OwnValues []OwnValues `json:"ownValues,omitempty"`
 }
 
-// OwnValues identifies the values of a member that has values of its own.
+// OwnValues identifies what a member runs that has values or gateway settings of its own.
 type OwnValues struct {
 	// member is the name of the member.
 	// +required
 	Member string `json:"member"`
-	// hash is the hash of the member's values, merged with the values that all members share.
+	// hash is the hash of the member's values and gateway settings, merged with those that all members share.
 	// +required
 	Hash string `json:"hash"`
 }

@@ -28,20 +28,29 @@ func RootName(installation string) string { return installation + "-root" }
 // SelfSignedIssuerName is the name of the issuer that signs the root with its own key.
 func SelfSignedIssuerName(installation string) string { return installation + "-selfsigned" }
 
-// RevisionName is the name of the first revision of a version: dots are not allowed in it.
+// RevisionName is the name of the revision that consists of a version alone: dots are not allowed in it.
 func RevisionName(version string) string { return strings.ReplaceAll(version, ".", "-") }
 
 // PinnedGateway is the key of a gateway that is replaced in place. No revision has that name: theirs begin with a digit.
 const PinnedGateway = "pinned"
 
 // GatewayKey tells the gateways of a member apart: by the revision, or the one key of a gateway that is replaced in
-// place. A change of the replacement gives another key, and so another gateway, which replaces the former as that of
-// another revision would.
+// place. A revision with another replacement has another key, and so another gateway, which replaces the former.
 func GatewayKey(m *meshv1alpha1.MeshMemberSpec, revision string) string {
-	if m.Gateway.Replacement == meshv1alpha1.GatewayReplacementInPlace {
+	if GatewayOf(m, revision).Replacement == meshv1alpha1.GatewayReplacementInPlace {
 		return PinnedGateway
 	}
 	return revision
+}
+
+// GatewayOf are the settings of the gateway of a revision of a work order. Empty: the work order has no such revision.
+func GatewayOf(m *meshv1alpha1.MeshMemberSpec, revision string) meshv1alpha1.RevisionGateway {
+	for i := range m.Revisions {
+		if m.Revisions[i].Name == revision {
+			return m.Revisions[i].Gateway
+		}
+	}
+	return meshv1alpha1.RevisionGateway{}
 }
 
 // GatewayName is the name of the Deployment and Service of the east-west gateway of a key. Gateways of two revisions live
@@ -64,7 +73,7 @@ func ApprovalName(upgrade, wave string) string { return upgrade + "-" + wave }
 // UpgradeName is the name of the record of an upgrade to a target. A mesh may come to a target again, by way of another:
 // then the record gets a number.
 func UpgradeName(installation string, to meshv1alpha1.RevisionTarget, history []meshv1alpha1.MeshUpgrade) string {
-	base := installation + "-" + to.Revision + "-" + to.Hash
+	base := installation + "-" + RevisionName(to.Version) + "-" + to.Hash
 	name := base
 	for n := 2; slices.ContainsFunc(history, func(u meshv1alpha1.MeshUpgrade) bool { return u.Name == name }); n++ {
 		name = base + "-" + strconv.Itoa(n)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -45,16 +44,20 @@ type Run struct {
 // Members plans the MeshMembers of an installation from its spec, the MeshMembers that exist and the upgrade under way,
 // if there is one.
 func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, run *Run) (MembersPlan, error) {
-	p := MembersPlan{Version: inst.Spec.Version, Revision: mesh.RevisionName(inst.Spec.Version)}
 	// A mesh that serves keeps its version; members that join later join at that one.
-	if inst.Status.Revision != "" {
-		p.Revision, p.Version = inst.Status.Revision, inst.Status.EffectiveVersion
+	p := MembersPlan{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion}
+	if p.Revision == "" {
+		first, err := upgrade.FirstRevision(inst)
+		if err != nil {
+			return MembersPlan{}, err
+		}
+		p.Revision, p.Version = first, inst.Spec.Version
 	}
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range existing {
 		present[existing[i].Name] = &existing[i]
 	}
-	shared := upgrade.EffectiveValues(inst, existing)
+	shared := upgrade.EffectiveShared(inst, existing)
 	p.leave(inst, existing, run)
 	peers := p.peers(inst)
 	for _, m := range named(inst) {
@@ -70,11 +73,11 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 	return p, nil
 }
 
-// member plans one member. Shared are the values of all members at which one joins.
+// member plans one member. Shared is what all members share of what runs, at which one joins.
 func (p *MembersPlan) member(
-	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, shared *apiextensionsv1.JSON,
+	inst *meshv1alpha1.MeshInstallation, m *meshv1alpha1.Member, present *meshv1alpha1.MeshMember, run *Run, shared meshv1alpha1.Revision,
 ) (meshv1alpha1.MeshMember, error) {
-	want := meshv1alpha1.Revision{Name: p.Revision, Version: p.Version}
+	var want meshv1alpha1.Revision
 	readerTokens, restart := meshv1alpha1.ReaderTokensFile, (*meshv1alpha1.IstiodRestart)(nil)
 	if present != nil && mesh.HasServed(present) {
 		// A control plane that serves is never changed in place: an upgrade runs a new one beside it.
@@ -82,9 +85,11 @@ func (p *MembersPlan) member(
 		readerTokens, restart = present.Spec.ReaderTokens, present.Spec.IstiodRestart.DeepCopy()
 	} else {
 		var err error
-		if want.Values, err = mesh.MergedValues(shared, m); err != nil {
+		if want, err = mesh.MemberRevision(shared, m); err != nil {
 			return meshv1alpha1.MeshMember{}, err
 		}
+		want.Version = p.Version
+		want.Name = p.nameOf(want, shared, inst.Status.Revision != "")
 	}
 	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
 		Name: mesh.MemberName(inst.Name, m.Name), Namespace: inst.Namespace, Labels: map[string]string{},
@@ -113,7 +118,7 @@ func (p *MembersPlan) member(
 		ReaderVersion:         want.Version,
 		Revisions:             []meshv1alpha1.Revision{want},
 		DefaultRevision:       want.Name,
-		Gateway:               inst.Spec.EastWestGateway,
+		GatewayReplicas:       mesh.GatewayReplicas(&inst.Spec, m),
 		GatewayRevision:       want.Name,
 		Restart:               inst.Spec.DataPlane.Restart,
 		ReaderTokens:          readerTokens,
@@ -126,11 +131,23 @@ func (p *MembersPlan) member(
 	}
 	if run != nil && present != nil {
 		if stage, ok := run.Orders[m.Name]; ok {
-			order(&out.Spec, present, run, run.Wanted[m.Name].Values, stage)
+			order(&out.Spec, present, run, run.Wanted[m.Name], stage)
 			out.Spec.Rollout.IgnoreChecks = ignoredChecks(&inst.Spec.Upgrade)
 		}
 	}
 	return out, nil
+}
+
+// nameOf is the name of the revision of a member that has not served. One that joins and runs what others run has their name. With
+// settings of its own it has another one, because a name stands for one content.
+func (p *MembersPlan) nameOf(want, shared meshv1alpha1.Revision, joins bool) string {
+	switch {
+	case !joins:
+		return p.Revision
+	case shared.Name != "" && mesh.Difference(shared, want) == "":
+		return shared.Name
+	}
+	return upgrade.RevisionName(want)
 }
 
 // readerVersion is the newest release that reads a member: a peer's newer istiod cannot read it with the permissions of
@@ -163,9 +180,10 @@ func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) str
 
 // order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that
 // changes later changes the next upgrade, not this one.
-func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, run *Run, values *apiextensionsv1.JSON, stage meshv1alpha1.Stage) {
+func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, run *Run, to meshv1alpha1.Revision, stage meshv1alpha1.Stage) {
 	u, since := run.Upgrade, metav1.NewTime(run.Now.Truncate(time.Second))
-	from, to := mesh.RunningRevision(present), meshv1alpha1.Revision{Name: u.Spec.To.Revision, Version: u.Spec.To.Version, Values: values}
+	from := mesh.RunningRevision(present)
+	to.Name, to.Version = u.Spec.To.Revision, u.Spec.To.Version
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
 		from, to = r.From, r.To
 		if r.Stage == stage {

@@ -66,7 +66,7 @@ func TestMembers(t *testing.T) {
 		"version and values are corrected in place before the control plane has served": {
 			inst:     plantest.Shop(plantest.Version("1.29.1"), plantest.SharedValues(plantest.Values{"pilot": plantest.Values{"cpu": "right"}})),
 			existing: plantest.Made(plantest.Shop(plantest.Version("1.28.3"), plantest.SharedValues(plantest.Values{"pilot": plantest.Values{"cpu": "wrong"}})))},
-		"peers and gateway of a member that serves follow the spec": {
+		"peers and replicas of a member that serves follow the spec": {
 			inst:     testutil.Installation(plantest.Running("1.29.1"), testutil.With("east"), testutil.With("north"), full, plantest.Version("1.29.1"), plantest.SharedValues(plantest.Values{})),
 			existing: plantest.Serving(plantest.Made(testutil.Installation(testutil.With("east"), testutil.With("west"))))},
 		"an upgrade runs the new revision beside the old one where it is ordered": {

@@ -303,6 +303,14 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
+		message: "spec.members[].eastWestGateway.replicas: min must not be greater than max",
+		accepts: []string{
+			`spec: {members: [{name: east, clusterRef: {local: {}}, eastWestGateway: {replicas: {min: 2, max: 2}}}]}`,
+			`spec: {members: [{name: east, clusterRef: {local: {}}, eastWestGateway: {replicas: {max: 1}}}]}`,
+		},
+		rejects: []string{`spec: {members: [{name: east, clusterRef: {local: {}}, eastWestGateway: {replicas: {min: 3, max: 2}}}]}`},
+	},
+	{
 		message: "spec.dataPlane.tags: each must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision",
 		accepts: []string{`spec: {dataPlane: {tags: [prod, canary-1]}}`},
 		rejects: []string{`spec: {dataPlane: {tags: [1-29-1]}}`, `spec: {dataPlane: {tags: [Prod]}}`, `spec: {dataPlane: {tags: [prod.eu]}}`},

@@ -15,7 +15,6 @@ spec:
   caSecret: shop-east-ca
   revisions: [{name: 1-29-1, version: 1.29.1}]
   defaultRevision: 1-29-1
-  gateway: {}
   gatewayRevision: 1-29-1
   readerVersion: 1.29.1
   deletionPolicy: WaitForMembers
@@ -31,10 +30,5 @@ var memberCases = []ruleCases{
 		message: "spec.members[].clusterRef: set exactly one of kubeconfigSecret and local",
 		accepts: []string{`spec: {clusterRef: {kubeconfigSecret: null, local: {}}}`},
 		rejects: []string{`spec: {clusterRef: {local: {}}}`, `spec: {clusterRef: {kubeconfigSecret: null}}`},
-	},
-	{
-		message: "spec.eastWestGateway.replicas: min (2 if it is not set) must not be greater than max (5 if it is not set)",
-		accepts: []string{`spec: {gateway: {replicas: {min: 2, max: 3}}}`},
-		rejects: []string{`spec: {gateway: {replicas: {min: 3, max: 2}}}`},
 	},
 }

@@ -26,7 +26,7 @@ const (
 	lostInPlace = 0.002
 )
 
-// inPlace changes the gateways to ones that keep their Service, which loses nothing, replaces their pods in an upgrade,
+// inPlace changes the gateways to ones that keep their Service, by an upgrade that loses nothing, replaces their pods in another one,
 // which may cut connections in use, and changes them back.
 func (s *suite) inPlace(t *testing.T) {
 	ctx := t.Context()
@@ -75,8 +75,12 @@ func (s *suite) inPlace(t *testing.T) {
 		}
 	}
 	s.replacement(t, meshv1alpha1.GatewayReplacementSurge)
+	inst, err := s.env.Installation(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, m := range s.env.Members() {
-		if err := s.env.AwaitRevision(ctx, m, u.Spec.To.Revision); err != nil {
+		if err := s.env.AwaitRevision(ctx, m, inst.Status.Revision); err != nil {
 			t.Error(err)
 		}
 	}
@@ -87,7 +91,15 @@ func (s *suite) replacement(t *testing.T, kind meshv1alpha1.GatewayReplacement) 
 	t.Helper()
 	ctx := t.Context()
 	s.underLoad(t, s.env.Members(), upgradePerSecond, func() error {
+		records, err := s.env.Upgrades(ctx)
+		if err != nil {
+			return err
+		}
 		if err := s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.EastWestGateway.Replacement = kind }); err != nil {
+			return err
+		}
+		if _, err := s.env.AwaitUpgrade(ctx, records, upgradeDeadline, []meshv1alpha1.UpgradePhase{meshv1alpha1.UpgradeSucceeded},
+			func(*meshv1alpha1.MeshUpgrade, string) error { return nil }); err != nil {
 			return err
 		}
 		return harness.Await(ctx, fmt.Sprintf("gateways to be %s everywhere", kind), readyDeadline, func(ctx context.Context) (bool, string, error) {

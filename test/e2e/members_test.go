@@ -246,7 +246,6 @@ func (s *suite) requireClean(ctx context.Context, c *harness.Cluster) error {
 	}
 	for _, gone := range []owned{
 		{"v1", "Secret", istioSystem, "cacerts"},
-		{"v1", "Service", istioSystem, "istio-eastwestgateway-1-29-1"},
 		{"admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "", "istio-revision-tag-default"},
 		{"admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "istiod-default-validator"},
 	} {
@@ -256,6 +255,15 @@ func (s *suite) requireClean(ctx context.Context, c *harness.Cluster) error {
 		}
 		if exists {
 			return fmt.Errorf("%s should be gone from cluster %q", gone, c.Name)
+		}
+	}
+	services := &corev1.ServiceList{}
+	if err := c.Client.List(ctx, services, client.InNamespace(istioSystem)); err != nil {
+		return err
+	}
+	for i := range services.Items {
+		if name := services.Items[i].Name; strings.HasPrefix(name, "istio-eastwestgateway") {
+			return fmt.Errorf("service %s should be gone from cluster %q", name, c.Name)
 		}
 	}
 	for _, stays := range append([]owned{

@@ -41,7 +41,6 @@ spec:
   caSecret: small-free-ca
   revisions: [{name: 1-29-1, version: 1.29.1}]
   defaultRevision: 1-29-1
-  gateway: {}
   gatewayRevision: 1-29-1
   readerVersion: 1.29.1
   deletionPolicy: WaitForMembers

@@ -68,7 +68,7 @@ func TestMesh(t *testing.T) {
 		{"drift on the hub", s.hubDrift},
 		{"root lost", s.rootLost},
 		{"hub restored without status", s.restored},
-		{"pinned gateways", s.pin},
+		{"gateway settings", s.gatewaySettings},
 		{"tag renamed", s.renameTag},
 		{"change of a serving mesh", s.change},
 		{"refused objects", s.refusedObjects},

@@ -52,7 +52,7 @@ func find(objects []*unstructured.Unstructured, kind string) *unstructured.Unstr
 func TestObjects(t *testing.T) {
 	lib := library(t)
 	m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
-		m.Spec.Gateway.Service.Annotations = map[string]string{"cloud.example/internal": "true"}
+		m.Spec.Revisions[0].Gateway.Annotations = map[string]string{"cloud.example/internal": "true"}
 	})
 	for _, version := range []string{"1.28.3", "1.29.1"} {
 		m.Spec.Revisions[0].Version = version
@@ -88,8 +88,8 @@ func TestObjects(t *testing.T) {
 func TestObjectsInPlace(t *testing.T) {
 	lib := library(t)
 	m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
-		m.Spec.Gateway.Replacement = meshv1alpha1.GatewayReplacementInPlace
-		m.Spec.Revisions = []meshv1alpha1.Revision{{Name: "1-28-3", Version: "1.28.3"}, {Name: "1-29-1", Version: "1.29.1"}}
+		inPlace := meshv1alpha1.RevisionGateway{Replacement: meshv1alpha1.GatewayReplacementInPlace}
+		m.Spec.Revisions = []meshv1alpha1.Revision{{Name: "1-28-3", Version: "1.28.3", Gateway: inPlace}, {Name: "1-29-1", Version: "1.29.1", Gateway: inPlace}}
 	})
 	var selectors []map[string]string
 	for _, r := range m.Spec.Revisions {

@@ -12,17 +12,18 @@ const defaultLeastGateways, defaultMostGateways = 2, 5
 
 // LeastGateways is the least number of replicas of a member's gateway.
 func LeastGateways(m *meshv1alpha1.MeshMemberSpec) int32 {
-	return cmp.Or(m.Gateway.Replicas.Min, defaultLeastGateways)
+	return cmp.Or(m.GatewayReplicas.Min, defaultLeastGateways)
 }
 
 // GatewayValues are the values of the gateway chart for a member's east-west gateway of a revision.
 func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]any, error) {
-	user, err := mesh.Values(m.Gateway.Values)
+	settings := mesh.GatewayOf(m, revision)
+	user, err := mesh.Values(settings.Values)
 	if err != nil {
 		return nil, err
 	}
 	annotations := map[string]any{}
-	for k, v := range m.Gateway.Service.Annotations {
+	for k, v := range settings.Annotations {
 		annotations[k] = v
 	}
 	// The injector's default asks every 15 s and gives up after a minute. A gateway that misses the first question would
@@ -42,7 +43,7 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 	if err != nil {
 		return nil, err
 	}
-	defaults := mesh.Merge(mesh.Merge(map[string]any{"readinessProbe": probe}, inPlaceValues(m)), platform)
+	defaults := mesh.Merge(mesh.Merge(map[string]any{"readinessProbe": probe}, inPlaceValues(settings.Replacement)), platform)
 	if _, isSet := user["podDisruptionBudget"]; !isSet {
 		// Not merged: a budget has minAvailable or maxUnavailable, never both. A pod that is not ready protects nothing.
 		defaults["podDisruptionBudget"] = map[string]any{"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
@@ -56,7 +57,7 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 		"autoscaling": map[string]any{
 			"enabled":     true,
 			"minReplicas": least,
-			"maxReplicas": max(cmp.Or(m.Gateway.Replicas.Max, defaultMostGateways), least),
+			"maxReplicas": max(cmp.Or(m.GatewayReplicas.Max, defaultMostGateways), least),
 		},
 		"service": map[string]any{
 			"type":        "LoadBalancer",
@@ -104,8 +105,8 @@ func platformValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string
 // inPlaceValues let a new pod serve before an old one goes, which then stays as long as a peer has a connection to it,
 // up to five minutes. Peers keep connections open for the next request, and nothing tells them to close these: the
 // address stays. So most of what is still in use after seconds is in use for good, and waiting longer saves little.
-func inPlaceValues(m *meshv1alpha1.MeshMemberSpec) map[string]any {
-	if m.Gateway.Replacement != meshv1alpha1.GatewayReplacementInPlace {
+func inPlaceValues(replacement meshv1alpha1.GatewayReplacement) map[string]any {
+	if replacement != meshv1alpha1.GatewayReplacementInPlace {
 		return nil
 	}
 	return map[string]any{

@@ -50,7 +50,8 @@ func TestGatewayValues(t *testing.T) {
 	for name, g := range cases {
 		t.Run(name, func(t *testing.T) {
 			m := testutil.Member("east")
-			m.Spec.Gateway = g
+			m.Spec.GatewayReplicas = meshv1alpha1.GatewayReplicas{Min: g.Replicas.Min, Max: g.Replicas.Max}
+			m.Spec.Revisions[0].Gateway = meshv1alpha1.RevisionGateway{Replacement: g.Replacement, Annotations: g.Service.Annotations, Values: g.Values}
 			got, err := GatewayValues(&m.Spec, testutil.Revision)
 			if err != nil {
 				t.Fatal(err)
@@ -62,7 +63,7 @@ func TestGatewayValues(t *testing.T) {
 
 func TestGatewayValuesRefuseWhatIsNoMap(t *testing.T) {
 	m := testutil.Member("east")
-	m.Spec.Gateway.Values = testutil.JSON(7)
+	m.Spec.Revisions[0].Gateway.Values = testutil.JSON(7)
 	if got, err := GatewayValues(&m.Spec, testutil.Revision); err == nil {
 		t.Errorf("values are %v, want an error", got)
 	}
@@ -87,7 +88,7 @@ func TestGatewayGetsThePlatform(t *testing.T) {
 			m := testutil.Member("east")
 			m.Spec.Revisions[0].Values = testutil.JSON(c.istiod)
 			if c.gateway != nil {
-				m.Spec.Gateway.Values = testutil.JSON(c.gateway)
+				m.Spec.Revisions[0].Gateway.Values = testutil.JSON(c.gateway)
 			}
 			got, err := GatewayValues(&m.Spec, testutil.Revision)
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // progress is how far one member is in an upgrade, as its MeshMember shows it.
@@ -53,7 +54,7 @@ func observeProgress(m *meshv1alpha1.MeshMember, upgrade *meshv1alpha1.MeshUpgra
 		}
 		return p
 	}
-	p.isThere = len(m.Spec.Revisions) == 1 && m.Spec.Revisions[0].Name == upgrade.Spec.To.Revision
+	p.isThere = len(m.Spec.Revisions) == 1 && mesh.IsTarget(&upgrade.Spec.To, m.Spec.Cluster, m.Spec.Revisions[0])
 	return p
 }
 

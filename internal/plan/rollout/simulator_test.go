@@ -77,7 +77,7 @@ func newWorld(t *testing.T, waves ...meshv1alpha1.PlannedWave) *world {
 		Spec: meshv1alpha1.MeshUpgradeSpec{
 			Installation: testutil.Mesh, Waves: waves, OnFailure: meshv1alpha1.FailureActionRollback,
 			From: meshv1alpha1.RevisionTarget{Revision: older.Name, Version: older.Version},
-			To:   meshv1alpha1.RevisionTarget{Revision: newer.Name, Version: newer.Version},
+			To:   meshv1alpha1.RevisionTarget{Revision: newer.Name, Version: newer.Version, SharedHash: mesh.RevisionHash(newer)},
 		},
 	}
 	for i := range waves {

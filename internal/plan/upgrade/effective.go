@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/mesh"
@@ -34,17 +32,29 @@ func Running(members []meshv1alpha1.MeshMember) []meshv1alpha1.RevisionMembers {
 	return out
 }
 
-// EffectiveValues are the values that members share in what the mesh runs, as a member without values of its own shows
-// them. While nobody shows them, they are those of the spec.
-func EffectiveValues(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember) *apiextensionsv1.JSON {
+// EffectiveShared is what members share of what the mesh runs, as a member without settings of its own shows it. While nobody
+// shows it, it is that of the spec, without a name.
+func EffectiveShared(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember) meshv1alpha1.Revision {
+	shown := -1
 	for i := range existing {
 		m := &existing[i]
 		hasNone := slices.ContainsFunc(inst.Spec.Members, func(s meshv1alpha1.Member) bool {
-			return s.Name == m.Spec.Cluster && (s.Values == nil || len(s.Values.Raw) == 0)
+			return s.Name == m.Spec.Cluster && (s.Values == nil || len(s.Values.Raw) == 0) && s.EastWestGateway == nil
 		})
-		if running := mesh.RunningRevision(m); hasNone && mesh.HasServed(m) && running.Name == inst.Status.Revision {
-			return running.Values
+		running := mesh.RunningRevision(m)
+		if !hasNone || !mesh.HasServed(m) || running.Version != inst.Status.EffectiveVersion {
+			continue
+		}
+		if running.Name == inst.Status.Revision {
+			return running
+		}
+		if shown < 0 {
+			shown = i
 		}
 	}
-	return inst.Spec.ControlPlane.Values
+	if shown >= 0 {
+		// It ran the target already, under the name that it had got before.
+		return mesh.RunningRevision(&existing[shown])
+	}
+	return mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
 }

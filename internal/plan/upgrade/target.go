@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -33,14 +32,12 @@ func Target(
 func target(
 	inst *meshv1alpha1.MeshInstallation, wanted Wanted, members []meshv1alpha1.MeshMember,
 ) (to meshv1alpha1.RevisionTarget, changed bool, err error) {
-	to = meshv1alpha1.RevisionTarget{Revision: mesh.RevisionName(inst.Spec.Version), Version: inst.Spec.Version}
-	content, err := hashes(inst, wanted, &to)
+	to = meshv1alpha1.RevisionTarget{Version: inst.Spec.Version}
+	content, isPlain, err := hashes(inst, wanted, &to)
 	if err != nil {
 		return to, false, err
 	}
-	for base, n := to.Revision, mesh.SuffixLength; isTaken(to.Revision, members, wanted) && n <= mesh.HashLength; n++ {
-		to.Revision = base + "-v" + content[:n]
-	}
+	to.Revision = revisionName(to.Version, content, isPlain, func(name string) bool { return isTaken(name, members, wanted) })
 	var running []string
 	for i := range members {
 		want, isMember := wanted[members[i].Spec.Cluster]
@@ -53,8 +50,9 @@ func target(
 			running = append(running, r.Name)
 		}
 	}
-	// Members that run what the spec says keep the name that they run under, unless others use it for something else.
-	if name := preferred(running, inst.Status.Revision); name != "" && (!changed || !isTaken(name, members, wanted)) {
+	// Members that run what the spec says keep the name that they run under. The content of a target has settings of members that
+	// joined later in it, and its name has not.
+	if name := preferred(running, inst.Status.Revision); name != "" && !changed {
 		to.Revision = name
 	}
 	if problems := validation.IsDNS1123Label(to.Revision); len(problems) > 0 || len(to.Revision) > maxRevisionName {
@@ -62,6 +60,32 @@ func target(
 			inst.Spec.Version, to.Revision, maxRevisionName)
 	}
 	return to, changed, nil
+}
+
+// revisionName is the name of a content: the version and the first digits of the content's hash. A version alone needs none. It
+// depends on the content only, so that no name ever stands for another one, also when nothing is known of what ran before.
+func revisionName(version, content string, isPlain bool, isTaken func(name string) bool) string {
+	name := mesh.RevisionName(version)
+	if !isPlain {
+		name += "-v" + content[:mesh.SuffixLength]
+	}
+	// An older operator gave names that do not tell the content, and two hashes may begin alike.
+	for n := mesh.SuffixLength; isTaken(name) && n <= mesh.HashLength; n++ {
+		name = mesh.RevisionName(version) + "-v" + content[:n]
+	}
+	return name
+}
+
+// RevisionName is the name of what one member runs by itself.
+func RevisionName(r meshv1alpha1.Revision) string {
+	content, err := mesh.Content(r)
+	return revisionName(r.Version, mesh.RevisionHash(r), err != nil || mesh.IsPlain(content), func(string) bool { return false })
+}
+
+// FirstRevision is the name of what a mesh runs that has not served yet. Error: values are no map.
+func FirstRevision(inst *meshv1alpha1.MeshInstallation) (string, error) {
+	to, _, err := Target(inst, nil)
+	return to.Revision, err
 }
 
 // preferred is the name if it is among the names, else the first of them. Empty: there are none.
@@ -78,16 +102,16 @@ func preferred(names []string, name string) string {
 // Wanted are the version and values that a spec asks for, by member. They have no name yet.
 type Wanted map[string]meshv1alpha1.Revision
 
-// wantedBy merges the values of every member once.
+// wantedBy merges the settings of every member once.
 func wantedBy(inst *meshv1alpha1.MeshInstallation) (Wanted, error) {
-	wanted := Wanted{}
+	wanted, shared := Wanted{}, mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
 	for i := range inst.Spec.Members {
 		m := &inst.Spec.Members[i]
-		values, err := mesh.MergedValues(inst.Spec.ControlPlane.Values, m)
+		want, err := mesh.MemberRevision(shared, m)
 		if err != nil {
 			return nil, fmt.Errorf("member %q: %w", m.Name, err)
 		}
-		wanted[m.Name] = meshv1alpha1.Revision{Version: inst.Spec.Version, Values: values}
+		wanted[m.Name] = want
 	}
 	return wanted, nil
 }
@@ -102,45 +126,42 @@ func (w Wanted) at(version string) Wanted {
 	return out
 }
 
-// hashes fills in what identifies a target, and returns the hash of its content: the version, the shared values, and the
-// merged values of the members where these differ from the shared ones. Marshalling sorts the keys of maps.
+// hashes fills in what identifies a target, and returns the hash of its content: what all members share, and the merged settings
+// of the members where these differ from the shared ones. Marshalling sorts the keys of maps. A plain content is a version alone.
 func hashes(
 	inst *meshv1alpha1.MeshInstallation, wanted Wanted, to *meshv1alpha1.RevisionTarget,
-) (content string, err error) {
-	values, err := mesh.Values(inst.Spec.ControlPlane.Values)
+) (content string, isPlain bool, err error) {
+	shared := mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
+	all, err := mesh.Content(shared)
 	if err != nil {
-		return "", fmt.Errorf("spec.controlPlane.values: %w", err)
+		return "", false, err
 	}
-	own := map[string]map[string]any{}
+	raw, err := json.Marshal(all)
+	if err != nil {
+		return "", false, err
+	}
+	to.SharedHash = mesh.ShortHash(raw)
+	own := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if mesh.SameJSON(wanted[name].Values, inst.Spec.ControlPlane.Values) {
+		if mesh.Difference(shared, wanted[name]) == "" {
 			continue
 		}
-		if own[name], err = mesh.Values(wanted[name].Values); err != nil {
-			return "", fmt.Errorf("member %q: %w", name, err)
+		if own[name], err = mesh.Content(wanted[name]); err != nil {
+			return "", false, fmt.Errorf("member %q: %w", name, err)
 		}
-		raw, err := json.Marshal(own[name])
-		if err != nil {
-			return "", err
-		}
-		to.OwnValues = append(to.OwnValues, meshv1alpha1.OwnValues{Member: name, Hash: mesh.ShortHash(raw)})
+		to.OwnValues = append(to.OwnValues, meshv1alpha1.OwnValues{Member: name, Hash: mesh.RevisionHash(wanted[name])})
 	}
-	shared, err := json.Marshal(map[string]any{"version": inst.Spec.Version, "values": values})
-	if err != nil {
-		return "", err
+	isPlain = len(own) == 0 && mesh.IsPlain(all)
+	if len(own) > 0 {
+		all["members"] = own
 	}
-	all, err := json.Marshal(map[string]any{"version": inst.Spec.Version, "values": values, "members": own})
-	if err != nil {
-		return "", err
+	if raw, err = json.Marshal(all); err != nil {
+		return "", false, err
 	}
-	content = mesh.ShortHash(all)
-	to.Hash, to.SharedHash = content, mesh.ShortHash(shared)
+	content = mesh.ShortHash(raw)
 	to.Attempt = inst.Spec.Upgrade.Attempt
-	if attempt := to.Attempt; attempt > 0 {
-		try := "/" + strconv.Itoa(int(attempt))
-		to.Hash, to.SharedHash = mesh.ShortHash([]byte(content+try)), mesh.ShortHash([]byte(to.SharedHash+try))
-	}
-	return content, nil
+	to.Hash, to.SharedHash = mesh.AttemptHash(content, to.Attempt), mesh.AttemptHash(to.SharedHash, to.Attempt)
+	return content, isPlain, nil
 }
 
 // isTaken says whether a member has a revision of that name which is not what is wanted of it now. One that its work order

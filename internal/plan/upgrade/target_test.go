@@ -20,6 +20,19 @@ func gates(names ...string) plantest.Option {
 	}
 }
 
+func gatewayAnnotation(inst *meshv1alpha1.MeshInstallation) {
+	inst.Spec.EastWestGateway.Service.Annotations = map[string]string{"cloud.example/internal": "true"}
+}
+
+func memberGateway(inst *meshv1alpha1.MeshInstallation) {
+	inst.Spec.Members[1].EastWestGateway = &meshv1alpha1.MemberGateway{Service: meshv1alpha1.GatewayService{Annotations: map[string]string{"cloud.example/internal": "true"}}}
+}
+
+func gatewayReplicas(inst *meshv1alpha1.MeshInstallation) {
+	inst.Spec.EastWestGateway.Replicas = meshv1alpha1.ReplicaRange{Min: 3, Max: 4}
+	inst.Spec.Members[1].EastWestGateway = &meshv1alpha1.MemberGateway{Replicas: meshv1alpha1.MemberReplicas{Min: 6}}
+}
+
 // alsoRuns adds a revision to a member beside what it runs.
 func alsoRuns(members []meshv1alpha1.MeshMember, i int, r meshv1alpha1.Revision) []meshv1alpha1.MeshMember {
 	members[i].Spec.Revisions = append(members[i].Spec.Revisions, r)
@@ -48,9 +61,15 @@ func TestTarget(t *testing.T) {
 		"other values of one member": {
 			inst: plantest.Shop(plantest.MemberValues(1, plantest.Values{"autoscaleMin": 3})), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1-v*", wantChanged: true},
 		"other values before anything has served": {inst: plantest.Shop(newValues), members: plantest.Made(plantest.Shop()), wantRevision: "1-29-1-v*"},
-		"back to the first values":                {inst: plantest.Shop(), members: plantest.Serving(plantest.Made(plantest.Shop(newValues))), wantRevision: "1-29-1-v*", wantChanged: true},
+		"back to the first values":                {inst: plantest.Shop(), members: plantest.Serving(plantest.Made(plantest.Shop(newValues))), wantRevision: "1-29-1", wantChanged: true},
 		"another version and other values at once": {
-			inst: plantest.Shop(newValues, plantest.Version("1.30.0")), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-30-0", wantChanged: true},
+			inst: plantest.Shop(newValues, plantest.Version("1.30.0")), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-30-0-v*", wantChanged: true},
+		"other gateway settings": {
+			inst: plantest.Shop(gatewayAnnotation), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1-v*", wantChanged: true},
+		"other gateway settings of one member": {
+			inst: plantest.Shop(memberGateway), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1-v*", wantChanged: true},
+		"other replicas of the gateway": {
+			inst: plantest.Shop(gatewayReplicas), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1"},
 		"the name is taken by a former try with other values in one member": {
 			inst:         plantest.Shop(newValues, plantest.Version("1.30.0")),
 			members:      alsoRuns(plantest.Serving(plantest.Made(plantest.Shop())), 1, meshv1alpha1.Revision{Name: "1-30-0", Version: "1.30.0"}),
@@ -61,12 +80,12 @@ func TestTarget(t *testing.T) {
 			wantRevision: "1-30-0", wantChanged: true},
 		"values in another order": {
 			inst: plantest.Shop(plantest.RawValues(`{"a": 1, "b": {"c": 2, "d": 3}}`)), members: plantest.Serving(plantest.Made(plantest.Shop(plantest.RawValues(`{"b":{"d":3,"c":2},"a":1}`)))),
-			wantRevision: "1-29-1"},
+			wantRevision: "1-29-1-v*"},
 		"a member that joins": {
 			inst: plantest.Shop(testutil.With("north")), members: plantest.Serving(plantest.Made(plantest.Shop())), wantRevision: "1-29-1"},
 		"a member that has left runs something else": {
 			inst: testutil.Installation(testutil.With("east")), members: plantest.Serving(plantest.Made(plantest.Shop(plantest.MemberValues(1, plantest.Values{"autoscaleMin": 3})))),
-			wantRevision: "1-29-1"},
+			wantRevision: "1-29-1-v9b4d824e"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +96,7 @@ func TestTarget(t *testing.T) {
 			want := to
 			want.Revision, want.Version = c.wantRevision, c.inst.Spec.Version
 			if strings.HasSuffix(want.Revision, "*") {
-				want.Revision = strings.TrimSuffix(want.Revision, "*") + to.Hash[:5]
+				want.Revision = strings.TrimSuffix(want.Revision, "*") + to.Hash[:8]
 			}
 			if diff := cmp.Diff(want, to); diff != "" {
 				t.Errorf("target (-want +got):\n%s", diff)
@@ -141,6 +160,47 @@ func TestTargetOfAnotherAttemptKeepsTheRevision(t *testing.T) {
 		}
 		if again.Revision != first.Revision || again.Hash == first.Hash {
 			t.Errorf("attempt %d: target is %+v after %+v, want the same revision with another hash", n+1, again, first)
+		}
+	}
+}
+
+// TestANameStandsForOneContent names contents one after the other, with nothing left of those before, as after their removal or a
+// restore: each has a name of its own, and gets the same one again.
+func TestANameStandsForOneContent(t *testing.T) {
+	contents := map[string]plantest.Option{
+		"nothing set":         func(*meshv1alpha1.MeshInstallation) {},
+		"values":              plantest.SharedValues(plantest.Values{"autoscaleMin": 3}),
+		"other values":        plantest.SharedValues(plantest.Values{"autoscaleMin": 4}),
+		"values of a member":  plantest.MemberValues(0, plantest.Values{"autoscaleMin": 3}),
+		"values of another":   plantest.MemberValues(1, plantest.Values{"autoscaleMin": 3}),
+		"gateway":             gatewayAnnotation,
+		"gateway of a member": memberGateway,
+		"gateway in place": func(i *meshv1alpha1.MeshInstallation) {
+			i.Spec.EastWestGateway.Replacement = meshv1alpha1.GatewayReplacementInPlace
+		},
+		"values of the gateway": func(i *meshv1alpha1.MeshInstallation) {
+			i.Spec.EastWestGateway.Values = testutil.JSON(plantest.Values{"autoscaleMin": 3})
+		},
+		"another release": plantest.Version("1.28.3"),
+	}
+	named := map[string]string{}
+	for content, set := range contents {
+		first, _, err := upgrade.Target(plantest.Shop(set), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, isUsed := named[first.Revision]; isUsed {
+			t.Errorf("%s has the name %s of %s", content, first.Revision, other)
+		}
+		named[first.Revision] = content
+		for running, runs := range contents {
+			to, _, err := upgrade.Target(plantest.Shop(set), plantest.Serving(plantest.Made(plantest.Shop(runs))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if to.Revision != first.Revision {
+				t.Errorf("%s is called %s while %s runs, and %s else", content, to.Revision, running, first.Revision)
+			}
 		}
 	}
 }
