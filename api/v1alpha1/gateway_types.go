@@ -111,16 +111,25 @@ type DataPlane struct {
 	// proxies of the revision of the tag. The tag `default` (for `istio-injection: enabled`) always exists and is not listed
 	// here. A tag that is removed from this list stays in a member until no object there names it.
 	// +optional
-	// +listType=set
+	// +listType=map
+	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=56
-	// +kubebuilder:validation:XValidation:rule="self.all(t, t.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.dataPlane.tags: each must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision"
-	// +kubebuilder:validation:XValidation:rule="!('default' in self)",message="spec.dataPlane.tags: the tag default always exists; do not list it"
-	Tags []string `json:"tags,omitempty"`
+	Tags []RevisionTag `json:"tags,omitempty"`
 	// restart configures how an upgrade restarts workloads to move them to another revision.
 	// +optional
 	// +kubebuilder:default={}
 	Restart Restart `json:"restart,omitzero"`
+}
+
+// RevisionTag is a revision tag that the operator creates in every member.
+type RevisionTag struct {
+	// name is the name of the tag.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=56
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="spec.dataPlane.tags[].name: must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision"
+	// +kubebuilder:validation:XValidation:rule="self != 'default'",message="spec.dataPlane.tags[].name: the tag default always exists; do not list it"
+	Name string `json:"name"`
 }
 
 // Restart configures how workloads are restarted to get another proxy. Only pods are restarted whose proxy has another revision

@@ -126,9 +126,10 @@ func (p *MembersPlan) member(
 		IstiodRestart:         restart,
 		DeletionPolicy:        inst.Spec.DeletionPolicy,
 	}
-	for _, t := range slices.Sorted(slices.Values(inst.Spec.DataPlane.Tags)) {
-		out.Spec.Tags = append(out.Spec.Tags, meshv1alpha1.Tag{Name: t, Revision: want.Name})
+	for _, t := range inst.Spec.DataPlane.Tags {
+		out.Spec.Tags = append(out.Spec.Tags, meshv1alpha1.Tag{Name: t.Name, Revision: want.Name})
 	}
+	slices.SortFunc(out.Spec.Tags, func(a, b meshv1alpha1.Tag) int { return cmp.Compare(a.Name, b.Name) })
 	if run != nil && present != nil {
 		if stage, ok := run.Orders[m.Name]; ok {
 			order(&out.Spec, present, run, run.Wanted[m.Name], stage)

@@ -193,7 +193,7 @@ func full(inst *meshv1alpha1.MeshInstallation) {
 	inst.Spec.MeshID, inst.Spec.TrustDomain, inst.Spec.ControlPlaneNamespace = "retail", "shop.example", "mesh"
 	inst.Spec.Version = "1.28.3"
 	inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyOrphan
-	inst.Spec.DataPlane.Tags = []string{"prod"}
+	inst.Spec.DataPlane.Tags = testutil.Tags("prod")
 	inst.Spec.ControlPlane.Values = testutil.JSON(plantest.Values{"autoscaleMin": 2})
 	inst.Spec.EastWestGateway = meshv1alpha1.EastWestGateway{
 		Replicas: meshv1alpha1.ReplicaRange{Min: 2, Max: 7},

@@ -33,6 +33,14 @@ func Installation(options ...func(*meshv1alpha1.MeshInstallation)) *meshv1alpha1
 	return inst
 }
 
+// Tags are revision tags of a spec.
+func Tags(names ...string) (tags []meshv1alpha1.RevisionTag) {
+	for _, name := range names {
+		tags = append(tags, meshv1alpha1.RevisionTag{Name: name})
+	}
+	return tags
+}
+
 // With adds a member.
 func With(name string, options ...func(*meshv1alpha1.Member)) func(*meshv1alpha1.MeshInstallation) {
 	return func(inst *meshv1alpha1.MeshInstallation) {

@@ -311,14 +311,16 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {members: [{name: east, clusterRef: {local: {}}, eastWestGateway: {replicas: {min: 3, max: 2}}}]}`},
 	},
 	{
-		message: "spec.dataPlane.tags: each must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision",
-		accepts: []string{`spec: {dataPlane: {tags: [prod, canary-1]}}`},
-		rejects: []string{`spec: {dataPlane: {tags: [1-29-1]}}`, `spec: {dataPlane: {tags: [Prod]}}`, `spec: {dataPlane: {tags: [prod.eu]}}`},
+		message: "spec.dataPlane.tags[].name: must be a DNS label that starts with a letter, so that it cannot be mistaken for a revision",
+		accepts: []string{`spec: {dataPlane: {tags: [{name: prod}, {name: canary-1}]}}`},
+		rejects: []string{
+			`spec: {dataPlane: {tags: [{name: 1-29-1}]}}`, `spec: {dataPlane: {tags: [{name: Prod}]}}`, `spec: {dataPlane: {tags: [{name: prod.eu}]}}`,
+		},
 	},
 	{
-		message: "spec.dataPlane.tags: the tag default always exists; do not list it",
-		accepts: []string{`spec: {dataPlane: {tags: [defaults]}}`, `spec: {dataPlane: {tags: []}}`},
-		rejects: []string{`spec: {dataPlane: {tags: [prod, default]}}`},
+		message: "spec.dataPlane.tags[].name: the tag default always exists; do not list it",
+		accepts: []string{`spec: {dataPlane: {tags: [{name: defaults}]}}`, `spec: {dataPlane: {tags: []}}`},
+		rejects: []string{`spec: {dataPlane: {tags: [{name: prod}, {name: default}]}}`},
 	},
 	{
 		message: "spec.upgrade.gates[].name: must be the name of a built-in gate, or for a custom gate a DNS label that starts with a lower-case letter",

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
 	"github.com/meshfleet/meshfleet/test/harness"
 )
 
@@ -31,7 +32,7 @@ func (s *suite) tagRenamed(t *testing.T) {
 		}
 	})
 	s.step(t, "rename the tag", func() error {
-		return s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.DataPlane.Tags = []string{"stable"} })
+		return s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.DataPlane.Tags = testutil.Tags("stable") })
 	})
 	s.step(t, "the member names the namespace", func() error {
 		return s.awaitTags(ctx, "east", metav1.ConditionFalse, "Namespace "+harness.DemoNamespace)
@@ -50,7 +51,7 @@ func (s *suite) tagRenamed(t *testing.T) {
 
 // retag gives the mesh one tag and the namespace of a member the same, in an order in which neither is ever missing.
 func (s *suite) retag(ctx context.Context, c *harness.Cluster, tag string) error {
-	if err := s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.DataPlane.Tags = []string{tag} }); err != nil {
+	if err := s.env.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) { m.Spec.DataPlane.Tags = testutil.Tags(tag) }); err != nil {
 		return err
 	}
 	if err := s.waitReady(ctx); err != nil {

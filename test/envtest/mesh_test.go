@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 const (
@@ -32,7 +33,7 @@ type meshOption func(*meshv1alpha1.MeshInstallation)
 func shop(name string, options ...meshOption) *meshv1alpha1.MeshInstallation {
 	inst := &meshv1alpha1.MeshInstallation{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}}
 	inst.Spec.Version = version
-	inst.Spec.DataPlane.Tags = []string{"prod"}
+	inst.Spec.DataPlane.Tags = testutil.Tags("prod")
 	for _, option := range options {
 		option(inst)
 	}

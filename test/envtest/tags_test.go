@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 // prodInjector is the webhook of the tag prod.
@@ -31,7 +32,7 @@ func (s *suite) renameTag(t *testing.T) {
 	must(t, west.admin.Create(t.Context(), cronJob))
 	start := time.Now()
 	retag := func(tags ...string) {
-		s.edit(t, func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = tags })
+		s.edit(t, func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = testutil.Tags(tags...) })
 	}
 	retag("stable")
 	s.awaitKept(t, "east", "Namespace tagged")

@@ -81,7 +81,7 @@ func Attempt(n int32) Option {
 
 // Tags are those of the spec.
 func Tags(names ...string) Option {
-	return func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = names }
+	return func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = testutil.Tags(names...) }
 }
 
 // RawValues are those of all members, as the API server stores them.

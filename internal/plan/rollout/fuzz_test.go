@@ -61,7 +61,7 @@ func FuzzMembers(f *testing.F) {
 		`{"version":"1.29.1","members":[{"name":"east"},{"name":"west","network":"n"}]}`,
 		`{"version":"","members":[]}`,
 		`{"members":[{"name":"a","values":{"x":1}},{"name":"a-b","values":[]}],"controlPlane":{"values":{"x":{"y":2}}}}`,
-		`{"version":"1.28.3","members":[{"name":"c"},{"name":"b"},{"name":"a"}],"dataPlane":{"tags":["z","y"]}}`,
+		`{"version":"1.28.3","members":[{"name":"c"},{"name":"b"},{"name":"a"}],"dataPlane":{"tags":[{"name":"z"},{"name":"y"}]}}`,
 		`{"members":[{"name":"east"}],"eastWestGateway":{"replicas":{"min":3}},"deletionPolicy":"Orphan"}`,
 	} {
 		f.Add(seed, true)
