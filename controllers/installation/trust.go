@@ -94,12 +94,8 @@ func rootsDiffer(witnesses map[string][]string) error {
 }
 
 const (
-	// rootShare is the part of the root's lifetime that is left when it is reported as expiring: a fifth.
-	rootShare = 5
-	// rootNotice bounds that part. A root cannot be replaced in a running mesh: everything must move to another mesh meanwhile.
+	// rootNotice bounds the time before the end at which a root is reported as expiring. A root cannot be replaced in a running mesh: everything must move to another mesh meanwhile.
 	rootNotice = 365 * 24 * time.Hour
-	// rootRecheck bounds the time between two looks at the clock.
-	rootRecheck = 24 * time.Hour
 )
 
 // rootExpiry reports the end of the pinned root's life. Ready does not depend on it. There is nothing to report of a root that has never
@@ -127,28 +123,24 @@ func (r *Reconciler) rootExpiry(ctx context.Context, inst *meshv1alpha1.MeshInst
 // judgeRoot says whether a root expires soon: in a fifth of its life and within a year, or before an intermediate that is issued now. A zero
 // beginning is not known.
 func judgeRoot(from, to time.Time, intermediate time.Duration, now time.Time) phase.Result {
-	notice, expires := rootNotice, to.UTC().Format(time.RFC3339)
-	if !from.IsZero() {
-		notice = min(notice, to.Sub(from)/rootShare)
-	}
 	const cure = "a mesh cannot change its root yet: create a MeshInstallation with another root, and move the members there before that time"
-	left := to.Sub(now)
-	result := phase.Complete(meshv1alpha1.ReasonReady, "the root expires at "+expires)
-	switch {
-	case left <= 0:
-		return phase.Waiting(meshv1alpha1.ReasonRootExpired, fmt.Sprintf("the root expired at %s, and no certificate of the mesh is valid: create "+
-			"a MeshInstallation with another root, and move the members there", expires), 0)
-	case left <= notice:
-		result = phase.Waiting(meshv1alpha1.ReasonRootExpiring, fmt.Sprintf("the root expires at %s, and no certificate of the mesh is valid for longer: %s",
-			expires, cure), 0)
-	case left <= intermediate:
-		result = phase.Waiting(meshv1alpha1.ReasonRootExpiring, fmt.Sprintf("the root expires at %s, before an intermediate of %s that is issued now: %s",
-			expires, intermediate, cure), 0)
-		left -= notice
-	default:
-		left -= max(notice, intermediate)
+	expires, left := to.UTC().Format(time.RFC3339), to.Sub(now)
+	e := outcome.Expiry{
+		NotBefore: from, NotAfter: to, Notice: rootNotice,
+		Current: phase.Complete(meshv1alpha1.ReasonReady, "the root expires at "+expires),
+		Expiring: phase.Waiting(meshv1alpha1.ReasonRootExpiring, fmt.Sprintf("the root expires at %s, and no certificate of the mesh is valid for longer: %s",
+			expires, cure), 0),
+		Expired: phase.Waiting(meshv1alpha1.ReasonRootExpired, fmt.Sprintf("the root expired at %s, and no certificate of the mesh is valid: create "+
+			"a MeshInstallation with another root, and move the members there", expires), 0),
 	}
-	result.After = min(max(left, outcome.ShortWait), rootRecheck)
+	if left <= intermediate {
+		e.Current = phase.Waiting(meshv1alpha1.ReasonRootExpiring, fmt.Sprintf("the root expires at %s, before an intermediate of %s that is issued now: %s",
+			expires, intermediate, cure), 0)
+	}
+	result := e.Judge(now)
+	if left > intermediate {
+		result.After = min(result.After, max(left-intermediate, outcome.ShortWait))
+	}
 	return result
 }
 

@@ -14,6 +14,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/status"
@@ -151,17 +152,17 @@ func TestJudgeRoot(t *testing.T) {
 		wantReason  string
 		wantAfter   time.Duration
 	}{
-		"ten years, just made":                       {left: 3650 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: rootRecheck},
-		"ten years, two left":                        {since: 2920 * day, left: 730 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: rootRecheck},
-		"ten years, one left":                        {since: 3285 * day, left: 365 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
-		"two years, half of one left":                {since: 548 * day, left: 182 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: rootRecheck},
-		"two years, a fifth left":                    {since: 584 * day, left: 146 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
-		"half a year: intermediates outlive it":      {since: 92 * day, left: 90 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
-		"a month: intermediates outlive it at once":  {left: 30 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
+		"ten years, just made":                       {left: 3650 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: outcome.ExpiryRecheck},
+		"ten years, two left":                        {since: 2920 * day, left: 730 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: outcome.ExpiryRecheck},
+		"ten years, one left":                        {since: 3285 * day, left: 365 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: outcome.ExpiryRecheck},
+		"two years, half of one left":                {since: 548 * day, left: 182 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: outcome.ExpiryRecheck},
+		"two years, a fifth left":                    {since: 584 * day, left: 146 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: outcome.ExpiryRecheck},
+		"half a year: intermediates outlive it":      {since: 92 * day, left: 90 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: outcome.ExpiryRecheck},
+		"a month: intermediates outlive it at once":  {left: 30 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: outcome.ExpiryRecheck},
 		"the last hour":                              {since: 3650 * day, left: time.Hour, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: time.Hour},
 		"it is over":                                 {since: 3650 * day, left: 0, wantReason: meshv1alpha1.ReasonRootExpired},
-		"its beginning is not known, two years left": {undated: true, left: 730 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: rootRecheck},
-		"its beginning is not known, one year left":  {undated: true, left: 365 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: rootRecheck},
+		"its beginning is not known, two years left": {undated: true, left: 730 * day, wantReason: meshv1alpha1.ReasonReady, wantAfter: outcome.ExpiryRecheck},
+		"its beginning is not known, one year left":  {undated: true, left: 365 * day, wantReason: meshv1alpha1.ReasonRootExpiring, wantAfter: outcome.ExpiryRecheck},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

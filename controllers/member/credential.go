@@ -16,14 +16,11 @@ import (
 )
 
 const (
-	// credentialShare is the part of a credential's lifetime that is left when it is reported as expiring: a fifth.
-	credentialShare = 5
-	// credentialNotice bounds that part. A person needs no more time to replace a kubeconfig.
+	// credentialNotice bounds the time before the end at which a credential is reported as expiring. A person needs no more time to replace
+	// a kubeconfig.
 	credentialNotice = 7 * 24 * time.Hour
 	// credentialShort is a lifetime that only automation can cope with. API servers that limit tokens grant an hour, or a day.
 	credentialShort = 6 * time.Hour
-	// credentialRecheck bounds the time between two looks at the clock.
-	credentialRecheck = 24 * time.Hour
 )
 
 // reportCredential reports the lifetime of the credential by which the operator reaches the member. Ready does not depend on it: the
@@ -47,27 +44,18 @@ func judgeCredential(lifetime fleet.Lifetime, now time.Time) phase.Result {
 		return phase.Complete(meshv1alpha1.ReasonReady, "the credential has no expiry, or does not contain it")
 	}
 	const cure = "write a kubeconfig with a new credential into the Secret, for example from hack/member-kubeconfig.sh"
-	expires, notice := lifetime.NotAfter.UTC().Format(time.RFC3339), credentialNotice
-	life := lifetime.NotAfter.Sub(lifetime.NotBefore)
-	if !lifetime.NotBefore.IsZero() {
-		notice = min(notice, life/credentialShare)
+	expires := lifetime.NotAfter.UTC().Format(time.RFC3339)
+	e := outcome.Expiry{
+		NotBefore: lifetime.NotBefore, NotAfter: lifetime.NotAfter, Notice: credentialNotice,
+		Current:  phase.Complete(meshv1alpha1.ReasonReady, "the credential expires at "+expires),
+		Expiring: phase.Waiting(meshv1alpha1.ReasonCredentialExpiring, fmt.Sprintf("expires at %s: %s", expires, cure), 0),
+		Expired:  phase.Waiting(meshv1alpha1.ReasonCredentialExpired, fmt.Sprintf("expired at %s: %s", expires, cure), 0),
 	}
-	left := lifetime.NotAfter.Sub(now)
-	result := phase.Complete(meshv1alpha1.ReasonReady, "the credential expires at "+expires)
-	switch {
-	case left <= 0:
-		return phase.Waiting(meshv1alpha1.ReasonCredentialExpired, fmt.Sprintf("expired at %s: %s", expires, cure), 0)
-	case left <= notice:
-		result = phase.Waiting(meshv1alpha1.ReasonCredentialExpiring, fmt.Sprintf("expires at %s: %s", expires, cure), 0)
-	case !lifetime.NotBefore.IsZero() && life < credentialShort:
-		result = phase.Waiting(meshv1alpha1.ReasonCredentialShortLived, fmt.Sprintf("is valid for %s only, less than %s: its API server may "+
+	if life := lifetime.NotAfter.Sub(lifetime.NotBefore); !lifetime.NotBefore.IsZero() && life < credentialShort {
+		e.Current = phase.Waiting(meshv1alpha1.ReasonCredentialShortLived, fmt.Sprintf("is valid for %s only, less than %s: its API server may "+
 			"limit the lifetime of tokens; renew the kubeconfig in the Secret automatically, or use a client certificate", life, credentialShort), 0)
-		left -= notice
-	default:
-		left -= notice
 	}
-	result.After = min(max(left, outcome.ShortWait), credentialRecheck)
-	return result
+	return e.Judge(now)
 }
 
 // credentialSource names the place of the credential.

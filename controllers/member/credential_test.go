@@ -33,9 +33,9 @@ func TestJudgeCredential(t *testing.T) {
 		wantAfter  time.Duration
 	}{
 		"one without an expiry":                          {fleet.Lifetime{}, meshv1alpha1.ReasonReady, 0},
-		"a year, just made":                              {lasting(0, 365*day), meshv1alpha1.ReasonReady, credentialRecheck},
+		"a year, just made":                              {lasting(0, 365*day), meshv1alpha1.ReasonReady, outcome.ExpiryRecheck},
 		"a year, eight days left":                        {lasting(357*day, 8*day), meshv1alpha1.ReasonReady, day},
-		"a year, seven days left":                        {lasting(358*day, 7*day), meshv1alpha1.ReasonCredentialExpiring, credentialRecheck},
+		"a year, seven days left":                        {lasting(358*day, 7*day), meshv1alpha1.ReasonCredentialExpiring, outcome.ExpiryRecheck},
 		"a year, an hour left":                           {lasting(365*day, time.Hour), meshv1alpha1.ReasonCredentialExpiring, time.Hour},
 		"a day, a quarter left":                          {lasting(18*time.Hour, 6*time.Hour), meshv1alpha1.ReasonReady, 72 * time.Minute},
 		"a day, a fifth left":                            {lasting(day*4/5, day/5), meshv1alpha1.ReasonCredentialExpiring, day / 5},

@@ -68,14 +68,7 @@ func (r *Refusal) words() string {
 	if errors.As(r.Err, &status) {
 		text = status.Status().Message
 	}
-	return clip(text, refusalBytes)
-}
-
-func clip(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + " …"
+	return mesh.Shorten(text, refusalBytes)
 }
 
 func (r *Refusal) Unwrap() error { return r.Err }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // atOnce bounds how many gates are asked at the same time.
@@ -65,7 +66,7 @@ func Evaluate(ctx context.Context, gates []Gate, s Subject, previous []meshv1alp
 			AskedAt: a.AskedAt, Measurements: a.Measurements, Since: metav1.NewTime(now.Truncate(time.Second)),
 		}
 		if s.IsBack && r.Verdict == meshv1alpha1.VerdictFail {
-			r.Verdict, r.Message = meshv1alpha1.VerdictInconclusive, Shorten("the member was cut off until a moment ago; "+r.Message, messageSize)
+			r.Verdict, r.Message = meshv1alpha1.VerdictInconclusive, mesh.Shorten("the member was cut off until a moment ago; "+r.Message, messageSize)
 		}
 		for _, p := range previous {
 			if p.Name == r.Name && p.Verdict == r.Verdict {

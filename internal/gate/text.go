@@ -3,6 +3,8 @@ package gate
 import (
 	"fmt"
 	"strings"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // messageSize bounds a message, which is kept in a status.
@@ -10,7 +12,7 @@ const messageSize = 1024
 
 // OneLine fits the text of others into a status.
 func OneLine(message string) string {
-	return Shorten(strings.Join(strings.Fields(message), " "), messageSize)
+	return mesh.Shorten(strings.Join(strings.Fields(message), " "), messageSize)
 }
 
 // Count writes a number of things.
@@ -19,12 +21,4 @@ func Count(n int, thing string) string {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
-}
-
-// Shorten cuts a text that has more than so many bytes.
-func Shorten(text string, size int) string {
-	if len(text) <= size {
-		return text
-	}
-	return strings.ToValidUTF8(text[:size], "") + "…"
 }

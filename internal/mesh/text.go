@@ -55,6 +55,27 @@ func join(names []string, total, shown int) string {
 	return Enumerate(slices.Sorted(slices.Values(names)), total, shown, ", ")
 }
 
+// Shorten cuts a text that has more than so many bytes, and marks the cut. The result is valid UTF-8: JSON cannot carry half of a
+// character, so that what is read back would differ from what was written, and every pass would write it again.
+func Shorten(text string, size int) string {
+	text = strings.ToValidUTF8(text, "?")
+	if len(text) <= size {
+		return text
+	}
+	return Cut(text, size-len(ellipsis)) + ellipsis
+}
+
+// ellipsis marks where a text was cut.
+const ellipsis = "…"
+
+// Cut cuts a text that has more than so many bytes, between characters.
+func Cut(text string, size int) string {
+	if len(text) <= size {
+		return text
+	}
+	return strings.ToValidUTF8(text[:size], "")
+}
+
 // SampleOf counts names, sorts them and keeps the first.
 func SampleOf(names []string) meshv1alpha1.Sample {
 	return FirstOf(slices.Sorted(slices.Values(names)))

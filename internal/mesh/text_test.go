@@ -1,6 +1,10 @@
 package mesh
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
 
 func TestEnumerate(t *testing.T) {
 	for want, got := range map[string]string{
@@ -20,5 +24,34 @@ func TestEnumerate(t *testing.T) {
 func TestCapped(t *testing.T) {
 	if got, want := Capped([]string{"e", "d", "c", "b", "a"}), "a, b, c and 2 more"; got != want {
 		t.Errorf("Capped: %q, want %q", got, want)
+	}
+}
+
+func TestShorten(t *testing.T) {
+	const size = 1000
+	for name, c := range map[string]struct{ in, want string }{
+		"short":                    {"short", "short"},
+		"at the limit":             {strings.Repeat("a", size), strings.Repeat("a", size)},
+		"beyond it":                {strings.Repeat("a", size+1), strings.Repeat("a", size-3) + "…"},
+		"what is no text at all":   {"a\xff", "a?"},
+		"never inside a character": {strings.Repeat("ü", size), strings.Repeat("ü", (size-3)/2) + "…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Shorten(c.in, size)
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			if len(got) > size || !utf8.ValidString(got) {
+				t.Errorf("%d bytes, valid %v", len(got), utf8.ValidString(got))
+			}
+		})
+	}
+}
+
+func TestCut(t *testing.T) {
+	for in, want := range map[string]string{"abc": "abc", "abcd": "abcd", "abcde": "abcd", "aaaü": "aaa"} {
+		if got := Cut(in, 4); got != want {
+			t.Errorf("Cut(%q, 4) is %q, want %q", in, got, want)
+		}
 	}
 }

@@ -1,6 +1,10 @@
 package status
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
+)
 
 // maxText bounds each text of a status, in bytes. Etcd takes about 1.5 MB for one object; a MeshMember has about a hundred texts of
 // unknown length, and a MeshUpgrade two.
@@ -28,7 +32,7 @@ func bound(v reflect.Value) {
 		}
 	case reflect.String:
 		if v.CanSet() && v.Len() > maxText {
-			v.SetString(shorten(v.String(), maxText))
+			v.SetString(mesh.Shorten(v.String(), maxText))
 		}
 	}
 }

@@ -43,7 +43,7 @@ func recordRetiring(r events.EventRecorder, before, after *meshv1alpha1.MeshMemb
 	for _, rev := range after.Status.Retiring {
 		_, wasUsed, _ := used(before, rev.Name)
 		if _, isUsed, users := used(after, rev.Name); isUsed && !wasUsed {
-			r.Eventf(after, nil, corev1.EventTypeNormal, "RevisionStillUsed", "Retire", "Kept revision %s: still used by %s", rev.Name, shorten(users, maxNote))
+			r.Eventf(after, nil, corev1.EventTypeNormal, "RevisionStillUsed", "Retire", "Kept revision %s: still used by %s", rev.Name, mesh.Shorten(users, maxNote))
 		}
 	}
 	for _, rev := range before.Status.Retiring {
@@ -62,7 +62,7 @@ func keptTags(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
 	for _, t := range after.Status.KeptTags {
 		if !has(before.Status.KeptTags, t.Name) {
 			r.Eventf(after, nil, corev1.EventTypeWarning, "TagKept", "Retire", "Kept tag %q, which is no longer in spec.dataPlane.tags: %s",
-				t.Name, shorten(Holders(t), maxNote))
+				t.Name, mesh.Shorten(Holders(t), maxNote))
 		}
 	}
 	for _, t := range before.Status.KeptTags {
@@ -80,7 +80,7 @@ func keptTags(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
 func recordContested(r events.EventRecorder, before, after *meshv1alpha1.MeshMember) {
 	is := meta.FindStatusCondition(after.Status.Conditions, meshv1alpha1.ConditionSoleWriter)
 	if is != nil && is.Status == metav1.ConditionFalse && !meta.IsStatusConditionFalse(before.Status.Conditions, meshv1alpha1.ConditionSoleWriter) {
-		r.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Apply", "Another client changes objects of the mesh: %s", shorten(is.Message, maxNote))
+		r.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Apply", "Another client changes objects of the mesh: %s", mesh.Shorten(is.Message, maxNote))
 	}
 }
 
@@ -120,11 +120,11 @@ func conditions(r events.EventRecorder, object runtime.Object, before, after []m
 		}
 		switch {
 		case kind == meshv1alpha1.ConditionStalled:
-			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Stalled: %s", shorten(is.Message, maxNote))
+			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "Stalled: %s", mesh.Shorten(is.Message, maxNote))
 		case is.Status == metav1.ConditionTrue:
-			r.Eventf(object, nil, corev1.EventTypeNormal, "Became"+kind, action, "Became %s: %s", kind, shorten(is.Message, maxNote))
+			r.Eventf(object, nil, corev1.EventTypeNormal, "Became"+kind, action, "Became %s: %s", kind, mesh.Shorten(is.Message, maxNote))
 		case was != nil && was.Status == metav1.ConditionTrue:
-			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "No longer %s: %s", kind, shorten(is.Message, maxNote))
+			r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, action, "No longer %s: %s", kind, mesh.Shorten(is.Message, maxNote))
 		}
 	}
 }
@@ -135,7 +135,7 @@ func expiries(r events.EventRecorder, object runtime.Object, before, after []met
 	if is == nil || is.Status != metav1.ConditionFalse || was != nil && was.Status == is.Status && was.Reason == is.Reason {
 		return
 	}
-	r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s became False: %s", kind, shorten(is.Message, maxNote))
+	r.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s became False: %s", kind, mesh.Shorten(is.Message, maxNote))
 }
 
 // maxNote is the maximum length of a text in an event, in bytes. API servers reject notes of more than 1024 bytes, and each
@@ -155,7 +155,7 @@ func RecordUpgrade(r events.EventRecorder, before, after *meshv1alpha1.MeshUpgra
 			meshv1alpha1.UpgradeStopping, meshv1alpha1.UpgradeStopped:
 			kind = corev1.EventTypeWarning
 		}
-		r.Eventf(after, nil, kind, "Upgrade"+string(after.Status.Phase), "Upgrade", "Phase changed to %s: %s", after.Status.Phase, shorten(after.Status.Message, maxNote))
+		r.Eventf(after, nil, kind, "Upgrade"+string(after.Status.Phase), "Upgrade", "Phase changed to %s: %s", after.Status.Phase, mesh.Shorten(after.Status.Message, maxNote))
 	}
 	if after.Status.Wave != before.Status.Wave && after.Status.Wave != "" {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "WaveStarted", "Upgrade", "Started wave %q", after.Status.Wave)

@@ -263,7 +263,7 @@ func TestLongMessages(t *testing.T) {
 		t.Fatalf("%d events, want one", len(got))
 	}
 	note := strings.TrimPrefix(got[0], "Warning UpgradeRollingBack ")
-	if len(note) > 1024 || !utf8.ValidString(note) || !strings.HasSuffix(note, "→...") {
+	if len(note) > 1024 || !utf8.ValidString(note) || !strings.HasSuffix(note, "→…") {
 		t.Errorf("%d bytes that end in %q, want 1024 at most", len(note), note[len(note)-8:])
 	}
 }

@@ -3,13 +3,13 @@ package status
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/phase"
 )
 
@@ -61,7 +61,7 @@ type writer struct {
 
 func (w writer) set(kind string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(w.conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: shorten(message, maxMessage), ObservedGeneration: w.generation,
+		Type: kind, Status: status, Reason: reason, Message: mesh.Shorten(message, maxMessage), ObservedGeneration: w.generation,
 		LastTransitionTime: metav1.NewTime(w.now.Truncate(time.Second)),
 	})
 }
@@ -112,14 +112,4 @@ func Next(outcomes []Outcome) time.Duration {
 		}
 	}
 	return next
-}
-
-// shorten cuts a message that is longer than so many bytes, between characters. JSON cannot carry half of one, so that what is
-// read back would differ from what was written, and every pass would write it again.
-func shorten(s string, longest int) string {
-	s = strings.ToValidUTF8(s, "?")
-	if len(s) <= longest {
-		return s
-	}
-	return strings.ToValidUTF8(s[:longest-3], "") + "..."
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -167,27 +166,6 @@ func TestSetLeavesWhatWasNotComputed(t *testing.T) {
 	Set(&conditions, 2, []Outcome{done("A")}, now)
 	if b := meta.FindStatusCondition(conditions, "B"); b == nil || b.ObservedGeneration != 1 {
 		t.Errorf("B is %v, want it to stay of generation 1", b)
-	}
-}
-
-func TestMessagesAreCut(t *testing.T) {
-	cases := map[string]struct{ in, want string }{
-		"short":                    {"short", "short"},
-		"at the limit":             {strings.Repeat("a", maxMessage), strings.Repeat("a", maxMessage)},
-		"beyond it":                {strings.Repeat("a", maxMessage+1), strings.Repeat("a", maxMessage-3) + "..."},
-		"what is no text at all":   {"a\xff", "a?"},
-		"never inside a character": {strings.Repeat("ü", maxMessage), strings.Repeat("ü", (maxMessage-3)/2) + "..."},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			got := shorten(c.in, maxMessage)
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("message (-want +got):\n%s", diff)
-			}
-			if len(got) > maxMessage || !utf8.ValidString(got) {
-				t.Errorf("%d bytes, valid %v", len(got), utf8.ValidString(got))
-			}
-		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/phase"
 )
 
@@ -71,7 +72,7 @@ func withCure(message, cure string) string {
 	if cure == "" {
 		return message
 	}
-	return shorten(message, maxMessage-len(cure)-len("; ")) + "; " + cure
+	return mesh.Shorten(message, maxMessage-len(cure)-len("; ")) + "; " + cure
 }
 
 // moved counts the members on the target, for the front of a message. Empty: the upgrade has not begun.

@@ -10,6 +10,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/gate/builtin/endpoints"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/peercache"
 )
 
@@ -89,7 +90,7 @@ func peerReports(ctx context.Context, m *gate.Subject, peers []string, age time.
 		case errors.Is(errs[i], context.DeadlineExceeded):
 			noAnswer[peer] = fmt.Sprintf("no answer in %s", reportTimeout)
 		case errs[i] != nil:
-			noAnswer[peer] = gate.Shorten(gate.OneLine(errs[i].Error()), 200)
+			noAnswer[peer] = mesh.Shorten(gate.OneLine(errs[i].Error()), 200)
 		default:
 			reports[peer] = answers[i]
 		}

@@ -118,7 +118,7 @@ func judgeGateway(m *gate.Subject, g *apiGateway, d *appsv1.Deployment) (s stand
 		return isUnclear, " has no condition " + programmed
 	case c.Status != metav1.ConditionTrue:
 		s = standingSince(m, c.LastTransitionTime.Time, g.CreationTimestamp.Time, written)
-		return s, fmt.Sprintf(": %s is %s, %s: %s%s", programmed, c.Status, c.Reason, gate.Shorten(c.Message, 200), changed(s))
+		return s, fmt.Sprintf(": %s is %s, %s: %s%s", programmed, c.Status, c.Reason, mesh.Shorten(c.Message, 200), changed(s))
 	case c.ObservedGeneration < g.Generation && m.Now.Sub(written) < gatewayGrace:
 		return isYoung, ": istiod has not seen its change yet"
 	case c.ObservedGeneration < g.Generation:
@@ -141,7 +141,7 @@ func judgeDeployment(m *gate.Subject, g *apiGateway, d *appsv1.Deployment) (s st
 		c := d.Status.Conditions[i]
 		// What istiod writes is no change of the user's.
 		s = standingSince(m, c.LastTransitionTime.Time, g.CreationTimestamp.Time, time.Time{})
-		return s, fmt.Sprintf(": its Deployment %s is not available, %s: %s", d.Name, c.Reason, gate.Shorten(c.Message, 200))
+		return s, fmt.Sprintf(": its Deployment %s is not available, %s: %s", d.Name, c.Reason, mesh.Shorten(c.Message, 200))
 	}
 	return isWell, ""
 }
@@ -161,7 +161,7 @@ func judgeRoute(m *gate.Subject, r *httpRoute, ours map[types.NamespacedName]boo
 				continue
 			}
 			if found := standingSince(m, c.LastTransitionTime.Time, r.CreationTimestamp.Time, writtenAt(&r.ObjectMeta)); found > s {
-				s, why = found, fmt.Sprintf(" at Gateway %s: %s is %s, %s: %s%s", key, kind, c.Status, c.Reason, gate.Shorten(c.Message, 200), changed(found))
+				s, why = found, fmt.Sprintf(" at Gateway %s: %s is %s, %s: %s%s", key, kind, c.Status, c.Reason, mesh.Shorten(c.Message, 200), changed(found))
 			}
 		}
 	}

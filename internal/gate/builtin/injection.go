@@ -212,7 +212,7 @@ func difference(from, to *corev1.Pod) string {
 		return "no difference from the former proxy"
 	}
 	slices.Sort(diff)
-	return "differs from the former proxy: " + gate.Shorten(strings.Join(diff, ", "), 600)
+	return "differs from the former proxy: " + mesh.Shorten(strings.Join(diff, ", "), 600)
 }
 
 // traits are what is compared of a pod.

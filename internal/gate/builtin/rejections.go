@@ -6,15 +6,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // proxyRejection is configuration of one type that a proxy rejects now.
 type proxyRejection struct{ proxy, kind, reason string }
 
 func (r proxyRejection) String() string {
-	return r.proxy + " rejects " + r.kind + ": " + gate.Shorten(r.reason, 200)
+	return r.proxy + " rejects " + r.kind + ": " + mesh.Shorten(r.reason, 200)
 }
 
 func (r proxyRejection) key() string { return r.proxy + " " + r.kind }

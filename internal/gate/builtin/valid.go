@@ -182,7 +182,7 @@ func (v *validation) excuse(ctx context.Context, former reviewer) error {
 func (v *validation) answer() gate.Answer {
 	var bad []string
 	for _, x := range v.rejected {
-		bad = append(bad, nameOf(x.object)+": "+gate.Shorten(x.why, 200))
+		bad = append(bad, nameOf(x.object)+": "+mesh.Shorten(x.why, 200))
 	}
 	switch {
 	case len(bad) > 0:

@@ -14,6 +14,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // errNoNumber means that a query was answered, but with nothing to judge by.
@@ -148,7 +149,7 @@ func (a asker) query(ctx context.Context, query, revision, version string) ([]se
 	}
 	if len(warnings) > 0 {
 		// Part of the data may be missing.
-		return nil, fmt.Errorf("%w to rely on, Prometheus warns: %s", errNoNumber, gate.Shorten(strings.Join(warnings, "; "), 300))
+		return nil, fmt.Errorf("%w to rely on, Prometheus warns: %s", errNoNumber, mesh.Shorten(strings.Join(warnings, "; "), 300))
 	}
 	return numbers(result)
 }
@@ -161,9 +162,9 @@ func numbers(result model.Value) ([]series, error) {
 	case model.Vector:
 		for _, s := range v {
 			if s.Histogram != nil {
-				return nil, fmt.Errorf("the query gives a histogram (%s); it must give numbers", gate.Shorten(s.Metric.String(), 100))
+				return nil, fmt.Errorf("the query gives a histogram (%s); it must give numbers", mesh.Shorten(s.Metric.String(), 100))
 			}
-			all = append(all, series{labels: gate.Shorten(s.Metric.String(), 100), value: float64(s.Value)})
+			all = append(all, series{labels: mesh.Shorten(s.Metric.String(), 100), value: float64(s.Value)})
 		}
 	default:
 		return nil, fmt.Errorf("the query gives a %s; it must give a scalar or an instant vector", result.Type())

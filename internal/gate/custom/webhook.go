@@ -13,6 +13,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const (
@@ -119,7 +120,7 @@ func (r response) answer() (gate.Answer, error) {
 	switch r.Verdict {
 	case meshv1alpha1.VerdictPass, meshv1alpha1.VerdictFail, meshv1alpha1.VerdictPending, meshv1alpha1.VerdictInconclusive:
 	default:
-		return gate.Answer{}, fmt.Errorf("the answer has the verdict %q; it must be Pass, Fail, Pending or Inconclusive", gate.Shorten(string(r.Verdict), 40))
+		return gate.Answer{}, fmt.Errorf("the answer has the verdict %q; it must be Pass, Fail, Pending or Inconclusive", mesh.Shorten(string(r.Verdict), 40))
 	}
 	a := gate.Answer{Verdict: r.Verdict, Message: r.Message}
 	var text string
@@ -127,9 +128,9 @@ func (r response) answer() (gate.Answer, error) {
 	switch {
 	case len(r.Value) == 0 || string(r.Value) == "null":
 	case json.Unmarshal(r.Value, &text) == nil:
-		a.Value = gate.Shorten(strings.Join(strings.Fields(text), " "), 64)
+		a.Value = mesh.Shorten(strings.Join(strings.Fields(text), " "), 64)
 	case json.Unmarshal(r.Value, &figure) == nil:
-		a.Value = gate.Shorten(figure.String(), 64)
+		a.Value = mesh.Shorten(figure.String(), 64)
 	default:
 		return gate.Answer{}, fmt.Errorf("the value of the answer is neither a string nor a number")
 	}

@@ -110,7 +110,7 @@ func certificate(inst *meshv1alpha1.MeshInstallation, name, subject string, life
 	return cmv1.Certificate{ObjectMeta: objectMeta(inst, name), Spec: cmv1.CertificateSpec{
 		SecretName:     name,
 		SecretTemplate: &cmv1.CertificateSecretTemplate{Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name}},
-		CommonName:     truncate(subject),
+		CommonName:     mesh.Cut(subject, commonNameBytes),
 		IsCA:           true,
 		Duration:       &metav1.Duration{Duration: life},
 		Usages: []cmv1.KeyUsage{
@@ -119,13 +119,8 @@ func certificate(inst *meshv1alpha1.MeshInstallation, name, subject string, life
 	}}
 }
 
-// truncate keeps a common name within the 64 characters that X.509 allows.
-func truncate(s string) string {
-	if len(s) > 64 {
-		return s[:64]
-	}
-	return s
-}
+// commonNameBytes is what X.509 allows for a common name.
+const commonNameBytes = 64
 
 func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
 	if d == nil || d.Duration == 0 {

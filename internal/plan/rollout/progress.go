@@ -170,7 +170,7 @@ func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 		return ""
 	}
 	slices.Sort(said)
-	return ": " + quote(strings.Join(said, ", "), saysBytes)
+	return ": " + mesh.Shorten(strings.Join(said, ", "), saysBytes)
 }
 
 // failure tells why the member has failed, empty if it has not, and when time alone would make it fail. Only what a member

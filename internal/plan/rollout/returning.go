@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
@@ -26,17 +25,9 @@ func returning(members []*progress) string {
 		case !p.isReachable:
 			text += " cannot be reached"
 		case p.report != nil && p.report.Message != "":
-			text += ": " + quote(p.report.Message, returningBytes)
+			text += ": " + mesh.Shorten(p.report.Message, returningBytes)
 		}
 		out = append(out, text)
 	}
 	return mesh.Sentences(out, returningShown)
-}
-
-// quote shortens a member's words that have more than so many bytes.
-func quote(words string, longest int) string {
-	if len(words) <= longest {
-		return words
-	}
-	return strings.ToValidUTF8(words[:longest], "") + " …"
 }

@@ -118,7 +118,7 @@ func (c *Comparison) summary(m *gate.Subject) string {
 	}
 	seen = append([]string{fmt.Sprintf("%s %d", m.Cluster, c.known[m.Cluster])}, seen...)
 	message := fmt.Sprintf("no address is missing or stale in %s, compared with %s; addresses by cluster: %s",
-		gate.Count(len(c.pods), "istiod pod"), with, gate.Shorten(strings.Join(seen, ", "), 200))
+		gate.Count(len(c.pods), "istiod pod"), with, mesh.Shorten(strings.Join(seen, ", "), 200))
 	if len(c.leftOut) > 0 {
 		var names []string
 		for s := range c.leftOut {
