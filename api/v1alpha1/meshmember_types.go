@@ -361,6 +361,19 @@ type GatewayStatus struct {
 	// announced is since when the gateway's Service has carried the network label by which peers find it.
 	// +optional
 	Announced *metav1.Time `json:"announced,omitempty"`
+	// takeover is set while the gateway replaces another one.
+	// +optional
+	Takeover *GatewayTakeover `json:"takeover,omitempty"`
+}
+
+// GatewayTakeover is the replacement of another gateway.
+type GatewayTakeover struct {
+	// heldBefore are the addresses of the member's network that istiods of the peers held just before the gateway was announced, sorted.
+	// Another address shows that a peer knows a gateway with a host name, which istiod resolves by itself. At most 64.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	HeldBefore []string `json:"heldBefore,omitempty"`
 }
 
 // MemberTrustStatus is the state of the member's certificates.

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"reflect"
 	"slices"
 
@@ -79,7 +80,7 @@ func New(d Deps) *Set {
 		trust.Part(),
 		s.ControlPlane.Part(),
 		peers.Part(),
-		(&eastwest.Steps{Charts: d.Charts}).Part(),
+		(&eastwest.Steps{Charts: d.Charts, Resolve: net.DefaultResolver.LookupHost}).Part(),
 		workloads.Part(),
 	}
 	return s

@@ -31,6 +31,9 @@ const (
 	// reverify is how often a member that is ready proves again that its peers are synced. With stuckAfter it bounds the time until
 	// a peer that istiod reads no more is found.
 	reverify = time.Minute
+	// replacedPace is how often istiod is asked while a peer with a host name replaces its gateway: what istiod will hold is not known
+	// beforehand.
+	replacedPace = 5 * time.Second
 )
 
 // expectedPeers is what their MeshMembers say of a member's peers, without those that leave.
@@ -41,11 +44,21 @@ type expectedPeers struct {
 	gateways map[string][]meshv1alpha1.NetworkGateway
 	// named are the networks of peers that announce a host name: istiod knows what it resolved, which nobody else knows.
 	named map[string]bool
+	// byName are the peers that announce host names only, with their network and these names.
+	byName map[string]namedGateway
+	// replaced is true while a peer with a host name replaces its gateway: it waits for what this member's istiod holds.
+	replaced bool
 	// announced is when the latest of these was announced.
 	announced time.Time
 	// markers are the peers' markers, reachable the peers whose API server answers the hub.
 	markers   map[string]meshv1alpha1.DiscoveryMarker
 	reachable map[string]bool
+}
+
+// namedGateway is a gateway that is announced by host names only.
+type namedGateway struct {
+	network string
+	names   []string
 }
 
 // addresses are the gateways that istiod must know, sorted.
@@ -61,7 +74,7 @@ func byNetwork(a, b meshv1alpha1.NetworkGateway) int {
 func readExpected(ctx context.Context, pass *member.Pass) (expectedPeers, error) {
 	out := expectedPeers{
 		serving: map[string]bool{}, gateways: map[string][]meshv1alpha1.NetworkGateway{}, markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{},
-		named: map[string]bool{},
+		named: map[string]bool{}, byName: map[string]namedGateway{},
 	}
 	members, err := pass.Siblings(ctx)
 	if err != nil {
@@ -80,15 +93,21 @@ func readExpected(ctx context.Context, pass *member.Pass) (expectedPeers, error)
 		if g.Announced == nil {
 			continue
 		}
+		var names []string
 		for _, address := range g.Addresses {
 			if _, err := netip.ParseAddr(address); err != nil {
 				out.named[m.Spec.Network] = true
+				out.replaced = out.replaced || g.Takeover != nil
+				names = append(names, address)
 				continue
 			}
 			out.gateways[m.Spec.Cluster] = append(out.gateways[m.Spec.Cluster], meshv1alpha1.NetworkGateway{Network: m.Spec.Network, Address: address})
 			if g.Announced.After(out.announced) {
 				out.announced = g.Announced.Time
 			}
+		}
+		if len(names) > 0 && len(names) == len(g.Addresses) {
+			out.byName[m.Spec.Cluster] = namedGateway{network: m.Spec.Network, names: names}
 		}
 	}
 	return out, nil
@@ -134,7 +153,8 @@ func (s *Steps) verifyPeers(ctx context.Context, pass *member.Pass) phase.Result
 	if v.inputs != inputs {
 		*v = verification{inputs: inputs, since: pass.Now}
 	}
-	if pass.Now.Sub(v.at) >= reverify || !allSynced(v.peers) || isChanging(pass, v, expected) {
+	isDue := pass.Now.Sub(v.at) >= reverify || expected.replaced && pass.Now.Sub(v.at) >= replacedPace
+	if isDue || !allSynced(v.peers) || isChanging(pass, v, expected) {
 		if err := s.askIstiod(ctx, pass, pods, expected, v); err != nil {
 			return phase.Retrying(meshv1alpha1.ReasonWaitingForIstiod, err)
 		}
@@ -200,6 +220,9 @@ func reportPeers(pass *member.Pass, v *verification, expected expectedPeers) pha
 	case v.lacksMarkers(expected):
 		result.After = min(result.After, markerPace)
 	}
+	if expected.replaced {
+		result.After = min(result.After, replacedPace)
+	}
 	return result
 }
 
@@ -220,13 +243,14 @@ func allSynced(peers []meshv1alpha1.PeerStatus) bool {
 func (s *Steps) askIstiod(ctx context.Context, pass *member.Pass, pods []corev1.Pod, expected expectedPeers, v *verification) error {
 	var clusters [][]istiod.RemoteCluster
 	var known []meshv1alpha1.NetworkGateway
+	var byPod [][]meshv1alpha1.NetworkGateway
 	agree := true
 	for i := range pods {
 		c, g, err := s.askPod(ctx, pass, &pods[i])
 		if err != nil {
 			return err
 		}
-		clusters = append(clusters, c)
+		clusters, byPod = append(clusters, c), append(byPod, g)
 		if i == 0 {
 			known = slices.Clone(g)
 		}
@@ -239,6 +263,11 @@ func (s *Steps) askIstiod(ctx context.Context, pass *member.Pass, pods []corev1.
 		if slices.ContainsFunc(expected.gateways[p.Name], func(g meshv1alpha1.NetworkGateway) bool { return !slices.Contains(known, g) }) {
 			status.State = meshv1alpha1.PeerGatewayUnknown
 		}
+		if named, ok := expected.byName[p.Name]; ok && slices.ContainsFunc(byPod, func(g []meshv1alpha1.NetworkGateway) bool { return !leadInto(g, named.network) }) {
+			status.State = meshv1alpha1.PeerGatewayUnknown
+			status.Message = "it holds no address of " + mesh.Capped(named.names) + ": check that the DNS of this cluster resolves it, and that istiod's " +
+				"RESOLVE_HOSTNAME_GATEWAYS is not false"
+		}
 		for _, c := range clusters {
 			if state, message := peerState(c, p.Name, pass.Namespace()+"/"+RemoteSecretName(p.Name)); state != meshv1alpha1.PeerSynced {
 				status.State, status.Message = state, message
@@ -247,6 +276,12 @@ func (s *Steps) askIstiod(ctx context.Context, pass *member.Pass, pods []corev1.
 		v.peers = append(v.peers, status)
 	}
 	return nil
+}
+
+// leadInto is true if one of the gateways leads into a network. For a host name it is whichever address istiod has resolved: pods may have
+// been given different ones.
+func leadInto(gateways []meshv1alpha1.NetworkGateway, network string) bool {
+	return slices.ContainsFunc(gateways, func(g meshv1alpha1.NetworkGateway) bool { return g.Network == network })
 }
 
 // askPod asks one istiod pod. Its own cluster's gateways are left out.
@@ -296,6 +331,9 @@ func verificationInputs(pass *member.Pass, pods []corev1.Pod, secrets []metav1.P
 	var parts []string
 	for _, g := range expected.addresses() {
 		parts = append(parts, "gateway "+g.Network+" "+g.Address)
+	}
+	for _, named := range expected.byName {
+		parts = append(parts, "gateway "+named.network+" "+strings.Join(named.names, " "))
 	}
 	for p := range expected.serving {
 		parts = append(parts, "serving "+p)

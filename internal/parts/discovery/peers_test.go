@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -10,10 +11,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/member/membertest"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -193,9 +196,108 @@ func TestReadExpected(t *testing.T) {
 	want := expectedPeers{
 		serving: map[string]bool{"west": true, "down": true, "cloud": true}, gateways: map[string][]meshv1alpha1.NetworkGateway{"west": {{Network: "net-west", Address: "192.0.2.2"}}}, announced: testutil.Now,
 		markers: map[string]meshv1alpha1.DiscoveryMarker{}, reachable: map[string]bool{"west": false, "down": false, "cloud": false, "north": false},
-		named: map[string]bool{"net-cloud": true},
+		named: map[string]bool{"net-cloud": true}, byName: map[string]namedGateway{"cloud": {network: "net-cloud", names: []string{"lb.example.com"}}},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(expectedPeers{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(expectedPeers{}, namedGateway{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestGatewayByHostName wants an address of the peer's network in every istiod pod, whichever it has resolved: the name itself proves nothing.
+func TestGatewayByHostName(t *testing.T) {
+	at := func(pod string, addresses ...string) heldBy {
+		var gateways []istiod.NetworkGateway
+		for _, a := range addresses {
+			gateways = append(gateways, istiod.NetworkGateway{Network: "net-cloud", Cluster: "cloud", Addr: a})
+		}
+		return heldBy{pod: pod, gateways: append(gateways, istiod.NetworkGateway{Network: "net-west", Cluster: "west", Addr: "203.0.113.9"})}
+	}
+	for name, c := range map[string]struct {
+		answers []heldBy
+		want    meshv1alpha1.PeerState
+	}{
+		"every pod has resolved it":             {[]heldBy{at("a", "203.0.113.1"), at("b", "203.0.113.1")}, meshv1alpha1.PeerSynced},
+		"pods have been given other addresses":  {[]heldBy{at("a", "203.0.113.1"), at("b", "203.0.113.2")}, meshv1alpha1.PeerSynced},
+		"one pod has not resolved it":           {[]heldBy{at("a", "203.0.113.1"), at("b")}, meshv1alpha1.PeerGatewayUnknown},
+		"no pod has, as without DNS for it":     {[]heldBy{at("a")}, meshv1alpha1.PeerGatewayUnknown},
+		"an IPv6 address that it resolves to":   {[]heldBy{at("a", "2001:db8::1")}, meshv1alpha1.PeerSynced},
+		"several addresses that it resolves to": {[]heldBy{at("a", "203.0.113.1", "203.0.113.2")}, meshv1alpha1.PeerSynced},
+	} {
+		t.Run(name, func(t *testing.T) {
+			east := testutil.Member("east", func(m *meshv1alpha1.MeshMember) { m.Spec.Peers = []meshv1alpha1.Peer{{Name: "cloud"}} })
+			var pods []corev1.Pod
+			for _, a := range c.answers {
+				pods = append(pods, *membertest.IstiodPod(a.pod, "1-29-1"))
+			}
+			expected := expectedPeers{named: map[string]bool{"net-cloud": true}, byName: map[string]namedGateway{"cloud": {network: "net-cloud", names: []string{"lb.example.com"}}}}
+			v := &verification{}
+			if err := (&Steps{Istiod: heldByPods{answers: c.answers}}).askIstiod(t.Context(), membertest.Pass(t, east), pods, expected, v); err != nil {
+				t.Fatal(err)
+			}
+			got := v.peers[0]
+			if got.State != c.want || (c.want == meshv1alpha1.PeerGatewayUnknown) != strings.Contains(got.Message, "holds no address of lb.example.com") {
+				t.Errorf("state %s (%s), want %s", got.State, got.Message, c.want)
+			}
+		})
+	}
+}
+
+// heldBy are the gateways that an istiod pod knows.
+type heldBy struct {
+	pod      string
+	gateways []istiod.NetworkGateway
+}
+
+// heldByPods answers for pods that have read cluster cloud.
+type heldByPods struct {
+	member.Istiod
+	answers []heldBy
+}
+
+func (h heldByPods) of(pod string) heldBy {
+	return h.answers[slices.IndexFunc(h.answers, func(b heldBy) bool { return b.pod == pod })]
+}
+
+func (h heldByPods) Gateways(_ context.Context, _ *rest.Config, _, pod string) ([]istiod.NetworkGateway, error) {
+	return h.of(pod).gateways, nil
+}
+
+func (h heldByPods) Clusters(_ context.Context, _ *rest.Config, namespace, _ string) ([]istiod.RemoteCluster, error) {
+	return []istiod.RemoteCluster{{ID: "cloud", SecretName: namespace + "/" + RemoteSecretName("cloud"), SyncStatus: "synced"}}, nil
+}
+
+// TestAskedWhileAPeerReplacesItsGateway asks often only while a peer with a host name waits for what this member's istiod holds.
+func TestAskedWhileAPeerReplacesItsGateway(t *testing.T) {
+	replacing := func(m *meshv1alpha1.MeshMember) {
+		m.UID = "west"
+		m.Status.Gateway = meshv1alpha1.GatewayStatus{
+			Addresses: []string{"lb.example.com"}, Announced: &metav1.Time{Time: testutil.Now}, Takeover: &meshv1alpha1.GatewayTakeover{},
+		}
+	}
+	quiet := func(m *meshv1alpha1.MeshMember) {
+		replacing(m)
+		m.Status.Gateway.Takeover = nil
+	}
+	byAddress := func(m *meshv1alpha1.MeshMember) {
+		replacing(m)
+		m.Status.Gateway.Addresses = []string{"203.0.113.1"}
+	}
+	for name, c := range map[string]struct {
+		peer testutil.MemberOption
+		want bool
+	}{"it replaces it": {replacing, true}, "it has replaced it": {quiet, false}, "by an address, which is known beforehand": {byAddress, false}} {
+		t.Run(name, func(t *testing.T) {
+			east := testutil.Member("east")
+			expected, err := readExpected(t.Context(), &member.Pass{Object: east, Hub: testutil.HubClient(t, east, testutil.Member("west", c.peer)), Now: testutil.Now})
+			if err != nil || expected.replaced != c.want {
+				t.Errorf("replaced: %v, want %v; error %v", expected.replaced, c.want, err)
+			}
+			pass := &member.Pass{Object: east, Now: testutil.Now}
+			t.Cleanup(func() { metrics.Forget(pass.Key()) })
+			after := reportPeers(pass, &verification{at: testutil.Now, since: testutil.Now, agree: true}, expectedPeers{replaced: c.want}).After
+			if (after == replacedPace) != c.want {
+				t.Errorf("istiod is asked again after %s", after)
+			}
+		})
 	}
 }

@@ -3,7 +3,6 @@ package eastwest
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +43,7 @@ func gateways(ctx context.Context, pass *member.Pass) ([]string, error) {
 // replaceGateways removes all other gateways, in the order that loses no request: every peer's istiod knows the new one
 // and their proxies have acknowledged it, then the old one is withdrawn, drains until all of these have dropped it, and
 // only then goes.
-func replaceGateways(ctx context.Context, pass *member.Pass, memory *memory) phase.Result {
+func (s *Steps) replaceGateways(ctx context.Context, pass *member.Pass, memory *memory) phase.Result {
 	keys, err := gateways(ctx, pass)
 	if err != nil {
 		return outcome.Failed(err)
@@ -54,17 +53,18 @@ func replaceGateways(ctx context.Context, pass *member.Pass, memory *memory) pha
 		if key == wanted {
 			continue
 		}
-		if result := replaceGateway(ctx, pass, memory, key); result.Kind != phase.Done {
+		if result := s.replaceGateway(ctx, pass, memory, key); result.Kind != phase.Done {
 			return result
 		}
 	}
+	pass.Object.Status.Gateway.Takeover = nil
 	return phase.Result{}
 }
 
-func replaceGateway(ctx context.Context, pass *member.Pass, memory *memory, oldKey string) phase.Result {
+func (s *Steps) replaceGateway(ctx context.Context, pass *member.Pass, memory *memory, oldKey string) phase.Result {
 	name := mesh.GatewayName(oldKey)
-	waiting := func(format string, args ...any) phase.Result {
-		return phase.Waiting(meshv1alpha1.ReasonProgressing, "replacing gateway "+name+": "+fmt.Sprintf(format, args...), outcome.ShortWait)
+	waiting := func(why string) phase.Result {
+		return phase.Waiting(meshv1alpha1.ReasonProgressing, "replacing gateway "+name+": "+why, outcome.ShortWait)
 	}
 	old, err := Observe(ctx, pass.Remote, pass.Namespace(), name)
 	if err != nil {
@@ -74,9 +74,13 @@ func replaceGateway(ctx context.Context, pass *member.Pass, memory *memory, oldK
 	if err != nil {
 		return outcome.Failed(err)
 	}
+	gateways, err := s.succession(ctx, pass, memory, old.Addresses)
+	if err != nil {
+		return outcome.RenderFailed(err)
+	}
 	if old.Announced {
-		if why := beforeWithdrawal(pass.Object, siblings, pass.Now); why != "" {
-			return waiting("%s", why)
+		if why := beforeWithdrawal(pass.Object, siblings, gateways, pass.Now); why != "" {
+			return waiting(why)
 		}
 	}
 	key := client.ObjectKey{Namespace: pass.Namespace(), Name: name}
@@ -86,11 +90,8 @@ func replaceGateway(ctx context.Context, pass *member.Pass, memory *memory, oldK
 	}
 	memory.step = stepWithdrawn
 	if !at.IsZero() {
-		if left := drainTime - pass.Now.Sub(at); left > 0 {
-			return waiting("it drains")
-		}
-		if still := stillUsing(siblings, pass.Object, without(old.Addresses, pass.Object.Status.Gateway.Addresses)); len(still) > 0 && pass.Now.Sub(at) < ForgetDeadline {
-			return waiting("peers whose istiod or proxies still use it: %s", mesh.List(still, len(still)))
+		if why := beforeRemoval(siblings, gateways, pass.Now.Sub(at)); why != "" {
+			return waiting(why)
 		}
 	}
 	gone, err := pass.Applier().Delete(ctx, Prefix+oldKey)
@@ -103,18 +104,56 @@ func replaceGateway(ctx context.Context, pass *member.Pass, memory *memory, oldK
 	return phase.Result{}
 }
 
+// succession is what tells the gateway with the given addresses from the one that replaces it.
+func (s *Steps) succession(ctx context.Context, pass *member.Pass, memory *memory, former []string) (*succession, error) {
+	g := &pass.Object.Status.Gateway
+	fixed, err := fixedAddresses(&pass.Object.Spec)
+	if err != nil {
+		return nil, err
+	}
+	ips := s.resolved(ctx, memory, slices.Concat(former, g.Addresses, fixed), pass.Now)
+	return &succession{
+		network: pass.Object.Spec.Network, before: g.Takeover,
+		former: resolve(former, ips), successor: resolve(g.Addresses, ips), fixed: resolve(fixed, ips).ips,
+	}, nil
+}
+
 // beforeWithdrawal is why an announced gateway is not withdrawn yet. Empty: it may be.
-func beforeWithdrawal(m *meshv1alpha1.MeshMember, siblings []meshv1alpha1.MeshMember, now time.Time) string {
+func beforeWithdrawal(m *meshv1alpha1.MeshMember, siblings []meshv1alpha1.MeshMember, gateways *succession, now time.Time) string {
 	announced := m.Status.Gateway.Announced
 	if announced == nil || now.Sub(announced.Time) < announceTime {
 		return "the new one has just been announced"
 	}
-	behind := withoutNews(siblings, m, m.Status.Gateway.Addresses)
+	since := now.Sub(announced.Time)
+	if why := gateways.indistinct(); why != "" && len(siblings) > 0 {
+		if since >= ForgetDeadline {
+			return ""
+		}
+		return fmt.Sprintf("%s, so that peers cannot show that they use the new one: the old one is withdrawn %s after the new one was announced", why, ForgetDeadline)
+	}
+	behind := gateways.unaware(siblings)
 	// Rollback ends, as forgetting does: a sibling that is stuck for a reason of its own reports nothing new.
-	if len(behind) == 0 || mesh.IsRollingBack(m) && now.Sub(announced.Time) >= ForgetDeadline {
+	if len(behind) == 0 || mesh.IsRollingBack(m) && since >= ForgetDeadline {
 		return ""
 	}
-	return "peers whose istiod or proxies do not know the new one yet: " + mesh.List(behind, len(behind))
+	return "peers whose istiod or proxies do not know the new one yet: " + mesh.List(behind, len(behind)) + gateways.evidence()
+}
+
+// beforeRemoval is why a gateway that was withdrawn so long ago is not removed yet. Empty: it may be.
+func beforeRemoval(siblings []meshv1alpha1.MeshMember, gateways *succession, withdrawn time.Duration) string {
+	switch {
+	case withdrawn < drainTime:
+		return "it drains"
+	case withdrawn >= ForgetDeadline || len(siblings) == 0:
+		return ""
+	case gateways.cannotShowLoss():
+		return fmt.Sprintf("the hub cannot resolve %s, so that peers cannot show that they have dropped it: it is removed %s after it was withdrawn",
+			mesh.Capped(gateways.former.unresolved), ForgetDeadline)
+	}
+	if still := gateways.users(siblings); len(still) > 0 {
+		return "peers whose istiod or proxies still use it: " + mesh.List(still, len(still))
+	}
+	return ""
 }
 
 // reachableSiblings are the other members of the mesh that can be asked what they know.
@@ -125,39 +164,9 @@ func reachableSiblings(ctx context.Context, pass *member.Pass) ([]meshv1alpha1.M
 	}), err
 }
 
-// withoutNews lists the siblings in which not every istiod knows all addresses of the member's gateway, or not every proxy has
-// acknowledged them. A host name cannot be compared, because istiod resolves it: it counts as known.
-func withoutNews(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, addresses []string) []string {
-	return where(siblings, m, addresses, func(isKnown, isAcknowledged bool) bool { return !isKnown || !isAcknowledged })
-}
-
 // without are the addresses that are not among others.
 func without(addresses, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return slices.Contains(others, a) })
-}
-
-// stillUsing lists the siblings whose istiod knows one of the addresses of the member's gateway, or whose proxies have not all
-// acknowledged that they are gone. A host name counts as dropped.
-func stillUsing(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, addresses []string) []string {
-	return where(siblings, m, addresses, func(isKnown, isAcknowledged bool) bool { return isKnown || isAcknowledged })
-}
-
-// where lists the siblings in which one of the addresses matches.
-func where(siblings []meshv1alpha1.MeshMember, m *meshv1alpha1.MeshMember, addresses []string, match func(isKnown, isAcknowledged bool) bool) []string {
-	var out []string
-	for i := range siblings {
-		d := &siblings[i].Status.Discovery
-		if slices.ContainsFunc(addresses, func(address string) bool {
-			if _, err := netip.ParseAddr(address); err != nil {
-				return false
-			}
-			gateway := meshv1alpha1.NetworkGateway{Network: m.Spec.Network, Address: address}
-			return match(slices.Contains(d.IstiodGateways, gateway), slices.Contains(d.ProxyGateways, gateway))
-		}) {
-			out = append(out, siblings[i].Spec.Cluster)
-		}
-	}
-	return out
 }
 
 // WithdrawAll takes the network label off every gateway and lets them drain, if anybody was told of them.

@@ -80,6 +80,8 @@ func warmUp(pass *member.Pass, name string) time.Duration {
 type Steps struct {
 	// Charts renders Istio's charts.
 	Charts charts.Renderer
+	// Resolve looks up the IP addresses of a host name.
+	Resolve func(ctx context.Context, host string) ([]string, error)
 
 	memory member.Memory[memory]
 }
@@ -89,6 +91,8 @@ type memory struct {
 	serving servingSince
 	// step is how far the replacement of the gateway is in this pass, see StageProgress.
 	step int32
+	// lookups are the host names of gateways that replace each other.
+	lookups map[string]lookup
 }
 
 // Part is what the steps make: gateways and the listener that they share.
@@ -160,6 +164,15 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 	if err != nil {
 		return outcome.RenderFailed(err)
 	}
+	var takeover *meshv1alpha1.GatewayTakeover
+	if announce && !st.Announced {
+		// Before peers can know of it.
+		peers, err := pass.Siblings(ctx)
+		if err != nil {
+			return outcome.Failed(err)
+		}
+		takeover = heldBefore(peers, spec.Network)
+	}
 	if err := pass.Apply(ctx, component); err != nil {
 		return outcome.Failed(err)
 	}
@@ -168,7 +181,7 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 		return outcome.Failed(err)
 	}
 	st.Complete = st.Complete && !raised
-	reportGateway(pass, name, st, announce)
+	reportGateway(pass, name, st, announce, takeover)
 	since := st.ServiceCreated
 	if ordered := pass.Object.Status.Rollout; ordered != nil && ordered.Since.After(since) {
 		since = ordered.Since.Time
@@ -189,15 +202,16 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 	case !announce:
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "the pods of "+name+" have just begun to serve", outcome.ShortWait)
 	}
-	if result := replaceGateways(ctx, pass, memory); result.Kind != phase.Done {
+	if result := s.replaceGateways(ctx, pass, memory); result.Kind != phase.Done {
 		return result
 	}
 	memory.step = stepReplaced
 	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+strings.Join(st.Addresses, ", "))
 }
 
-// reportGateway says where the member's gateway is. Until a new one serves, the former one is.
-func reportGateway(pass *member.Pass, name string, st State, announce bool) {
+// reportGateway says where the member's gateway is. Until a new one serves, the former one is. Takeover is what peers held before the
+// announcement, nil if that is not known.
+func reportGateway(pass *member.Pass, name string, st State, announce bool, takeover *meshv1alpha1.GatewayTakeover) {
 	revision, g := pass.Object.Spec.GatewayRevision, &pass.Object.Status.Gateway
 	isAnother := g.Revision != "" && g.Name != name
 	if g.Name == "" {
@@ -209,6 +223,7 @@ func reportGateway(pass *member.Pass, name string, st State, announce bool) {
 	case announce && (g.Announced == nil || isAnother):
 		*g = meshv1alpha1.GatewayStatus{
 			Name: name, Revision: revision, Addresses: st.Addresses, Announced: &metav1.Time{Time: pass.Now.Truncate(time.Second)},
+			Takeover: takeover,
 		}
 	case announce:
 		g.Name, g.Addresses = name, st.Addresses

@@ -16,6 +16,7 @@ func TestReportGateway(t *testing.T) {
 	const older, newer, pinned = "istio-eastwestgateway-1-28-3", "istio-eastwestgateway-1-29-1", "istio-eastwestgateway"
 	before, at := metav1.NewTime(testutil.Now.Add(-time.Hour)), metav1.NewTime(testutil.Now)
 	former := meshv1alpha1.GatewayStatus{Name: older, Revision: "1-28-3", Addresses: []string{"203.0.113.1"}, Announced: &before}
+	held := &meshv1alpha1.GatewayTakeover{HeldBefore: []string{"203.0.113.1"}}
 	state := func(revision string, complete bool) State {
 		return State{Addresses: []string{"203.0.113.2"}, Rollout: member.Rollout{Revision: revision, Complete: complete}}
 	}
@@ -40,12 +41,12 @@ func TestReportGateway(t *testing.T) {
 		},
 		"the new one is announced now": {
 			reported: former, name: newer, state: state("1-29-1", true), announce: true,
-			want: meshv1alpha1.GatewayStatus{Name: newer, Revision: "1-29-1", Addresses: []string{"203.0.113.2"}, Announced: &at},
+			want: meshv1alpha1.GatewayStatus{Name: newer, Revision: "1-29-1", Addresses: []string{"203.0.113.2"}, Announced: &at, Takeover: held},
 		},
 		"one that is pinned replaces one of the same revision": {
 			reported: meshv1alpha1.GatewayStatus{Name: newer, Revision: "1-29-1", Addresses: []string{"203.0.113.1"}, Announced: &before},
 			name:     pinned, state: state("1-29-1", true), announce: true,
-			want: meshv1alpha1.GatewayStatus{Name: pinned, Revision: "1-29-1", Addresses: []string{"203.0.113.2"}, Announced: &at},
+			want: meshv1alpha1.GatewayStatus{Name: pinned, Revision: "1-29-1", Addresses: []string{"203.0.113.2"}, Announced: &at, Takeover: held},
 		},
 		"in place it stays announced, and of the old revision while its pods are replaced": {
 			reported: meshv1alpha1.GatewayStatus{Name: pinned, Revision: "1-28-3", Addresses: []string{"203.0.113.2"}, Announced: &before},
@@ -63,7 +64,7 @@ func TestReportGateway(t *testing.T) {
 			pass := &member.Pass{Now: testutil.Now, Object: testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
 				m.Spec.GatewayRevision, m.Status.Gateway = "1-29-1", tt.reported
 			})}
-			reportGateway(pass, tt.name, tt.state, tt.announce)
+			reportGateway(pass, tt.name, tt.state, tt.announce, held)
 			if diff := cmp.Diff(tt.want, pass.Object.Status.Gateway); diff != "" {
 				t.Errorf("gateway (-want +got):\n%s", diff)
 			}
