@@ -13,7 +13,8 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
 )
 
-// AskIstiod bounds one question to one istiod pod.
+// AskIstiod bounds a question to one istiod pod about its clusters and gateways. Answers with proxies or endpoints have the deadlines of
+// package istiod, which grow with what arrives.
 const AskIstiod = 5 * time.Second
 
 // Istiod answers for one istiod pod.
@@ -33,8 +34,6 @@ type Istiod interface {
 // Proxies asks one istiod pod which proxies are connected to it, without clients that only debug: these watch nothing that Envoy has a
 // type for.
 func Proxies(ctx context.Context, i Istiod, config *rest.Config, pod *corev1.Pod) ([]istiod.Proxy, error) {
-	ctx, cancel := context.WithTimeout(ctx, AskIstiod)
-	defer cancel()
 	proxies, err := i.Proxies(ctx, config, pod.Namespace, pod.Name)
 	if err != nil {
 		return nil, fmt.Errorf("ask istiod pod %s for its proxies: %w", pod.Name, err)

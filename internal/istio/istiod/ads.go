@@ -28,6 +28,9 @@ const leaveWait = 2 * time.Second
 
 const typePrefix = "type.googleapis.com/"
 
+// messageSize bounds one message: all resources of one type of one proxy, which grow with the mesh.
+const messageSize = 256 << 20
+
 // ProxyConfig is what an istiod sends to one proxy.
 type ProxyConfig struct {
 	Clusters  []*clusterv3.Cluster
@@ -55,7 +58,7 @@ func fetch(ctx context.Context, node *corev3.Node, dial func(context.Context) (n
 	conn, err := grpc.NewClient("passthrough:///istiod",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(answerSize)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageSize)))
 	if err != nil {
 		return ProxyConfig{}, fmt.Errorf("make a client: %w", err)
 	}

@@ -2,6 +2,7 @@ package istiod
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"k8s.io/client-go/rest"
@@ -46,39 +47,50 @@ func (c Client) Text(field string) string {
 // Clients asks an istiod pod which proxies are connected to it. Connections that have not told a type yet are left out,
 // and so are those of FetchConfig.
 func Clients(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]Client, error) {
-	var types []struct {
-		ID   string `json:"proxy"`
-		Type string `json:"proxy_type"`
-	}
-	if err := ask(ctx, cfg, namespace, pod, "/debug/syncz", &types); err != nil {
+	types, err := askList[clientType](ctx, cfg, namespace, pod, "/debug/syncz")
+	if err != nil {
 		return nil, err
 	}
 	typeOf := make(map[string]string, len(types))
 	for _, t := range types {
 		typeOf[t.ID] = t.Type
 	}
-	var answer struct {
-		Clients []struct {
-			ConnectionID string            `json:"connectionId"`
-			Labels       map[string]string `json:"labels"`
-			Metadata     map[string]any    `json:"metadata"`
-			Locality     *Locality         `json:"locality"`
-		} `json:"clients"`
-	}
-	if err := ask(ctx, cfg, namespace, pod, "/debug/adsz", &answer); err != nil {
-		return nil, err
-	}
 	var clients []Client
-	for _, c := range answer.Clients {
-		// A connection's ID is the proxy's with a number.
-		id := c.ConnectionID
-		if i := strings.LastIndexByte(id, '-'); i >= 0 {
-			id = id[:i]
-		}
-		client := Client{ID: id, Type: typeOf[id], Labels: c.Labels, Metadata: c.Metadata, Locality: c.Locality}
-		if client.Type != "" && !isTwin(client) {
-			clients = append(clients, client)
-		}
+	err = ask(ctx, cfg, namespace, pod, "/debug/adsz", func(d *json.Decoder) error {
+		clients = nil
+		return eachKey(d, func(name string) (bool, error) {
+			if name != "clients" {
+				return true, skip(d)
+			}
+			return true, eachElement(d, func(c adsClient) {
+				if client := c.of(typeOf); client.Type != "" && !isTwin(client) {
+					clients = append(clients, client)
+				}
+			})
+		})
+	})
+	return clients, err
+}
+
+// clientType is what /debug/syncz has of a proxy besides what is in Proxy.
+type clientType struct {
+	ID   string `json:"proxy"`
+	Type string `json:"proxy_type"`
+}
+
+// adsClient is what /debug/adsz has of a connection.
+type adsClient struct {
+	ConnectionID string            `json:"connectionId"`
+	Labels       map[string]string `json:"labels"`
+	Metadata     map[string]any    `json:"metadata"`
+	Locality     *Locality         `json:"locality"`
+}
+
+// of is the client of a connection, whose ID is the proxy's with a number.
+func (c *adsClient) of(typeOf map[string]string) Client {
+	id := c.ConnectionID
+	if i := strings.LastIndexByte(id, '-'); i >= 0 {
+		id = id[:i]
 	}
-	return clients, nil
+	return Client{ID: id, Type: typeOf[id], Labels: c.Labels, Metadata: c.Metadata, Locality: c.Locality}
 }

@@ -20,7 +20,5 @@ type NetworkGateway struct {
 
 // Gateways asks an istiod pod which network gateways it knows, in all clusters. None is an empty answer.
 func Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]NetworkGateway, error) {
-	var gateways []NetworkGateway
-	err := ask(ctx, cfg, namespace, pod, "/debug/networkz", &gateways)
-	return gateways, err
+	return askList[NetworkGateway](ctx, cfg, namespace, pod, "/debug/networkz")
 }

@@ -1,7 +1,6 @@
 package istiod
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -22,29 +21,20 @@ type oneHost struct {
 	found  service
 }
 
-// UnmarshalJSON reads host after host and keeps the one.
-func (h *oneHost) UnmarshalJSON(raw []byte) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return fmt.Errorf("the endpoints are no JSON object: %v", open)
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("read a host: %w", err)
-		}
-		if host, ok := key.(string); ok && strings.HasPrefix(host, h.prefix) {
+// read reads host after host, up to the one, and keeps that.
+func (h *oneHost) read(d *json.Decoder) error {
+	return eachKey(d, func(host string) (bool, error) {
+		if strings.HasPrefix(host, h.prefix) {
 			if err := d.Decode(&h.found); err != nil {
-				return fmt.Errorf("read the endpoints of %s: %w", host, err)
+				return false, fmt.Errorf("read the endpoints of %s: %w", host, err)
 			}
-			return nil
+			return false, nil
 		}
-		var other json.RawMessage
-		if err := d.Decode(&other); err != nil {
-			return fmt.Errorf("read the endpoints of %v: %w", key, err)
+		if err := skip(d); err != nil {
+			return false, fmt.Errorf("read the endpoints of %s: %w", host, err)
 		}
-	}
-	return nil
+		return true, nil
+	})
 }
 
 // byCluster are the addresses that a registry has, by cluster.

@@ -2,6 +2,7 @@ package istiod
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,7 +18,7 @@ func TestOneHost(t *testing.T) {
 	  "zeta.demo.svc.cluster.local": {"demo": "what follows is not read"}
 	}`
 	h := oneHost{prefix: "meshfleet-discovery.istio-system.svc."}
-	if err := json.Unmarshal([]byte(answer), &h); err != nil {
+	if err := h.read(json.NewDecoder(strings.NewReader(answer))); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string][]string{"east": {"240.0.0.1"}, "west": {"240.0.0.2", "240.0.0.3"}}
@@ -25,11 +26,11 @@ func TestOneHost(t *testing.T) {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 	other := oneHost{prefix: "meshfleet-discovery.elsewhere.svc."}
-	if err := json.Unmarshal([]byte(answer), &other); err != nil || len(other.byCluster("Kubernetes")) > 0 {
+	if err := other.read(json.NewDecoder(strings.NewReader(answer))); err != nil || len(other.byCluster("Kubernetes")) > 0 {
 		t.Errorf("a Service that istiod does not know has %v (%v)", other.found, err)
 	}
 	for _, broken := range []string{`[]`, `"text"`, `{"meshfleet-discovery.istio-system.svc.x": 1}`} {
-		if err := json.Unmarshal([]byte(broken), &oneHost{prefix: h.prefix}); err == nil {
+		if err := (&oneHost{prefix: h.prefix}).read(json.NewDecoder(strings.NewReader(broken))); err == nil {
 			t.Errorf("%s is read", broken)
 		}
 	}

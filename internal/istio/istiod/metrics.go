@@ -1,8 +1,8 @@
 package istiod
 
 import (
-	"bytes"
 	"context"
+	"io"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -20,16 +20,16 @@ type Sample struct {
 // result.
 func Metrics(ctx context.Context, cfg *rest.Config, namespace, pod string) (map[string][]Sample, error) {
 	var metrics map[string][]Sample
-	err := askPort(ctx, cfg, namespace, pod, monitoringPort, "/metrics", func(body []byte) (err error) {
+	err := askPort(ctx, cfg, namespace, pod, monitoringPort, "/metrics", func(body io.Reader) (err error) {
 		metrics, err = parseMetrics(body)
 		return err
 	})
 	return metrics, err
 }
 
-func parseMetrics(text []byte) (map[string][]Sample, error) {
+func parseMetrics(text io.Reader) (map[string][]Sample, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	families, err := parser.TextToMetricFamilies(text)
 	if err != nil {
 		return nil, err
 	}

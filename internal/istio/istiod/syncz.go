@@ -30,9 +30,5 @@ type Resource struct {
 
 // Proxies asks an istiod pod which proxies are connected to it and what they have acknowledged.
 func Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]Proxy, error) {
-	var proxies []Proxy
-	if err := ask(ctx, cfg, namespace, pod, "/debug/syncz", &proxies); err != nil {
-		return nil, err
-	}
-	return proxies, nil
+	return askList[Proxy](ctx, cfg, namespace, pod, "/debug/syncz")
 }

@@ -29,9 +29,7 @@ func (s *Steps) askMarkers(ctx context.Context, pass *member.Pass, pods []corev1
 	v.markersAt = pass.Now
 	var known map[string][]string
 	for i := range pods {
-		ask, cancel := context.WithTimeout(ctx, member.AskIstiod)
-		answer, err := s.Istiod.Addresses(ask, pass.Config(), pods[i].Namespace, pods[i].Name, mesh.DiscoveryMarkerName)
-		cancel()
+		answer, err := s.Istiod.Addresses(ctx, pass.Config(), pods[i].Namespace, pods[i].Name, mesh.DiscoveryMarkerName)
 		if err != nil {
 			return fmt.Errorf("ask istiod pod %s for markers: %w", pods[i].Name, err)
 		}
