@@ -125,7 +125,7 @@ func (s *stages) run(ctx context.Context, pass *member.Pass) phase.Result {
 	result := phase.Complete(meshv1alpha1.ReasonReady, "")
 	switch result.After = gatePace; st.Stage {
 	case meshv1alpha1.StagePreflight:
-		result.After = preflightPace
+		result.After = preflightPaceOf(st.State)
 	case meshv1alpha1.StageRetire, meshv1alpha1.StageDiscard:
 		// What stays is asked for at its own pace, see retirePace.
 		result.After = 0

@@ -42,12 +42,8 @@ type lastPreflight struct {
 // invalid, has failed.
 func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1.StageState, string, error) {
 	st, order := pass.Object.Status.Rollout, pass.Object.Spec.Rollout
-	pace := preflightRecheck
-	if st.State != meshv1alpha1.StageDone {
-		pace = preflightPace
-	}
 	asked := fmt.Sprint(order.Upgrade, pass.Object.Generation)
-	if last := s.memory.Of(pass).lastPreflight; last.order == asked && pass.Now.Sub(last.at) < pace {
+	if last := s.memory.Of(pass).lastPreflight; last.order == asked && pass.Now.Sub(last.at) < preflightPaceOf(st.State) {
 		return st.State, st.Message, nil
 	}
 	from, to, err := s.componentsAround(pass)
@@ -87,6 +83,15 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 	s.memory.Of(pass).lastPreflight.order, s.memory.Of(pass).lastPreflight.at = asked, pass.Now
 	state, message := preflightState(st, pass.Now)
 	return state, message, nil
+}
+
+// preflightPaceOf is how often the checks are asked, and a pass is worth its while: all members of all waves are at this stage for as long
+// as the upgrade lasts.
+func preflightPaceOf(state meshv1alpha1.StageState) time.Duration {
+	if state == meshv1alpha1.StageDone {
+		return preflightRecheck
+	}
+	return preflightPace
 }
 
 // checkValues checks the values of the target as admission does. Values that the member runs with already are not judged again.

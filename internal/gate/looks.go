@@ -57,6 +57,14 @@ func Note[T any](s *Subject, name string, seen *T) {
 	s.Looks.last[name] = look{at: s.Now, seen: seen}
 }
 
+// isNoted says whether a gate has noted something for its next look.
+func (l *Looks) isNoted(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, isNoted := l.last[name]
+	return isNoted
+}
+
 // Kept returns what a gate has kept in the course of the upgrade, or nil.
 func Kept[T any](s *Subject, name string) *T {
 	s.Looks.mu.Lock()

@@ -12,6 +12,9 @@ const (
 	Patience = 10 * time.Second
 	// LongPatience bounds a gate that asks about every object of users, or that asks peers more than once.
 	LongPatience = 30 * time.Second
+	// EndpointPatience bounds a gate that reads all endpoints of a mesh, which may be a gigabyte. What hangs ends much earlier: each
+	// answer has a deadline of its own, which grows with what has arrived.
+	EndpointPatience = 4 * time.Minute
 )
 
 // AskFunc answers the question of a gate. An error is the verdict Error.

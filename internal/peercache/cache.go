@@ -12,8 +12,12 @@ import (
 const (
 	// retention is how long a value is kept after the last Get.
 	retention = 30 * time.Second
-	// loadDeadline bounds one load.
-	loadDeadline = 5 * time.Second
+	// loadDeadline bounds the first load of a member. After one that took longer, the next one has twice the time, up to
+	// maxLoadDeadline: what is read grows with the member.
+	loadDeadline    = 5 * time.Second
+	maxLoadDeadline = 2 * time.Minute
+	// spare is how many times as long as the last load the next one may take.
+	spare = 3
 	// maxLoads is how many loads run at the same time. One that hangs holds a slot until its deadline.
 	maxLoads = 32
 )
@@ -26,6 +30,8 @@ type Cache[T any] struct {
 	mu      sync.Mutex
 	members map[types.NamespacedName]*entry[T]
 	slots   chan struct{}
+	// deadlines are those of members that need more than loadDeadline. They outlast the values.
+	deadlines map[types.NamespacedName]time.Duration
 }
 
 // entry is what is kept of one member.
@@ -76,6 +82,7 @@ func (c *Cache[T]) Forget(member types.NamespacedName) {
 		e.expiry.Stop()
 		delete(c.members, member)
 	}
+	delete(c.deadlines, member)
 }
 
 // lastOrRunning returns the last value if it is new enough, or else the load under way, which it starts if there is none.
@@ -89,7 +96,7 @@ func (c *Cache[T]) lastOrRunning(ctx context.Context, member types.NamespacedNam
 	if e.running == nil {
 		e.running = &load{done: make(chan struct{})}
 		// Others may wait for it when ctx has ended.
-		go c.load(context.WithoutCancel(ctx), e, e.running, read)
+		go c.load(context.WithoutCancel(ctx), member, e, e.running, read)
 	}
 	var none T
 	return none, e.running
@@ -110,28 +117,67 @@ func (c *Cache[T]) keep(member types.NamespacedName) *entry[T] {
 	return e
 }
 
-// drop removes an entry, unless there is another one by now.
+// drop removes an entry, unless there is another one by now. One that is being loaded stays: those who wait for it would load it again.
 func (c *Cache[T]) drop(member types.NamespacedName, e *entry[T]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.members[member] == e {
+	switch {
+	case e.running != nil:
+		e.expiry.Reset(retention)
+	case c.members[member] == e:
 		delete(c.members, member)
 	}
 }
 
 // load reads a value and wakes those who wait for it.
-func (c *Cache[T]) load(ctx context.Context, e *entry[T], running *load, read LoadFunc[T]) {
+func (c *Cache[T]) load(ctx context.Context, member types.NamespacedName, e *entry[T], running *load, read LoadFunc[T]) {
 	c.slots <- struct{}{}
 	defer func() { <-c.slots }()
-	ctx, cancel := context.WithTimeout(ctx, loadDeadline)
+	deadline := c.deadline(member)
+	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	running.began = time.Now()
 	value, err := read(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.setDeadline(member, spare*time.Since(running.began))
+	case ctx.Err() != nil:
+		c.setDeadline(member, 2*deadline)
+		err = &slowError{deadline, err}
+	}
 	if e.running = nil; err == nil {
 		e.value, e.loadedAt = value, running.began
 	}
 	running.err = err
 	close(running.done)
 }
+
+// deadline bounds the next load of a member.
+func (c *Cache[T]) deadline(member types.NamespacedName) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return max(c.deadlines[member], loadDeadline)
+}
+
+// setDeadline keeps the deadline of the next load, if it is longer than others'. The caller holds the lock.
+func (c *Cache[T]) setDeadline(member types.NamespacedName, deadline time.Duration) {
+	if deadline <= loadDeadline {
+		delete(c.deadlines, member)
+		return
+	}
+	if c.deadlines == nil {
+		c.deadlines = map[types.NamespacedName]time.Duration{}
+	}
+	c.deadlines[member] = min(deadline, maxLoadDeadline)
+}
+
+// slowError is a load that did not end in time.
+type slowError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *slowError) Error() string { return fmt.Sprintf("no answer in %s", e.after) }
+func (e *slowError) Unwrap() error { return e.err }

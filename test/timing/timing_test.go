@@ -39,7 +39,9 @@ func TestRelations(t *testing.T) {
 		// Questions to istiod.
 		{"internal/istio/istiod.leaveWait < internal/istio/istiod.askTimeout", "the end of a stream takes less time than the question"},
 		{"internal/istio/istiod.failureWait < internal/istio/istiod.askTimeout", "the reason of a failure arrives within the question"},
-		{"internal/peercache.loadDeadline < internal/peercache.retention", "an entry does not expire while it is loaded"},
+		{"internal/peercache.loadDeadline < internal/peercache.maxLoadDeadline", "the deadline grows with what is loaded"},
+		{"internal/peercache.maxLoadDeadline < internal/gate.EndpointPatience", "a gate waits for the slowest peer"},
+		{"internal/gate.EndpointPatience < internal/outcome.PassDeadline", "a gate ends before its pass does"},
 
 		// Passes.
 		{"internal/outcome.ShortWait < internal/outcome.Recheck", "what changes soon is looked at more often than what people change"},

@@ -4,9 +4,14 @@
 package builtin
 
 import (
+	"time"
+
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
 )
+
+// soakPace is how often EndpointsComplete is asked while workloads soak: each answer has the endpoints of the whole mesh.
+const soakPace = 30 * time.Second
 
 // BeforeTraffic are the gates of a revision that has no traffic yet. ConfigDiff is as specs configure it.
 func BeforeTraffic(specs []meshv1alpha1.Gate) []gate.Gate {
@@ -19,7 +24,7 @@ func BeforeTraffic(specs []meshv1alpha1.Gate) []gate.Gate {
 	return []gate.Gate{
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
 		gate.NewQuestion("PeersSynced", gate.Patience, peersSynced),
-		gate.NewQuestion(endpointsCompleteName, gate.LongPatience, endpointsComplete),
+		gate.NewQuestion(endpointsCompleteName, gate.EndpointPatience, endpointsComplete),
 		gate.NewQuestion(configAcceptedName, gate.LongPatience, configAccepted),
 		gate.NewQuestion("ConfigValid", gate.LongPatience, configValid),
 		gate.NewQuestion("Injection", gate.Patience, injection),
@@ -32,8 +37,8 @@ func WithTraffic() []gate.Gate {
 	return []gate.Gate{
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
 		gate.NewQuestion(configAcceptedName, gate.LongPatience, configAccepted),
-		gate.NewQuestion(proxiesSyncedName, gate.Patience, proxiesSynced),
-		gate.NewQuestion(endpointsCompleteName, gate.LongPatience, endpointsComplete),
+		gate.NewQuestion(proxiesSyncedName, gate.LongPatience, proxiesSynced),
+		gate.Soaking(gate.NewQuestion(endpointsCompleteName, gate.EndpointPatience, endpointsComplete), soakPace),
 		gate.NewQuestion("GatewaysProgrammed", gate.Patience, gatewaysProgrammed),
 	}
 }
@@ -43,6 +48,6 @@ func DuringGatewayMove() []gate.Gate {
 	return []gate.Gate{
 		gate.NewQuestion(gate.ControlPlaneReady, gate.Patience, controlPlaneReady),
 		gate.NewQuestion(configAcceptedName, gate.LongPatience, configAccepted),
-		gate.NewQuestion(proxiesSyncedName, gate.Patience, proxiesSynced),
+		gate.NewQuestion(proxiesSyncedName, gate.LongPatience, proxiesSynced),
 	}
 }

@@ -2,8 +2,6 @@ package builtin
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -13,9 +11,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/peercache"
 )
-
-// reportTimeout bounds how long the reports of peers are waited for.
-const reportTimeout = 5 * time.Second
 
 // endpointsCompleteName is the gate's name in the API.
 const endpointsCompleteName = "EndpointsComplete"
@@ -74,10 +69,9 @@ func lookAtEndpoints(ctx context.Context, m *gate.Subject, peers []string, age t
 	return c, nil
 }
 
-// peerReports asks peers for their own endpoints, all at the same time. NoAnswer has the reason for each one without a report.
+// peerReports asks peers for their own endpoints, all at the same time. Each has a deadline that grows with the peer, see
+// peercache.Cache. NoAnswer has the reason for each one without a report.
 func peerReports(ctx context.Context, m *gate.Subject, peers []string, age time.Duration) (reports map[string]peercache.Hosts, noAnswer map[string]string) {
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
-	defer cancel()
 	answers, errs := make([]peercache.Hosts, len(peers)), make([]error, len(peers))
 	var wg sync.WaitGroup
 	for i, peer := range peers {
@@ -86,14 +80,11 @@ func peerReports(ctx context.Context, m *gate.Subject, peers []string, age time.
 	wg.Wait()
 	reports, noAnswer = map[string]peercache.Hosts{}, map[string]string{}
 	for i, peer := range peers {
-		switch {
-		case errors.Is(errs[i], context.DeadlineExceeded):
-			noAnswer[peer] = fmt.Sprintf("no answer in %s", reportTimeout)
-		case errs[i] != nil:
+		if errs[i] != nil {
 			noAnswer[peer] = mesh.Shorten(gate.OneLine(errs[i].Error()), 200)
-		default:
-			reports[peer] = answers[i]
+			continue
 		}
+		reports[peer] = answers[i]
 	}
 	return reports, noAnswer
 }

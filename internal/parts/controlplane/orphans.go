@@ -51,32 +51,35 @@ func (s *Steps) orphansOf(ctx context.Context, key types.NamespacedName, revisio
 		if err != nil {
 			return nil, err
 		}
-		pods := &corev1.PodList{}
-		if err := connection.Client.List(ctx, pods); err != nil {
-			return nil, fmt.Errorf("list pods: %w", err)
-		}
-		return orphans(pods.Items, now), nil
+		return orphans(ctx, connection.Client, now)
 	})
 	return byRevision[revision], err
 }
 
-// orphans are, by revision, the pods whose proxy is of a revision of which their own cluster has no istiod.
-func orphans(pods []corev1.Pod, now time.Time) map[string]users {
+// orphans are, by revision, the pods whose proxy is of a revision of which their own cluster has no istiod. Pods are read page by page, of
+// which one at a time is in memory: many members ask at the same time.
+func orphans(ctx context.Context, c client.Reader, now time.Time) (map[string]users, error) {
 	byRevision := map[string]users{}
 	served := map[string]bool{}
-	for i := range pods {
-		p := &pods[i]
-		if p.Labels["app"] == "istiod" && !istio.HasFinished(p) && !istio.IsLost(p, now) {
-			served[p.Labels[istio.RevisionLabel]] = true
+	list := &corev1.PodList{}
+	if err := member.Pages(ctx, c, list, func() error {
+		for i := range list.Items {
+			p := &list.Items[i]
+			if p.Labels["app"] == "istiod" && !istio.HasFinished(p) && !istio.IsLost(p, now) {
+				served[p.Labels[istio.RevisionLabel]] = true
+			}
+			if revision := istio.ProxyRevision(p); revision != "" {
+				u := byRevision[revision]
+				u.note(p, now)
+				byRevision[revision] = u
+			}
 		}
-		if revision := istio.ProxyRevision(p); revision != "" {
-			u := byRevision[revision]
-			u.note(p, now)
-			byRevision[revision] = u
-		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	for revision := range served {
 		delete(byRevision, revision)
 	}
-	return byRevision
+	return byRevision, nil
 }
