@@ -47,6 +47,8 @@ type settings struct {
 	chartsDir               string
 	namespace               string
 	probeInterval, downTime time.Duration
+	// How many are worked on at the same time.
+	memberConcurrency, installationConcurrency int
 }
 
 func parseFlags() settings {
@@ -59,6 +61,8 @@ func parseFlags() settings {
 	flag.StringVar(&s.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "Namespace of MeshInstallations and of their Secrets. Default: the pod's own.")
 	flag.DurationVar(&s.probeInterval, "member-probe-interval", fleet.DefaultProbeInterval, "How often each member's API server is asked whether it is there.")
 	flag.DurationVar(&s.downTime, "member-down-after", fleet.DefaultDownAfter, "How long a member may be silent before it counts as unreachable.")
+	flag.IntVar(&s.memberConcurrency, "member-concurrency", member.DefaultConcurrency, "How many members are worked on at the same time.")
+	flag.IntVar(&s.installationConcurrency, "installation-concurrency", installation.DefaultConcurrency, "How many MeshInstallations are worked on at the same time.")
 	options := zap.Options{}
 	options.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -85,6 +89,9 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) error {
+	if s.memberConcurrency < 1 || s.installationConcurrency < 1 {
+		return fmt.Errorf("set --member-concurrency (now %d) and --installation-concurrency (now %d) to 1 or more", s.memberConcurrency, s.installationConcurrency)
+	}
 	if s.namespace == "" {
 		return fmt.Errorf("set --namespace or POD_NAMESPACE to the namespace of the MeshInstallations")
 	}
@@ -113,6 +120,8 @@ func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 		Cache: cache.Options{
 			// The operator may read Secrets of its own namespace only.
 			DefaultNamespaces: map[string]cache.Config{s.namespace: {}},
+			// Nothing on the hub asks who manages which field, and for lists of all members that is as much as the lists themselves.
+			DefaultTransform: cache.TransformStripManagedFields(),
 		},
 		LeaderElection:          s.leaderElect,
 		LeaderElectionID:        "meshfleet.mesh.meshfleet.io",
@@ -135,13 +144,13 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 	}
 	library := charts.NewLibrary(s.chartsDir)
 	if err := (&installation.Reconciler{
-		Client: local.GetClient(), Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
+		Client: local.GetClient(), Events: local.GetEventRecorder("meshfleet"), Now: time.Now, Concurrency: s.installationConcurrency,
 	}).SetupWithManager(local); err != nil {
 		return err
 	}
 	if err := member.New(member.Options{
 		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Values: library, Istiod: istiod.Istiod{},
-		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
+		Events: local.GetEventRecorder("meshfleet"), Now: time.Now, Concurrency: s.memberConcurrency,
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err
 	}

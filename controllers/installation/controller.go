@@ -23,6 +23,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
+	"github.com/meshfleet/meshfleet/internal/queue"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -34,9 +35,13 @@ type Reconciler struct {
 	Events events.EventRecorder
 	// Now is the clock.
 	Now func() time.Time
+	// Concurrency is how many installations are worked on at the same time. Zero: DefaultConcurrency.
+	Concurrency int
 
 	// written are the installations as they were last written.
 	written hub.Written[*meshv1alpha1.MeshInstallation]
+	// pace spreads the passes that changes of members cause.
+	pace queue.Pace
 	// began is when this process first drove an upgrade.
 	began time.Time
 	once  sync.Once
@@ -50,9 +55,11 @@ func (r *Reconciler) watchedSince() time.Time {
 
 // Reconcile makes the hub's objects of one installation and writes its status.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	r.pace.Began(req.NamespacedName, time.Now())
 	inst := &meshv1alpha1.MeshInstallation{}
 	if err := r.Client.Get(ctx, req.NamespacedName, inst); err != nil {
 		if apierrors.IsNotFound(err) {
+			r.pace.Forget(req.NamespacedName)
 			r.written.Forget(req.NamespacedName)
 			metrics.ForgetInstallation(req.NamespacedName)
 		}
@@ -85,9 +92,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // members lists the members in the order of their names. The cache's own order differs each time, and a message that
 // named now this and now that member would be written again and again. One that lost its label is still owned, and one that came
 // from a backup of another hub has its label.
+//
+// They share their memory with the cache and must not be changed, nor be given to a client that writes: their work orders and states
+// name all other members, and a thousand of them are hundreds of megabytes.
 func (r *Reconciler) members(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshMember, error) {
 	list := &meshv1alpha1.MeshMemberList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(inst.Namespace)); err != nil {
+	if err := r.Client.List(ctx, list, client.InNamespace(inst.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list members: %w", err)
 	}
 	members := slices.DeleteFunc(list.Items, func(m meshv1alpha1.MeshMember) bool {
@@ -119,7 +129,7 @@ func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstal
 		return []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidValues, err)}}
 	}
 	waiting := plan.OrderRestarts(&planned, members, r.Now())
-	if err := r.writeMembers(ctx, inst, planned); err != nil {
+	if err := r.writeMembers(ctx, inst, planned, members); err != nil {
 		return []status.Outcome{{Result: outcome.Failed(err)}}
 	}
 	if err := r.dropReaders(ctx, inst, planned, members); err != nil {
@@ -143,26 +153,61 @@ func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstal
 	return append(told, outcomes...)
 }
 
-// writeMembers writes the work orders. One that was planned from an older status than there is now is a conflict: a member may have
-// reported meanwhile that it serves.
-func (r *Reconciler) writeMembers(ctx context.Context, inst *meshv1alpha1.MeshInstallation, p plan.MembersPlan) error {
+// writeMembers writes the work orders that differ from the members that they were planned from. One that was planned from an older status
+// than there is now is a conflict: a member may have reported meanwhile that it serves.
+func (r *Reconciler) writeMembers(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, p plan.MembersPlan, members []meshv1alpha1.MeshMember,
+) error {
+	present := map[string]*meshv1alpha1.MeshMember{}
+	for i := range members {
+		present[members[i].Name] = &members[i]
+	}
 	for i := range p.Desired {
 		want := &p.Desired[i]
+		if isWritten(present[want.Name], want, inst) {
+			continue
+		}
 		have := &meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{Name: want.Name, Namespace: want.Namespace}}
 		if err := hub.Ensure(ctx, r.Client, inst, have, want.Labels, func() error {
-			if have.ResourceVersion != want.ResourceVersion && !equality.Semantic.DeepEqual(have.Spec, want.Spec) {
+			if have.ResourceVersion != want.ResourceVersion && !isSameOrder(&have.Spec, &want.Spec) {
 				return changedMeanwhile(want.Name)
 			}
 			if have.ResourceVersion == "" {
 				have.Finalizers = []string{meshv1alpha1.Finalizer}
 			}
-			have.Spec = want.Spec
+			// The answer of the API server is read into the memory of what is written.
+			have.Spec = *want.Spec.DeepCopy()
 			return nil
 		}); err != nil {
 			return err
 		}
 	}
 	return r.writeLeaving(ctx, inst, p)
+}
+
+// isWritten says whether a work order is what there is already. Of a member that is new after a loss, what was listed is what its cluster
+// has a record of, see plan.Recovered.
+func isWritten(have, want *meshv1alpha1.MeshMember, inst *meshv1alpha1.MeshInstallation) bool {
+	if have == nil || have.Status.Recovered != nil || !metav1.IsControlledBy(have, inst) {
+		return false
+	}
+	for k, v := range want.Labels {
+		if have.Labels[k] != v {
+			return false
+		}
+	}
+	return isSameOrder(&have.Spec, &want.Spec)
+}
+
+// isSameOrder compares work orders. Peers are compared apart: they are most of an order, and comparing them by reflection would be most of
+// a pass.
+func isSameOrder(a, b *meshv1alpha1.MeshMemberSpec) bool {
+	if !slices.Equal(a.Peers, b.Peers) {
+		return false
+	}
+	x, y := *a, *b
+	x.Peers, y.Peers = nil, nil
+	return equality.Semantic.DeepEqual(x, y)
 }
 
 // changedMeanwhile is the conflict of a work order with a MeshMember that is newer than the one that it was planned from.

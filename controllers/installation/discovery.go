@@ -3,7 +3,6 @@ package installation
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,17 +34,20 @@ func (r *Reconciler) dropReaders(
 ) error {
 	found := &corev1.SecretList{}
 	if err := r.Client.List(ctx, found, client.InNamespace(inst.Namespace),
-		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}, client.HasLabels{meshv1alpha1.LabelMember}); err != nil {
+		client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}, client.HasLabels{meshv1alpha1.LabelMember}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list reader credentials: %w", err)
 	}
-	isOf := func(name string) func(meshv1alpha1.MeshMember) bool {
-		return func(m meshv1alpha1.MeshMember) bool { return m.Name == name }
+	stays := map[string]bool{}
+	for i := range p.Desired {
+		stays[p.Desired[i].Name] = true
+	}
+	for i := range members {
+		stays[members[i].Name] = true
 	}
 	for i := range found.Items {
 		s := &found.Items[i]
 		cluster := s.Labels[meshv1alpha1.LabelMember]
-		name := mesh.MemberName(inst.Name, cluster)
-		if s.Name != mesh.ReaderSecretName(inst.Name, cluster) || slices.ContainsFunc(p.Desired, isOf(name)) || slices.ContainsFunc(members, isOf(name)) {
+		if s.Name != mesh.ReaderSecretName(inst.Name, cluster) || stays[mesh.MemberName(inst.Name, cluster)] {
 			continue
 		}
 		if err := r.Client.Delete(ctx, s, client.Preconditions{UID: &s.UID}); client.IgnoreNotFound(err) != nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -59,7 +58,7 @@ func (r *Reconciler) takeOut(ctx context.Context, inst *meshv1alpha1.MeshInstall
 	if err != nil {
 		return []status.Outcome{{Result: phase.Stall(meshv1alpha1.ReasonInvalidValues, err)}}
 	}
-	if err := r.writeMembers(ctx, inst, planned); err != nil {
+	if err := r.writeMembers(ctx, inst, planned, members); err != nil {
 		return []status.Outcome{{Result: outcome.Failed(err)}}
 	}
 	outcomes := []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonDeleting, "the members are being taken out", 0)}}
@@ -74,12 +73,14 @@ func (r *Reconciler) takeOut(ctx context.Context, inst *meshv1alpha1.MeshInstall
 
 // plannedRemovals are the members with the removals that were just ordered.
 func plannedRemovals(members []meshv1alpha1.MeshMember, p plan.MembersPlan) []meshv1alpha1.MeshMember {
+	ordered := make(map[string]meshv1alpha1.MemberRemoval, len(p.Leaving))
+	for i := range p.Leaving {
+		ordered[p.Leaving[i].Name] = p.Leaving[i].Spec.Removal
+	}
 	out := slices.Clone(members)
 	for i := range out {
-		for j := range p.Leaving {
-			if p.Leaving[j].Name == out[i].Name {
-				out[i].Spec.Removal = p.Leaving[j].Spec.Removal
-			}
+		if removal, isLeaving := ordered[out[i].Name]; isLeaving {
+			out[i].Spec.Removal = removal
 		}
 	}
 	return out
@@ -96,13 +97,13 @@ func (r *Reconciler) writeLeaving(ctx context.Context, inst *meshv1alpha1.MeshIn
 			}
 			continue
 		}
-		if equality.Semantic.DeepEqual(have.Spec, want.Spec) {
+		if isSameOrder(&have.Spec, &want.Spec) {
 			continue
 		}
 		if have.ResourceVersion != want.ResourceVersion {
 			return changedMeanwhile(want.Name)
 		}
-		have.Spec = want.Spec
+		have.Spec = *want.Spec.DeepCopy()
 		if err := r.Client.Update(ctx, have); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("write MeshMember %q: %w", want.Name, err)
 		}

@@ -56,7 +56,8 @@ func (r *restorer) restore(
 		if m := present[name]; snapshots[name] == nil && (m == nil || !isDeletedByHand(m, inst) && !mesh.IsRestoring(m)) {
 			continue
 		}
-		isBack, err := r.restoreOne(ctx, inst, name, present[name], snapshots[name])
+		// It is written, and the list shares its memory with the cache.
+		isBack, err := r.restoreOne(ctx, inst, name, present[name].DeepCopy(), snapshots[name])
 		if err != nil {
 			return nil, fmt.Errorf("restore MeshMember %q: %w", name, err)
 		}

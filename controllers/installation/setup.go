@@ -6,6 +6,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -22,6 +23,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/queue"
 )
 
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshinstallations,verbs=get;list;watch;update;patch,namespace=meshfleet-system
@@ -38,21 +40,31 @@ import (
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 
+// DefaultConcurrency is how many installations are worked on at the same time.
+const DefaultConcurrency = 4
+
 // SetupWithManager registers the reconciler with the hub's manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	spread := func(h handler.EventHandler) handler.EventHandler {
+		return queue.Spread(&r.pace, func(req reconcile.Request) types.NamespacedName { return req.NamespacedName }, h)
+	}
+	ofOwner := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &meshv1alpha1.MeshInstallation{}, handler.OnlyControllerOwner())
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("meshinstallation").
 		For(&meshv1alpha1.MeshInstallation{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{},
 		))).
-		Owns(&meshv1alpha1.MeshMember{}).
+		Watches(&meshv1alpha1.MeshMember{}, spread(ofOwner)).
 		// No predicate: people steer by an annotation.
 		Owns(&meshv1alpha1.MeshUpgrade{}).
 		Watches(&meshv1alpha1.MeshApproval{}, handler.EnqueueRequestsFromMapFunc(r.installationOf)).
-		Owns(&cmv1.Certificate{}).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usersOfSecret)).
+		Watches(&cmv1.Certificate{}, spread(ofOwner)).
+		Watches(&corev1.Secret{}, spread(handler.EnqueueRequestsFromMapFunc(r.usersOfSecret))).
 		Owns(&cmv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{RateLimiter: outcome.RateLimiter[reconcile.Request](), MaxConcurrentReconciles: 4, ReconciliationTimeout: outcome.PassDeadline}).
+		WithOptions(controller.Options{
+			RateLimiter: outcome.RateLimiter[reconcile.Request](), MaxConcurrentReconciles: cmp.Or(r.Concurrency, DefaultConcurrency),
+			ReconciliationTimeout: outcome.PassDeadline, UsePriorityQueue: new(true),
+		}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up the controller of MeshInstallations: %w", err)

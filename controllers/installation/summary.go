@@ -64,11 +64,12 @@ func counts(m *meshv1alpha1.MeshMember, c *metav1.Condition, kind string) bool {
 // aggregate sums the members' conditions up: each is True when it is for every member.
 func aggregate(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []status.Outcome {
 	var outcomes []status.Outcome
+	serving := servingMembers(members)
 	for _, kind := range []string{
 		meshv1alpha1.ConditionTrustRootReady, meshv1alpha1.ConditionControlPlanesReady, meshv1alpha1.ConditionGatewaysReady,
 		meshv1alpha1.ConditionDiscoveryReady, meshv1alpha1.ConditionReady,
 	} {
-		o := status.Outcome{Type: kind, Result: aggregateOne(inst, members, kind)}
+		o := status.Outcome{Type: kind, Result: aggregateOne(inst, members, serving, kind)}
 		if kind == meshv1alpha1.ConditionReady {
 			// Ready itself follows from the outcomes.
 			o.Type = ""
@@ -140,7 +141,8 @@ func availability(members []meshv1alpha1.MeshMember) phase.Result {
 	return phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d members serve", serving))
 }
 
-func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, kind string) phase.Result {
+// aggregateOne sums one condition up. Serving are the members that peers must have seen.
+func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, serving map[string]bool, kind string) phase.Result {
 	total := len(inst.Spec.Members)
 	var behind []string
 	worst := phase.Result{}
@@ -157,10 +159,10 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 			continue
 		}
 		if upToDate(m, kind) {
-			if overlooked := unseen(m, kind, members); len(overlooked) > 0 {
+			if overlooked, n := unseen(m, kind, serving); n > 0 {
 				behind = append(behind, m.Spec.Cluster)
 				worst = worse(worst, phase.Waiting(meshv1alpha1.ReasonWaitingForMembers,
-					m.Spec.Cluster+": istiod was not asked yet for "+mesh.List(overlooked, len(overlooked)), 0))
+					m.Spec.Cluster+": istiod was not asked yet for "+mesh.List(overlooked, n), 0))
 			}
 			continue
 		}
@@ -215,24 +217,47 @@ func worse(a, b phase.Result) phase.Result {
 	return a
 }
 
-// unseen lists the peers that serve and that a member's proof, made before they did, leaves out.
-func unseen(m *meshv1alpha1.MeshMember, kind string, members []meshv1alpha1.MeshMember) []string {
-	if kind != meshv1alpha1.ConditionDiscoveryReady && kind != meshv1alpha1.ConditionReady {
-		return nil
-	}
-	var out []string
-	for _, p := range m.Spec.Peers {
-		serves := slices.ContainsFunc(members, func(o meshv1alpha1.MeshMember) bool {
-			return o.Spec.Cluster == p.Name && o.Spec.Removal != meshv1alpha1.RemovalNow && mesh.HasServed(&o)
-		})
-		isSynced := slices.ContainsFunc(m.Status.Discovery.Peers, func(s meshv1alpha1.PeerStatus) bool {
-			return s.Name == p.Name && s.State == meshv1alpha1.PeerSynced
-		})
-		if serves && !isSynced {
-			out = append(out, p.Name)
+// servingMembers are the clusters of the members that have served and stay.
+func servingMembers(members []meshv1alpha1.MeshMember) map[string]bool {
+	out := make(map[string]bool, len(members))
+	for i := range members {
+		if m := &members[i]; m.Spec.Removal != meshv1alpha1.RemovalNow && mesh.HasServed(m) {
+			out[m.Spec.Cluster] = true
 		}
 	}
 	return out
+}
+
+// unseen lists the first of the peers that serve and that a member's proof, made before they did, leaves out, and counts them. Every member
+// has all others as peers: a peer is looked up only if the states of the peers are not in the order of the work order, as members report
+// them.
+func unseen(m *meshv1alpha1.MeshMember, kind string, serving map[string]bool) (names []string, n int) {
+	if kind != meshv1alpha1.ConditionDiscoveryReady && kind != meshv1alpha1.ConditionReady {
+		return nil, 0
+	}
+	states := m.Status.Discovery.Peers
+	var synced map[string]bool
+	isSynced := func(at int, name string) bool {
+		if at < len(states) && states[at].Name == name {
+			return states[at].State == meshv1alpha1.PeerSynced
+		}
+		if synced == nil {
+			synced = make(map[string]bool, len(states))
+			for i := range states {
+				synced[states[i].Name] = states[i].State == meshv1alpha1.PeerSynced
+			}
+		}
+		return synced[name]
+	}
+	for i, p := range m.Spec.Peers {
+		if isSynced(i, p.Name) || !serving[p.Name] {
+			continue
+		}
+		if n++; n <= mesh.NamesShown {
+			names = append(names, p.Name)
+		}
+	}
+	return names, n
 }
 
 // kindOf reads from a member's conditions how its reconciler's last pass ended.

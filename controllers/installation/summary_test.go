@@ -47,7 +47,7 @@ func TestAggregateOne(t *testing.T) {
 	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := aggregateOne(inst, c.members, meshv1alpha1.ConditionGatewaysReady)
+			got := aggregateOne(inst, c.members, servingMembers(c.members), meshv1alpha1.ConditionGatewaysReady)
 			if got.Kind != c.wantKind {
 				t.Errorf("kind is %v, want %v", got.Kind, c.wantKind)
 			}
@@ -62,13 +62,13 @@ func TestMembersWithAnotherRootAreNotReady(t *testing.T) {
 	inst := testutil.Installation(testutil.With("east"), testutil.With("west"))
 	inst.Status.Trust.PinnedRoot = []string{"a"}
 	members := testutil.Members(testutil.Member("east", testutil.Ready(), testutil.Root("a")), testutil.Member("west", testutil.Ready(), testutil.Root("b")))
-	got := aggregateOne(inst, members, meshv1alpha1.ConditionTrustRootReady)
+	got := aggregateOne(inst, members, servingMembers(members), meshv1alpha1.ConditionTrustRootReady)
 	want := "1 of 2 members not ready (west); west: istiod hands out root b, the mesh has a; take the member out of spec.members, and add it " +
 		"again when it is gone"
 	if diff := cmp.Diff(want, got.Text()); diff != "" || got.Kind != phase.Stalled || got.Reason != meshv1alpha1.ReasonForeignRoot {
 		t.Errorf("result is %s %s, message (-want +got):\n%s", got.Kind, got.Reason, diff)
 	}
-	if got := aggregateOne(inst, members[:1], meshv1alpha1.ConditionGatewaysReady); got.Reason == meshv1alpha1.ReasonForeignRoot {
+	if got := aggregateOne(inst, members[:1], servingMembers(members[:1]), meshv1alpha1.ConditionGatewaysReady); got.Reason == meshv1alpha1.ReasonForeignRoot {
 		t.Errorf("gateways have no root: %+v", got)
 	}
 }
@@ -101,11 +101,11 @@ func TestConditionsDoNotFlickerDuringAnUpgrade(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range parts {
-				if diff := cmp.Diff(c.want, aggregateOne(inst, testutil.Members(c.member), kind).Message); diff != "" {
+				if diff := cmp.Diff(c.want, aggregateOne(inst, testutil.Members(c.member), servingMembers(testutil.Members(c.member)), kind).Message); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", kind, diff)
 				}
 			}
-			if diff := cmp.Diff(c.wantReady, aggregateOne(inst, testutil.Members(c.member), meshv1alpha1.ConditionReady).Message); diff != "" {
+			if diff := cmp.Diff(c.wantReady, aggregateOne(inst, testutil.Members(c.member), servingMembers(testutil.Members(c.member)), meshv1alpha1.ConditionReady).Message); diff != "" {
 				t.Errorf("Ready (-want +got):\n%s", diff)
 			}
 		})
@@ -133,11 +133,11 @@ func TestAProofThatIsOlderThanAPeerDoesNotCount(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range []string{meshv1alpha1.ConditionDiscoveryReady, meshv1alpha1.ConditionReady} {
-				if got := aggregateOne(inst, testutil.Members(c.east, c.west), kind); got.Kind != c.want {
+				if got := aggregateOne(inst, testutil.Members(c.east, c.west), servingMembers(testutil.Members(c.east, c.west)), kind); got.Kind != c.want {
 					t.Errorf("%s is %v (%s), want %v", kind, got.Kind, got.Text(), c.want)
 				}
 			}
-			if got := aggregateOne(inst, testutil.Members(c.east, c.west), meshv1alpha1.ConditionGatewaysReady); got.Kind != phase.Done {
+			if got := aggregateOne(inst, testutil.Members(c.east, c.west), servingMembers(testutil.Members(c.east, c.west)), meshv1alpha1.ConditionGatewaysReady); got.Kind != phase.Done {
 				t.Errorf("GatewaysReady is %v (%s)", got.Kind, got.Text())
 			}
 		})
@@ -343,7 +343,7 @@ func TestWorkOrdersPlannedFromAnOlderStatusAreAConflict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := hubReconciler(t, c.existing...)
 			for where, write := range map[string]func(plan.MembersPlan) error{
-				"desired": func(p plan.MembersPlan) error { return r.writeMembers(t.Context(), inst, p) },
+				"desired": func(p plan.MembersPlan) error { return r.writeMembers(t.Context(), inst, p, nil) },
 				"leaving": func(p plan.MembersPlan) error {
 					if len(c.existing) == 0 {
 						return nil

@@ -32,9 +32,13 @@ func (r *Reconciler) trust() trust.Hub { return trust.Hub{Client: r.Client} }
 
 // formerMembers are the members that are no longer in the spec and not gone yet. They keep their certificates.
 func formerMembers(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) []string {
+	isNamed := make(map[string]bool, len(inst.Spec.Members))
+	for i := range inst.Spec.Members {
+		isNamed[inst.Spec.Members[i].Name] = true
+	}
 	var out []string
 	for i := range members {
-		if isNamed := slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == members[i].Spec.Cluster }); !isNamed {
+		if !isNamed[members[i].Spec.Cluster] {
 			out = append(out, members[i].Spec.Cluster)
 		}
 	}
@@ -148,16 +152,15 @@ func judgeRoot(from, to time.Time, intermediate time.Duration, now time.Time) ph
 // by hand may have lost its labels.
 func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []reconcile.Request {
 	found := &meshv1alpha1.MeshInstallationList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(o.GetNamespace())); err != nil {
+	if err := r.Client.List(ctx, found, client.InNamespace(o.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Listing installations for an event failed")
 		return nil
 	}
 	var out []reconcile.Request
 	for i := range found.Items {
 		inst := &found.Items[i]
-		if mesh.RootName(inst.Name) == o.GetName() || slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool {
-			return mesh.CASecretName(inst.Name, m.Name) == o.GetName()
-		}) {
+		member, isCA := mesh.MemberOfCASecret(inst.Name, o.GetName())
+		if mesh.RootName(inst.Name) == o.GetName() || isCA && slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == member }) {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(inst)})
 		}
 	}

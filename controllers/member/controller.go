@@ -25,6 +25,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/parts"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/queue"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -35,7 +36,7 @@ type Fleet interface {
 	Remove(key types.NamespacedName)
 }
 
-// Options are what a Reconciler needs. All are required.
+// Options are what a Reconciler needs. All but Concurrency are required.
 type Options struct {
 	// Client reads and writes the hub; reads come from its caches.
 	Client client.Client
@@ -53,6 +54,8 @@ type Options struct {
 	Events events.EventRecorder
 	// Now is the clock.
 	Now func() time.Time
+	// Concurrency is how many members are worked on at the same time. Zero: DefaultConcurrency.
+	Concurrency int
 }
 
 // Reconciler makes one member look like its work order.
@@ -62,6 +65,10 @@ type Reconciler struct {
 	parts  *parts.Set
 	stages *stages
 	watch  watch
+	// urgencies say which members come first.
+	urgencies queue.Urgencies
+	// pace spreads the passes that changes of other members cause.
+	pace queue.Pace
 	// written are the MeshMembers as they were last written.
 	written hub.Written[*meshv1alpha1.MeshMember]
 	// states have what is remembered of members between passes.
@@ -82,6 +89,7 @@ func New(o Options) *Reconciler {
 func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (ctrl.Result, error) {
 	// multicluster-runtime does not name the object in logs, as controller-runtime does.
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("MeshMember", req.NamespacedName))
+	r.pace.Began(req.NamespacedName, time.Now())
 	object := &meshv1alpha1.MeshMember{}
 	if err := r.Client.Get(ctx, req.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -90,6 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (ct
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	object = r.written.Newest(object)
+	r.urgencies.Note(object)
 	if mesh.IsRestoring(object) {
 		return ctrl.Result{RequeueAfter: outcome.ShortWait}, nil
 	}
@@ -183,6 +192,8 @@ func stateOf(outcomes []status.Outcome) string {
 func (r *Reconciler) forget(key types.NamespacedName) {
 	r.Fleet.Remove(key)
 	r.written.Forget(key)
+	r.urgencies.Forget(key)
+	r.pace.Forget(key)
 	r.states.Forget(key)
 	r.parts.Forget(key)
 	r.stages.peers.forget(key)

@@ -4,6 +4,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
@@ -36,11 +38,12 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/queue"
 )
 
-// Concurrency is how many members are worked on at the same time. A member that hangs holds one place for as long as a
+// DefaultConcurrency is how many members are worked on at the same time. A member that hangs holds one place for as long as a
 // call may take, so there are more places than members that fail together in practice.
-const Concurrency = 32
+const DefaultConcurrency = 32
 
 // CacheSelectors restrict the members' caches of kinds that do not carry the label of what the operator applies. The
 // control plane's namespace may be a user's; it is watched for its network, on which traffic between clusters rests.
@@ -58,15 +61,15 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, provider *fleet.Pro
 	notMembers := mcbuilder.WithEngageWithProviderClusters(false)
 	b := mcbuilder.ControllerManagedBy(mgr).
 		Named("meshmember").
-		For(&meshv1alpha1.MeshMember{}, hubOnly(), notMembers,
-			mcbuilder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&meshv1alpha1.MeshMember{}, r.urgencies.Own, hubOnly(), notMembers, mcbuilder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		// A peer that leaves, or forgets one that leaves, is told by its status.
-		Watches(&meshv1alpha1.MeshMember{}, toHub(r.siblings), hubOnly(), notMembers, mcbuilder.WithPredicates(tellsSiblings())).
-		Watches(&corev1.Secret{}, toHub(r.usersOfSecret), hubOnly(), notMembers).
+		Watches(&meshv1alpha1.MeshMember{}, r.spread(r.toSiblings()), hubOnly(), notMembers).
+		Watches(&corev1.Secret{}, r.spread(toHub(r.usersOfSecret)), hubOnly(), notMembers).
 		WatchesRawSource(fleet.Changes(provider, request)).
 		WatchesRawSource(source.TypedFunc[mcreconcile.Request](r.watch.events)).
 		WithOptions(controller.TypedOptions[mcreconcile.Request]{
-			RateLimiter: outcome.RateLimiter[mcreconcile.Request](), MaxConcurrentReconciles: Concurrency, ReconciliationTimeout: outcome.PassDeadline,
+			RateLimiter: outcome.RateLimiter[mcreconcile.Request](), NewQueue: r.urgencies.Queue,
+			MaxConcurrentReconciles: cmp.Or(r.Concurrency, DefaultConcurrency), ReconciliationTimeout: outcome.PassDeadline,
 			// multicluster-runtime does not take this from the manager, as controller-runtime does.
 			SkipNameValidation: mgr.GetLocalManager().GetControllerOptions().SkipNameValidation,
 		})
@@ -104,47 +107,99 @@ func memberOf(name multicluster.ClusterName, _ cluster.Cluster) mchandler.EventH
 	})
 }
 
-// toHub lifts a map from objects of the hub to MeshMembers.
-func toHub(f func(context.Context, client.Object) []types.NamespacedName) mchandler.EventHandlerFunc {
-	return func(multicluster.ClusterName, cluster.Cluster) mchandler.EventHandler {
-		return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []mcreconcile.Request {
-			var out []mcreconcile.Request
-			for _, key := range f(ctx, o) {
-				out = append(out, request(key))
-			}
-			return out
-		})
-	}
+// spread lets what others cause in a member wait, see queue.Spread.
+func (r *Reconciler) spread(h mchandler.EventHandler) mchandler.EventHandlerFunc {
+	spread := queue.Spread(&r.pace, func(req mcreconcile.Request) types.NamespacedName { return req.NamespacedName }, h)
+	return func(multicluster.ClusterName, cluster.Cluster) mchandler.EventHandler { return spread }
 }
 
-// siblings are the other members of the same installation.
-func (r *Reconciler) siblings(ctx context.Context, o client.Object) []types.NamespacedName {
-	return r.membersWhere(ctx, o.GetNamespace(), func(m *meshv1alpha1.MeshMember) bool {
-		return m.Name != o.GetName() && m.Spec.Installation == o.GetLabels()[meshv1alpha1.LabelInstallation]
+// toHub lifts a map from objects of the hub to MeshMembers.
+func toHub(f func(context.Context, client.Object) []types.NamespacedName) mchandler.EventHandler {
+	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []mcreconcile.Request {
+		var out []mcreconcile.Request
+		for _, key := range f(ctx, o) {
+			out = append(out, request(key))
+		}
+		return out
 	})
 }
 
-// tellsSiblings passes what other members wait for: a control plane that serves for the first time, a gateway that comes or
-// goes, what a member's istiod knows of others, and a member that leaves.
-func tellsSiblings() predicate.Predicate {
-	return predicate.Funcs{
-		CreateFunc:  func(event.CreateEvent) bool { return false },
-		GenericFunc: func(event.GenericEvent) bool { return false },
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			before, okBefore := e.ObjectOld.(*meshv1alpha1.MeshMember)
-			after, okAfter := e.ObjectNew.(*meshv1alpha1.MeshMember)
-			if !okBefore || !okAfter {
-				return false
-			}
-			return mesh.HasServed(before) != mesh.HasServed(after) ||
-				!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) ||
-				!slices.Equal(before.Status.Discovery.IstiodGateways, after.Status.Discovery.IstiodGateways) ||
-				!slices.Equal(before.Status.Discovery.ProxyGateways, after.Status.Discovery.ProxyGateways) ||
-				!slices.Equal(before.Status.Discovery.Peers, after.Status.Discovery.Peers) ||
-				!equality.Semantic.DeepEqual(before.Status.Discovery.Marker, after.Status.Discovery.Marker) ||
-				before.Spec.Removal != after.Spec.Removal
-		},
+// toSiblings requests the other members of the same installation that a change of one concerns.
+func (r *Reconciler) toSiblings() mchandler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[mcreconcile.Request]
+	return handler.TypedFuncs[client.Object, mcreconcile.Request]{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+		before, okBefore := e.ObjectOld.(*meshv1alpha1.MeshMember)
+		after, okAfter := e.ObjectNew.(*meshv1alpha1.MeshMember)
+		if !okBefore || !okAfter {
+			return
+		}
+		told := concerned(before, after)
+		if told.isNobody() {
+			return
+		}
+		for _, key := range r.siblings(ctx, after, told) {
+			q.Add(request(key))
+		}
+	}}
+}
+
+// siblings are the other members of the same installation that are to be told.
+func (r *Reconciler) siblings(ctx context.Context, o *meshv1alpha1.MeshMember, told audience) []types.NamespacedName {
+	return r.membersWhere(ctx, o.Namespace, func(m *meshv1alpha1.MeshMember) bool {
+		return m.Name != o.Name && m.Spec.Installation == o.Labels[meshv1alpha1.LabelInstallation] && told.has(m)
+	})
+}
+
+// audience are the members that a change of another one concerns.
+type audience struct {
+	isAll              bool
+	clusters, networks map[string]bool
+}
+
+func (a audience) isNobody() bool { return !a.isAll && len(a.clusters)+len(a.networks) == 0 }
+
+func (a audience) has(m *meshv1alpha1.MeshMember) bool {
+	return a.isAll || a.clusters[m.Spec.Cluster] || a.networks[m.Spec.Network]
+}
+
+// concerned are those who wait for what has changed in a member. All wait for a control plane that serves for the first time, for a gateway
+// that comes or goes, for another marker, and for a member that leaves; of what its istiod knows, each waits for what it knows of itself.
+func concerned(before, after *meshv1alpha1.MeshMember) audience {
+	old, now := &before.Status.Discovery, &after.Status.Discovery
+	if mesh.HasServed(before) != mesh.HasServed(after) || before.Spec.Removal != after.Spec.Removal ||
+		!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) || !equality.Semantic.DeepEqual(old.Marker, now.Marker) {
+		return audience{isAll: true}
 	}
+	network := func(g meshv1alpha1.NetworkGateway) string { return g.Network }
+	out := audience{
+		clusters: changed(old.Peers, now.Peers, func(p meshv1alpha1.PeerStatus) string { return p.Name }),
+		networks: changed(old.IstiodGateways, now.IstiodGateways, network),
+	}
+	for n := range changed(old.ProxyGateways, now.ProxyGateways, network) {
+		out.networks[n] = true
+	}
+	return out
+}
+
+// changed are the keys of what is in only one of two lists.
+func changed[T comparable](before, after []T, key func(T) string) map[string]bool {
+	out, old := map[string]bool{}, map[T]bool{}
+	if slices.Equal(before, after) {
+		return out
+	}
+	for _, e := range before {
+		old[e] = true
+	}
+	for _, e := range after {
+		if !old[e] {
+			out[key(e)] = true
+		}
+		delete(old, e)
+	}
+	for e := range old {
+		out[key(e)] = true
+	}
+	return out
 }
 
 // usersOfSecret are the members whose work order names a Secret, and the one that keeps its reader credential there.
@@ -156,18 +211,20 @@ func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []types
 		if ref := m.Spec.ClusterRef.KubeconfigSecret; ref != nil && ref.Name == o.GetName() {
 			return true
 		}
-		for _, p := range m.Spec.Peers {
-			if p.ReaderSecret == o.GetName() {
-				return true
-			}
+		// Every member has all others as peers, sorted by name.
+		peer, isReader := mesh.MemberOfReaderSecret(m.Spec.Installation, o.GetName())
+		if !isReader {
+			return false
 		}
-		return false
+		_, isPeer := slices.BinarySearchFunc(m.Spec.Peers, peer, func(p meshv1alpha1.Peer, name string) int { return cmp.Compare(p.Name, name) })
+		return isPeer
 	})
 }
 
 func (r *Reconciler) membersWhere(ctx context.Context, namespace string, match func(*meshv1alpha1.MeshMember) bool) []types.NamespacedName {
 	list := &meshv1alpha1.MeshMemberList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+	// They are read only: a list of all members with their peers is copied else for each event.
+	if err := r.Client.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Listing members for an event failed")
 		return nil
 	}

@@ -1,13 +1,17 @@
 package member
 
 import (
+	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
@@ -15,26 +19,49 @@ import (
 )
 
 func TestTellsSiblings(t *testing.T) {
-	knows := func(gateway string) testutil.MemberOption {
+	knows := func(network, gateway string) testutil.MemberOption {
 		return func(m *meshv1alpha1.MeshMember) {
-			m.Status.Discovery.IstiodGateways = []meshv1alpha1.NetworkGateway{{Address: gateway}}
+			m.Status.Discovery.IstiodGateways = []meshv1alpha1.NetworkGateway{{Network: network, Address: gateway}}
 		}
 	}
+	reads := func(peer string, state meshv1alpha1.PeerState) testutil.MemberOption {
+		return func(m *meshv1alpha1.MeshMember) {
+			m.Status.Discovery.Peers = append(m.Status.Discovery.Peers, meshv1alpha1.PeerStatus{Name: peer, State: state})
+		}
+	}
+	all := []string{"shop-north", "shop-west"}
 	cases := map[string]struct {
 		before, after *meshv1alpha1.MeshMember
-		want          bool
+		want          []string
 	}{
-		"nothing that concerns them":      {testutil.Member("east", testutil.Reached(1)), testutil.Member("east", testutil.Reached(2), testutil.Ready()), false},
-		"it serves for the first time":    {testutil.Member("east", testutil.Reached(0)), testutil.Member("east", testutil.Reached(1)), true},
-		"it serves again":                 {testutil.Member("east", testutil.Reached(0), testutil.Root("a")), testutil.Member("east", testutil.Reached(1), testutil.Root("a")), false},
-		"its istiod knows other gateways": {testutil.Member("east", knows("a")), testutil.Member("east", knows("b")), true},
-		"it leaves":                       {testutil.Member("east"), testutil.Member("east", testutil.Departing(meshv1alpha1.RemovalNow)), true},
+		"nothing that concerns them":               {testutil.Member("east", testutil.Reached(1)), testutil.Member("east", testutil.Reached(2), testutil.Ready()), nil},
+		"it serves for the first time":             {testutil.Member("east", testutil.Reached(0)), testutil.Member("east", testutil.Reached(1)), all},
+		"it serves again":                          {testutil.Member("east", testutil.Reached(0), testutil.Root("a")), testutil.Member("east", testutil.Reached(1), testutil.Root("a")), nil},
+		"its istiod knows another address of west": {testutil.Member("east", knows("net-west", "a")), testutil.Member("east", knows("net-west", "b")), []string{"shop-west"}},
+		"its istiod forgets that of north":         {testutil.Member("east", knows("net-north", "a")), testutil.Member("east"), []string{"shop-north"}},
+		"its istiod has read west": {testutil.Member("east", reads("west", meshv1alpha1.PeerSyncing)), testutil.Member("east", reads("west", meshv1alpha1.PeerSynced)),
+			[]string{"shop-west"}},
+		"its istiod has read all": {testutil.Member("east"), testutil.Member("east", reads("west", meshv1alpha1.PeerSynced), reads("north", meshv1alpha1.PeerSynced)), all},
+		"it leaves":               {testutil.Member("east"), testutil.Member("east", testutil.Departing(meshv1alpha1.RemovalNow)), all},
 	}
+	r := &Reconciler{Options: Options{Client: testutil.HubClient(t, testutil.Member("east"), testutil.Member("west"), testutil.Member("north"))}}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := tellsSiblings().Update(event.UpdateEvent{ObjectOld: c.before, ObjectNew: c.after}); got != c.want {
-				t.Errorf("told: %v, want %v", got, c.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				q := priorityqueue.New[mcreconcile.Request]("test")
+				r.toSiblings().Update(t.Context(), event.UpdateEvent{ObjectOld: c.before, ObjectNew: c.after}, q)
+				synctest.Wait()
+				var got []string
+				for range q.Len() {
+					told, _ := q.Get()
+					got = append(got, told.Name)
+				}
+				q.ShutDown()
+				slices.Sort(got)
+				if diff := cmp.Diff(c.want, got); diff != "" {
+					t.Errorf("told (-want +got):\n%s", diff)
+				}
+			})
 		})
 	}
 }
@@ -82,7 +109,7 @@ func TestSiblingsAreTheOthersOfTheMesh(t *testing.T) {
 	})
 	east, west := testutil.Member("east"), testutil.Member("west")
 	r := &Reconciler{Options: Options{Client: testutil.HubClient(t, east, west, elsewhere)}}
-	if got := r.siblings(t.Context(), east); len(got) != 1 || got[0].Name != "shop-west" {
+	if got := r.siblings(t.Context(), east, audience{isAll: true}); len(got) != 1 || got[0].Name != "shop-west" {
 		t.Errorf("siblings are %v, want west", got)
 	}
 }

@@ -40,9 +40,11 @@ type Pass struct {
 
 	state *State
 	// part is the one whose step runs.
-	part    *Part
-	results map[string]phase.Result
-	wrote   map[string]bool
+	part *Part
+	// siblings are those that were read, see Siblings.
+	siblings *[]meshv1alpha1.MeshMember
+	results  map[string]phase.Result
+	wrote    map[string]bool
 	// refused is the first refusal of an object of the target, see Apply.
 	refused *apply.Refusal
 }
@@ -128,14 +130,20 @@ func (p *Pass) Record(step string, result phase.Result) {
 // Result is how a step of this pass ended. The zero value, which is Done, is that of a step that did not run.
 func (p *Pass) Result(step string) phase.Result { return p.results[step] }
 
-// Siblings are the other members of the mesh, without those that leave.
+// Siblings are the other members of the mesh, without those that leave, as of when they were first needed in the pass. They share their
+// memory with the hub's cache and must not be changed: each names all others, and a copy of all of them would be most of a pass.
 func (p *Pass) Siblings(ctx context.Context) ([]meshv1alpha1.MeshMember, error) {
+	if p.siblings != nil {
+		return *p.siblings, nil
+	}
 	members := &meshv1alpha1.MeshMemberList{}
 	if err := p.Hub.List(ctx, members, client.InNamespace(p.Object.Namespace),
-		client.MatchingLabels{meshv1alpha1.LabelInstallation: p.Object.Spec.Installation}); err != nil {
+		client.MatchingLabels{meshv1alpha1.LabelInstallation: p.Object.Spec.Installation}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list members: %w", err)
 	}
-	return slices.DeleteFunc(members.Items, func(m meshv1alpha1.MeshMember) bool {
+	siblings := slices.DeleteFunc(members.Items, func(m meshv1alpha1.MeshMember) bool {
 		return m.UID == p.Object.UID || m.Spec.Removal == meshv1alpha1.RemovalNow
-	}), nil
+	})
+	p.siblings = &siblings
+	return siblings, nil
 }

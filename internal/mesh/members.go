@@ -9,6 +9,17 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
 
+// ByCluster are members by the name of their cluster. Of two of one name, it is the first.
+func ByCluster(members []meshv1alpha1.MeshMember) map[string]*meshv1alpha1.MeshMember {
+	out := make(map[string]*meshv1alpha1.MeshMember, len(members))
+	for i := range members {
+		if m := &members[i]; out[m.Spec.Cluster] == nil {
+			out[m.Spec.Cluster] = m
+		}
+	}
+	return out
+}
+
 // IsLeaving says that a member is no longer in the spec. Until its removal is ordered it goes on to serve.
 func IsLeaving(m *meshv1alpha1.MeshMember) bool { return m.Spec.Removal != "" }
 

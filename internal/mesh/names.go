@@ -14,9 +14,26 @@ func MemberName(installation, member string) string { return installation + "-" 
 // CASecretName is the name of the hub Secret with a member's intermediate, and of its Certificate.
 func CASecretName(installation, member string) string { return installation + "-" + member + "-ca" }
 
+// MemberOfCASecret is the member whose CASecretName a name is.
+func MemberOfCASecret(installation, secret string) (member string, ok bool) {
+	return between(secret, installation+"-", "-ca")
+}
+
 // ReaderSecretName is the name of the hub Secret with the kubeconfig by which peers read a member.
 func ReaderSecretName(installation, member string) string {
 	return installation + "-" + member + "-reader"
+}
+
+// MemberOfReaderSecret is the member whose ReaderSecretName a name is.
+func MemberOfReaderSecret(installation, secret string) (member string, ok bool) {
+	return between(secret, installation+"-", "-reader")
+}
+
+// between is the middle of a text that begins and ends so.
+func between(text, prefix, suffix string) (string, bool) {
+	rest, isPrefixed := strings.CutPrefix(text, prefix)
+	middle, isSuffixed := strings.CutSuffix(rest, suffix)
+	return middle, isPrefixed && isSuffixed
 }
 
 // SnapshotName is the name of the hub Secret that holds a MeshMember while it is made again.

@@ -41,8 +41,8 @@ func named(inst *meshv1alpha1.MeshInstallation) []*meshv1alpha1.Member {
 }
 
 // leave plans the members that are no longer in the spec. One that waits for its workloads keeps its work order, but follows
-// the mesh in what its peers need of it.
-func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, run *Run) {
+// the mesh in what its peers need of it. Newest is the newest release that may read it.
+func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, newest string) {
 	wanted := map[string]bool{}
 	for _, m := range named(inst) {
 		wanted[mesh.MemberName(inst.Name, m.Name)] = true
@@ -51,11 +51,12 @@ func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []mesh
 		if wanted[existing[i].Name] {
 			continue
 		}
-		m := existing[i].DeepCopy()
-		m.Spec.DeletionPolicy = mesh.DeletionPolicyOf(m, inst.Spec.DeletionPolicy)
-		m.Spec.Removal = Removal(m, m.Spec.DeletionPolicy)
-		m.Spec.ReaderVersion = readerVersion(m.Spec.ReaderVersion, existing, run)
-		p.Leaving = append(p.Leaving, *m)
+		// Only whole fields are set: what they point to is shared.
+		m := existing[i]
+		m.Spec.DeletionPolicy = mesh.DeletionPolicyOf(&m, inst.Spec.DeletionPolicy)
+		m.Spec.Removal = Removal(&m, m.Spec.DeletionPolicy)
+		m.Spec.ReaderVersion = newer(m.Spec.ReaderVersion, newest)
+		p.Leaving = append(p.Leaving, m)
 		if m.Spec.Removal == meshv1alpha1.RemovalNow && m.DeletionTimestamp.IsZero() {
 			p.Remove = append(p.Remove, m.Name)
 		}
@@ -65,7 +66,7 @@ func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []mesh
 	peers := p.peers(inst)
 	for i := range p.Leaving {
 		if m := &p.Leaving[i]; m.Spec.Removal == meshv1alpha1.RemovalWhenUnused {
-			m.Spec.Peers, m.Spec.PinnedRoot = without(peers, m.Spec.Cluster), inst.Status.Trust.PinnedRoot
+			m.Spec.Peers, m.Spec.PinnedRoot = without(peers, m.Spec.Cluster, m.Spec.Peers), inst.Status.Trust.PinnedRoot
 		}
 	}
 }
@@ -89,15 +90,30 @@ func (p *MembersPlan) peers(inst *meshv1alpha1.MeshInstallation) []meshv1alpha1.
 	return out
 }
 
-// without is the list without one of them. Nil: none is left.
-func without(peers []meshv1alpha1.Peer, name string) []meshv1alpha1.Peer {
-	var out []meshv1alpha1.Peer
-	for _, p := range peers {
-		if p.Name != name {
-			out = append(out, p)
-		}
+// without is the list, sorted by name, without one of them. Nil: none is left. It is the list that there is if that has the same
+// peers: lists of all members for all members are what costs most of a plan.
+func without(peers []meshv1alpha1.Peer, name string, have []meshv1alpha1.Peer) []meshv1alpha1.Peer {
+	at, isThere := slices.BinarySearchFunc(peers, name, func(p meshv1alpha1.Peer, name string) int { return cmp.Compare(p.Name, name) })
+	after := at
+	if isThere {
+		after++
 	}
-	return out
+	before, rest := peers[:at], peers[after:]
+	switch {
+	case len(before)+len(rest) == 0:
+		return nil
+	case len(have) == len(before)+len(rest) && slices.Equal(have[:at], before) && slices.Equal(have[at:], rest):
+		return have
+	}
+	return slices.Concat(before, rest)
+}
+
+// peersOf are the peers in the work order that there is, if there is one.
+func peersOf(m *meshv1alpha1.MeshMember) []meshv1alpha1.Peer {
+	if m == nil {
+		return nil
+	}
+	return m.Spec.Peers
 }
 
 // Recovered are the members, each with the order that its cluster has a record of if its MeshMember was lost and is new.

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -58,15 +59,18 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 		present[existing[i].Name] = &existing[i]
 	}
 	shared := upgrade.EffectiveShared(inst, existing)
-	p.leave(inst, existing, run)
+	newest := newestVersion(existing, run)
+	p.leave(inst, existing, newest)
 	peers := p.peers(inst)
+	p.Desired = make([]meshv1alpha1.MeshMember, 0, len(inst.Spec.Members))
 	for _, m := range named(inst) {
-		desired, err := p.member(inst, m, present[mesh.MemberName(inst.Name, m.Name)], run, shared)
+		have := present[mesh.MemberName(inst.Name, m.Name)]
+		desired, err := p.member(inst, m, have, run, shared)
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
-		desired.Spec.ReaderVersion = readerVersion(desired.Spec.ReaderVersion, existing, run)
-		desired.Spec.Peers = without(peers, m.Name)
+		desired.Spec.ReaderVersion = newer(desired.Spec.ReaderVersion, newest)
+		desired.Spec.Peers = without(peers, m.Name, peersOf(have))
 		p.Desired = append(p.Desired, desired)
 	}
 	slices.SortFunc(p.Desired, func(a, b meshv1alpha1.MeshMember) int { return cmp.Compare(a.Name, b.Name) })
@@ -151,21 +155,18 @@ func (p *MembersPlan) nameOf(want, shared meshv1alpha1.Revision, joins bool) str
 	return upgrade.RevisionName(want)
 }
 
-// readerVersion is the newest release that reads a member: a peer's newer istiod cannot read it with the permissions of
-// an older one. While an upgrade is under way, or after one that stopped, peers run different releases.
-func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) string {
-	newest := own
-	if run != nil && !run.IsPlanOnly && istioversion.Compare(run.Upgrade.Spec.To.Version, newest) > 0 {
-		newest = run.Upgrade.Spec.To.Version
-	}
-	note := func(version string) {
-		if version != "" && istioversion.Compare(version, newest) > 0 {
-			newest = version
-		}
+// newestVersion is the newest release that runs in any member or will: a peer's newer istiod cannot read a member with the
+// permissions of an older one. While an upgrade is under way, or after one that stopped, peers run different releases. Empty: none
+// is known.
+func newestVersion(existing []meshv1alpha1.MeshMember, run *Run) string {
+	versions := map[string]bool{}
+	note := func(version string) { versions[version] = true }
+	if run != nil && !run.IsPlanOnly {
+		note(run.Upgrade.Spec.To.Version)
 	}
 	for i := range existing {
-		for _, r := range existing[i].Spec.Revisions {
-			note(r.Version)
+		for j := range existing[i].Spec.Revisions {
+			note(existing[i].Spec.Revisions[j].Version)
 		}
 		// What was left may be run again, at once.
 		if o := existing[i].Spec.Rollout; o != nil {
@@ -176,7 +177,19 @@ func readerVersion(own string, existing []meshv1alpha1.MeshMember, run *Run) str
 			note(r.Version)
 		}
 	}
+	newest := ""
+	for _, version := range slices.Sorted(maps.Keys(versions)) {
+		newest = newer(newest, version)
+	}
 	return newest
+}
+
+// newer is the newer of two releases. An empty one is older than any.
+func newer(a, b string) string {
+	if a == "" || b != "" && istioversion.Compare(b, a) > 0 {
+		return b
+	}
+	return a
 }
 
 // order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -54,14 +53,15 @@ func PinnedRoot(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Mesh
 // does not keep a new mesh from its start, unless no other has answered either.
 func unasked(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, now time.Time) []string {
 	var waiting, late []string
+	byCluster := mesh.ByCluster(members)
 	for i := range inst.Spec.Members {
 		name := inst.Spec.Members[i].Name
-		at := slices.IndexFunc(members, func(m meshv1alpha1.MeshMember) bool { return m.Spec.Cluster == name })
+		m := byCluster[name]
 		switch {
-		case at < 0:
+		case m == nil:
 			waiting = append(waiting, name)
-		case members[at].Status.Trust.ClaimedRoot != "":
-		case now.Sub(members[at].CreationTimestamp.Time) < askDeadline:
+		case m.Status.Trust.ClaimedRoot != "":
+		case now.Sub(m.CreationTimestamp.Time) < askDeadline:
 			waiting = append(waiting, name)
 		default:
 			late = append(late, name)

@@ -132,7 +132,8 @@ func (s *Steps) claim(ctx context.Context, pass *member.Pass) phase.Result {
 // duplicate refuses a cluster that an older MeshMember of this hub already is.
 func duplicate(ctx context.Context, pass *member.Pass) phase.Result {
 	list := &meshv1alpha1.MeshMemberList{}
-	if err := pass.Hub.List(ctx, list); err != nil {
+	// They are only read.
+	if err := pass.Hub.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return outcome.Failed(err)
 	}
 	for i := range list.Items {

@@ -178,13 +178,24 @@ func isChanging(pass *member.Pass, v *verification, expected expectedPeers) bool
 	if !slices.Equal(v.gateways, pass.Object.Status.Discovery.ProxyGateways) {
 		return true
 	}
-	wanted := expected.addresses()
-	if slices.ContainsFunc(wanted, func(g meshv1alpha1.NetworkGateway) bool { return !slices.Contains(v.gateways, g) }) {
-		return true
+	wanted, known := setOf(expected.addresses()), setOf(v.gateways)
+	for g := range wanted {
+		if !known[g] {
+			return true
+		}
 	}
 	return pass.Now.Sub(v.since) < peersDeadline && slices.ContainsFunc(v.gateways, func(g meshv1alpha1.NetworkGateway) bool {
-		return !slices.Contains(wanted, g) && !expected.named[g.Network]
+		return !wanted[g] && !expected.named[g.Network]
 	})
+}
+
+// setOf is for looking up: every member has the gateways of all others.
+func setOf(gateways []meshv1alpha1.NetworkGateway) map[meshv1alpha1.NetworkGateway]bool {
+	out := make(map[meshv1alpha1.NetworkGateway]bool, len(gateways))
+	for _, g := range gateways {
+		out[g] = true
+	}
+	return out
 }
 
 // reportPeers says how far the peers are. Only those that have served hold the member up: a newcomer that cannot start is
@@ -241,7 +252,7 @@ func allSynced(peers []meshv1alpha1.PeerStatus) bool {
 // askIstiod asks every istiod pod for its clusters and network gateways. A peer is as far as the pod that is least far;
 // a gateway is known when every pod knows it.
 func (s *Steps) askIstiod(ctx context.Context, pass *member.Pass, pods []corev1.Pod, expected expectedPeers, v *verification) error {
-	var clusters [][]istiod.RemoteCluster
+	var clusters []map[string]istiod.RemoteCluster
 	var known []meshv1alpha1.NetworkGateway
 	var byPod [][]meshv1alpha1.NetworkGateway
 	agree := true
@@ -250,17 +261,19 @@ func (s *Steps) askIstiod(ctx context.Context, pass *member.Pass, pods []corev1.
 		if err != nil {
 			return err
 		}
-		clusters, byPod = append(clusters, c), append(byPod, g)
+		clusters, byPod = append(clusters, byID(c)), append(byPod, g)
 		if i == 0 {
 			known = slices.Clone(g)
 		}
 		agree = agree && slices.Equal(known, g)
-		known = slices.DeleteFunc(known, func(k meshv1alpha1.NetworkGateway) bool { return !slices.Contains(g, k) })
+		knows := setOf(g)
+		known = slices.DeleteFunc(known, func(k meshv1alpha1.NetworkGateway) bool { return !knows[k] })
 	}
+	inAll := setOf(known)
 	v.gateways, v.agree, v.peers = known, agree, nil
 	for _, p := range pass.Object.Spec.Peers {
 		status := meshv1alpha1.PeerStatus{Name: p.Name, State: meshv1alpha1.PeerSynced}
-		if slices.ContainsFunc(expected.gateways[p.Name], func(g meshv1alpha1.NetworkGateway) bool { return !slices.Contains(known, g) }) {
+		if slices.ContainsFunc(expected.gateways[p.Name], func(g meshv1alpha1.NetworkGateway) bool { return !inAll[g] }) {
 			status.State = meshv1alpha1.PeerGatewayUnknown
 		}
 		if named, ok := expected.byName[p.Name]; ok && slices.ContainsFunc(byPod, func(g []meshv1alpha1.NetworkGateway) bool { return !leadInto(g, named.network) }) {
@@ -311,19 +324,30 @@ var istiodStates = map[string]meshv1alpha1.PeerState{
 	mesh.IstiodSynced: meshv1alpha1.PeerSynced, "syncing": meshv1alpha1.PeerSyncing, "timeout": meshv1alpha1.PeerTimedOut, "closed": meshv1alpha1.PeerClosed,
 }
 
+// byID are clusters by their ID. Of two of one ID, it is the first.
+func byID(clusters []istiod.RemoteCluster) map[string]istiod.RemoteCluster {
+	out := make(map[string]istiod.RemoteCluster, len(clusters))
+	for _, c := range clusters {
+		if _, isThere := out[c.ID]; !isThere {
+			out[c.ID] = c
+		}
+	}
+	return out
+}
+
 // peerState is the state of a peer in the answer of one istiod pod. The message is istiod's word, if the state is Unknown.
-func peerState(clusters []istiod.RemoteCluster, name, secret string) (state meshv1alpha1.PeerState, message string) {
-	i := slices.IndexFunc(clusters, func(c istiod.RemoteCluster) bool { return c.ID == name })
+func peerState(clusters map[string]istiod.RemoteCluster, name, secret string) (state meshv1alpha1.PeerState, message string) {
+	c, isThere := clusters[name]
 	switch {
-	case i < 0:
+	case !isThere:
 		return meshv1alpha1.PeerMissing, ""
-	case clusters[i].SecretName != secret:
+	case c.SecretName != secret:
 		return meshv1alpha1.PeerForeign, ""
 	}
-	if state, isKnown := istiodStates[clusters[i].SyncStatus]; isKnown {
+	if state, isKnown := istiodStates[c.SyncStatus]; isKnown {
 		return state, ""
 	}
-	return meshv1alpha1.PeerUnknown, clusters[i].SyncStatus
+	return meshv1alpha1.PeerUnknown, c.SyncStatus
 }
 
 // verificationInputs identify what a proof rests on.

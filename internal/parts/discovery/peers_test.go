@@ -45,7 +45,7 @@ func TestPeerState(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got, message := peerState(clusters, c.peer, "istio-system/istio-remote-secret-"+c.peer); got != c.want || message != c.message {
+			if got, message := peerState(byID(clusters), c.peer, "istio-system/istio-remote-secret-"+c.peer); got != c.want || message != c.message {
 				t.Errorf("state is %q (%q), want %q (%q)", got, message, c.want, c.message)
 			}
 		})

@@ -1,20 +1,13 @@
 package discovery
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
-	"path"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
@@ -26,57 +19,6 @@ func RemoteSecretName(peer string) string { return "istio-remote-secret-" + peer
 // RemoteSecretReference names the Secret of a peer in a member.
 func RemoteSecretReference(namespace, peer string) apply.Reference {
 	return apply.Reference{Version: "v1", Kind: "Secret", Namespace: namespace, Name: RemoteSecretName(peer)}
-}
-
-// Credential is how a member reads one peer.
-type Credential struct {
-	// Peer is the name of the peer.
-	Peer string
-	// Kubeconfig is what the remote secret must contain, but for the token in it.
-	Kubeconfig []byte
-	// Token is the peer's present reader token.
-	Token []byte
-}
-
-// Credentials are how a member reads the peers whose credential is on the hub, and the names of the peers whose credential is
-// not there yet.
-//
-// A kubeconfig has a token even if it names a file: client-go uses it until the file is there, which takes kubelet up to two
-// minutes (NewBearerAuthWithRefreshRoundTripper). It is never renewed.
-func Credentials(ctx context.Context, hub client.Reader, m *meshv1alpha1.MeshMember) (all []Credential, missing []string, err error) {
-	for _, peer := range m.Spec.Peers {
-		reader := &corev1.Secret{}
-		err := hub.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: peer.ReaderSecret}, reader)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, nil, fmt.Errorf("read Secret %q: %w", peer.ReaderSecret, err)
-		}
-		if apierrors.IsNotFound(err) || len(reader.Data[kubeconfigKey]) == 0 || len(reader.Data[tokenKey]) == 0 {
-			missing = append(missing, peer.Name)
-			continue
-		}
-		c, err := credential(&m.Spec, peer.Name, reader)
-		if err != nil {
-			return nil, nil, fmt.Errorf("hub Secret %q: %w", peer.ReaderSecret, err)
-		}
-		all = append(all, c)
-	}
-	return all, missing, nil
-}
-
-func credential(m *meshv1alpha1.MeshMemberSpec, peer string, reader *corev1.Secret) (Credential, error) {
-	config, err := clientcmd.Load(reader.Data[kubeconfigKey])
-	if err != nil || config.Clusters[peer] == nil {
-		// The error could quote the kubeconfig.
-		return Credential{}, fmt.Errorf("its key %q is not the kubeconfig of %q; delete the Secret, it is made again", kubeconfigKey, peer)
-	}
-	leads := config.Clusters[peer]
-	user := clientcmdapi.AuthInfo{Token: string(reader.Data[tokenKey])}
-	if mesh.ReadsTokenFiles(m) {
-		user.TokenFile = path.Join(mesh.ReaderTokensPath, peer)
-	}
-	endpoint := Endpoint{Server: leads.Server, ServerName: leads.TLSServerName, CA: leads.CertificateAuthorityData}
-	raw, err := kubeconfig(peer, endpoint, user)
-	return Credential{Peer: peer, Kubeconfig: raw, Token: reader.Data[tokenKey]}, err
 }
 
 // Identity of a kubeconfig is where it leads and by which way, without the token in it. Two of one identity are as good as each

@@ -50,7 +50,7 @@ func TestCredentials(t *testing.T) {
 	old := onHub(t, "old", server, "t")
 	delete(old.Data, tokenKey)
 	h := hub(onHub(t, "west", server, token), empty, old)
-	got, missing, err := Credentials(t.Context(), h, testutil.Member("east", reading("west", "empty", "north", "old")))
+	got, missing, err := (&credentials{}).read(t.Context(), h, testutil.Member("east", reading("west", "empty", "north", "old")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestCredentials(t *testing.T) {
 func TestCredentialsInline(t *testing.T) {
 	m := testutil.Member("east", reading("west"))
 	m.Spec.ReaderTokens = ""
-	got, _, err := Credentials(t.Context(), hub(onHub(t, "west", server, token)), m)
+	got, _, err := (&credentials{}).read(t.Context(), hub(onHub(t, "west", server, token)), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ users:
 			if c.change != nil {
 				c.change(secret)
 			}
-			got, _, err := Credentials(t.Context(), hub(secret), m)
+			got, _, err := (&credentials{}).read(t.Context(), hub(secret), m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,12 +178,12 @@ func TestCredentialsErrors(t *testing.T) {
 			return broken
 		},
 	})
-	if _, _, err := Credentials(t.Context(), h, testutil.Member("east", reading("west"))); !errors.Is(err, broken) {
+	if _, _, err := (&credentials{}).read(t.Context(), h, testutil.Member("east", reading("west"))); !errors.Is(err, broken) {
 		t.Errorf("error is %v, want that of the API server", err)
 	}
 	damaged := onHub(t, "west", server, token)
 	damaged.Data[kubeconfigKey] = []byte("token: " + token)
-	_, _, err := Credentials(t.Context(), hub(damaged), testutil.Member("east", reading("west")))
+	_, _, err := (&credentials{}).read(t.Context(), hub(damaged), testutil.Member("east", reading("west")))
 	if err == nil || strings.Contains(err.Error(), token) {
 		t.Errorf("error is %v, want one without the token", err)
 	}

@@ -45,7 +45,8 @@ type Steps struct {
 	// Istiod asks istiod pods what they know of peers.
 	Istiod member.Istiod
 
-	memory member.Memory[memory]
+	memory      member.Memory[memory]
+	credentials credentials
 }
 
 // memory is what is remembered of a member's discovery between passes.
@@ -170,7 +171,7 @@ func mark(ctx context.Context, pass *member.Pass, address string) error {
 // when the bytes change. A renewed token changes the Secrets with the tokens only.
 func (s *Steps) remoteSecrets(ctx context.Context, pass *member.Pass) phase.Result {
 	s.memory.Of(pass).changed = nil
-	credentials, missing, err := Credentials(ctx, s.Hub, pass.Object)
+	credentials, missing, err := s.credentials.read(ctx, s.Hub, pass.Object)
 	if err != nil {
 		return outcome.Failed(err)
 	}
@@ -251,8 +252,8 @@ type settledSecret struct {
 func (s *Steps) remoteSecret(ctx context.Context, pass *member.Pass, c Credential) (*unstructured.Unstructured, error) {
 	memory := s.memory.Of(pass)
 	key := client.ObjectKey{Namespace: pass.Namespace(), Name: RemoteSecretName(c.Peer)}
-	wanted, ok := Identity(c.Peer, c.Kubeconfig)
-	if !ok {
+	wanted := c.identity
+	if !c.isReadable {
 		return nil, fmt.Errorf("the kubeconfig of peer %q cannot be read", c.Peer)
 	}
 	if last, ok := memory.settled[c.Peer]; ok && last.kubeconfig == wanted {

@@ -159,9 +159,14 @@ func beforeRemoval(siblings []meshv1alpha1.MeshMember, gateways *succession, wit
 // reachableSiblings are the other members of the mesh that can be asked what they know.
 func reachableSiblings(ctx context.Context, pass *member.Pass) ([]meshv1alpha1.MeshMember, error) {
 	members, err := pass.Siblings(ctx)
-	return slices.DeleteFunc(members, func(m meshv1alpha1.MeshMember) bool {
-		return len(m.Status.Discovery.Peers) == 0 || !meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable)
-	}), err
+	var out []meshv1alpha1.MeshMember
+	for i := range members {
+		m := &members[i]
+		if len(m.Status.Discovery.Peers) > 0 && meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable) {
+			out = append(out, *m)
+		}
+	}
+	return out, err
 }
 
 // without are the addresses that are not among others.

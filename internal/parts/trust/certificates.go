@@ -6,6 +6,7 @@ import (
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -131,6 +132,24 @@ func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {
 
 func objectMeta(inst *meshv1alpha1.MeshInstallation, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: name, Namespace: inst.Namespace, Labels: map[string]string{meshv1alpha1.LabelInstallation: inst.Name}}
+}
+
+// isCurrent says whether a Certificate of an installation is as wanted. It changes neither.
+func isCurrent(have, want *cmv1.Certificate, inst *meshv1alpha1.MeshInstallation) bool {
+	if have == nil || !metav1.IsControlledBy(have, inst) {
+		return false
+	}
+	for k, v := range want.Labels {
+		if have.Labels[k] != v {
+			return false
+		}
+	}
+	spec := have.Spec
+	if spec.PrivateKey != nil {
+		spec.PrivateKey = new(*spec.PrivateKey)
+	}
+	Set(&spec, want.Spec)
+	return equality.Semantic.DeepEqual(spec, have.Spec)
 }
 
 // Set writes the wanted fields of a Certificate and leaves those that cert-manager or the API server has defaulted.

@@ -37,7 +37,8 @@ func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, no
 	for i := range wanted.Intermediates {
 		keep[wanted.Intermediates[i].Name] = true
 	}
-	if err := h.removeExcept(ctx, inst, keep); err != nil {
+	present, err := h.removeExcept(ctx, inst, keep)
+	if err != nil {
 		return "", err
 	}
 	if wanted.Root != nil {
@@ -46,7 +47,11 @@ func (h Hub) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, no
 		}
 	}
 	for i := range wanted.Intermediates {
-		if err := h.certificate(ctx, inst, &wanted.Intermediates[i]); err != nil {
+		want := &wanted.Intermediates[i]
+		if isCurrent(present[want.Name], want, inst) {
+			continue
+		}
+		if err := h.certificate(ctx, inst, want); err != nil {
 			return "", err
 		}
 	}
@@ -60,6 +65,8 @@ func (h Hub) intermediates(ctx context.Context, inst *meshv1alpha1.MeshInstallat
 	var known []byte
 	var unusable error
 	var strays []*corev1.Secret
+	// All members have the same root: it is read once.
+	read := map[string][]string{}
 	for i := range wanted.Intermediates {
 		secret, err := h.secret(ctx, inst, wanted.Intermediates[i].Name)
 		if err != nil {
@@ -68,10 +75,13 @@ func (h Hub) intermediates(ctx context.Context, inst *meshv1alpha1.MeshInstallat
 		if secret == nil || len(secret.Data[caKey]) == 0 {
 			continue
 		}
-		roots, err := Fingerprints(secret.Data[caKey])
-		if err != nil {
-			// The member says so.
-			continue
+		roots, isRead := read[string(secret.Data[caKey])]
+		if !isRead {
+			if roots, err = Fingerprints(secret.Data[caKey]); err != nil {
+				// The member says so.
+				continue
+			}
+			read[string(secret.Data[caKey])] = roots
 		}
 		if len(inst.Status.Trust.PinnedRoot) == 0 {
 			_, err := ReadBundle(secret, inst.Spec.TrustDomain, now)
@@ -147,7 +157,7 @@ func (h Hub) certificate(ctx context.Context, inst *meshv1alpha1.MeshInstallatio
 
 // Remove deletes every certificate of an installation with its Secret, and the Secret of its root.
 func (h Hub) Remove(ctx context.Context, inst *meshv1alpha1.MeshInstallation) error {
-	if err := h.removeExcept(ctx, inst, nil); err != nil {
+	if _, err := h.removeExcept(ctx, inst, nil); err != nil {
 		return err
 	}
 	secret, err := h.secret(ctx, inst, mesh.RootName(inst.Name))
@@ -160,28 +170,36 @@ func (h Hub) Remove(ctx context.Context, inst *meshv1alpha1.MeshInstallation) er
 	return nil
 }
 
-// removeExcept deletes the certificates whose names are not to be kept. Their Secrets would stay else: cert-manager
-// keeps them.
-func (h Hub) removeExcept(ctx context.Context, inst *meshv1alpha1.MeshInstallation, keep map[string]bool) error {
-	present := &cmv1.CertificateList{}
-	if err := h.Client.List(ctx, present, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name}); err != nil {
-		return fmt.Errorf("list certificates: %w", err)
+// removeExcept deletes the certificates whose names are not to be kept. Their Secrets would stay else: cert-manager keeps them. It
+// returns the certificates that stay, by name. They share their memory with the cache.
+func (h Hub) removeExcept(ctx context.Context, inst *meshv1alpha1.MeshInstallation, keep map[string]bool) (map[string]*cmv1.Certificate, error) {
+	list := &cmv1.CertificateList{}
+	if err := h.Client.List(ctx, list, client.InNamespace(inst.Namespace), client.MatchingLabels{meshv1alpha1.LabelInstallation: inst.Name},
+		client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list certificates: %w", err)
 	}
-	for i := range present.Items {
-		c := &present.Items[i]
+	present := make(map[string]*cmv1.Certificate, len(list.Items))
+	for i := range list.Items {
+		c := &list.Items[i]
 		if keep[c.Name] || !metav1.IsControlledBy(c, inst) {
+			present[c.Name] = c
 			continue
 		}
-		if err := h.Client.Delete(ctx, c); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete Certificate %q: %w", c.Name, err)
-		}
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: c.Spec.SecretName, Namespace: c.Namespace}}
-		if err := h.Client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete Secret %q: %w", secret.Name, err)
-		}
-		if err := h.letGo(ctx, c); err != nil {
-			return err
+		if err := h.remove(ctx, c.DeepCopy()); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return present, nil
+}
+
+// remove deletes a certificate with its Secret.
+func (h Hub) remove(ctx context.Context, c *cmv1.Certificate) error {
+	if err := h.Client.Delete(ctx, c); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Certificate %q: %w", c.Name, err)
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: c.Spec.SecretName, Namespace: c.Namespace}}
+	if err := h.Client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Secret %q: %w", secret.Name, err)
+	}
+	return h.letGo(ctx, c)
 }

@@ -35,14 +35,16 @@ func Running(members []meshv1alpha1.MeshMember) []meshv1alpha1.RevisionMembers {
 // EffectiveShared is what members share of what the mesh runs, as a member without settings of its own shows it. While nobody
 // shows it, it is that of the spec, without a name.
 func EffectiveShared(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember) meshv1alpha1.Revision {
+	hasNone := map[string]bool{}
+	for i := range inst.Spec.Members {
+		s := &inst.Spec.Members[i]
+		hasNone[s.Name] = (s.Values == nil || len(s.Values.Raw) == 0) && s.EastWestGateway == nil
+	}
 	shown := -1
 	for i := range existing {
 		m := &existing[i]
-		hasNone := slices.ContainsFunc(inst.Spec.Members, func(s meshv1alpha1.Member) bool {
-			return s.Name == m.Spec.Cluster && (s.Values == nil || len(s.Values.Raw) == 0) && s.EastWestGateway == nil
-		})
 		running := mesh.RunningRevision(m)
-		if !hasNone || !mesh.HasServed(m) || running.Version != inst.Status.EffectiveVersion {
+		if !hasNone[m.Spec.Cluster] || !mesh.HasServed(m) || running.Version != inst.Status.EffectiveVersion {
 			continue
 		}
 		if running.Name == inst.Status.Revision {
