@@ -59,6 +59,8 @@ type Component struct {
 	// Partial says that Objects are a part of the component: those that it has already are changed, none is made, and
 	// none is deleted.
 	Partial bool
+	// Renderings are kept beside the inventory, the one that Objects come from first. Nil: those that are kept stay.
+	Renderings []Rendering
 	// Shared components hold objects that others may have created and may use as well, such as CRDs: they are adopted,
 	// never downgraded, and have no inventory, so that they are never deleted.
 	Shared bool
@@ -122,7 +124,7 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 			}
 		}
 		// What is about to be created is written down first: a crash must not leave objects that nobody knows.
-		if err := a.writeInventory(ctx, inventory, union(inventory.References, wanted)); err != nil {
+		if err := a.writeInventory(ctx, inventory, union(inventory.References, wanted), c.Renderings); err != nil {
 			return nil, err
 		}
 	}
@@ -145,7 +147,7 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 		}
 		wrote = append(wrote, "deleted "+ref.String())
 	}
-	return wrote, a.writeInventory(ctx, inventory, wanted)
+	return wrote, a.writeInventory(ctx, inventory, wanted, c.Renderings)
 }
 
 // stages orders what depends on other objects of its component after them: the API server checks a binding against its

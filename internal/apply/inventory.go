@@ -82,19 +82,22 @@ func without(refs, others []Reference) []Reference {
 	})
 }
 
-// Inventory is the list of objects that a component has created in a member.
+// Inventory is the list of objects that a component has created in a member, with the renderings that they come from.
 type Inventory struct {
 	// Component it belongs to.
 	Component string
 	// References are the objects, sorted.
 	References []Reference
 
-	object *corev1.ConfigMap
+	renderings []Rendering
+	object     *corev1.ConfigMap
 }
 
 // Components lists the components that have an inventory in the member.
 func (a *Applier) Components(ctx context.Context) ([]string, error) {
-	list := &corev1.ConfigMapList{}
+	// Their content is not needed, and may be large.
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMapList"))
 	if err := a.client.List(ctx, list, client.InNamespace(a.owner.Namespace),
 		client.MatchingLabels{meshv1alpha1.LabelInstallation: a.owner.Installation}); err != nil {
 		return nil, fmt.Errorf("list inventories: %w", err)
@@ -142,7 +145,7 @@ func (a *Applier) readInventory(ctx context.Context, component string) (*Invento
 	if !a.isOurs(cm, metav1.ManagedFieldsOperationUpdate) {
 		return nil, fmt.Errorf("inventory ConfigMap %s/%s: %w", cm.Namespace, cm.Name, ErrConflict)
 	}
-	inv.object = cm
+	inv.object, inv.renderings = cm, readRenderings(cm)
 	for line := range strings.Lines(cm.Data[inventoryKey]) {
 		ref, err := parseReference(strings.TrimSuffix(line, "\n"))
 		if err != nil {
@@ -153,11 +156,15 @@ func (a *Applier) readInventory(ctx context.Context, component string) (*Invento
 	return inv, nil
 }
 
-func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Reference) error {
+func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Reference, renderings []Rendering) error {
+	if renderings == nil {
+		renderings = inv.renderings
+	}
 	labels := map[string]string{
 		meshv1alpha1.LabelInstallation: a.owner.Installation, managedBy: fieldManager, meshv1alpha1.LabelComponent: inv.Component,
 	}
-	if inv.object != nil && slices.Equal(inv.References, refs) && carries(inv.object, labels) {
+	if inv.object != nil && slices.Equal(inv.References, refs) && carries(inv.object, labels) &&
+		slices.EqualFunc(inv.renderings, renderings, Rendering.equal) {
 		return nil
 	}
 	lines := make([]string, 0, len(refs))
@@ -165,10 +172,14 @@ func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Ref
 		lines = append(lines, r.line())
 	}
 	data := map[string]string{inventoryKey: strings.Join(lines, "\n")}
+	content, err := writeRenderings(inv.Component, renderings, data)
+	if err != nil {
+		return err
+	}
 	if inv.object == nil {
 		inv.object = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
 			Name: inventoryPrefix + inv.Component, Namespace: a.owner.Namespace, Labels: labels,
-		}, Data: data}
+		}, Data: data, BinaryData: content}
 		if err := a.client.Create(ctx, inv.object, client.FieldOwner(fieldManager)); err != nil {
 			inv.object = nil
 			return fmt.Errorf("create inventory of %q: %w", inv.Component, err)
@@ -178,12 +189,12 @@ func (a *Applier) writeInventory(ctx context.Context, inv *Inventory, refs []Ref
 			inv.object.Labels = map[string]string{}
 		}
 		maps.Copy(inv.object.Labels, labels)
-		inv.object.Data = data
+		inv.object.Data, inv.object.BinaryData = data, content
 		if err := a.client.Update(ctx, inv.object, client.FieldOwner(fieldManager)); err != nil {
 			return fmt.Errorf("update inventory of %q: %w", inv.Component, err)
 		}
 	}
-	inv.References = refs
+	inv.References, inv.renderings = refs, renderings
 	return nil
 }
 

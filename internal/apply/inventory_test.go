@@ -50,11 +50,11 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.applier.writeInventory(t.Context(), inv, want); err != nil {
+		if err := m.applier.writeInventory(t.Context(), inv, want, nil); err != nil {
 			t.Fatal(err)
 		}
 		m.forget()
-		if err := m.applier.writeInventory(t.Context(), inv, want); err != nil || len(m.writes) > 0 {
+		if err := m.applier.writeInventory(t.Context(), inv, want, nil); err != nil || len(m.writes) > 0 {
 			t.Errorf("the same inventory is written again: %v, %v", m.writes, err)
 		}
 		got, err := m.applier.readInventory(t.Context(), "gateway")
