@@ -19,6 +19,8 @@ import (
 	"helm.sh/helm/v3/pkg/engine"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 // Names of the charts.
@@ -124,6 +126,9 @@ func (l *Library) load(version, name string) (*chart.Chart, error) {
 	key := version + "/" + name
 	if c, ok := l.charts[key]; ok {
 		return c, nil
+	}
+	if _, isKnown := istioversion.Lookup(version); !isKnown {
+		return nil, fmt.Errorf("%s %s: %w", name, version, ErrNoChart)
 	}
 	// The version comes from users: it must not lead out of the library.
 	dir := filepath.Join(l.dir, filepath.Base(version), name)

@@ -5,6 +5,7 @@ package version
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/Masterminds/semver/v3"
 )
@@ -49,7 +50,14 @@ var gatewayAPI128 = map[string]string{
 	"backendtlspolicies.gateway.networking.k8s.io": "1.4.0",
 }
 
-var releases = []Release{
+// withheld are releases, with commas between them, that a build leaves out of the table. Only builds for tests of an update of the operator
+// set it: go build -ldflags "-X github.com/meshfleet/meshfleet/internal/istio/version.withheld=1.28.3".
+var withheld string
+
+// releases are the table.
+var releases = slices.DeleteFunc(all, func(r Release) bool { return slices.Contains(strings.Split(withheld, ","), r.Version) })
+
+var all = []Release{
 	{
 		Version: "1.28.3", MinKubernetes: "1.30", ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
 		GatewayAPI: gatewayAPI128, MaxJump: 2,
@@ -65,6 +73,21 @@ var releases = []Release{
 // Lookup finds a release by its exact version.
 func Lookup(version string) (Release, bool) {
 	return Known().Lookup(version)
+}
+
+// Nearest is the release in the table that is nearest to a version: the oldest of those that are newer, or else the newest.
+func (t Table) Nearest(version string) string {
+	nearest := ""
+	for _, r := range t {
+		isNewer, isFound := Compare(r.Version, version) >= 0, nearest != ""
+		wasNewer := isFound && Compare(nearest, version) >= 0
+		switch {
+		case !isFound, isNewer && !wasNewer,
+			isNewer == wasNewer && (Compare(r.Version, nearest) < 0) == isNewer:
+			nearest = r.Version
+		}
+	}
+	return nearest
 }
 
 // ReadPeerSecrets says whether istiod of any of these versions lists the Secrets of its peers. One that is not known counts as if.
