@@ -194,6 +194,12 @@ type Revision struct {
 	// gateway are the settings of the east-west gateway of this revision, merged for this member.
 	// +optional
 	Gateway RevisionGateway `json:"gateway,omitzero"`
+	// rendering identifies how the operator that ordered the revision renders the charts of this version: it is a hash of the
+	// objects that it makes for fixed settings. An operator release that renders the same version differently has another one, and
+	// brings its objects by an upgrade. Empty: the revision was ordered before the operator recorded this.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Rendering string `json:"rendering,omitempty"`
 }
 
 // RevisionGateway are the settings of the east-west gateway of a revision. Its replicas are not among them: they can be
@@ -263,6 +269,13 @@ type MeshMemberStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Retiring []RetiringRevision `json:"retiring,omitempty"`
+	// renderings are the objects rendered from charts that the member keeps, compressed, in the inventories of its components.
+	// The operator applies them again as long as the settings of a component stay the same, also after its own update.
+	// +optional
+	// +listType=map
+	// +listMapKey=component
+	// +kubebuilder:validation:MaxItems=16
+	Renderings []KeptRendering `json:"renderings,omitempty"`
 	// gateway is the state of the east-west gateway.
 	// +optional
 	Gateway GatewayStatus `json:"gateway,omitzero"`
@@ -322,6 +335,17 @@ type RevisionStatus struct {
 	// readyReplicas is the number of ready replicas.
 	// +optional
 	ReadyReplicas int32 `json:"readyReplicas"`
+}
+
+// KeptRendering is a rendering that the member keeps.
+type KeptRendering struct {
+	// component is the name of the component. The ConfigMap `meshfleet-inventory-<component>` in the control plane's namespace
+	// contains the rendering.
+	// +required
+	Component string `json:"component"`
+	// hash is the hash of the rendering. The operator does not apply a rendering with another hash.
+	// +required
+	Hash string `json:"hash"`
 }
 
 // RetiringRevision is an old control plane that is removed when nothing uses it any more.

@@ -82,7 +82,9 @@ func TestAPassLeavesTheCacheAlone(t *testing.T) {
 	r := &Reconciler{Client: shared, Events: &events.FakeRecorder{}, Now: func() time.Time { return testutil.Now }}
 	for i, change := range []func(*meshv1alpha1.MeshInstallation){
 		func(*meshv1alpha1.MeshInstallation) {},
-		func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = []meshv1alpha1.RevisionTag{{Name: "prod"}} },
+		func(inst *meshv1alpha1.MeshInstallation) {
+			inst.Spec.DataPlane.Tags = []meshv1alpha1.RevisionTag{{Name: "prod"}}
+		},
 		func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.Members = inst.Spec.Members[:1] },
 		func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyForce },
 	} {

@@ -46,7 +46,7 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 	if last := s.memory.Of(pass).lastPreflight; last.order == asked && pass.Now.Sub(last.at) < preflightPaceOf(st.State) {
 		return st.State, st.Message, nil
 	}
-	from, to, err := s.componentsAround(pass)
+	from, to, err := s.componentsAround(ctx, pass)
 	if err != nil {
 		return meshv1alpha1.StageFailed, "the target cannot be rendered: " + err.Error(), nil
 	}
@@ -139,13 +139,13 @@ func peersFinding(peers phase.Result) preflight.Finding {
 
 // componentsAround are the operator's objects before the upgrade and when it is over. Tags that are kept are not among them: they come
 // and go by what users label, and a plan keeps its hash meanwhile.
-func (s *stages) componentsAround(pass *member.Pass) (before, after []apply.Component, err error) {
+func (s *stages) componentsAround(ctx context.Context, pass *member.Pass) (before, after []apply.Component, err error) {
 	order := pass.Object.Spec.Rollout
 	at := func(stage meshv1alpha1.Stage, version string) ([]apply.Component, error) {
 		spec := pass.Object.Spec.DeepCopy()
 		plan.Content(spec, order.From, order.To, stage)
 		spec.ReaderVersion = version
-		return s.parts.Rendered(spec)
+		return s.parts.Rendered(ctx, pass, spec)
 	}
 	if before, err = at(meshv1alpha1.StageDiscard, pass.Object.Spec.ReaderVersion); err != nil {
 		return nil, nil, err

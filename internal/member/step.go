@@ -57,8 +57,8 @@ type Part struct {
 	// Components are the names of what it applies, in the order in which they are made. A name that ends in `*` is a prefix.
 	Components []string
 	// Rendered is what a work order makes of charts: the preflight compares it before and after an upgrade, and asks the API server
-	// whether it takes it. Nil: nothing of the part depends on the release.
-	Rendered func(*meshv1alpha1.MeshMemberSpec) ([]apply.Component, error)
+	// whether it takes it. It writes nothing. Nil: nothing of the part depends on the release.
+	Rendered func(context.Context, *Pass, *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error)
 	// Target are the names of the components that the upgrade under way brings. What the API server refuses of them speaks against the
 	// target. Nil: an upgrade brings nothing of the part.
 	Target func(*meshv1alpha1.MeshMemberSpec) []string

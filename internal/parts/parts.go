@@ -29,6 +29,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 	"github.com/meshfleet/meshfleet/internal/parts/workloads"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/rendering"
 )
 
 // Deps are what parts need. The zero value is enough for what does not run: kinds, rules and the names of components.
@@ -67,9 +68,10 @@ type Set struct {
 
 // New makes the list.
 func New(d Deps) *Set {
+	renderings := rendering.Store{Current: NewRenderings(d.Charts).Of}
 	s := &Set{
 		Claim:        &claim.Steps{HubUID: d.HubUID, PresentRoot: presentRoot},
-		ControlPlane: &controlplane.Steps{Charts: d.Charts, Istiod: d.Istiod, WatchIstio: d.WatchIstio},
+		ControlPlane: &controlplane.Steps{Charts: d.Charts, Istiod: d.Istiod, WatchIstio: d.WatchIstio, Renderings: renderings},
 	}
 	peers := &discovery.Steps{Hub: d.Hub, HubUID: d.HubUID, Istiod: d.Istiod}
 	if d.Fleet != nil {
@@ -80,7 +82,7 @@ func New(d Deps) *Set {
 		trust.Part(),
 		s.ControlPlane.Part(),
 		peers.Part(),
-		(&eastwest.Steps{Charts: d.Charts, Resolve: net.DefaultResolver.LookupHost}).Part(),
+		(&eastwest.Steps{Charts: d.Charts, Resolve: net.DefaultResolver.LookupHost, Renderings: renderings}).Part(),
 		workloads.Part(),
 	}
 	return s
@@ -114,13 +116,13 @@ func (s *Set) Steps() []member.Step {
 }
 
 // Rendered is what a work order makes of charts.
-func (s *Set) Rendered(spec *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error) {
+func (s *Set) Rendered(ctx context.Context, pass *member.Pass, spec *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error) {
 	var all []apply.Component
 	for _, p := range s.List {
 		if p.Rendered == nil {
 			continue
 		}
-		components, err := p.Rendered(spec)
+		components, err := p.Rendered(ctx, pass, spec)
 		if err != nil {
 			return nil, err
 		}

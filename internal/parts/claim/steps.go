@@ -100,16 +100,29 @@ func (s *Steps) identify(ctx context.Context, pass *member.Pass) phase.Result {
 			return outcome.StalledOr(err, errForeign, meshv1alpha1.ReasonForeignControlPlane)
 		}
 	}
-	for _, rev := range pass.Object.Spec.Revisions {
-		release, ok := istioversion.Lookup(rev.Version)
-		if !ok {
-			return phase.Stall(meshv1alpha1.ReasonVersionUnsupported, fmt.Errorf("istio %s cannot be installed by this operator; it knows %v", rev.Version, istioversion.Supported()))
+	if result := runnable(pass.Object); result.Kind != phase.Done {
+		return result
+	}
+	return phase.Complete(meshv1alpha1.ReasonReady, "the cluster belongs to this member")
+}
+
+// runnable says whether the cluster can run the releases that were ordered. A member that serves keeps one that this operator does not
+// know: it goes on to be a member, and an upgrade replaces it.
+func runnable(m *meshv1alpha1.MeshMember) phase.Result {
+	for _, rev := range m.Spec.Revisions {
+		release, isKnown := istioversion.Lookup(rev.Version)
+		switch {
+		case !isKnown && mesh.HasServed(m):
+			continue
+		case !isKnown:
+			return outcome.Stalled(meshv1alpha1.ReasonVersionUnsupported, fmt.Errorf("istio %s cannot be installed by this operator; upgrade the mesh to one of %v",
+				rev.Version, istioversion.Supported()))
 		}
-		if err := release.CheckKubernetes(pass.Object.Status.KubernetesVersion); err != nil {
+		if err := release.CheckKubernetes(m.Status.KubernetesVersion); err != nil {
 			return outcome.Stalled(meshv1alpha1.ReasonVersionUnsupported, err)
 		}
 	}
-	return phase.Complete(meshv1alpha1.ReasonReady, "the cluster belongs to this member")
+	return phase.Result{}
 }
 
 // claim writes the namespace and the claim. Precondition: identify.

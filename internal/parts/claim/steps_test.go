@@ -1,6 +1,7 @@
 package claim
 
 import (
+	stdcmp "cmp"
 	"context"
 	"errors"
 	"testing"
@@ -153,6 +154,36 @@ func TestLabelNamespace(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, ns.Labels); diff != "" {
 				t.Errorf("labels (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAReleaseThatIsNotKnown stops a member that has nothing yet, and lets one go on that serves: an upgrade is its way out.
+func TestAReleaseThatIsNotKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		status     meshv1alpha1.MeshMemberStatus
+		kubernetes string
+		want       string
+	}{
+		"has never served":            {want: meshv1alpha1.ReasonVersionUnsupported},
+		"serves":                      {status: meshv1alpha1.MeshMemberStatus{Revisions: []meshv1alpha1.RevisionStatus{{Name: "1-27-9", ReadyReplicas: 1}}}},
+		"has served, and is down now": {status: meshv1alpha1.MeshMemberStatus{Trust: meshv1alpha1.MemberTrustStatus{RootFingerprints: []string{"a"}}}},
+		"serves, and the cluster is too old for what it is upgraded to": {
+			status:     meshv1alpha1.MeshMemberStatus{Revisions: []meshv1alpha1.RevisionStatus{{Name: "1-27-9", ReadyReplicas: 1}}},
+			kubernetes: "v1.20.0", want: meshv1alpha1.ReasonVersionUnsupported,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
+				m.Status = c.status
+				m.Status.KubernetesVersion = stdcmp.Or(c.kubernetes, "v1.33.0")
+				m.Spec.Revisions = append([]meshv1alpha1.Revision{{Name: "1-27-9", Version: "1.27.9"}}, m.Spec.Revisions...)
+			})
+			s := &Steps{HubUID: hubUID, PresentRoot: func(context.Context, *member.Pass) ([]string, bool, error) { return nil, false, nil }}
+			got := s.identify(t.Context(), membertest.Pass(t, m))
+			if isDone := got.Kind == phase.Done; isDone != (c.want == "") || !isDone && got.Reason != c.want {
+				t.Errorf("result is %+v, want %q", got, c.want)
 			}
 		})
 	}

@@ -44,11 +44,12 @@ func idle(m *meshv1alpha1.MeshMemberSpec) string {
 	return Leaving(m)
 }
 
-// forgetful is the revision given, if it is of a release that knows only its own Gateways.
+// forgetful is the revision given, if it is of a release that knows only its own Gateways. One that this operator does not know counts as
+// such: with the Service of the tags, and without permission to write, it serves as well.
 func forgetful(m *meshv1alpha1.MeshMemberSpec, revision string) string {
 	for i := range m.Revisions {
-		release, _ := istioversion.Lookup(m.Revisions[i].Version)
-		if m.Revisions[i].Name == revision && release.ConfiguresOwnGatewaysOnly {
+		release, isKnown := istioversion.Lookup(m.Revisions[i].Version)
+		if m.Revisions[i].Name == revision && (!isKnown || release.ConfiguresOwnGatewaysOnly) {
 			return revision
 		}
 	}

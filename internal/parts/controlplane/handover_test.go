@@ -30,7 +30,7 @@ func writers(t *testing.T, m *meshv1alpha1.MeshMemberSpec) []string {
 	t.Helper()
 	var out []string
 	for i := range m.Revisions {
-		c, err := Revision(library(t), m, &m.Revisions[i])
+		c, err := From(library(t)).Revision(m, &m.Revisions[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,10 +101,10 @@ func TestHandover(t *testing.T) {
 	if got := Leaving(&testutil.Member("east").Spec); got != "" {
 		t.Errorf("without an upgrade workloads leave %q", got)
 	}
-	newer := ordered(meshv1alpha1.StageWorkloads)
-	newer.Revisions[0].Version = "99.0.0"
-	if got := Leaving(newer); got != "" {
-		t.Errorf("a release that is not known to forget Gateways keeps tags: %q", got)
+	unknown := ordered(meshv1alpha1.StageWorkloads)
+	unknown.Revisions[0].Version = "1.2.3"
+	if got := Leaving(unknown); got != from {
+		t.Errorf("a release that is not known may forget Gateways, and the tags stay at %q, want %q", got, from)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestServicesOfTagsStayWithTheKeeper(t *testing.T) {
 			"Service default": "1-29-1", "Service prod": "1-29-1"},
 	} {
 		for range 2 { // What is rendered is kept, and must not be changed.
-			c, err := TagObjects(library(t), m, keeper)
+			c, err := From(library(t)).Tags(m, keeper)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +132,7 @@ func TestServicesOfTagsStayWithTheKeeper(t *testing.T) {
 			}
 		}
 	}
-	if _, err := TagObjects(library(t), m, "gone"); err == nil {
+	if _, err := From(library(t)).Tags(m, "gone"); err == nil {
 		t.Error("a keeper that the member does not have is accepted")
 	}
 }

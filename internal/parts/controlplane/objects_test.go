@@ -63,15 +63,15 @@ func TestComponents(t *testing.T) {
 	for _, version := range istioversion.Supported() {
 		t.Run(version, func(t *testing.T) {
 			m := testutil.Member("east", at(version))
-			crds, base, err := Foundation(lib, &m.Spec)
+			crds, base, err := From(lib).Foundation(&m.Spec)
 			if err != nil {
 				t.Fatal(err)
 			}
-			revision, err := Revision(lib, &m.Spec, &m.Spec.Revisions[0])
+			revision, err := From(lib).Revision(&m.Spec, &m.Spec.Revisions[0])
 			if err != nil {
 				t.Fatal(err)
 			}
-			tags, err := TagObjects(lib, &m.Spec, "")
+			tags, err := From(lib).Tags(&m.Spec, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +96,7 @@ func TestComponents(t *testing.T) {
 func TestFoundationIsOfTheNewestRevision(t *testing.T) {
 	lib := library(t)
 	m := testutil.Member("east", at("1.28.3", "1.29.1"))
-	crds, base, err := Foundation(lib, &m.Spec)
+	crds, base, err := From(lib).Foundation(&m.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestTagsPointAtTheirRevisions(t *testing.T) {
 	m := testutil.Member("east", at("1.28.3", "1.29.1"), func(m *meshv1alpha1.MeshMember) {
 		m.Spec.Tags = []meshv1alpha1.Tag{{Name: "canary", Revision: "1-29-1"}}
 	})
-	c, err := TagObjects(lib, &m.Spec, "")
+	c, err := From(lib).Tags(&m.Spec, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestTagsPointAtTheirRevisions(t *testing.T) {
 
 func TestTagObjectsRefusesARevisionThatIsNotThere(t *testing.T) {
 	m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) { m.Spec.Tags = []meshv1alpha1.Tag{{Name: "prod", Revision: "gone"}} })
-	if c, err := TagObjects(library(t), &m.Spec, ""); err == nil {
+	if c, err := From(library(t)).Tags(&m.Spec, ""); err == nil {
 		t.Errorf("got %d objects, want an error", len(c.Objects))
 	}
 }
@@ -156,7 +156,7 @@ func TestRevisionCarriesTheOperatorsValues(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			m := testutil.Member("east", at(version))
 			m.Spec.Revisions[0].Values = testutil.JSON(map[string]any{"autoscaleMin": 3, "meshConfig": map[string]any{"accessLogFile": "/dev/stdout"}})
-			c, err := Revision(lib, &m.Spec, &m.Spec.Revisions[0])
+			c, err := From(lib).Revision(&m.Spec, &m.Spec.Revisions[0])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,13 +207,13 @@ func meshConfig(objects []*unstructured.Unstructured) string {
 func TestUnknownVersionsAreToldApart(t *testing.T) {
 	lib := library(t)
 	m := testutil.Member("east", at("0.1.0"))
-	if _, _, err := Foundation(lib, &m.Spec); !errors.Is(err, charts.ErrNoChart) {
+	if _, _, err := From(lib).Foundation(&m.Spec); !errors.Is(err, charts.ErrNoChart) {
 		t.Errorf("foundation: error is %v, want ErrNoChart", err)
 	}
-	if _, err := Revision(lib, &m.Spec, &m.Spec.Revisions[0]); !errors.Is(err, charts.ErrNoChart) {
+	if _, err := From(lib).Revision(&m.Spec, &m.Spec.Revisions[0]); !errors.Is(err, charts.ErrNoChart) {
 		t.Errorf("revision: error is %v, want ErrNoChart", err)
 	}
-	if _, err := TagObjects(lib, &m.Spec, ""); !errors.Is(err, charts.ErrNoChart) {
+	if _, err := From(lib).Tags(&m.Spec, ""); !errors.Is(err, charts.ErrNoChart) {
 		t.Errorf("tags: error is %v, want ErrNoChart", err)
 	}
 }
@@ -227,7 +227,7 @@ func TestRevisionWithoutIstiod(t *testing.T) {
 		for _, version := range istioversion.Supported() {
 			m := testutil.Member("east", at(version))
 			m.Spec.Revisions[0].Values = testutil.JSON(values)
-			_, err := Revision(library(t), &m.Spec, &m.Spec.Revisions[0])
+			_, err := From(library(t)).Revision(&m.Spec, &m.Spec.Revisions[0])
 			if err == nil || !strings.Contains(err.Error(), "renders no istiod") {
 				t.Errorf("%s, %s: error is %v", name, version, err)
 			}

@@ -21,16 +21,29 @@ const (
 	tokenFileOption   = "tokenFile"
 )
 
-// PrepareDiscovery makes istiod's Deployment read the tokens of peers from files, and carry the last restart that was ordered. It
-// changes what a chart rendered as well as what runs. The member's chart values cannot do it: values that are lists replace
-// those of the user.
+// PrepareDiscovery makes istiod's Deployment read the tokens of peers from files, and carry the last restart that was ordered. The member's
+// chart values cannot do it: values that are lists replace those of the user.
 func PrepareDiscovery(m *meshv1alpha1.MeshMemberSpec, deployment *unstructured.Unstructured) error {
-	if m.IstiodRestart != nil {
-		if err := unstructured.SetNestedField(deployment.Object, mesh.RestartedAt(m.IstiodRestart),
-			"spec", "template", "metadata", "annotations", mesh.RestartAnnotation); err != nil {
-			return fmt.Errorf("annotate the pods of Deployment %q: %w", deployment.GetName(), err)
-		}
+	if err := orderRestart(m, deployment); err != nil {
+		return err
 	}
+	return mountTokens(m, deployment)
+}
+
+// orderRestart makes a Deployment carry the last restart that was ordered.
+func orderRestart(m *meshv1alpha1.MeshMemberSpec, deployment *unstructured.Unstructured) error {
+	if m.IstiodRestart == nil {
+		return nil
+	}
+	if err := unstructured.SetNestedField(deployment.Object, mesh.RestartedAt(m.IstiodRestart),
+		"spec", "template", "metadata", "annotations", mesh.RestartAnnotation); err != nil {
+		return fmt.Errorf("annotate the pods of Deployment %q: %w", deployment.GetName(), err)
+	}
+	return nil
+}
+
+// mountTokens makes istiod's Deployment read the tokens of peers from files.
+func mountTokens(m *meshv1alpha1.MeshMemberSpec, deployment *unstructured.Unstructured) error {
 	if !mesh.ReadsTokenFiles(m) {
 		return nil
 	}

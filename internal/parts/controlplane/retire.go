@@ -60,6 +60,7 @@ func (s *Steps) retireRevisions(ctx context.Context, pass *member.Pass) error {
 	if err != nil {
 		return err
 	}
+	s.Renderings.Forget(pass, present)
 	var errs []error
 	var retiring []meshv1alpha1.RetiringRevision
 	known := map[string]retirement{}

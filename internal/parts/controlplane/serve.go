@@ -42,7 +42,7 @@ func (s *Steps) serve(ctx context.Context, pass *member.Pass) phase.Result {
 	result.Passable = mayGoOn
 	if result.Kind == phase.Done && result.Message == "" {
 		note, after := retiringNote(pass.Object, pass.Now)
-		result.Message, result.After = "istiod serves: "+strings.Join(mesh.UsedRevisions(spec), ", ")+note, after
+		result.Message, result.After = "istiod serves: "+strings.Join(mesh.UsedRevisions(spec), ", ")+note+s.unknownNote(pass), after
 	}
 	return result
 }

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -23,6 +24,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/peercache"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/rendering"
 )
 
 // Steps of a member's control planes.
@@ -31,6 +33,8 @@ type Steps struct {
 	Charts charts.Renderer
 	// Istiod asks istiod pods who is connected.
 	Istiod member.Istiod
+	// Renderings has what charts made of revisions that are installed.
+	Renderings rendering.Store
 	// Reach connects peers, which are asked whether a revision of this member serves proxies of theirs.
 	Reach func(types.NamespacedName) (*fleet.Connection, error)
 	// WatchIstio starts the watches of kinds that the CRDs of the foundation define.
@@ -46,6 +50,8 @@ type memory struct {
 	tags tagMemory
 	// retiring are the revisions that the work order no longer names, by name.
 	retiring map[string]retirement
+	// inPlace are the reasons why revisions of the work order are neither rendered nor applied, by name.
+	inPlace map[string]string
 	// lost are the notes on pods that did not count when a revision was last asked about, by its name.
 	lost map[string]string
 }
@@ -115,45 +121,16 @@ func rules() []rbacv1.PolicyRule {
 	}
 }
 
-// rendered is what a work order makes of charts.
-func (s *Steps) rendered(spec *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error) {
-	crds, base, err := Foundation(s.Charts, spec)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := ReaderPermissions(s.Charts, spec)
-	if err != nil {
-		return nil, err
-	}
-	tags, err := TagObjects(s.Charts, spec, "")
-	if err != nil {
-		return nil, err
-	}
-	all := []apply.Component{crds, base, reader, tags}
-	for i := range spec.Revisions {
-		c, err := Revision(s.Charts, spec, &spec.Revisions[i])
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, c)
-	}
-	return all, nil
-}
-
 // foundation applies what all revisions share: CRDs, the reader account with its permissions, and the default validator. It needs no
 // certificate, so it does not wait for one.
 //
 // A member that goes back has all of it from before. What is refused then stays as it is.
 func (s *Steps) foundation(ctx context.Context, pass *member.Pass) phase.Result {
-	crds, base, err := Foundation(s.Charts, mesh.WithoutTarget(pass.Object))
+	components, err := s.shared(ctx, pass)
 	if err != nil {
 		return outcome.RenderFailed(err)
 	}
-	reader, err := ReaderPermissions(s.Charts, &pass.Object.Spec)
-	if err != nil {
-		return outcome.RenderFailed(err)
-	}
-	for _, c := range []apply.Component{crds, base, reader} {
+	for _, c := range components {
 		err := pass.Apply(ctx, c)
 		if mesh.IsRollingBack(pass.Object) && apply.AsRefusal(err) != nil {
 			log.FromContext(ctx).Info("Going back without objects that the API server refuses", "component", c.Name, "reason", err.Error())
@@ -172,19 +149,27 @@ func (s *Steps) foundation(ctx context.Context, pass *member.Pass) phase.Result 
 // install applies every istiod. Precondition: cacerts, because an istiod that starts without it makes a root of its
 // own. One that is only being tried and that the API server refuses does not keep the member from what the other needs. One that is
 // gone back from stays as it is.
+//
+// One that this operator cannot render stays as it is, if it is there. If it is not, it can only be missed when it is in use.
 func (s *Steps) install(ctx context.Context, pass *member.Pass) phase.Result {
-	spec := &pass.Object.Spec
+	spec, inUse := &pass.Object.Spec, mesh.RevisionsInUse(&pass.Object.Spec)
+	inPlace := map[string]string{}
+	s.memory.Of(pass).inPlace = inPlace
 	for i := range spec.Revisions {
 		rev := &spec.Revisions[i]
 		if mesh.IsRollingBack(pass.Object) && rev.Name == spec.Rollout.To.Name {
 			s.restrict(ctx, pass, rev)
 			continue
 		}
-		c, err := Revision(s.Charts, spec, rev)
-		if err != nil {
+		c, err := s.maker(ctx, pass).Revision(spec, rev)
+		switch {
+		case errors.Is(err, rendering.ErrInPlace), errors.Is(err, charts.ErrNoChart) && !inUse[rev.Name]:
+			inPlace[rev.Name] = "revision " + rev.Name + ": " + err.Error()
+			continue
+		case err != nil:
 			return outcome.RenderFailed(err)
 		}
-		if err := pass.Apply(ctx, c); err != nil && (pass.Refused() == nil || mesh.RevisionsInUse(spec)[rev.Name]) {
+		if err := s.Renderings.Apply(ctx, pass, c); err != nil && (pass.Refused() == nil || inUse[rev.Name]) {
 			return outcome.Failed(err)
 		}
 	}
@@ -194,7 +179,7 @@ func (s *Steps) install(ctx context.Context, pass *member.Pass) phase.Result {
 // restrict takes from the istiod that is gone back from what would make two of them write for the same Gateways. Going back needs
 // nothing of the target, so it goes on when that fails.
 func (s *Steps) restrict(ctx context.Context, pass *member.Pass, rev *meshv1alpha1.Revision) {
-	c, err := Restriction(s.Charts, &pass.Object.Spec, rev)
+	c, err := s.maker(ctx, pass).Restriction(&pass.Object.Spec, rev)
 	if err == nil && len(c.Objects) > 0 {
 		err = pass.Apply(ctx, c)
 	}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
@@ -54,19 +55,15 @@ func (s *Steps) pointTags(ctx context.Context, pass *member.Pass) phase.Result {
 	if err := s.keepTags(ctx, pass); err != nil {
 		return outcome.Failed(err)
 	}
-	tags, err := TagObjects(s.Charts, mesh.WithKeptTags(pass.Object), keeper)
+	tags, isKept, err := s.tags(ctx, pass, keeper)
 	if err != nil {
 		return outcome.RenderFailed(err)
 	}
-	memory.applied = nil
-	err = pass.Apply(ctx, tags)
-	if pass.Wrote(Tags) {
-		memory.written = pass.Now
+	if memory.applied = nil; !isKept {
+		if err := s.applyTags(ctx, pass, tags); err != nil {
+			return outcome.Failed(err)
+		}
 	}
-	if err != nil {
-		return outcome.Failed(err)
-	}
-	memory.remember(mesh.Tags(pass.Object))
 	armed, err := Observe(ctx, pass.Remote, pass.Namespace(), spec.DefaultRevision, pass.Owner())
 	if err != nil {
 		return outcome.Failed(err)
@@ -76,6 +73,19 @@ func (s *Steps) pointTags(ctx context.Context, pass *member.Pass) phase.Result {
 			Overdue(armed.Created, pass.Now, istiodDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
 	return result
+}
+
+// applyTags applies the tags, and notes what was written.
+func (s *Steps) applyTags(ctx context.Context, pass *member.Pass, tags apply.Component) error {
+	memory := &s.memory.Of(pass).tags
+	err := pass.Apply(ctx, tags)
+	if pass.Wrote(Tags) {
+		memory.written = pass.Now
+	}
+	if err == nil {
+		memory.remember(mesh.Tags(pass.Object))
+	}
+	return err
 }
 
 // keepTags decides which tags that the work order no longer names stay: those that something in the member names, because pods

@@ -72,9 +72,9 @@ func trustDomainAliases(user map[string]any, trustDomain, version string) (map[s
 
 // BaseValues are the values of the base chart. Its default validator must point at a revision that lives, else every
 // write of Istio configuration is refused once that webhook fails closed.
-func BaseValues(m *meshv1alpha1.MeshMemberSpec) map[string]any {
+func BaseValues(namespace, defaultRevision string) map[string]any {
 	return map[string]any{
-		"defaultRevision": m.DefaultRevision,
-		"global":          map[string]any{"istioNamespace": m.ControlPlaneNamespace},
+		"defaultRevision": defaultRevision,
+		"global":          map[string]any{"istioNamespace": namespace},
 	}
 }

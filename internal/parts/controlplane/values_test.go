@@ -80,7 +80,7 @@ func TestOwnTrustDomainIsAnAliasWherePeersAreMisread(t *testing.T) {
 
 func TestBaseValuesPointTheValidatorAtTheDefaultRevision(t *testing.T) {
 	want := values{"defaultRevision": testutil.Revision, "global": values{"istioNamespace": testutil.ControlPlane}}
-	if diff := cmp.Diff(want, BaseValues(&testutil.Member("east").Spec)); diff != "" {
+	if diff := cmp.Diff(want, BaseValues(testutil.ControlPlane, testutil.Revision)); diff != "" {
 		t.Errorf("values (-want +got):\n%s", diff)
 	}
 }

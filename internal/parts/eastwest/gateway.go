@@ -22,6 +22,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/rendering"
 )
 
 const (
@@ -37,36 +38,16 @@ const crossNetworkName = "cross-network-gateway"
 // passthroughPort is where peers connect with mutual TLS; the gateway routes by SNI without ending it.
 const passthroughPort = 15443
 
-// Objects are the objects of the gateway of a revision. With announce its Service carries the network label, which
+// Objects are the objects of the gateway of a revision, rendered anew. With announce its Service carries the network label, which
 // tells istiod of every peer to send traffic there.
 func Objects(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, revision string, announce bool) (apply.Component, error) {
-	key := mesh.GatewayKey(m, revision)
-	c := apply.Component{Name: Prefix + key}
-	i := slices.IndexFunc(m.Revisions, func(r meshv1alpha1.Revision) bool { return r.Name == revision })
-	if i < 0 {
-		return c, fmt.Errorf("revision %q of the gateway is not among the member's revisions", revision)
-	}
-	values, err := GatewayValues(m, revision)
-	if err != nil {
-		return c, err
-	}
-	objects, err := lib.Render(charts.Request{
-		Version: m.Revisions[i].Version, Chart: charts.Gateway, Release: mesh.GatewayName(key),
-		Namespace: m.ControlPlaneNamespace, Values: values,
-	})
-	if err != nil {
-		return c, err
-	}
-	for _, o := range objects {
-		if o.GetKind() == "Service" && announce {
-			o = o.DeepCopy()
-			labels := o.GetLabels()
-			labels[charts.NetworkLabel] = m.Network
-			o.SetLabels(labels)
+	return component(m, revision, announce, func(src rendering.Source) (*rendering.Kept, error) {
+		sets, err := src.Render()
+		if err != nil {
+			return nil, err
 		}
-		c.Objects = append(c.Objects, o)
-	}
-	return c, nil
+		return rendering.Pack(src.Inputs, sets)
+	}, lib)
 }
 
 // ListenerObjects are what every gateway of a member serves.

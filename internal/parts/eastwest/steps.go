@@ -2,6 +2,7 @@ package eastwest
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
+	"github.com/meshfleet/meshfleet/internal/rendering"
 )
 
 const (
@@ -82,6 +84,8 @@ type Steps struct {
 	Charts charts.Renderer
 	// Resolve looks up the IP addresses of a host name.
 	Resolve func(ctx context.Context, host string) ([]string, error)
+	// Renderings has what charts made of gateways that are installed.
+	Renderings rendering.Store
 
 	memory member.Memory[memory]
 }
@@ -103,14 +107,7 @@ func (s *Steps) Part() member.Part {
 			{Name: "gateway", Condition: meshv1alpha1.ConditionGatewaysReady, Round: member.Connect, Run: s.gateway},
 		},
 		Components: []string{Listener, Prefix + "*"},
-		Rendered: func(spec *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error) {
-			gateway, err := Objects(s.Charts, spec, spec.GatewayRevision, true)
-			if err != nil {
-				return nil, err
-			}
-			listener, err := ListenerObjects(spec)
-			return []apply.Component{gateway, listener}, err
-		},
+		Rendered:   s.rendered,
 		Target: func(spec *meshv1alpha1.MeshMemberSpec) []string {
 			if spec.GatewayRevision != spec.Rollout.To.Name {
 				return nil
@@ -131,6 +128,26 @@ func (s *Steps) Part() member.Part {
 			member.Rule("networking.istio.io", member.Own, "gateways"),
 		},
 	}
+}
+
+// rendered is what a work order makes of charts. Of a gateway that cannot be rendered it has the names of the objects only.
+func (s *Steps) rendered(ctx context.Context, pass *member.Pass, spec *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error) {
+	gateway, err := s.objects(ctx, pass, spec, true)
+	if errors.Is(err, rendering.ErrInPlace) {
+		gateway, err = pass.Applier().Present(ctx, gateway.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	listener, err := ListenerObjects(spec)
+	return []apply.Component{gateway, listener}, err
+}
+
+// objects are those of the gateway, from the rendering that the member keeps.
+func (s *Steps) objects(ctx context.Context, pass *member.Pass, spec *meshv1alpha1.MeshMemberSpec, announce bool) (apply.Component, error) {
+	return component(spec, spec.GatewayRevision, announce, func(src rendering.Source) (*rendering.Kept, error) {
+		return s.Renderings.Of(ctx, pass, src)
+	}, s.Charts)
 }
 
 // gateway runs the east-west gateway of the ordered revision and announces it once it has an address and its pods
@@ -160,10 +177,6 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 		return outcome.Failed(err)
 	}
 	announce := st.CanAnnounce(memory.serving.since(name, st.IsServing(), pass.Now), warmUp(pass, name))
-	component, err := Objects(s.Charts, spec, spec.GatewayRevision, announce)
-	if err != nil {
-		return outcome.RenderFailed(err)
-	}
 	var takeover *meshv1alpha1.GatewayTakeover
 	if announce && !st.Announced {
 		// Before peers can know of it.
@@ -173,8 +186,9 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 		}
 		takeover = heldBefore(peers, spec.Network)
 	}
-	if err := pass.Apply(ctx, component); err != nil {
-		return outcome.Failed(err)
+	note, result := s.apply(ctx, pass, announce)
+	if result.Kind != phase.Done {
+		return result
 	}
 	raised, err := st.Raise(ctx, pass.Remote, client.ObjectKey{Namespace: pass.Namespace(), Name: name}, LeastGateways(spec))
 	if err != nil {
@@ -206,7 +220,22 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 		return result
 	}
 	memory.step = stepReplaced
-	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+strings.Join(st.Addresses, ", "))
+	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+strings.Join(st.Addresses, ", ")+note)
+}
+
+// apply applies the gateway. One that this operator cannot render stays as it is, and the note tells of it.
+func (s *Steps) apply(ctx context.Context, pass *member.Pass, announce bool) (note string, result phase.Result) {
+	c, err := s.objects(ctx, pass, &pass.Object.Spec, announce)
+	if errors.Is(err, rendering.ErrInPlace) {
+		return "; " + err.Error(), phase.Result{}
+	}
+	if err != nil {
+		return "", outcome.RenderFailed(err)
+	}
+	if err := s.Renderings.Apply(ctx, pass, c); err != nil {
+		return "", outcome.Failed(err)
+	}
+	return "", phase.Result{}
 }
 
 // reportGateway says where the member's gateway is. Until a new one serves, the former one is. Takeover is what peers held before the

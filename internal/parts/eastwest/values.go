@@ -15,6 +15,12 @@ func LeastGateways(m *meshv1alpha1.MeshMemberSpec) int32 {
 	return cmp.Or(m.GatewayReplicas.Min, defaultLeastGateways)
 }
 
+// replicas are the bounds of the autoscaler.
+func replicas(m *meshv1alpha1.MeshMemberSpec) (least, most int64) {
+	least = int64(LeastGateways(m))
+	return least, max(int64(cmp.Or(m.GatewayReplicas.Max, defaultMostGateways)), least)
+}
+
 // GatewayValues are the values of the gateway chart for a member's east-west gateway of a revision.
 func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]any, error) {
 	settings := mesh.GatewayOf(m, revision)
@@ -48,7 +54,7 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 		// Not merged: a budget has minAvailable or maxUnavailable, never both. A pod that is not ready protects nothing.
 		defaults["podDisruptionBudget"] = map[string]any{"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
 	}
-	least := LeastGateways(m)
+	least, most := replicas(m)
 	return mesh.Merge(mergeDefaults(defaults, user), map[string]any{
 		"name":           mesh.GatewayName(mesh.GatewayKey(m, revision)),
 		"revision":       revision,
@@ -57,7 +63,7 @@ func GatewayValues(m *meshv1alpha1.MeshMemberSpec, revision string) (map[string]
 		"autoscaling": map[string]any{
 			"enabled":     true,
 			"minReplicas": least,
-			"maxReplicas": max(cmp.Or(m.GatewayReplicas.Max, defaultMostGateways), least),
+			"maxReplicas": most,
 		},
 		"service": map[string]any{
 			"type":        "LoadBalancer",
