@@ -15,6 +15,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
@@ -127,7 +128,12 @@ func (v *validator) checkChart(path *field.Path, version, chart string, raw *api
 	if err != nil {
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "must be a map of the chart's values")}
 	}
-	return valueErrors(path, v.checker.CheckValues(version, chart, values))
+	err = v.checker.CheckValues(version, chart, values)
+	if errors.Is(err, charts.ErrNoChart) {
+		return field.ErrorList{field.Forbidden(path, fmt.Sprintf("this operator does not know Istio %s and cannot check its values; change them together "+
+			"with spec.version, to one of %s", version, strings.Join(istioversion.Supported(), ", ")))}
+	}
+	return valueErrors(path, err)
 }
 
 // valueErrors puts each error at its field. Values themselves may be secret and are not repeated.
