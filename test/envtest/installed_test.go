@@ -111,6 +111,14 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if marker := got.Discovery.Peers[0].Marker; other.Status.Discovery.Marker == nil || marker != other.Status.Discovery.Marker.Address {
 		t.Errorf("the marker of %s is %v, %s has seen %q", peer, other.Status.Discovery.Marker, name, marker)
 	}
+	var kept []string
+	for _, r := range got.Renderings {
+		kept = append(kept, r.Component)
+	}
+	if diff := cmp.Diff([]string{"istiod-" + revision, "eastwest-" + revision}, kept); diff != "" {
+		t.Errorf("renderings (-want +got):\n%s", diff)
+	}
+	got.Renderings = nil
 	got.Discovery.Marker, got.Discovery.Peers[0].Marker = nil, ""
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires, got.CredentialExpires = nil, nil, nil, nil
 	got.Discovery.IstiodGateways, got.Discovery.ProxyGateways = nil, nil // checked above

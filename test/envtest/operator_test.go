@@ -73,7 +73,7 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 		return err
 	}
 	if err := member.New(member.Options{
-		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: library, Values: library, Istiod: playedIstiod{s},
+		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: s.charts, Values: library, Istiod: playedIstiod{s},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err

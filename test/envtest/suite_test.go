@@ -20,6 +20,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
 )
 
 const (
@@ -50,7 +51,9 @@ type suite struct {
 	hub      *cluster
 	members  map[string]*cluster
 	operator *operator
-	log      *journal
+	// charts are those with which the next operator renders.
+	charts charts.Renderer
+	log    *journal
 }
 
 // TestMesh is one story. Each part starts from what the one before has left behind.
@@ -64,13 +67,16 @@ func TestMesh(t *testing.T) {
 		{"documented defaults", s.defaults},
 		{"install", s.install},
 		{"steady state", s.steadyState},
+		{"operator that renders differently", s.rendersDifferently},
+		{"operator that does not know the release", s.doesNotKnow},
 		{"drift", s.drift},
 		{"drift on the hub", s.hubDrift},
 		{"root lost", s.rootLost},
 		{"hub restored without status", s.restored},
+		{"operator that knows the release again", s.knowsAgain},
 		{"gateway settings", s.gatewaySettings},
 		{"tag renamed", s.renameTag},
-		{"change of a serving mesh", s.change},
+		{"change of a serving mesh whose release is not known", s.changeOfUnknown},
 		{"refused objects", s.refusedObjects},
 		{"kubeconfigs that do not work", s.kubeconfigs},
 		{"one cluster twice", s.twin},
@@ -102,7 +108,7 @@ func newSuite(t *testing.T) *suite {
 	if _, err := os.Stat(filepath.Join(chartsDir, version)); err != nil {
 		t.Fatalf("the charts of Istio %s are missing, run `make charts`: %v", version, err)
 	}
-	s := &suite{members: map[string]*cluster{}, log: newJournal(t)}
+	s := &suite{members: map[string]*cluster{}, charts: charts.NewLibrary(chartsDir), log: newJournal(t)}
 	start := time.Now()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
