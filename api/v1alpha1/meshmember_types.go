@@ -196,7 +196,7 @@ type Revision struct {
 	Gateway RevisionGateway `json:"gateway,omitzero"`
 	// rendering identifies how the operator that ordered the revision renders the charts of this version: it is a hash of the
 	// objects that it makes for fixed settings. An operator release that renders the same version differently has another one, and
-	// brings its objects by an upgrade. Empty: the revision was ordered before the operator recorded this.
+	// brings its objects by an upgrade. Empty: it renders as the first operator release did that knew this version.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Rendering string `json:"rendering,omitempty"`

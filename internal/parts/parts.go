@@ -68,7 +68,7 @@ type Set struct {
 
 // New makes the list.
 func New(d Deps) *Set {
-	renderings := rendering.Store{Current: NewRenderings(d.Charts).Of}
+	renderings := rendering.Store{}
 	s := &Set{
 		Claim:        &claim.Steps{HubUID: d.HubUID, PresentRoot: presentRoot},
 		ControlPlane: &controlplane.Steps{Charts: d.Charts, Istiod: d.Istiod, WatchIstio: d.WatchIstio, Renderings: renderings},

@@ -31,7 +31,7 @@ type Source struct {
 	Component string
 	// Version is the Istio release of the charts.
 	Version string
-	// Ordered is the rendering of the release that was ordered, see Revision.Rendering. Empty: any.
+	// Ordered is the rendering of the release that was ordered, see Revision.Rendering.
 	Ordered string
 	// Inputs are everything in the work order that Render depends on. A field that is new in a later release of the operator must be
 	// left out when it is empty: other inputs are another rendering.
@@ -45,9 +45,6 @@ type Source struct {
 
 // Store finds renderings that members keep. The zero value is ready.
 type Store struct {
-	// Current is the rendering of a release by this operator, see Revision.Rendering. Nil: every rendering is this operator's.
-	Current func(version string) (string, error)
-
 	memory member.Memory[map[string]*Kept]
 }
 
@@ -84,7 +81,7 @@ func (s *Store) choose(m *meshv1alpha1.MeshMember, src Source, inputs string, pr
 	if i >= 0 && mesh.HasServed(m) {
 		return keep(present[i], present, src), nil
 	}
-	if len(present) == 0 && exists && mesh.HasServed(m) && !s.isOurs(src) {
+	if len(present) == 0 && exists && mesh.HasServed(m) && !isOurs(src) {
 		return nil, fmt.Errorf("%w: the member keeps no rendering of component %q, and this operator renders Istio %s differently from the one that "+
 			"installed it; an upgrade replaces it", ErrInPlace, src.Component, src.Version)
 	}
@@ -118,13 +115,7 @@ func keep(r apply.Rendering, present []apply.Rendering, src Source) *Kept {
 }
 
 // isOurs says whether this operator renders a release as it was ordered.
-func (s *Store) isOurs(src Source) bool {
-	if src.Ordered == "" || s.Current == nil {
-		return true
-	}
-	current, err := s.Current(src.Version)
-	return err != nil || current == src.Ordered
-}
+func isOurs(src Source) bool { return istioversion.Known().Rendering(src.Version) == src.Ordered }
 
 // kept reads what the member keeps. What is not what the operator has stored there is not used: whoever may write ConfigMaps in the
 // member could otherwise have anything applied by the operator. While the hub has not noted any, as after a restore, the member is believed,

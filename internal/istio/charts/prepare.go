@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 // clusterScoped are the kinds of the charts that have no namespace.
@@ -54,12 +56,10 @@ func prepare(o *unstructured.Unstructured, namespace string) error {
 // and whether or not anything answers there. Source: Istio's network gateway discovery.
 const NetworkLabel = "topology.istio.io/network"
 
-// mark makes a build render Deployments differently from others. Only builds for tests of an update of the operator set it:
-// go build -ldflags "-X github.com/meshfleet/meshfleet/internal/istio/charts.mark=b".
-var mark string
-
+// addMark makes a build for tests render Deployments differently from others.
 func addMark(o *unstructured.Unstructured) error {
-	if mark == "" {
+	mark, isAnew := istioversion.IsRenderedAnew()
+	if !isAnew {
 		return nil
 	}
 	return unstructured.SetNestedField(o.Object, mark, "spec", "template", "metadata", "annotations", "mesh.meshfleet.io/rendered-by")

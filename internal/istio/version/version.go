@@ -42,7 +42,32 @@ type Release struct {
 	Compatibility []string
 	// Removed are values that the istiod chart does not take any more.
 	Removed []ValueRule
+	// Renderings identify how operator releases have rendered the charts of this release, oldest first: hashes of the objects for
+	// fixed settings. The last one is this operator's. A test of internal/parts compares it.
+	Renderings []string
 }
+
+// rendering stands for another rendering of every release. Only builds for tests of an update of the operator set it:
+// go build -ldflags "-X github.com/meshfleet/meshfleet/internal/istio/version.rendering=b".
+var rendering string
+
+// Rendering identifies how this operator renders the charts of a version. Empty: as the first operator release did that knew it, or
+// the version is not in the table.
+func (t Table) Rendering(version string) string {
+	r, isKnown := t.Lookup(version)
+	switch {
+	case !isKnown:
+		return ""
+	case rendering != "":
+		return rendering
+	case len(r.Renderings) < 2:
+		return ""
+	}
+	return r.Renderings[len(r.Renderings)-1]
+}
+
+// IsRenderedAnew says whether this build renders as no release does, see rendering.
+func IsRenderedAnew() (mark string, isAnew bool) { return rendering, rendering != "" }
 
 // gatewayAPI128 holds for 1.28 and 1.29.
 var gatewayAPI128 = map[string]string{
@@ -62,11 +87,13 @@ var all = []Release{
 		Version: "1.28.3", MinKubernetes: "1.30", ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
 		GatewayAPI: gatewayAPI128, MaxJump: 2,
 		Compatibility: []string{"1.25", "1.26", "1.27"}, Removed: removed128,
+		Renderings: []string{"96f97449bf"},
 	},
 	{
 		Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
 		GatewayAPI: gatewayAPI128, MaxJump: 2,
 		Compatibility: []string{"1.25", "1.26", "1.27", "1.28"}, Removed: removed128,
+		Renderings: []string{"ec66bf80fe"},
 	},
 }
 

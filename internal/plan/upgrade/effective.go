@@ -58,5 +58,5 @@ func EffectiveShared(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha
 		// It ran the target already, under the name that it had got before.
 		return mesh.RunningRevision(&existing[shown])
 	}
-	return mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
+	return sharedBy(inst)
 }

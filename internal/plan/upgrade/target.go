@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
@@ -44,7 +45,12 @@ func target(
 		if !isMember || !mesh.HasServed(&members[i]) {
 			continue
 		}
-		if r := mesh.RunningRevision(&members[i]); mesh.Difference(r, want) != "" {
+		r := mesh.RunningRevision(&members[i])
+		if _, isKnown := istioversion.Lookup(want.Version); !isKnown {
+			// A release that this operator does not know is kept as it was rendered.
+			want.Rendering = r.Rendering
+		}
+		if mesh.Difference(r, want) != "" {
 			changed = true
 		} else {
 			running = append(running, r.Name)
@@ -104,7 +110,7 @@ type Wanted map[string]meshv1alpha1.Revision
 
 // wantedBy merges the settings of every member once.
 func wantedBy(inst *meshv1alpha1.MeshInstallation) (Wanted, error) {
-	wanted, shared := Wanted{}, mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
+	wanted, shared := Wanted{}, sharedBy(inst)
 	for i := range inst.Spec.Members {
 		m := &inst.Spec.Members[i]
 		want, err := mesh.MemberRevision(shared, m)
@@ -116,11 +122,18 @@ func wantedBy(inst *meshv1alpha1.MeshInstallation) (Wanted, error) {
 	return wanted, nil
 }
 
+// sharedBy is what a spec asks of all members, as this operator renders it.
+func sharedBy(inst *meshv1alpha1.MeshInstallation) meshv1alpha1.Revision {
+	shared := mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
+	shared.Rendering = istioversion.Known().Rendering(shared.Version)
+	return shared
+}
+
 // at is what would be wanted if the spec asked for another version.
 func (w Wanted) at(version string) Wanted {
 	out := make(Wanted, len(w))
 	for member, revision := range w {
-		revision.Version = version
+		revision.Version, revision.Rendering = version, istioversion.Known().Rendering(version)
 		out[member] = revision
 	}
 	return out
@@ -131,7 +144,7 @@ func (w Wanted) at(version string) Wanted {
 func hashes(
 	inst *meshv1alpha1.MeshInstallation, wanted Wanted, to *meshv1alpha1.RevisionTarget,
 ) (content string, isPlain bool, err error) {
-	shared := mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
+	shared := sharedBy(inst)
 	all, err := mesh.Content(shared)
 	if err != nil {
 		return "", false, err
