@@ -23,7 +23,7 @@ const (
 	ConditionTrustRootReady = "TrustRootReady"
 	// ConditionControlPlanesReady is True when every wanted istiod serves.
 	ConditionControlPlanesReady = "ControlPlanesReady"
-	// ConditionGatewaysReady is True when the east-west gateways serve and are announced.
+	// ConditionGatewaysReady is True when the east-west gateways serve and are announced, and Envoy has accepted their listeners.
 	ConditionGatewaysReady = "GatewaysReady"
 	// ConditionDiscoveryReady is True when istiod has synced every peer.
 	ConditionDiscoveryReady = "DiscoveryReady"
@@ -178,6 +178,8 @@ const (
 	ReasonWaitingForIstiod = "WaitingForIstiod"
 	// ReasonWaitingForGateway: the gateway's pods do not serve yet.
 	ReasonWaitingForGateway = "WaitingForGateway"
+	// ReasonListenersRejected: Envoy in the gateway's pods rejects the listeners that istiod sends.
+	ReasonListenersRejected = "ListenersRejected"
 	// ReasonWaitingForAddress: the gateway's Service has no address yet.
 	ReasonWaitingForAddress = "WaitingForAddress"
 	// ReasonWaitingForPeers: peers have not published their reader credentials, or istiod has not synced them.

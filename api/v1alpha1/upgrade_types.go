@@ -76,7 +76,7 @@ type Upgrade struct {
 	// nodes are added when pods need them. Default: none.
 	// +optional
 	// +listType=set
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=16
 	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
 
 	// attempt is the number of the attempt. Increment it to retry a target that failed. A failed target is not retried
@@ -121,7 +121,7 @@ const (
 
 // PreflightCheck is a check of a member that runs before anything changes there, and that can be ignored.
 //
-// +kubebuilder:validation:Enum=Objects;Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers;CNI
+// +kubebuilder:validation:Enum=Objects;Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers;CNI;Gateways
 type PreflightCheck string
 
 const (
@@ -142,6 +142,8 @@ const (
 	// CheckCNI: sidecars of the new revision can redirect traffic: the CNI plugin runs if the values need it, or else the
 	// Pod Security levels of the namespaces of the mesh allow the init container.
 	CheckCNI PreflightCheck = "CNI"
+	// CheckGateways: no Gateway besides the operator's has a server at the port of the east-west gateway.
+	CheckGateways PreflightCheck = "Gateways"
 )
 
 // FailureAction selects what happens when more members of a wave fail than its maxFailures allows.

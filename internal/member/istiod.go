@@ -25,6 +25,8 @@ type Istiod interface {
 	Gateways(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]istiod.NetworkGateway, error)
 	// Proxies that are connected to it.
 	Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]istiod.Proxy, error)
+	// ProxiesIn are those of one namespace.
+	ProxiesIn(ctx context.Context, cfg *rest.Config, namespace, pod, of string) ([]istiod.Proxy, error)
 	// Addresses of one Service of its own namespace that it knows, by cluster.
 	Addresses(ctx context.Context, cfg *rest.Config, namespace, pod, name string) (map[string][]string, error)
 	// ClusterEndpoints that it knows of one cluster.

@@ -82,7 +82,9 @@ func New(d Deps) *Set {
 		trust.Part(),
 		s.ControlPlane.Part(),
 		peers.Part(),
-		(&eastwest.Steps{Charts: d.Charts, Resolve: net.DefaultResolver.LookupHost, Renderings: renderings}).Part(),
+		(&eastwest.Steps{
+			Charts: d.Charts, Resolve: net.DefaultResolver.LookupHost, Istiod: d.Istiod, Renderings: renderings,
+		}).Part(),
 		workloads.Part(),
 	}
 	return s

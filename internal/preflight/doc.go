@@ -9,6 +9,7 @@
 //	CNI              new sidecars can redirect traffic: the CNI plugin runs if the target needs it, else namespaces admit the init container
 //	CustomResources  Istio's definitions are ours to bring to the release, or their owner has done so
 //	GatewayAPI       definitions of the Gateway API that are there are new enough for istiod to read them
+//	Gateways         no other Gateway serves the port of the east-west gateway's pods, whose Envoy might reject the listener
 //	Webhooks         nobody else's webhook adds sidecars in the mesh's namespaces
 //	Room             nodes and quotas hold the new istiod and gateway beside the old ones
 //	Kubernetes       the API server is new enough

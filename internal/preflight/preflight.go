@@ -72,6 +72,7 @@ func Run(ctx context.Context, m *Subject) []Finding {
 		{string(meshv1alpha1.CheckCNI), cni},
 		{string(meshv1alpha1.CheckCustomResources), customResources},
 		{string(meshv1alpha1.CheckGatewayAPI), gatewayAPI},
+		{string(meshv1alpha1.CheckGateways), gateways},
 		{CheckKubernetes, kubernetes},
 		{string(meshv1alpha1.CheckPermissions), permissions},
 		{string(meshv1alpha1.CheckRoom), room},

@@ -29,7 +29,7 @@ func TestRunAsksEverything(t *testing.T) {
 		}
 		got[f.Name] = len(f.Problems)
 	}
-	want := map[string]int{"CNI": 1, "CustomResources": 1, "GatewayAPI": 0, "Kubernetes": 1, "Permissions": 1, "Room": 1, "Webhooks": 0}
+	want := map[string]int{"CNI": 1, "CustomResources": 1, "GatewayAPI": 0, "Gateways": 0, "Kubernetes": 1, "Permissions": 1, "Room": 1, "Webhooks": 0}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}

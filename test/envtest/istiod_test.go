@@ -132,6 +132,11 @@ func (playedIstiod) Proxies(context.Context, *rest.Config, string, string) ([]is
 	return nil, nil
 }
 
+// ProxiesIn are none: nobody plays one.
+func (playedIstiod) ProxiesIn(context.Context, *rest.Config, string, string, string) ([]istiod.Proxy, error) {
+	return nil, nil
+}
+
 // ClusterEndpoints are none: no gate gets as far as to ask for them.
 func (playedIstiod) ClusterEndpoints(context.Context, *rest.Config, string, string, string) (map[string][]string, error) {
 	return nil, nil

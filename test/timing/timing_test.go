@@ -105,6 +105,7 @@ func TestRelations(t *testing.T) {
 		{"internal/parts/eastwest.ForgetDeadline >= internal/parts/discovery.ackDeadline", "a peer may use its whole deadline first"},
 		{"internal/parts/eastwest.gatewayDeadline > internal/parts/eastwest.ForgetDeadline + internal/parts/eastwest.announceTime + internal/parts/eastwest.drainTime",
 			"the deadline exceeds the sum of the waits"},
+		{"internal/parts/eastwest.rejectedPace < internal/parts/eastwest.rejectionPatience", "a rejection is seen twice before it needs a person"},
 		{"internal/parts/eastwest.lookupDeadline < internal/parts/eastwest.lookupPace", "a name that is slow to resolve does not slow every pass"},
 		{"internal/parts/discovery.replacedPace + internal/parts/eastwest.lookupPace < internal/parts/eastwest.ForgetDeadline",
 			"peers report a host name well before the wait ends"},

@@ -24,6 +24,11 @@ func (Istiod) Proxies(ctx context.Context, cfg *rest.Config, namespace, pod stri
 	return Proxies(ctx, cfg, namespace, pod)
 }
 
+// ProxiesIn is the function of that name.
+func (Istiod) ProxiesIn(ctx context.Context, cfg *rest.Config, namespace, pod, of string) ([]Proxy, error) {
+	return ProxiesIn(ctx, cfg, namespace, pod, of)
+}
+
 // ClusterEndpoints is the function of that name.
 func (Istiod) ClusterEndpoints(ctx context.Context, cfg *rest.Config, namespace, pod, cluster string) (map[string][]string, error) {
 	return ClusterEndpoints(ctx, cfg, namespace, pod, cluster)

@@ -2,6 +2,7 @@ package istiod
 
 import (
 	"context"
+	"net/url"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -31,4 +32,9 @@ type Resource struct {
 // Proxies asks an istiod pod which proxies are connected to it and what they have acknowledged.
 func Proxies(ctx context.Context, cfg *rest.Config, namespace, pod string) ([]Proxy, error) {
 	return askList[Proxy](ctx, cfg, namespace, pod, "/debug/syncz")
+}
+
+// ProxiesIn asks an istiod pod which proxies of one namespace are connected to it and what they have acknowledged.
+func ProxiesIn(ctx context.Context, cfg *rest.Config, namespace, pod, of string) ([]Proxy, error) {
+	return askList[Proxy](ctx, cfg, namespace, pod, "/debug/syncz?namespace="+url.QueryEscape(of))
 }

@@ -2,6 +2,8 @@ package membertest
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -25,6 +27,12 @@ type Istiod struct {
 func (i *Istiod) Proxies(context.Context, *rest.Config, string, string) ([]istiod.Proxy, error) {
 	i.Asked++
 	return i.Connected, i.Err
+}
+
+// ProxiesIn answers with those of Connected that are in a namespace, or Err.
+func (i *Istiod) ProxiesIn(_ context.Context, _ *rest.Config, _, _, of string) ([]istiod.Proxy, error) {
+	i.Asked++
+	return slices.DeleteFunc(slices.Clone(i.Connected), func(p istiod.Proxy) bool { return !strings.HasSuffix(p.ID, "."+of) }), i.Err
 }
 
 // endpoints is the type of what istiod tells proxies of addresses with.

@@ -19,6 +19,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
@@ -34,9 +35,6 @@ const (
 
 // crossNetworkName is the name that Istio's guides use for the listener.
 const crossNetworkName = "cross-network-gateway"
-
-// passthroughPort is where peers connect with mutual TLS; the gateway routes by SNI without ending it.
-const passthroughPort = 15443
 
 // Objects are the objects of the gateway of a revision, rendered anew. With announce its Service carries the network label, which
 // tells istiod of every peer to send traffic there.
@@ -96,7 +94,7 @@ func listener(namespace string, hosts []any) *unstructured.Unstructured {
 		"spec": map[string]any{
 			"selector": map[string]any{"istio": mesh.GatewayLabel},
 			"servers": []any{map[string]any{
-				"port":  map[string]any{"number": int64(passthroughPort), "name": "tls", "protocol": "TLS"},
+				"port":  map[string]any{"number": int64(istio.PassthroughPort), "name": "tls", "protocol": "TLS"},
 				"tls":   map[string]any{"mode": "AUTO_PASSTHROUGH"},
 				"hosts": hosts,
 			}},

@@ -86,6 +86,8 @@ type Steps struct {
 	Resolve func(ctx context.Context, host string) ([]string, error)
 	// Renderings has what charts made of gateways that are installed.
 	Renderings rendering.Store
+	// Istiod asks istiod pods whether Envoy accepts what they send to the gateway.
+	Istiod member.Istiod
 
 	memory member.Memory[memory]
 }
@@ -97,6 +99,8 @@ type memory struct {
 	step int32
 	// lookups are the host names of gateways that replace each other.
 	lookups map[string]lookup
+	// accepted is what was last seen of the gateway's listeners.
+	accepted acceptance
 }
 
 // Part is what the steps make: gateways and the listener that they share.
@@ -200,27 +204,47 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 	if ordered := pass.Object.Status.Rollout; ordered != nil && ordered.Since.After(since) {
 		since = ordered.Since.Time
 	}
-	overdue := func(p phase.Result) phase.Result {
-		return p.Overdue(since, pass.Now, gatewayDeadline, meshv1alpha1.ReasonDeadlineExceeded)
+	isThere := st.Complete && st.Revision == spec.GatewayRevision
+	memory.step = gatewayStep(len(st.Addresses) > 0, isThere, announce)
+	accepted := s.accepted(ctx, pass, memory, name, isThere)
+	refusal := accepted.refusal(pass.Now)
+	if result := awaited(name, st, spec.GatewayRevision); result.Kind != phase.Done {
+		if result.Reason == meshv1alpha1.ReasonWaitingForGateway && refusal != nil {
+			return *refusal
+		}
+		return result.Overdue(since, pass.Now, gatewayDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 	}
-	memory.step = gatewayStep(len(st.Addresses) > 0, st.Complete && st.Revision == spec.GatewayRevision, announce)
-	switch {
-	case len(st.Addresses) == 0:
-		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForAddress, "Service "+name+
-			" has no load balancer address and no external IP yet; "+st.Message, outcome.ShortWait))
-	case st.Revision != spec.GatewayRevision:
-		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "the pods of "+name+" are to be replaced by those of "+
-			spec.GatewayRevision, outcome.ShortWait))
-	case !st.Complete:
-		return overdue(phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, st.Message, outcome.ShortWait))
-	case !announce:
+	if !announce {
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "the pods of "+name+" have just begun to serve", outcome.ShortWait)
+	}
+	// Rollback goes on: a gateway of the revision that has failed is no better.
+	if refusal != nil && !mesh.IsRollingBack(pass.Object) {
+		return *refusal
 	}
 	if result := s.replaceGateways(ctx, pass, memory); result.Kind != phase.Done {
 		return result
 	}
 	memory.step = stepReplaced
-	return phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+strings.Join(st.Addresses, ", ")+note)
+	result = phase.Complete(meshv1alpha1.ReasonReady, "the gateway serves at "+strings.Join(st.Addresses, ", ")+note+accepted.note())
+	if refusal != nil {
+		result.Message += "; " + refusal.Text()
+	}
+	result.After = max(accepted.pace()-pass.Now.Sub(accepted.at), outcome.ShortWait)
+	return result
+}
+
+// awaited is what the gateway of a revision lacks to serve, or Done.
+func awaited(name string, st State, revision string) phase.Result {
+	switch {
+	case len(st.Addresses) == 0:
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForAddress, "Service "+name+
+			" has no load balancer address and no external IP yet; "+st.Message, outcome.ShortWait)
+	case st.Revision != revision:
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, "the pods of "+name+" are to be replaced by those of "+revision, outcome.ShortWait)
+	case !st.Complete:
+		return phase.Waiting(meshv1alpha1.ReasonWaitingForGateway, st.Message, outcome.ShortWait)
+	}
+	return phase.Result{}
 }
 
 // apply applies the gateway. One that this operator cannot render stays as it is, and the note tells of it.
