@@ -44,6 +44,9 @@ const (
 	// ConditionSoleWriter is True when no other client keeps changing objects of the operator in the member. Ready does not
 	// depend on it. MeshMember only.
 	ConditionSoleWriter = "SoleWriter"
+	// ConditionSidecarsRedirected is True when new sidecars can redirect traffic: the CNI plugin runs if the values need it. Ready does
+	// not depend on it. MeshMember only.
+	ConditionSidecarsRedirected = "SidecarsRedirected"
 )
 
 // Reasons of the conditions.
@@ -190,6 +193,8 @@ const (
 	// ReasonHubSecretsReadable: the member is the hub, and peers could read, or can read, all its Secrets. The message contains
 	// which of the two applies.
 	ReasonHubSecretsReadable = "HubSecretsReadable"
+	// ReasonCNIMissing: the values rely on Istio's CNI plugin, and it does not run in the member.
+	ReasonCNIMissing = "CNIMissing"
 	// ReasonObjectsContested: another client keeps changing objects of the operator in the member, such as the CRDs of Istio. The
 	// message contains the client and the objects.
 	ReasonObjectsContested = "ObjectsContested"

@@ -71,6 +71,8 @@ type Reconciler struct {
 	pace queue.Pace
 	// written are the MeshMembers as they were last written.
 	written hub.Written[*meshv1alpha1.MeshMember]
+	// cni is what was last seen of the CNI plugin of members.
+	cni member.Memory[cniSeen]
 	// states have what is remembered of members between passes.
 	states member.States
 }

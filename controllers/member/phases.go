@@ -45,6 +45,7 @@ func (r *Reconciler) converge(ctx context.Context, pass *member.Pass) []status.O
 	results, blockedBy := runSteps(ctx, pass, steps)
 	logSteps(ctx, steps, results)
 	tellContested(pass)
+	r.tellCNI(ctx, pass)
 	if blockedBy < 0 {
 		return conclude(pass, steps, results, phase.Result{})
 	}

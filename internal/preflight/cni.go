@@ -43,6 +43,22 @@ func cni(ctx context.Context, m *Subject) (Finding, error) {
 	return out, nil
 }
 
+// CNIPlugin asks whether the CNI plugin runs, if one of the injectors of a member relies on it: their ConfigMaps. Not asked: none relies.
+func CNIPlugin(ctx context.Context, c client.Client, injectors []*unstructured.Unstructured) (f Finding, isAsked bool, err error) {
+	m := &Subject{Client: c, After: injectors}
+	relies, _, err := m.redirection()
+	if err != nil || relies == "" {
+		return f, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err = m.cniPlugin(ctx, relies, &f)
+	return f, true, err
+}
+
+// InjectorName is the name of the ConfigMap of a revision's injector.
+func InjectorName(revision string) string { return injectorConfig + "-" + revision }
+
 // redirection names a revision whose sidecars rely on the CNI plugin, and one whose sidecars have an init container with
 // NET_ADMIN. The values for the injector have the chart's defaults and platform in them.
 func (m *Subject) redirection() (relies, asks string, err error) {

@@ -22,7 +22,8 @@ func RecordMember(r events.EventRecorder, before, after *meshv1alpha1.MeshMember
 		r.Eventf(after, nil, corev1.EventTypeNormal, "GatewayAnnounced", "Announce",
 			"Announced the east-west gateway at %s to peers", strings.Join(after.Status.Gateway.Addresses, ", "))
 	}
-	expiries(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionCredentialCurrent)
+	becameFalse(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionCredentialCurrent)
+	becameFalse(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionSidecarsRedirected)
 	recordRetiring(r, before, after)
 	keptTags(r, before, after)
 	recordContested(r, before, after)
@@ -104,7 +105,7 @@ func sampleText(s meshv1alpha1.Sample) string {
 // RecordInstallation writes an event for each transition between two states of a MeshInstallation.
 func RecordInstallation(r events.EventRecorder, before, after *meshv1alpha1.MeshInstallation) {
 	conditions(r, after, before.Status.Conditions, after.Status.Conditions, "Reconcile")
-	expiries(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionTrustRootCurrent)
+	becameFalse(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionTrustRootCurrent)
 	if before.Status.EffectiveVersion == "" && after.Status.EffectiveVersion != "" {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "VersionInForce", "Install",
 			"First control plane of Istio %s served", after.Status.EffectiveVersion)
@@ -129,8 +130,8 @@ func conditions(r events.EventRecorder, object runtime.Object, before, after []m
 	}
 }
 
-// expiries writes an event when a condition about an expiry becomes False, or gets another reason.
-func expiries(r events.EventRecorder, object runtime.Object, before, after []metav1.Condition, kind string) {
+// becameFalse writes an event when a condition becomes False, or gets another reason.
+func becameFalse(r events.EventRecorder, object runtime.Object, before, after []metav1.Condition, kind string) {
 	was, is := meta.FindStatusCondition(before, kind), meta.FindStatusCondition(after, kind)
 	if is == nil || is.Status != metav1.ConditionFalse || was != nil && was.Status == is.Status && was.Reason == is.Reason {
 		return

@@ -134,7 +134,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	wantTypes := []string{"Available", "ControlPlanesReady", "CredentialCurrent", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Reachable", "Ready", "SoleWriter", "TagsCurrent", "TrustRootReady", "WatchesSynced"}
+	wantTypes := []string{"Available", "ControlPlanesReady", "CredentialCurrent", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Reachable", "Ready", "SidecarsRedirected", "SoleWriter", "TagsCurrent", "TrustRootReady", "WatchesSynced"}
 	if diff := cmp.Diff(wantTypes, conditionTypes(got.Conditions)); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}
