@@ -2,6 +2,7 @@ package envtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,9 +14,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 func istiodValues(text string) meshOption {
@@ -33,6 +37,7 @@ func (s *suite) refusedObjects(t *testing.T) {
 	s.awaitCalm(t)
 	start := time.Now()
 	for _, c := range []struct{ name, values, want string }{
+		{"a limit below the chart's request", `{"resources": {"limits": {"memory": "1Gi"}}}`, "must be less than or equal to memory limit"},
 		{"a request above its limit", `{"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "64Mi"}}}`, "must be less than or equal to memory limit"},
 		{"a field of another type", `{"affinity": {"nodeAffinity": ["a"]}}`, "nodeAffinity"},
 		{"an autoscaler with its ends the wrong way round", `{"autoscaleMin": 6}`, "must be greater than or equal to `minReplicas`"},
@@ -57,6 +62,14 @@ func (s *suite) refusedObjects(t *testing.T) {
 		})
 	}
 	s.unwritten(t, start)
+	t.Run("the former spec frees the mesh", func(t *testing.T) {
+		before := s.newestUpgrade(t)
+		s.edit(t, istiodValues(""))
+		s.awaitReady(t, both...)
+		if after := s.newestUpgrade(t); after != before {
+			t.Errorf("upgrade %s has begun", after)
+		}
+	})
 	t.Run("the corrected values begin by themselves", func(t *testing.T) {
 		before := s.newestUpgrade(t)
 		s.edit(t, istiodValues(`{"resources": {"requests": {"memory": "64Mi"}, "limits": {"memory": "128Mi"}}}`))
@@ -74,9 +87,44 @@ func (s *suite) refusedObjects(t *testing.T) {
 		s.edit(t, istiodValues(""))
 		await(t, "the corrected target is taken back", s.isOver(u))
 	})
+	t.Run("a Gateway of a former install", s.otherGateway)
 	t.Run("a policy that lets dry runs pass", s.refusedLate)
 	s.edit(t, istiodValues(""))
 	s.awaitReady(t, both...)
+}
+
+// otherGateway has a Gateway of a former install in the way of an upgrade, at the port of the pods of the east-west gateway.
+func (s *suite) otherGateway(t *testing.T) {
+	at := s.members["east"].admin
+	other := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"selector": map[string]any{"istio": mesh.GatewayLabel}, "servers": []any{map[string]any{
+			"port": map[string]any{"number": int64(istio.PassthroughPort), "name": "tls", "protocol": "TLS"},
+			"tls":  map[string]any{"mode": "AUTO_PASSTHROUGH"}, "hosts": []any{"*.cluster.local"},
+		}},
+	}}}
+	other.SetGroupVersionKind(istio.GatewayKind)
+	other.SetNamespace("default")
+	other.SetName("cross-network-gateway")
+	must(t, at.Create(t.Context(), other))
+	s.edit(t, istiodValues(`{"env": {"PILOT_PUSH_THROTTLE": "70"}}`))
+	finds := func(verdict meshv1alpha1.Verdict, words string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			m, err := s.member(ctx, "east")
+			if err != nil || m.Status.Rollout == nil {
+				return errors.Join(err, errors.New("no stage of an upgrade is reported"))
+			}
+			for _, g := range m.Status.Rollout.Gates {
+				if g.Name == string(meshv1alpha1.CheckGateways) && g.Verdict == verdict && strings.Contains(g.Message, words) {
+					return nil
+				}
+			}
+			return fmt.Errorf("stage %s: %v", m.Status.Rollout.Stage, m.Status.Rollout.Gates)
+		}
+	}
+	await(t, "the preflight names the Gateway", finds(meshv1alpha1.VerdictInconclusive, "default/cross-network-gateway"))
+	s.edit(t, istiodValues(""))
+	s.awaitReady(t, both...)
+	must(t, at.Delete(t.Context(), other))
 }
 
 // refusedLate has a target refused when it is installed, and for as long as the member goes back.

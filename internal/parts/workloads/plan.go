@@ -183,12 +183,16 @@ func (p *planner) forbidden(c *candidate) (reason string, waits bool) {
 	return "", false
 }
 
+// defaultMaxUnavailable is the default of Restart, for work orders that were written before the API had it.
+var defaultMaxUnavailable = intstr.FromString("10%")
+
 // places is how many workloads may restart at the same time.
 func (p *planner) places() int {
-	if p.request.MaxUnavailable == nil {
-		return 1
+	most := p.request.MaxUnavailable
+	if most == nil {
+		most = &defaultMaxUnavailable
 	}
-	n, err := intstr.GetScaledValueFromIntOrPercent(p.request.MaxUnavailable, p.Total, false)
+	n, err := intstr.GetScaledValueFromIntOrPercent(most, p.Total, false)
 	if err != nil {
 		// The API server lets nothing else through; the careful answer is the smallest.
 		return 1

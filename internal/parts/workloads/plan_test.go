@@ -274,3 +274,12 @@ func TestPlanCountsPodsThatMoved(t *testing.T) {
 		t.Errorf("%d pods have moved, want two of a and one of db", report.MovedPods)
 	}
 }
+
+// TestPlacesByDefault restarts a tenth of the workloads where a work order says nothing, as the API documents it.
+func TestPlacesByDefault(t *testing.T) {
+	for total, want := range map[int]int{0: 1, 9: 1, 40: 4, 500: 50} {
+		if got := (&planner{Report: Report{Total: total}, request: request()}).places(); got != want {
+			t.Errorf("of %d workloads %d restart at the same time, want %d", total, got, want)
+		}
+	}
+}
