@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -47,5 +48,38 @@ func TestStatusAside(t *testing.T) {
 	}
 	if o, err := keepManagers(cache.DeletedFinalStateUnknown{Key: "a"}); err != nil || o == nil {
 		t.Errorf("a tombstone: %v, %v", o, err)
+	}
+}
+
+// TestAnAutoscalerCausesNoPass counts the passes that an autoscaler causes in an hour, in which it writes its status each 15 seconds, and
+// is changed once.
+func TestAnAutoscalerCausesNoPass(t *testing.T) {
+	const hour, pace, edited = 3600, 15, 1800
+	at := func(second int) *metav1.Time { return &metav1.Time{Time: time.Unix(int64(second), 0)} }
+	seen := func(second, changed int) *autoscalingv2.HorizontalPodAutoscaler {
+		h := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{
+			Name: "istiod", UID: "a", ResourceVersion: strconv.Itoa(second), ManagedFields: []metav1.ManagedFieldsEntry{
+				{Manager: "meshfleet", Operation: metav1.ManagedFieldsOperationApply, Time: at(changed)},
+				{Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "status", Time: at(second)},
+			},
+		}}
+		if _, err := keepManagers(h); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	passes, last, changed := 0, seen(0, 0), 0
+	for second := pace; second <= hour; second += pace {
+		if second == edited {
+			changed = second
+		}
+		next := seen(second, changed)
+		if StatusAside().Update(event.UpdateEvent{ObjectOld: last, ObjectNew: next}) {
+			passes++
+		}
+		last = next
+	}
+	if passes != 1 {
+		t.Errorf("%d passes in an hour, want one, for the change", passes)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -286,4 +287,72 @@ func TestLacks(t *testing.T) {
 			t.Errorf("lacks %s of %s: %v, want %v", test.address, test.host, got, test.want)
 		}
 	}
+}
+
+// TestTheDeadlineGrowsWithTheMember asks a member again and again that takes longer than the first deadline, and one that never answers.
+func TestTheDeadlineGrowsWithTheMember(t *testing.T) {
+	for name, test := range map[string]struct {
+		takes time.Duration
+		// fails is how many questions have no answer, longest what the last one waits.
+		fails   int
+		longest time.Duration
+	}{
+		"a small member":              {takes: time.Second, longest: time.Second},
+		"one that takes 8 seconds":    {takes: 8 * time.Second, fails: 1, longest: 8 * time.Second},
+		"one that takes a minute":     {takes: time.Minute, fails: 4, longest: time.Minute},
+		"one that hangs, for so long": {takes: time.Hour, fails: 8, longest: maxLoadDeadline},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var c Cache[Hosts]
+				counted := &counting{takes: test.takes}
+				failed, longest := 0, time.Duration(0)
+				for range 8 {
+					began := time.Now()
+					_, err := c.Get(t.Context(), west, 0, counted.take)
+					longest = time.Since(began)
+					if err != nil {
+						failed++
+					}
+					if err != nil && !strings.HasPrefix(err.Error(), "no answer in "+longest.String()) {
+						t.Errorf("after %s: %v", longest, err)
+					}
+					// The value is not kept for so long, but what the member needs is.
+					time.Sleep(2 * retention)
+				}
+				if failed != test.fails || longest != test.longest {
+					t.Errorf("%d questions failed, and the last one took %s; want %d and %s", failed, longest, test.fails, test.longest)
+				}
+				if got := len(c.members); got != 0 {
+					t.Errorf("%d values are kept", got)
+				}
+				c.Forget(west)
+				if got := len(c.deadlines); got != 0 {
+					t.Errorf("%d deadlines are kept of a member that is gone", got)
+				}
+			})
+		})
+	}
+}
+
+// TestALongLoadIsShared lets another one ask while a load lasts longer than values are kept.
+func TestALongLoadIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Cache[Hosts]{deadlines: map[types.NamespacedName]time.Duration{west: maxLoadDeadline}}
+		counted := &counting{takes: 3 * retention}
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * retention)
+				if _, err := c.Get(t.Context(), west, time.Hour, counted.take); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := counted.times.Load(); got != 1 {
+			t.Errorf("counted %d times, want once", got)
+		}
+		time.Sleep(2 * retention)
+	})
 }

@@ -43,7 +43,9 @@ func (s *suite) startOperator(t *testing.T) *operator {
 	serving := s.hub.env.WebhookInstallOptions
 	mgr, err := mcmanager.New(hub, provider, ctrl.Options{
 		Scheme: scheme,
-		Cache:  cache.Options{DefaultNamespaces: map[string]cache.Config{operatorNamespace: {}}},
+		Cache: cache.Options{
+			DefaultNamespaces: map[string]cache.Config{operatorNamespace: {}}, DefaultTransform: cache.TransformStripManagedFields(),
+		},
 		// One process runs several operators one after the other.
 		Controller: config.Controller{SkipNameValidation: new(true)},
 		Metrics:    metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",

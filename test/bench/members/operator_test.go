@@ -98,7 +98,7 @@ func runOperator(ctx context.Context) error {
 }
 
 func hubCache() cache.Options {
-	return cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}}
+	return cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}, DefaultTransform: cache.TransformStripManagedFields()}
 }
 
 // noConnections has a connection for no member: each is being made, for ever.
