@@ -99,7 +99,7 @@ func (v *validator) claimsOfOthers(ctx context.Context, inst *meshv1alpha1.MeshI
 		return nil, nil, nil, fmt.Errorf("list MeshInstallations: %w", err)
 	}
 	var members meshv1alpha1.MeshMemberList
-	if err := v.reader.List(ctx, &members); err != nil {
+	if err := v.reader.List(ctx, &members, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 		return nil, nil, nil, fmt.Errorf("list MeshMembers: %w", err)
 	}
 	id = newIdentifier(v.reader)

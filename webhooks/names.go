@@ -39,7 +39,7 @@ func (v *validator) namesOfOthers(ctx context.Context, self types.NamespacedName
 	if err := v.reader.List(ctx, installations, client.InNamespace(self.Namespace)); err != nil {
 		return nil, fmt.Errorf("list MeshInstallations: %w", err)
 	}
-	if err := v.reader.List(ctx, members, client.InNamespace(self.Namespace)); err != nil {
+	if err := v.reader.List(ctx, members, client.InNamespace(self.Namespace), client.UnsafeDisableDeepCopy); err != nil { // they are only read
 		return nil, fmt.Errorf("list MeshMembers: %w", err)
 	}
 	taken := map[string]claim{}
