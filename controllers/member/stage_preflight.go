@@ -70,6 +70,7 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 		KubernetesVersion: pass.Object.Status.KubernetesVersion, Before: before, After: after,
 		Injects:          append(mesh.RetiringNames(pass.Object), controlplane.DefaultTag, order.From.Name, order.To.Name),
 		InjectsByDefault: byDefault,
+		Watched:          append(s.parts.Kinds(), istioGateway()),
 		Evicts:           pass.Object.Spec.Restart.Method == meshv1alpha1.RestartMethodEvict,
 	}
 	for _, t := range mesh.Tags(pass.Object) {

@@ -37,9 +37,7 @@ func (w *watch) istio(ctx context.Context, pass *member.Pass) error {
 	if !ok || *started == of {
 		return nil
 	}
-	gateway := &metav1.PartialObjectMetadata{}
-	gateway.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
-	informer, err := of.GetInformer(ctx, gateway, cache.BlockUntilSynced(false))
+	informer, err := of.GetInformer(ctx, istioGateway(), cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("watch Istio Gateways: %w", err)
 	}
@@ -53,4 +51,11 @@ func (w *watch) istio(ctx context.Context, pass *member.Pass) error {
 	}
 	*started = of
 	return nil
+}
+
+// istioGateway is the kind of Istio that is watched in members.
+func istioGateway() *metav1.PartialObjectMetadata {
+	gateway := &metav1.PartialObjectMetadata{}
+	gateway.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("Gateway"))
+	return gateway
 }

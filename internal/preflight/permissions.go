@@ -43,7 +43,7 @@ func (a access) String() string {
 	return a.verb + " " + what
 }
 
-// permissions asks whether the credential may do what the objects need: make, change and delete them, restart
+// permissions asks whether the credential may do what the objects need: make, change and delete them, watch their kinds, restart
 // workloads, and hold what the roles among the objects grant, because the API server lets nobody grant more than that.
 func permissions(ctx context.Context, m *Subject) (Finding, error) {
 	needed, err := m.needed()
@@ -77,6 +77,9 @@ func (m *Subject) needed() ([]access, error) {
 	if m.Evicts {
 		all[access{resource: "pods", subresource: "eviction", verb: "create"}] = true
 	}
+	if err := m.watches(all); err != nil {
+		return nil, err
+	}
 	for _, o := range m.After {
 		mapping, err := m.Client.RESTMapper().RESTMapping(o.GroupVersionKind().GroupKind(), o.GroupVersionKind().Version)
 		if err != nil {
@@ -101,6 +104,27 @@ func (m *Subject) needed() ([]access, error) {
 	return slices.SortedFunc(maps.Keys(all), func(a, b access) int {
 		return cmp.Or(cmp.Compare(a.String(), b.String()), cmp.Compare(a.namespace, b.namespace))
 	}), nil
+}
+
+// watches adds what the watches of the operator need. A kind that the member does not have yet is not watched either.
+func (m *Subject) watches(all map[access]bool) error {
+	for _, kind := range m.Watched {
+		gvk, err := m.Client.GroupVersionKindFor(kind)
+		if err != nil {
+			return fmt.Errorf("find the kind of %T: %w", kind, err)
+		}
+		mapping, err := m.Client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+		if meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("find the resource of %s: %w", gvk.Kind, err)
+		}
+		for _, verb := range []string{"list", "watch"} {
+			all[access{group: mapping.Resource.Group, resource: mapping.Resource.Resource, verb: verb}] = true
+		}
+	}
+	return nil
 }
 
 // granted adds what a role grants.

@@ -5,7 +5,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const readerRole = `
@@ -25,6 +29,8 @@ func rule(group, resource string, verbs ...string) authorizationv1.ResourceRule 
 func TestNeededPermissions(t *testing.T) {
 	m := subject(t, allowed{})
 	m.Evicts = true
+	m.Watched = []client.Object{&corev1.Service{}, &appsv1.Deployment{}, &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{
+		APIVersion: "networking.istio.io/v1", Kind: "Gateway"}}}
 	m.After = append(m.After, object(t, istiod), object(t, readerRole), object(t,
 		`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: x}}`))
 	needed, err := m.needed()
@@ -51,13 +57,17 @@ func TestNeededPermissions(t *testing.T) {
 		"get endpoints",
 		"get pods/log",
 		"list cronjobs.batch",
+		"list deployments.apps",
 		"list jobs.batch",
+		"list services",
 		"patch clusterroles.rbac.authorization.k8s.io",
 		"patch customresourcedefinitions.apiextensions.k8s.io",
 		"patch daemonsets.apps",
 		"patch deployments.apps",
 		"patch deployments.apps istio-system",
 		"patch statefulsets.apps",
+		"watch deployments.apps",
+		"watch services",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("needed (-want +got):\n%s", diff)
@@ -68,6 +78,7 @@ func TestPermissions(t *testing.T) {
 	everything := []authorizationv1.ResourceRule{rule("*", "*", "*")}
 	cases := map[string]struct {
 		allowed   allowed
+		watched   []client.Object
 		wantAsked int
 		want      string
 	}{
@@ -75,6 +86,9 @@ func TestPermissions(t *testing.T) {
 		"what the first answer lacks is asked for": {
 			allowed:   allowed{rules: []authorizationv1.ResourceRule{rule("apps", "*", "*"), rule("batch", "*", "list")}, one: func(a *authorizationv1.ResourceAttributes) bool { return a.Subresource == "portforward" }},
 			wantAsked: 1},
+		"a kind that may be written and not watched is named": {
+			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("batch", "*", "list"), rule("apps", "*", "get", "list", "create", "patch", "delete")}}, wantAsked: 1,
+			watched: []client.Object{&appsv1.Deployment{}}, want: "the credential may not watch deployments.apps: "},
 		"what is not allowed is named": {
 			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("batch", "*", "list"), rule("apps", "deployments", "get", "create", "patch")}}, wantAsked: 3,
 			want: "the credential may not delete deployments.apps, patch daemonsets.apps, patch statefulsets.apps: "},
@@ -84,6 +98,7 @@ func TestPermissions(t *testing.T) {
 			asked := 0
 			c.allowed.asked = &asked
 			m := subject(t, c.allowed)
+			m.Watched = c.watched
 			m.After = append(m.After, object(t, istiod))
 			f, err := permissions(t.Context(), m)
 			if err != nil {

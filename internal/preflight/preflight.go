@@ -44,6 +44,8 @@ type Subject struct {
 	Injects []string
 	// InjectsByDefault says that pods get a proxy where no label asks for one, too.
 	InjectsByDefault bool
+	// Watched are the kinds of which the operator watches all objects in the member.
+	Watched []client.Object
 	// Evicts says that workloads are moved by eviction.
 	Evicts bool
 }
