@@ -84,6 +84,9 @@ const (
 	ReasonUnauthorized = "Unauthorized"
 	// ReasonCredentialExpiring: less than 20 % of the lifetime of the credential for a member is left, and less than 7 days.
 	ReasonCredentialExpiring = "CredentialExpiring"
+	// ReasonCredentialNotRenewed: the Secret asks for automatic renewal of its token, and the renewal failed. The message contains
+	// the cause.
+	ReasonCredentialNotRenewed = "CredentialNotRenewed"
 	// ReasonCredentialExpired: the credential for a member has expired.
 	ReasonCredentialExpired = "CredentialExpired"
 	// ReasonCredentialShortLived: the lifetime of the credential for a member is shorter than 6 hours.
@@ -205,10 +208,14 @@ const (
 	// ReasonRemoteSecretChanged: the API server or the CA of a peer has changed, and istiod must be restarted to use the new
 	// one.
 	ReasonRemoteSecretChanged = "RemoteSecretChanged"
+	// ReasonIntermediateNotInForce: istiod has not taken over a renewed intermediate and must be restarted.
+	ReasonIntermediateNotInForce = "IntermediateNotInForce"
+	// ReasonReaderTokenRejected: the member's API server does not accept the reader token that it has granted.
+	ReasonReaderTokenRejected = "ReaderTokenRejected"
 	// ReasonTokensInline: the remote secrets contain tokens that expire, and istiod must be restarted once to read them from
 	// files.
 	ReasonTokensInline = "TokensInline"
-	// ReasonRestartingIstiod: istiod is being restarted to repair discovery.
+	// ReasonRestartingIstiod: istiod is being restarted. The message contains the reason.
 	ReasonRestartingIstiod = "RestartingIstiod"
 	// ReasonDeadlineExceeded: a wait took longer than its deadline. The message contains the reason of the wait.
 	ReasonDeadlineExceeded = "DeadlineExceeded"

@@ -411,9 +411,14 @@ type MemberTrustStatus struct {
 	// +optional
 	// +listType=set
 	RootFingerprints []string `json:"rootFingerprints,omitempty"`
-	// intermediateNotAfter is the expiry of the intermediate.
+	// intermediateNotAfter is the expiry of the newest intermediate that cert-manager has issued for the member.
 	// +optional
 	IntermediateNotAfter *metav1.Time `json:"intermediateNotAfter,omitempty"`
+	// intermediateInForceNotAfter is the expiry of the intermediate with which istiod signs certificates of workloads, as its pods
+	// report it. If they differ, it is the earliest one. It is earlier than intermediateNotAfter until every istiod has taken over a
+	// renewed intermediate. Empty: no istiod has reported it yet.
+	// +optional
+	IntermediateInForceNotAfter *metav1.Time `json:"intermediateInForceNotAfter,omitempty"`
 }
 
 // DiscoveryStatus is the state of endpoint discovery.
@@ -438,8 +443,8 @@ type DiscoveryStatus struct {
 	// is new in this member.
 	// +optional
 	Marker *DiscoveryMarker `json:"marker,omitempty"`
-	// restartNeeded is why this member's istiod must be restarted before it discovers all peers again. It is ordered for one
-	// member at a time, and never while a member cannot be reached.
+	// restartNeeded is why this member's istiod must be restarted. The restart is ordered for one member at a time, and never
+	// while a member cannot be reached.
 	// +optional
 	RestartNeeded *RestartNeed `json:"restartNeeded,omitempty"`
 	// restartedAt is the spec.istiodRestart.orderedAt of the last restart after which every peer was synced.
@@ -512,15 +517,19 @@ type DiscoveryMarker struct {
 	// since is the time at which the endpoint was written.
 	// +required
 	Since metav1.Time `json:"since"`
+	// tokenReplaced is the last time at which the reader token was replaced because the API server no longer accepted it. Peers
+	// receive nothing until they have the new token, which takes some minutes.
+	// +optional
+	TokenReplaced *metav1.Time `json:"tokenReplaced,omitempty"`
 }
 
 // RestartNeed is the reason why istiod must be restarted.
 type RestartNeed struct {
-	// reason is `PeerStuck` if istiod no longer reads a peer, or `RemoteSecretChanged` if the API server or the CA of a peer
-	// has changed.
+	// reason is `PeerStuck` if istiod no longer reads a peer, `RemoteSecretChanged` if the API server or the CA of a peer
+	// has changed, or `IntermediateNotInForce` if istiod has not taken over a renewed intermediate.
 	// +required
 	Reason string `json:"reason"`
-	// message names the peers.
+	// message names the peers, or the pods and the expiries of both intermediates.
 	// +required
 	Message string `json:"message"`
 }

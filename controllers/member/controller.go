@@ -49,7 +49,7 @@ type Options struct {
 	// Values checks their values.
 	Values charts.Checker
 	// Istiod asks istiod pods.
-	Istiod member.Istiod
+	Istiod parts.Istiod
 	// Events records transitions.
 	Events events.EventRecorder
 	// Now is the clock.

@@ -41,47 +41,59 @@ const (
 func (r *Reconciler) converge(ctx context.Context, pass *member.Pass) []status.Outcome {
 	acknowledge(pass)
 	pass.Target = r.parts.Target(&pass.Object.Spec)
-	steps := r.steps()
-	results, blockedBy := runSteps(ctx, pass, steps)
-	logSteps(ctx, steps, results)
+	run := runSteps(ctx, pass, r.steps())
+	logSteps(ctx, run)
 	tellContested(pass)
 	r.tellCNI(ctx, pass)
-	if blockedBy < 0 {
-		return conclude(pass, steps, results, phase.Result{})
+	if run.blockedBy < 0 {
+		return conclude(pass, run, phase.Result{})
 	}
-	r.stages.interrupted(pass, steps[blockedBy].Name, results[blockedBy])
-	return conclude(pass, steps, results, results[blockedBy])
+	blocked := run.results[run.blockedBy]
+	r.stages.interrupted(pass, run.ran[run.blockedBy].Name, blocked)
+	return conclude(pass, run, blocked)
 }
 
-// runSteps runs steps, round by round. A gate that is not done ends the pass after its round; the other steps report and let the rest go
-// on. The results are those of the steps that ran; blockedBy is the gate that ended the pass, or -1.
-func runSteps(ctx context.Context, pass *member.Pass, steps []member.Step) (results []phase.Result, blockedBy int) {
-	blockedBy = -1
-	for i, st := range steps {
-		if blockedBy >= 0 && st.Round != steps[blockedBy].Round {
-			break
+// stepsRun is how the steps of a pass went.
+type stepsRun struct {
+	// ran are the steps that ran, with their results. left are the others.
+	ran     []member.Step
+	results []phase.Result
+	left    []member.Step
+	// blockedBy is the place in ran of the gate that ended the pass, or -1.
+	blockedBy int
+}
+
+// runSteps runs steps, round by round. A gate that is not done ends the pass after its round, but for steps that renew what the member
+// has; the other steps report and let the rest go on.
+func runSteps(ctx context.Context, pass *member.Pass, steps []member.Step) stepsRun {
+	run := stepsRun{blockedBy: -1}
+	for _, st := range steps {
+		isOver := run.blockedBy >= 0 && st.Round != run.ran[run.blockedBy].Round
+		if isOver && (!st.Renews || !pass.Renews()) {
+			run.left = append(run.left, st)
+			continue
 		}
 		start := time.Now()
 		result := st.Run(ctx, pass)
-		results = append(results, result)
+		run.ran, run.results = append(run.ran, st), append(run.results, result)
 		pass.Record(st.Name, result)
 		metrics.ObservePhase("meshmember", st.Name, time.Since(start))
-		if st.Gate && result.Kind != phase.Done && !result.Passable && blockedBy < 0 {
-			blockedBy = i
+		if st.Gate && result.Kind != phase.Done && !result.Passable && run.blockedBy < 0 {
+			run.blockedBy = len(run.ran) - 1
 		}
 	}
-	return results, blockedBy
+	return run
 }
 
 // logSteps logs how the steps of a pass ended, in one line.
-func logSteps(ctx context.Context, steps []member.Step, results []phase.Result) {
+func logSteps(ctx context.Context, run stepsRun) {
 	logger := log.FromContext(ctx).V(1)
 	if !logger.Enabled() {
 		return
 	}
 	var line []string
-	for i, result := range results {
-		text := steps[i].Name + "=" + result.Kind.String()
+	for i, result := range run.results {
+		text := run.ran[i].Name + "=" + result.Kind.String()
 		if result.Kind != phase.Done {
 			text += " (" + result.Reason + ": " + result.Text() + ")"
 		}
@@ -93,12 +105,12 @@ func logSteps(ctx context.Context, steps []member.Step, results []phase.Result) 
 // conclude turns the results of the phases that ran, of which there is at least one, into the outcome of each
 // condition. The worst phase of a condition decides it, the last of those that are as bad; one that has not run leaves it
 // waiting for the gate that ended the pass.
-func conclude(pass *member.Pass, steps []member.Step, results []phase.Result, blocked phase.Result) []status.Outcome {
+func conclude(pass *member.Pass, run stepsRun, blocked phase.Result) []status.Outcome {
 	byCondition := map[string]int{}
 	var out []status.Outcome
-	for i, result := range results {
+	for i, result := range run.results {
 		// What cannot be reached is not known to be bad.
-		o := status.Outcome{Type: steps[i].Condition, Result: result, Unknown: result.Reason == meshv1alpha1.ReasonConnectionDown}
+		o := status.Outcome{Type: run.ran[i].Condition, Result: result, Unknown: result.Reason == meshv1alpha1.ReasonConnectionDown}
 		if j, seen := byCondition[o.Type]; seen && o.Type != "" {
 			if o.Result.Kind >= out[j].Result.Kind {
 				out[j] = o
@@ -108,25 +120,25 @@ func conclude(pass *member.Pass, steps []member.Step, results []phase.Result, bl
 			out = append(out, o)
 		}
 	}
-	for _, st := range steps[len(results):] {
+	for _, st := range run.left {
 		if i, seen := byCondition[st.Condition]; seen && st.Condition != "" && out[i].Result.Kind == phase.Done {
 			out[i].Result = phase.Waiting(blocked.Reason, blocked.Text(), 0)
 		}
 	}
-	out = append(out, unreached(pass, steps, byCondition, out[0], blocked)...)
+	out = append(out, unreached(pass, run.left, byCondition, out[0], blocked)...)
 	return append(append(out, available(pass, out[0])), pass.Aside...)
 }
 
 // unreached gives the conditions whose phases did not run: Unknown when the member does not answer, else waiting for
 // what came before.
-func unreached(pass *member.Pass, steps []member.Step, ran map[string]int, connection status.Outcome, blocked phase.Result) []status.Outcome {
+func unreached(pass *member.Pass, left []member.Step, ran map[string]int, connection status.Outcome, blocked phase.Result) []status.Outcome {
 	var out []status.Outcome
 	done := map[string]bool{"": true}
 	for c := range ran {
 		done[c] = true
 	}
 	down := connection.Result.Kind != phase.Done
-	for _, st := range steps {
+	for _, st := range left {
 		if done[st.Condition] {
 			continue
 		}

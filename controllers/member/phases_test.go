@@ -67,16 +67,16 @@ func TestRunSteps(t *testing.T) {
 					return st.result
 				}})
 			}
-			results, blockedBy := runSteps(t.Context(), pass, steps)
+			run := runSteps(t.Context(), pass, steps)
 			var want []string
 			for _, st := range steps[:c.want] {
 				want = append(want, st.Name)
 			}
-			if diff := cmp.Diff(want, ran); diff != "" || len(results) != c.want {
-				t.Errorf("%d results, ran (-want +got):\n%s", len(results), diff)
+			if diff := cmp.Diff(want, ran); diff != "" || len(run.results) != c.want || len(run.left) != len(steps)-c.want {
+				t.Errorf("%d results, %d left, ran (-want +got):\n%s", len(run.results), len(run.left), diff)
 			}
-			if blockedBy != c.wantBlockedBy {
-				t.Errorf("ended by step %d, want %d", blockedBy, c.wantBlockedBy)
+			if run.blockedBy != c.wantBlockedBy {
+				t.Errorf("ended by step %d, want %d", run.blockedBy, c.wantBlockedBy)
 			}
 			for i, st := range steps {
 				recorded := phase.Result{}
@@ -89,6 +89,68 @@ func TestRunSteps(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRenewalGoesOn stalls each step of a pass in turn. A member that serves gets renewed certificates and tokens all the same. One that is
+// not known to be the member's gets nothing, and neither does one that has not served, or is only being taken over.
+func TestRenewalGoesOn(t *testing.T) {
+	renewing := []string{"trust", "remoteSecrets", "reader"}
+	served := testutil.Reached(1)
+	recovered := func(m *meshv1alpha1.MeshMember) { m.Status.Recovered = &meshv1alpha1.OrderInForce{} }
+	for _, stalls := range StepNames() {
+		cases := map[string]struct {
+			member *meshv1alpha1.MeshMember
+			others bool
+			want   bool
+		}{
+			"a member that serves":          {member: testutil.Member("east", served), want: stalls != "connect"},
+			"one that has never served":     {member: testutil.Member("east")},
+			"one that is being taken over":  {member: testutil.Member("east", served, recovered)},
+			"a cluster of another":          {member: testutil.Member("east", served), others: true},
+			"one of which nothing is known": {member: testutil.Member("east", recovered), others: true},
+		}
+		for name, c := range cases {
+			t.Run(stalls+"/"+name, func(t *testing.T) {
+				pass, ran := &member.Pass{Object: c.member, Now: testutil.Now}, map[string]bool{}
+				steps := New(Options{}).steps()
+				var stalled member.Step
+				for i := range steps {
+					st := steps[i]
+					if st.Name == stalls {
+						stalled = st
+					}
+					steps[i].Run = func(_ context.Context, p *member.Pass) phase.Result {
+						ran[st.Name] = true
+						if st.Name == "identify" {
+							p.Claimed = !c.others
+						}
+						if st.Name == stalls {
+							return phase.Stall(meshv1alpha1.ReasonObjectConflict, errors.New("somebody else's"))
+						}
+						return phase.Result{}
+					}
+				}
+				run := runSteps(t.Context(), pass, steps)
+				isEarlier := stalled.Gate && stalled.Round < member.Prepare
+				for _, name := range renewing {
+					if want := c.want || !isEarlier; ran[name] != want {
+						t.Errorf("%s has run: %v, want %v", name, ran[name], want)
+					}
+				}
+				if stalled.Gate && stalled.Round < member.Install && (ran["install"] || ran["gateway"] || ran["rollout"]) {
+					t.Errorf("steps after the gate have run: %v", ran)
+				}
+				if stalled.Gate && run.ran[run.blockedBy].Name != stalls {
+					t.Errorf("ended by %s", run.ran[run.blockedBy].Name)
+				}
+			})
+		}
+	}
+}
+
+// ranSoFar is a run of the first steps, of those whose results there are.
+func ranSoFar(steps []member.Step, results []phase.Result) stepsRun {
+	return stepsRun{ran: steps[:len(results)], results: results, left: steps[len(results):]}
 }
 
 func TestConclude(t *testing.T) {
@@ -137,7 +199,7 @@ func TestConclude(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, o := range conclude(&member.Pass{Object: c.member, Now: testutil.Now}, steps, c.results, c.blocked) {
+			for _, o := range conclude(&member.Pass{Object: c.member, Now: testutil.Now}, ranSoFar(steps, c.results), c.blocked) {
 				line := fmt.Sprintf("%s: %s %s", o.Type, o.Result.Kind, o.Result.Reason)
 				if o.Unknown {
 					line += unknown
@@ -162,7 +224,7 @@ func TestTroubleWithTheRootIsNotHiddenByLaterPhases(t *testing.T) {
 	ok := phase.Complete(meshv1alpha1.ReasonReady, "ok")
 	changed := phase.Stall(meshv1alpha1.ReasonRootChanged, errors.New("another root"))
 	pass := &member.Pass{Object: testutil.Member("east", testutil.Reached(1)), Now: testutil.Now}
-	for _, o := range conclude(pass, steps, []phase.Result{ok, changed, ok, ok}, phase.Result{}) {
+	for _, o := range conclude(pass, ranSoFar(steps, []phase.Result{ok, changed, ok, ok}), phase.Result{}) {
 		want := meshv1alpha1.ReasonReady
 		if o.Type == meshv1alpha1.ConditionTrustRootReady {
 			want = meshv1alpha1.ReasonRootChanged

@@ -163,16 +163,17 @@ func (a audience) has(m *meshv1alpha1.MeshMember) bool {
 }
 
 // concerned are those who wait for what has changed in a member. All wait for a control plane that serves for the first time, for a gateway
-// that comes or goes, for another marker, and for a member that leaves; of what its istiod knows, each waits for what it knows of itself.
+// that comes or goes, for the first marker, and for a member that leaves; of what its istiod knows, each waits for what it knows of itself.
+// Markers change every few minutes; members look at them in their periodic passes.
 func concerned(before, after *meshv1alpha1.MeshMember) audience {
 	old, now := &before.Status.Discovery, &after.Status.Discovery
 	if mesh.HasServed(before) != mesh.HasServed(after) || before.Spec.Removal != after.Spec.Removal ||
-		!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) || !equality.Semantic.DeepEqual(old.Marker, now.Marker) {
+		!equality.Semantic.DeepEqual(before.Status.Gateway, after.Status.Gateway) || (old.Marker == nil) != (now.Marker == nil) {
 		return audience{isAll: true}
 	}
 	network := func(g meshv1alpha1.NetworkGateway) string { return g.Network }
 	out := audience{
-		clusters: changed(old.Peers, now.Peers, func(p meshv1alpha1.PeerStatus) string { return p.Name }),
+		clusters: changed(withoutMarkers(old.Peers), withoutMarkers(now.Peers), func(p meshv1alpha1.PeerStatus) string { return p.Name }),
 		networks: changed(old.IstiodGateways, now.IstiodGateways, network),
 	}
 	for n := range changed(old.ProxyGateways, now.ProxyGateways, network) {
@@ -198,6 +199,15 @@ func changed[T comparable](before, after []T, key func(T) string) map[string]boo
 	}
 	for e := range old {
 		out[key(e)] = true
+	}
+	return out
+}
+
+// withoutMarkers are reports of peers without what changes every few minutes.
+func withoutMarkers(peers []meshv1alpha1.PeerStatus) []meshv1alpha1.PeerStatus {
+	out := slices.Clone(peers)
+	for i := range out {
+		out[i].Marker = ""
 	}
 	return out
 }

@@ -35,6 +35,8 @@ type Pass struct {
 	World *World
 	// Target are the components that the upgrade under way brings into the member, see Part.Target.
 	Target []string
+	// Claimed says that a step of this pass has found the claim of this member in the cluster.
+	Claimed bool
 	// Aside are the conditions that Ready does not depend on.
 	Aside []status.Outcome
 
@@ -45,6 +47,8 @@ type Pass struct {
 	siblings *[]meshv1alpha1.MeshMember
 	results  map[string]phase.Result
 	wrote    map[string]bool
+	// restart is why istiod must be restarted, as far as steps of this pass have found out.
+	restart *meshv1alpha1.RestartNeed
 	// refused is the first refusal of an object of the target, see Apply.
 	refused *apply.Refusal
 }
@@ -129,6 +133,20 @@ func (p *Pass) Record(step string, result phase.Result) {
 
 // Result is how a step of this pass ended. The zero value, which is Done, is that of a step that did not run.
 func (p *Pass) Result(step string) phase.Result { return p.results[step] }
+
+// Renews says whether steps that renew run although a gate has ended the pass: the cluster is the member's, and an istiod in it depends on
+// what ends. A MeshMember that is new, or was lost, takes over first what runs.
+func (p *Pass) Renews() bool {
+	return p.Claimed && p.Object.Status.Recovered == nil && mesh.HasServed(p.Object)
+}
+
+// NeedRestart says that istiod must be restarted. Discovery reports it: one restart cures what several parts need it for.
+func (p *Pass) NeedRestart(reason, message string) {
+	p.restart = &meshv1alpha1.RestartNeed{Reason: reason, Message: message}
+}
+
+// RestartNeeded is why istiod must be restarted, or nil.
+func (p *Pass) RestartNeeded() *meshv1alpha1.RestartNeed { return p.restart }
 
 // Siblings are the other members of the mesh, without those that leave, as of when they were first needed in the pass. They share their
 // memory with the hub's cache and must not be changed: each names all others, and a copy of all of them would be most of a pass.

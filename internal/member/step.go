@@ -46,6 +46,9 @@ type Step struct {
 	Run func(context.Context, *Pass) phase.Result
 	// Gate is true when later rounds make no sense before this step is done, or its result is Passable.
 	Gate bool
+	// Renews is true for a step that renews what a member has and would lose in time: it runs in a member that serves even if a gate
+	// of an earlier round has ended the pass, see Pass.Renews.
+	Renews bool
 }
 
 // Part is one thing that a member consists of.

@@ -32,7 +32,11 @@ var (
 	}, []string{"namespace", "member", "state"})
 	certificateExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_certificate_expiry_timestamp_seconds",
-		Help: "Expiry of the intermediate certificate of a member, Unix time.",
+		Help: "Expiry of the newest intermediate certificate that was issued for a member, Unix time.",
+	}, []string{"namespace", "member"})
+	certificateInForceExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_certificate_in_force_expiry_timestamp_seconds",
+		Help: "Expiry of the intermediate certificate with which istiod of a member signs, Unix time. The earliest one of all istiod pods.",
 	}, []string{"namespace", "member"})
 	tokenExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_discovery_token_expiry_timestamp_seconds",
@@ -57,7 +61,7 @@ var (
 )
 
 func init() {
-	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, tokenExpiry, credentialExpiry, rootExpiry, discoveryVerified, writes)
+	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, certificateInForceExpiry, tokenExpiry, credentialExpiry, rootExpiry, discoveryVerified, writes)
 }
 
 // ObservePhase records how long a phase took.
@@ -76,9 +80,14 @@ func SetMemberState(member types.NamespacedName, state string) {
 	}
 }
 
-// SetCertificateExpiry records the expiry of a member's intermediate certificate.
+// SetCertificateExpiry records the expiry of the newest intermediate certificate that was issued for a member.
 func SetCertificateExpiry(member types.NamespacedName, t time.Time) {
 	certificateExpiry.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
+}
+
+// SetCertificateInForceExpiry records the expiry of the intermediate certificate with which istiod of a member signs.
+func SetCertificateInForceExpiry(member types.NamespacedName, t time.Time) {
+	certificateInForceExpiry.WithLabelValues(member.Namespace, member.Name).Set(float64(t.Unix()))
 }
 
 // SetTokenExpiry records the expiry of a member's reader token.
@@ -118,7 +127,7 @@ func AddWrites(member types.NamespacedName, component string, n int) {
 // Forget deletes the series of a member that was removed.
 func Forget(member types.NamespacedName) {
 	labels := prometheus.Labels{"namespace": member.Namespace, "member": member.Name}
-	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{memberState, certificateExpiry, tokenExpiry, credentialExpiry, discoveryVerified, writes} {
+	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{memberState, certificateExpiry, certificateInForceExpiry, tokenExpiry, credentialExpiry, discoveryVerified, writes} {
 		v.DeletePartialMatch(labels)
 	}
 }

@@ -48,6 +48,7 @@ func record(member types.NamespacedName) {
 	SetMemberState(member, StateProgressing)
 	SetMemberState(member, StateReady)
 	SetCertificateExpiry(member, at)
+	SetCertificateInForceExpiry(member, at.Add(-time.Second))
 	SetTokenExpiry(member, at)
 	SetCredentialExpiry(member, at)
 	SetDiscoveryVerified(member, at)
@@ -61,7 +62,7 @@ func TestSeriesOfAMember(t *testing.T) {
 	t.Cleanup(func() { Forget(west) })
 	want := map[string]float64{
 		"member_state ready": 1, "member_state progressing": 0, "member_state failing": 0, "member_state stalled": 0, "member_state unreachable": 0,
-		"certificate_expiry_timestamp_seconds": 1767225600, "discovery_token_expiry_timestamp_seconds": 1767225600,
+		"certificate_expiry_timestamp_seconds": 1767225600, "certificate_in_force_expiry_timestamp_seconds": 1767225599, "discovery_token_expiry_timestamp_seconds": 1767225600,
 		"member_credential_expiry_timestamp_seconds": 1767225600,
 		"discovery_verified_timestamp_seconds":       1767225600, "member_writes_total gateway": 3,
 	}

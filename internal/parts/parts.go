@@ -43,9 +43,15 @@ type Deps struct {
 	// Charts renders Istio's charts.
 	Charts charts.Renderer
 	// Istiod asks istiod pods.
-	Istiod member.Istiod
+	Istiod Istiod
 	// WatchIstio starts the watches of Istio's kinds in a member that has their CRDs.
 	WatchIstio func(context.Context, *member.Pass) error
+}
+
+// Istiod asks istiod pods for what parts need of them.
+type Istiod interface {
+	member.Istiod
+	trust.Istiod
 }
 
 // Fleet has the connections to members.
@@ -79,7 +85,7 @@ func New(d Deps) *Set {
 	}
 	s.List = []member.Part{
 		s.Claim.Part(),
-		trust.Part(),
+		(&trust.Steps{Istiod: d.Istiod}).Part(),
 		s.ControlPlane.Part(),
 		peers.Part(),
 		(&eastwest.Steps{

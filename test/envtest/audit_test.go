@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // auditPolicy logs what the operator does and nothing else.
@@ -42,9 +44,9 @@ func (c call) String() string {
 	return fmt.Sprintf("%s %s %s (%d)", c.Received.Format("15:04:05.000"), c.Verb, c.URI, c.ResponseStatus.Code)
 }
 
-// isWrite is true for calls that ask for a change, even when they only try it out.
+// isWrite is true for calls that ask for a change, even when they only try it out. A review is created, and nothing is stored.
 func (c call) isWrite() bool {
-	return slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, c.Verb)
+	return c.ObjectRef.Resource != "tokenreviews" && slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, c.Verb)
 }
 
 // changes is true for calls that have changed something.
@@ -60,6 +62,11 @@ func (c call) isDryRun() bool {
 
 func (c call) isAbout(resource, name string) bool {
 	return c.ObjectRef.Resource == resource && c.ObjectRef.Subresource == "" && c.ObjectRef.Name == name
+}
+
+// isOfMarker is true for a change of the marker of discovery, which every member makes every few minutes, and for reports of it.
+func (c call) isOfMarker() bool {
+	return c.isAbout("endpointslices", mesh.DiscoveryMarkerName) || c.ObjectRef.Resource == "meshmembers" && c.ObjectRef.Subresource == "status"
 }
 
 // calls are the operator's calls to the cluster that the API server received at or after a moment, oldest first.

@@ -91,6 +91,9 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	if got.Trust.IntermediateNotAfter == nil || got.Trust.IntermediateNotAfter.Before(&metav1.Time{Time: now.Add(2000 * time.Hour)}) {
 		t.Errorf("intermediate's end: %v, want about 90 days from now", got.Trust.IntermediateNotAfter)
 	}
+	if inForce := got.Trust.IntermediateInForceNotAfter; inForce == nil || !inForce.Equal(got.Trust.IntermediateNotAfter) {
+		t.Errorf("istiod signs with an intermediate that ends at %v, issued was one that ends at %v", inForce, got.Trust.IntermediateNotAfter)
+	}
 	if got.Discovery.TokenExpires == nil || got.Discovery.TokenExpires.Time.Before(now.Add(time.Hour)) {
 		t.Errorf("token's end: %v", got.Discovery.TokenExpires)
 	}
@@ -120,6 +123,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	}
 	got.Renderings = nil
 	got.Discovery.Marker, got.Discovery.Peers[0].Marker = nil, ""
+	got.Trust.IntermediateInForceNotAfter = nil
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires, got.CredentialExpires = nil, nil, nil, nil
 	got.Discovery.IstiodGateways, got.Discovery.ProxyGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{

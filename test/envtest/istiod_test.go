@@ -2,11 +2,14 @@ package envtest
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -135,6 +138,27 @@ func (playedIstiod) Proxies(context.Context, *rest.Config, string, string) ([]is
 // ProxiesIn are none: nobody plays one.
 func (playedIstiod) ProxiesIn(context.Context, *rest.Config, string, string, string) ([]istiod.Proxy, error) {
 	return nil, nil
+}
+
+// SigningEnd is the end of the certificate in the member's cacerts: kubelet and istiod take no time.
+func (s playedIstiod) SigningEnd(ctx context.Context, config *rest.Config, namespace, _ string) (time.Time, error) {
+	here, err := s.memberAt(config)
+	if err != nil {
+		return time.Time{}, err
+	}
+	secret := &corev1.Secret{}
+	if err := here.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "cacerts"}, secret); err != nil {
+		return time.Time{}, err
+	}
+	block, _ := pem.Decode(secret.Data["cert-chain.pem"])
+	if block == nil {
+		return time.Time{}, errors.New("cacerts has no certificate")
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return certificate.NotAfter, nil
 }
 
 // ClusterEndpoints are none: no gate gets as far as to ask for them.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 // AuditEvent is what an API server's audit log says of one call.
@@ -70,6 +72,13 @@ func (a AuditEvent) isWrite() bool {
 
 // leaderElectionID is the name of the operator's lease, and the start of the names of the events about it.
 const leaderElectionID = "meshfleet.mesh.meshfleet.io"
+
+// IsOfMarker tells whether the call changed the marker of discovery, which every member changes every few minutes, or reported it in the
+// status of a MeshMember.
+func (a AuditEvent) IsOfMarker() bool {
+	ref := a.ObjectRef
+	return ref.Resource == "endpointslices" && ref.Name == mesh.DiscoveryMarkerName || ref.Resource == "meshmembers" && ref.Subresource == "status"
+}
 
 // isLeaderElection tells whether the call was about leader election, which has to write: the lease itself, and the
 // event that says who holds it.

@@ -68,8 +68,14 @@ func TestRelations(t *testing.T) {
 			"cert-manager refuses to renew a certificate before it exists"},
 		{"internal/parts/trust.defaultIntermediateDuration < internal/parts/trust.defaultRootDuration",
 			"an intermediate certificate ends before its root"},
-		{"internal/parts/discovery.defaultTokenLife / internal/parts/discovery.markerShare > 2 * time.Minute",
-			"kubelet gives a renewed token to istiod within 2 min, and the marker must change after that"},
+		{"internal/parts/trust.signingDeadline > 2 * time.Minute", "kubelet refreshes Secrets within 2 min"},
+		{"internal/parts/trust.signingDeadline > 3 * internal/parts/trust.signingPace", "istiod is asked several times before a restart is ordered"},
+		{"internal/parts/trust.signingDeadline < internal/parts/trust.signingRecheck", "what is pending is asked for more often"},
+		{"internal/parts/discovery.markerDeadline > internal/parts/discovery.proofPace", "a dead token is replaced before peers report it as stale"},
+		{"internal/parts/discovery.tokenDeadline > 2 * time.Minute + time.Minute + 30 * time.Second",
+			"kubelet gives a replaced token to istiod within 2 min, client-go reads it within 1 min, and reflectors try again within 30 s"},
+		{"internal/parts/discovery.markerInterval > internal/parts/discovery.markerDeadline", "a marker is judged before it changes again"},
+		{"internal/parts/discovery.replaceGap > internal/parts/discovery.tokenDeadline", "peers have a replaced token before it is replaced again"},
 
 		// Gates and stages.
 		{"internal/gate.FailAfter > internal/gate/builtin/endpoints.recent", "a failure rests on reports of peers that are newer than the first one"},

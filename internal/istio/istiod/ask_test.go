@@ -63,6 +63,37 @@ func TestMetricsRefusesOtherText(t *testing.T) {
 	}
 }
 
+func TestSigningEnd(t *testing.T) {
+	cases := map[string]struct {
+		text string
+		want time.Time
+	}{
+		"istiod that signs": {text: `# HELP citadel_server_cert_chain_expiry_seconds The time remaining, in seconds.
+# TYPE citadel_server_cert_chain_expiry_seconds gauge
+citadel_server_cert_chain_expiry_seconds 7.775999e+06
+# HELP citadel_server_cert_chain_expiry_timestamp The unix timestamp, in seconds, when Istio generated cert chain will expire.
+# TYPE citadel_server_cert_chain_expiry_timestamp gauge
+citadel_server_cert_chain_expiry_timestamp 1.775001661e+09
+`, want: time.Unix(1775001661, 0).UTC()},
+		"istiod that does not": {text: metricsText},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := testutil.NewCluster(t)
+			c.Listen(t, "istiod-0", "15014", map[string]string{"/metrics": test.text})
+			got, err := SigningEnd(t.Context(), c.Config(), "istio-system", "istiod-0")
+			if err != nil || !got.Equal(test.want) {
+				t.Errorf("SigningEnd: %v, %v, want %v", got, err, test.want)
+			}
+		})
+	}
+	c := testutil.NewCluster(t)
+	c.Listen(t, "istiod-0", "15014", map[string]string{"/metrics": "<html>{\n"})
+	if got, err := SigningEnd(t.Context(), c.Config(), "istio-system", "istiod-0"); err == nil {
+		t.Errorf("SigningEnd: %v, want an error", got)
+	}
+}
+
 func TestProxies(t *testing.T) {
 	c := testutil.NewCluster(t)
 	c.Listen(t, "istiod-0", "15014", map[string]string{"/debug/syncz": syncz})

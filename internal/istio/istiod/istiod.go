@@ -2,6 +2,7 @@ package istiod
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/client-go/rest"
 )
@@ -37,4 +38,9 @@ func (Istiod) ClusterEndpoints(ctx context.Context, cfg *rest.Config, namespace,
 // Addresses is the function of that name.
 func (Istiod) Addresses(ctx context.Context, cfg *rest.Config, namespace, pod, name string) (map[string][]string, error) {
 	return Addresses(ctx, cfg, namespace, pod, name)
+}
+
+// SigningEnd is the function of that name.
+func (Istiod) SigningEnd(ctx context.Context, cfg *rest.Config, namespace, pod string) (time.Time, error) {
+	return SigningEnd(ctx, cfg, namespace, pod)
 }

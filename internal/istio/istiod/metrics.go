@@ -3,6 +3,7 @@ package istiod
 import (
 	"context"
 	"io"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -25,6 +26,19 @@ func Metrics(ctx context.Context, cfg *rest.Config, namespace, pod string) (map[
 		return err
 	})
 	return metrics, err
+}
+
+// signingEnd is the end of the first certificate of the chain with which istiod signs, Unix time. It is set when istiod starts and whenever it
+// has taken over a new chain.
+const signingEnd = "citadel_server_cert_chain_expiry_timestamp"
+
+// SigningEnd asks an istiod pod for the end of the certificate with which it signs for workloads. Zero: it signs for none.
+func SigningEnd(ctx context.Context, cfg *rest.Config, namespace, pod string) (time.Time, error) {
+	found, err := Metrics(ctx, cfg, namespace, pod)
+	if err != nil || len(found[signingEnd]) == 0 {
+		return time.Time{}, err
+	}
+	return time.Unix(int64(found[signingEnd][0].Value), 0).UTC(), nil
 }
 
 func parseMetrics(text io.Reader) (map[string][]Sample, error) {

@@ -35,6 +35,11 @@ func (i *Istiod) ProxiesIn(_ context.Context, _ *rest.Config, _, _, of string) (
 	return slices.DeleteFunc(slices.Clone(i.Connected), func(p istiod.Proxy) bool { return !strings.HasSuffix(p.ID, "."+of) }), i.Err
 }
 
+// SigningEnd is that of an istiod that signs for no workloads.
+func (i *Istiod) SigningEnd(context.Context, *rest.Config, string, string) (time.Time, error) {
+	return time.Time{}, nil
+}
+
 // endpoints is the type of what istiod tells proxies of addresses with.
 const endpoints = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 

@@ -76,7 +76,7 @@ func (s *Steps) Part() member.Part {
 func (s *Steps) identify(ctx context.Context, pass *member.Pass) phase.Result {
 	memory := s.memory.Of(pass)
 	found, err := s.read(ctx, pass)
-	memory.held = found
+	memory.held, pass.Claimed = found, found.isOurs
 	if !found.isOurs {
 		// Who holds the claim is the member, however new its MeshMember is.
 		if result := duplicate(ctx, pass); result.Kind != phase.Done {

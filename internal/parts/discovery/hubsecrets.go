@@ -120,7 +120,7 @@ func (s *Steps) withheld(ctx context.Context, pass *member.Pass) phase.Result {
 	}
 	secret, err := s.readerSecret(ctx, pass)
 	if err == nil {
-		err = mark(ctx, pass, "")
+		_, err = mark(ctx, pass, false)
 	}
 	if err == nil && secret != nil {
 		err = client.IgnoreNotFound(s.Hub.Delete(ctx, secret))

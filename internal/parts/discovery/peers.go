@@ -27,7 +27,7 @@ import (
 
 const (
 	// peersDeadline bounds the wait for istiod to sync a peer.
-	peersDeadline = 3 * time.Minute
+	peersDeadline = 4 * time.Minute
 	// reverify is how often a member that is ready proves again that its peers are synced. With stuckAfter it bounds the time until
 	// a peer that istiod reads no more is found.
 	reverify = time.Minute
@@ -202,7 +202,7 @@ func setOf(gateways []meshv1alpha1.NetworkGateway) map[meshv1alpha1.NetworkGatew
 // told by its own conditions, and takes nothing away from members that work.
 func reportPeers(pass *member.Pass, v *verification, expected expectedPeers) phase.Result {
 	d := &pass.Object.Status.Discovery
-	d.Peers, d.IstiodGateways = v.marked(d.Peers, expected, pass.Now), v.gateways
+	d.Peers, d.IstiodGateways = v.marked(d.Peers, expected), v.gateways
 	var behind, joining []string
 	for _, p := range d.Peers {
 		switch {
@@ -229,7 +229,7 @@ func reportPeers(pass *member.Pass, v *verification, expected expectedPeers) pha
 	case isChanging(pass, v, expected), mesh.IsRestarting(pass.Object):
 		result.After = outcome.ShortWait
 	case v.lacksMarkers(expected):
-		result.After = min(result.After, markerPace)
+		result.After = max(min(result.After, markersEvery(pass, v)-pass.Now.Sub(v.markersAt)), outcome.ShortWait)
 	}
 	if expected.replaced {
 		result.After = min(result.After, replacedPace)

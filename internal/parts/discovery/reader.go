@@ -6,7 +6,6 @@ package discovery
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -32,16 +31,11 @@ const (
 	readerAccount = "istio-reader-service-account"
 	// defaultTokenLife is what is asked for where the work order says nothing; the API server may grant less.
 	defaultTokenLife = 7 * 24 * time.Hour
-	// markerShare is the part of a token's life after which the member changes its marker: long enough for every istiod to have
-	// the file, and long before the former token ends.
-	markerShare = 8
 
 	kubeconfigKey     = "kubeconfig"
 	tokenKey          = "token"
 	expiryAnnotation  = "mesh.meshfleet.io/token-expires"
 	renewAnnotation   = "mesh.meshfleet.io/token-renew-at"
-	markAtAnnotation  = "mesh.meshfleet.io/marker-due"
-	markerAnnotation  = "mesh.meshfleet.io/marker"
 	accountAnnotation = "mesh.meshfleet.io/account-uid"
 )
 
@@ -54,20 +48,10 @@ type Reader struct {
 	Expires time.Time
 	// RenewAt is when a new token is due: between 50 and 60 per cent of its life, at a point of its own for each member.
 	RenewAt time.Time
-	// MarkAt is when the marker must change. Zero: it has changed since the token was made.
-	MarkAt time.Time
-	// Marker is the address that the member's marker must have now.
-	Marker string
-	// Minted is true when this call wrote a new token.
-	Minted bool
-}
-
-// Next is when time alone changes something.
-func (r Reader) Next() time.Time {
-	if !r.MarkAt.IsZero() && r.MarkAt.Before(r.RenewAt) {
-		return r.MarkAt
-	}
-	return r.RenewAt
+	// Minted is true when this call wrote a new token. Replaced is true when the API server did not accept the former one any more.
+	Minted, Replaced bool
+	// Token is the token.
+	Token string
 }
 
 // ReaderRequest identifies the credential to keep, and where.
@@ -76,6 +60,8 @@ type ReaderRequest struct {
 	Member *meshv1alpha1.MeshMember
 	// SecretName is the hub Secret to keep.
 	SecretName string
+	// Rejected is a token that the API server does not accept: it is replaced at once.
+	Rejected string
 	Endpoint
 }
 
@@ -122,13 +108,19 @@ func EnsureReader(ctx context.Context, hub, member client.Client, r ReaderReques
 	} else if err != nil {
 		return Reader{}, fmt.Errorf("read ServiceAccount %q: %w", readerAccount, err)
 	}
-	if state, ok := r.current(secret, account.UID, now); err == nil && ok {
-		return r.mark(ctx, hub, secret, state, now)
+	if state, ok := r.current(secret, now); err == nil && ok && !r.isDead(secret, account.UID) {
+		return state, nil
 	}
 	return r.renew(ctx, hub, member, secret, account, now)
 }
 
-// renew makes a new token and writes it. The marker stays until the new token has reached the peers.
+// isDead is true for a token that the API server does not accept any more: its account was deleted and made again, or it was rejected.
+func (r ReaderRequest) isDead(s *corev1.Secret, account types.UID) bool {
+	token, of := string(s.Data[tokenKey]), s.Annotations[accountAnnotation]
+	return token != "" && (of != string(account) || token == r.Rejected)
+}
+
+// renew makes a new token and writes it.
 func (r ReaderRequest) renew(
 	ctx context.Context, hub, member client.Client, secret *corev1.Secret, account *metav1.PartialObjectMetadata, now time.Time,
 ) (Reader, error) {
@@ -152,22 +144,10 @@ func (r ReaderRequest) renew(
 	granted := expires.Sub(now)
 	state := Reader{
 		Expires: expires, RenewAt: now.Add(granted/2 + jitter(r.Member.Spec.Cluster, granted/10)),
-		MarkAt: now.Add(granted / markerShare), Marker: secret.Annotations[markerAnnotation], Minted: true,
-	}
-	if state.Marker == "" {
-		state.Marker, state.MarkAt = markerAddress(expires), time.Time{}
+		Minted: true, Replaced: r.isDead(secret, account.UID), Token: token.Status.Token,
 	}
 	secret.Data = map[string][]byte{kubeconfigKey: kubeconfig, tokenKey: []byte(token.Status.Token)}
 	return state, r.write(ctx, hub, secret, state, string(account.UID))
-}
-
-// mark changes the marker when its time has come.
-func (r ReaderRequest) mark(ctx context.Context, hub client.Client, secret *corev1.Secret, state Reader, now time.Time) (Reader, error) {
-	if state.MarkAt.IsZero() || now.Before(state.MarkAt) {
-		return state, nil
-	}
-	state.Marker, state.MarkAt = markerAddress(state.Expires), time.Time{}
-	return state, r.write(ctx, hub, secret.DeepCopy(), state, secret.Annotations[accountAnnotation])
 }
 
 // jitter is a part of the span that is the same for a name each time, so that the tokens of a fleet are not renewed together.
@@ -177,20 +157,13 @@ func jitter(name string, span time.Duration) time.Duration {
 	return span * time.Duration(h.Sum32()%1000) / 1000
 }
 
-// markerAddress is an address of the class that is reserved for no use (RFC 1112, 240.0.0.0/4), so that nothing answers there.
-func markerAddress(expires time.Time) string {
-	sum := sha256.Sum256([]byte(expires.UTC().Format(time.RFC3339Nano)))
-	return fmt.Sprintf("%d.%d.%d.%d", 240+sum[0]%15, sum[1], sum[2], sum[3])
-}
-
 // isOurs is true when the Secret was made for the member: its name alone could also be that of a user's own.
 func (r ReaderRequest) isOurs(s *corev1.Secret) bool {
 	return s.Labels[meshv1alpha1.LabelInstallation] == r.Member.Spec.Installation && s.Labels[meshv1alpha1.LabelMember] == r.Member.Spec.Cluster
 }
 
-// current is true when the credential in the Secret still does: peers reach the member by it, its account exists, and its time
-// for renewal has not come.
-func (r ReaderRequest) current(s *corev1.Secret, account types.UID, now time.Time) (Reader, bool) {
+// current is true when the credential in the Secret still does: peers reach the member by it, and its time for renewal has not come.
+func (r ReaderRequest) current(s *corev1.Secret, now time.Time) (Reader, bool) {
 	expires, errExpires := time.Parse(time.RFC3339, s.Annotations[expiryAnnotation])
 	renew, errRenew := time.Parse(time.RFC3339, s.Annotations[renewAnnotation])
 	if errExpires != nil || errRenew != nil || len(s.Data[tokenKey]) == 0 {
@@ -200,16 +173,9 @@ func (r ReaderRequest) current(s *corev1.Secret, account types.UID, now time.Tim
 	if err != nil {
 		return Reader{}, false
 	}
-	state := Reader{Expires: expires, RenewAt: renew, Marker: s.Annotations[markerAnnotation]}
-	// Without a date the marker is due at once.
-	state.MarkAt, err = time.Parse(time.RFC3339, s.Annotations[markAtAnnotation])
-	if err != nil && state.Marker != markerAddress(expires) {
-		state.MarkAt = now
-	}
 	leads := config.Clusters[r.Member.Spec.Cluster]
-	ok := leads != nil && leads.Server == r.Server && leads.TLSServerName == r.ServerName && bytes.Equal(leads.CertificateAuthorityData, r.CA) && now.Before(renew) &&
-		s.Annotations[accountAnnotation] == string(account)
-	return state, ok
+	ok := leads != nil && leads.Server == r.Server && leads.TLSServerName == r.ServerName && bytes.Equal(leads.CertificateAuthorityData, r.CA) && now.Before(renew)
+	return Reader{Expires: expires, RenewAt: renew, Token: string(s.Data[tokenKey])}, ok
 }
 
 // write writes the Secret with its data, which goes with the installation: a MeshMember that is made again keeps it.
@@ -228,13 +194,8 @@ func (r ReaderRequest) write(ctx context.Context, hub client.Client, secret *cor
 	maps.Copy(secret.Annotations, map[string]string{
 		expiryAnnotation:  state.Expires.UTC().Format(time.RFC3339),
 		renewAnnotation:   state.RenewAt.UTC().Format(time.RFC3339),
-		markerAnnotation:  state.Marker,
 		accountAnnotation: account,
 	})
-	delete(secret.Annotations, markAtAnnotation)
-	if !state.MarkAt.IsZero() {
-		secret.Annotations[markAtAnnotation] = state.MarkAt.UTC().Format(time.RFC3339)
-	}
 	secret.OwnerReferences = nil
 	if owner := metav1.GetControllerOf(r.Member); owner != nil {
 		secret.OwnerReferences = []metav1.OwnerReference{*owner}

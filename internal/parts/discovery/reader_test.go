@@ -95,8 +95,7 @@ func TestEnsureReaderMintsWhenThereIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Reader{
-		Expires: start.Add(defaultTokenLife), RenewAt: start.Add(defaultTokenLife/2 + jitter("east", defaultTokenLife/10)), Minted: true,
-		Marker: markerAddress(start.Add(defaultTokenLife)),
+		Expires: start.Add(defaultTokenLife), RenewAt: start.Add(defaultTokenLife/2 + jitter("east", defaultTokenLife/10)), Minted: true, Token: token,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reader (-want +got):\n%s", diff)
@@ -131,12 +130,15 @@ func TestEnsureReaderKeepsAndRenews(t *testing.T) {
 		account    types.UID
 		damage     func(*corev1.Secret)
 		wantMinted bool
+		wantDead   bool
 	}{
+		"a token that the API server rejects is replaced":        {change: func(r *ReaderRequest) { r.Rejected = token }, wantMinted: true, wantDead: true},
+		"the rejection of another one does not matter":           {change: func(r *ReaderRequest) { r.Rejected = "another" }},
 		"a fresh token is kept":                                  {after: time.Hour},
 		"it is kept until half of its life":                      {after: defaultTokenLife/2 - time.Second},
 		"it is renewed at 60 per cent of its life at the latest": {after: defaultTokenLife * 6 / 10, wantMinted: true},
 		"a token that was granted for less is renewed by that":   {after: 37 * time.Minute, life: time.Hour, wantMinted: true},
-		"an account that was made again renews it":               {account: "account-2", wantMinted: true},
+		"an account that was made again renews it":               {account: "account-2", wantMinted: true, wantDead: true},
 		"a Secret of the former form is filled":                  {damage: func(s *corev1.Secret) { delete(s.Data, tokenKey) }, wantMinted: true},
 		"another server renews it":                               {change: func(r *ReaderRequest) { r.Server = "https://198.51.100.1" }, wantMinted: true},
 		"another name in the certificate renews it":              {change: func(r *ReaderRequest) { r.ServerName = "kubernetes" }, wantMinted: true},
@@ -171,6 +173,9 @@ func TestEnsureReaderKeepsAndRenews(t *testing.T) {
 			got, err := EnsureReader(t.Context(), h, a.member(now), r, now)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if got.Replaced != c.wantDead {
+				t.Errorf("replaced a token that is not accepted: %v, want %v", got.Replaced, c.wantDead)
 			}
 			if got.Minted != c.wantMinted || (a.minted == 2) != c.wantMinted {
 				t.Errorf("minted: %v (%d tokens), want %v", got.Minted, a.minted, c.wantMinted)
@@ -253,35 +258,6 @@ func TestEnsureReaderAsksForTheWantedLife(t *testing.T) {
 	}
 	if got := *a.asked.Spec.ExpirationSeconds; got != 600 {
 		t.Errorf("asked for %d seconds, want 600", got)
-	}
-}
-
-// The marker of the new token is due when every istiod has it, and before the old one ends.
-func TestEnsureReaderChangesTheMarkerAfterTheToken(t *testing.T) {
-	a, h, r := newAccount(), hub(), request()
-	first, err := EnsureReader(t.Context(), h, a.member(start), r, start)
-	if err != nil {
-		t.Fatal(err)
-	}
-	renewed, err := EnsureReader(t.Context(), h, a.member(first.RenewAt), r, first.RenewAt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !renewed.Minted || renewed.Marker != first.Marker {
-		t.Fatalf("minted: %v, the marker is %s, want %s still", renewed.Minted, renewed.Marker, first.Marker)
-	}
-	if !renewed.MarkAt.After(first.RenewAt.Add(2*time.Minute)) || !renewed.MarkAt.Before(first.Expires) || renewed.Next() != renewed.MarkAt {
-		t.Errorf("the marker is due at %v; the token was renewed at %v, the former ends at %v", renewed.MarkAt, first.RenewAt, first.Expires)
-	}
-	for _, again := range []time.Duration{0, time.Hour} {
-		now := renewed.MarkAt.Add(again)
-		marked, err := EnsureReader(t.Context(), h, a.member(now), r, now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if marked.Minted || marked.Marker == first.Marker || !marked.MarkAt.IsZero() || marked.Next() != marked.RenewAt {
-			t.Errorf("after %v: minted: %v, the marker is %s, due at %v", again, marked.Minted, marked.Marker, marked.MarkAt)
-		}
 	}
 }
 

@@ -23,7 +23,7 @@ func (s *Steps) reportRestart(pass *member.Pass, pods []corev1.Pod, secrets []me
 	d := &pass.Object.Status.Discovery
 	memory := s.memory.Of(pass)
 	stuck := memory.stuckPeers(pass, secrets, expected)
-	d.RestartNeeded = nil
+	d.RestartNeeded = pass.RestartNeeded()
 	switch {
 	case len(memory.changed) > 0:
 		d.RestartNeeded = &meshv1alpha1.RestartNeed{Reason: meshv1alpha1.ReasonRemoteSecretChanged,

@@ -73,3 +73,20 @@ func TestReportRestart(t *testing.T) {
 		})
 	}
 }
+
+// TestARestartForAnotherPart wants discovery to report the restart that another part needs, and none to be over before that part says so.
+func TestARestartForAnotherPart(t *testing.T) {
+	s, pass := &Steps{}, membertest.Pass(t, testutil.Member("east"))
+	pass.Object.Spec.IstiodRestart = &meshv1alpha1.IstiodRestart{OrderedAt: metav1.NewTime(testutil.Now.Add(-time.Minute)), Reason: meshv1alpha1.ReasonIntermediateNotInForce, Attempt: 1}
+	pods := []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{mesh.RestartAnnotation: mesh.RestartedAt(pass.Object.Spec.IstiodRestart)}}}}
+	pass.NeedRestart(meshv1alpha1.ReasonIntermediateNotInForce, "istiod signs with another one")
+	s.reportRestart(pass, pods, nil, expectedPeers{})
+	if need := pass.Object.Status.Discovery.RestartNeeded; need == nil || need.Reason != meshv1alpha1.ReasonIntermediateNotInForce || !mesh.IsRestarting(pass.Object) {
+		t.Errorf("needed is %+v, the restart is over: %v", need, !mesh.IsRestarting(pass.Object))
+	}
+	next := membertest.Pass(t, pass.Object)
+	s.reportRestart(next, pods, nil, expectedPeers{})
+	if need := pass.Object.Status.Discovery.RestartNeeded; need != nil || mesh.IsRestarting(pass.Object) {
+		t.Errorf("needed is %+v, the restart is over: %v", need, !mesh.IsRestarting(pass.Object))
+	}
+}

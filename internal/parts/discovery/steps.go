@@ -59,6 +59,8 @@ type memory struct {
 	stuckSince map[string]time.Time
 	// changed are the peers whose remote secret must change as of the last pass, which takes a restart of istiod.
 	changed []string
+	// proof is what is known of the reader token of this member.
+	proof proof
 	// withhold says, as of the last pass, that peers must not get a token of this cluster.
 	withhold bool
 }
@@ -70,8 +72,8 @@ func (s *Steps) Part() member.Part {
 		Steps: []member.Step{
 			{Name: "hubSecrets", Round: member.Vet, Run: s.hubSecrets, Gate: true},
 			// Before istiod, so that one that starts finds its peers; and nothing may be in the way of their tokens.
-			{Name: "remoteSecrets", Round: member.Prepare, Run: s.remoteSecrets},
-			{Name: "reader", Round: member.Prepare, Run: s.reader},
+			{Name: "remoteSecrets", Round: member.Prepare, Run: s.remoteSecrets, Renews: true},
+			{Name: "reader", Round: member.Prepare, Run: s.reader, Renews: true},
 			{Name: "verifyPeers", Condition: meshv1alpha1.ConditionDiscoveryReady, Round: member.Prove, Run: s.verifyPeers},
 		},
 		Components: []string{readerTokensComponent, remoteSecretsComponent, markerComponent},
@@ -83,6 +85,8 @@ func (s *Steps) Part() member.Part {
 				APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"},
 				ResourceNames: []string{readerAccount}, Verbs: []string{"create"},
 			},
+			// Whether a reader token is still accepted.
+			member.Rule("authentication.k8s.io", []string{"create"}, "tokenreviews"),
 			// The endpoint of the marker by which peers see that they receive what is new.
 			member.Rule("discovery.k8s.io", member.Own, "endpointslices"),
 		},
@@ -99,10 +103,10 @@ func (s *Steps) reader(ctx context.Context, pass *member.Pass) phase.Result {
 	if !ok {
 		return phase.Waiting(meshv1alpha1.ReasonConnecting, "the connection was replaced", outcome.ShortWait)
 	}
-	reader, err := EnsureReader(ctx, s.Hub, pass.Remote, ReaderRequest{
+	reader, rejected, err := s.provenReader(ctx, pass, ReaderRequest{
 		Member: pass.Object, SecretName: mesh.ReaderSecretName(pass.Object.Spec.Installation, pass.Object.Spec.Cluster),
 		Endpoint: endpointOf(&pass.Object.Spec, st),
-	}, pass.Now)
+	})
 	if errors.Is(err, ErrNoReader) {
 		return phase.Waiting(meshv1alpha1.ReasonProgressing, err.Error(), outcome.ShortWait)
 	}
@@ -111,14 +115,18 @@ func (s *Steps) reader(ctx context.Context, pass *member.Pass) phase.Result {
 	}
 	pass.Object.Status.Discovery.TokenExpires = &metav1.Time{Time: reader.Expires}
 	metrics.SetTokenExpiry(pass.Key(), reader.Expires)
-	if err := mark(ctx, pass, reader.Marker); err != nil {
+	markAgain, err := mark(ctx, pass, reader.Replaced)
+	if err != nil {
 		return outcome.Failed(err)
 	}
 	result, err := reachableByPeers(ctx, pass, st)
 	if err != nil {
 		return outcome.Failed(err)
 	}
-	result.After = max(reader.Next().Sub(pass.Now), outcome.ShortWait)
+	if rejected.Kind != phase.Done {
+		result = rejected
+	}
+	result.After = max(min(reader.RenewAt.Sub(pass.Now), markAgain.Sub(pass.Now), proofPace), outcome.ShortWait)
 	return result
 }
 
@@ -143,25 +151,6 @@ func reachableByPeers(ctx context.Context, pass *member.Pass, st fleet.State) (p
 	}
 	return phase.Waiting(meshv1alpha1.ReasonAPIServerRequired, fmt.Sprintf("the kubeconfig has a proxy-url, peers connect to %s without a proxy, and none "+
 		"has read the member yet: set spec.members[%s].apiServer to the URL at which peers reach its API server", st.Server, spec.Cluster), 0), nil
-}
-
-// mark gives the member's marker its address. A member without peers has none: nothing reads it.
-func mark(ctx context.Context, pass *member.Pass, address string) error {
-	d := &pass.Object.Status.Discovery
-	component := apply.Component{Name: markerComponent}
-	if len(pass.Object.Spec.Peers) > 0 {
-		component.Objects = Marker(pass.Namespace(), address)
-	}
-	if err := pass.Apply(ctx, component); err != nil {
-		return fmt.Errorf("write the marker of discovery: %w", err)
-	}
-	switch {
-	case len(component.Objects) == 0:
-		d.Marker = nil
-	case d.Marker == nil || d.Marker.Address != address:
-		d.Marker = &meshv1alpha1.DiscoveryMarker{Address: address, Since: metav1.NewTime(pass.Now.UTC().Truncate(time.Second))}
-	}
-	return nil
 }
 
 // remoteSecrets tells this member's istiod how to read its peers, as far as their credentials are on the hub. A peer

@@ -32,8 +32,8 @@ type Bundle struct {
 	Key []byte
 	// Roots are the trusted roots, PEM.
 	Roots []byte
-	// NotAfter is the end of the intermediate's life.
-	NotAfter time.Time
+	// NotBefore and NotAfter are the beginning and the end of the intermediate's life.
+	NotBefore, NotAfter time.Time
 }
 
 // ReadBundle reads and verifies the Secret that cert-manager keeps for a member: the key belongs to the certificate,
@@ -66,7 +66,7 @@ func ReadBundle(s *corev1.Secret, trustDomain string, now time.Time) (*Bundle, e
 	if err := verifyWorkload(pair.PrivateKey, certs, rootCerts, trustDomain, now); err != nil {
 		return nil, err
 	}
-	return &Bundle{Chain: withoutRoots(certs, rootCerts), Key: key, Roots: encode(rootCerts), NotAfter: certs[0].NotAfter}, nil
+	return &Bundle{Chain: withoutRoots(certs, rootCerts), Key: key, Roots: encode(rootCerts), NotBefore: certs[0].NotBefore, NotAfter: certs[0].NotAfter}, nil
 }
 
 // Cacerts is the data of the Secret `cacerts` in the layout with four files. istiod reads a root of several

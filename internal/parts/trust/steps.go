@@ -34,13 +34,21 @@ const (
 	rootDeadline = 3 * time.Minute
 )
 
+// Steps of a member's trust.
+type Steps struct {
+	// Istiod tells what istiod pods sign with.
+	Istiod Istiod
+
+	memory member.Memory[signing]
+}
+
 // Part is the member's signing certificate, and the root that its istiod hands out.
-func Part() member.Part {
+func (s *Steps) Part() member.Part {
 	return member.Part{
 		Name: "trust",
 		Steps: []member.Step{
-			{Name: "trust", Condition: meshv1alpha1.ConditionTrustRootReady, Round: member.Prepare, Run: cacerts, Gate: true},
-			{Name: "rootInForce", Condition: meshv1alpha1.ConditionTrustRootReady, Round: member.Prove, Run: rootInForce, Gate: true},
+			{Name: "trust", Condition: meshv1alpha1.ConditionTrustRootReady, Round: member.Prepare, Run: cacerts, Gate: true, Renews: true},
+			{Name: "rootInForce", Condition: meshv1alpha1.ConditionTrustRootReady, Round: member.Prove, Run: s.inForce, Gate: true},
 		},
 		Components: []string{component},
 		Kinds:      []client.Object{&corev1.Secret{}},
@@ -70,14 +78,14 @@ func cacerts(ctx context.Context, pass *member.Pass) phase.Result {
 	if err := sameRoot(pass, have, served, pinned); err != nil {
 		return outcome.Stalled(meshv1alpha1.ReasonForeignRoot, err)
 	}
-	result, isIntact := applyIssued(ctx, pass)
+	result, isIntact := applyIssued(ctx, pass, have != nil)
 	result.Passable = have != nil && isIntact
 	return result
 }
 
-// applyIssued applies the certificate that cert-manager has issued under the pinned root. After a write that failed, what the member
-// has is not known to be intact.
-func applyIssued(ctx context.Context, pass *member.Pass) (result phase.Result, isIntact bool) {
+// applyIssued applies the certificate that cert-manager has issued under the pinned root, when it is valid by the clock of the member,
+// too. After a write that failed, what the member has is not known to be intact.
+func applyIssued(ctx context.Context, pass *member.Pass, hasOne bool) (result phase.Result, isIntact bool) {
 	pinned := pass.Object.Spec.PinnedRoot
 	secret := &corev1.Secret{}
 	err := pass.Hub.Get(ctx, client.ObjectKey{Namespace: pass.Object.Namespace, Name: pass.Object.Spec.CASecret}, secret)
@@ -104,6 +112,16 @@ func applyIssued(ctx context.Context, pass *member.Pass) (result phase.Result, i
 			"to the member. The condition TrustRootReady of MeshInstallation %q has the cure",
 			ErrRootChanged, pass.Object.Spec.CASecret, mesh.ShortRoot(issued), mesh.ShortRoot(pinned), pass.Object.Spec.Installation)), true
 	}
+	pass.Object.Status.Trust.IntermediateNotAfter = &metav1.Time{Time: bundle.NotAfter}
+	metrics.SetCertificateExpiry(pass.Key(), bundle.NotAfter)
+	if early, err := tooEarly(ctx, pass, bundle, hasOne); err != nil || early > 0 {
+		result := phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf(
+			"the signing certificate is in place; the renewed one follows when it has been valid for %s, because clocks differ", clockSkew))
+		if result.After = early; err != nil {
+			result = outcome.Failed(err)
+		}
+		return result, true
+	}
 	if err := applyCacerts(ctx, pass, bundle); err != nil {
 		return outcome.Failed(err), false
 	}
@@ -111,8 +129,6 @@ func applyIssued(ctx context.Context, pass *member.Pass) (result phase.Result, i
 }
 
 func applyCacerts(ctx context.Context, pass *member.Pass, bundle *Bundle) error {
-	pass.Object.Status.Trust.IntermediateNotAfter = &metav1.Time{Time: bundle.NotAfter}
-	metrics.SetCertificateExpiry(pass.Key(), bundle.NotAfter)
 	data := map[string]any{}
 	for k, v := range bundle.Cacerts() {
 		data[k] = base64.StdEncoding.EncodeToString(v)
@@ -142,13 +158,22 @@ func whatHubLacks(ctx context.Context, pass *member.Pass, otherwise phase.Result
 	return otherwise.Overdue(pass.Object.CreationTimestamp.Time, pass.Now, IssueDeadline, meshv1alpha1.ReasonDeadlineExceeded)
 }
 
-// rootInForce reads back the root that istiod hands to workloads: a Secret that was applied is not yet a root in
-// force, because istiod reads it once and may have refused it.
-func rootInForce(ctx context.Context, pass *member.Pass) phase.Result {
+// inForce reads back what istiod has taken over of the Secret: the root that it hands to workloads, and the intermediate with which it
+// signs.
+func (s *Steps) inForce(ctx context.Context, pass *member.Pass) phase.Result {
 	secret := &corev1.Secret{}
 	if err := pass.Remote.Get(ctx, client.ObjectKey{Namespace: pass.Namespace(), Name: cacertsName}, secret); err != nil {
 		return outcome.Failed(err)
 	}
+	if result := rootInForce(ctx, pass, secret); result.Kind != phase.Done {
+		return result
+	}
+	return s.intermediateInForce(ctx, pass, secret)
+}
+
+// rootInForce reads back the root that istiod hands to workloads: a Secret that was applied is not yet a root in
+// force, because istiod reads it once and may have refused it.
+func rootInForce(ctx context.Context, pass *member.Pass, secret *corev1.Secret) phase.Result {
 	want, err := Fingerprints(secret.Data["root-cert.pem"])
 	if err != nil {
 		return outcome.Failed(fmt.Errorf("root in Secret %q: %w", cacertsName, err))

@@ -169,7 +169,7 @@ func TestRootThatIsNotPublished(t *testing.T) {
 			}
 			pass := membertest.Pass(t, testutil.Member("east"), remote...)
 			pass.Object.Spec.Revisions[0].Values = c.values
-			got := rootInForce(t.Context(), pass)
+			got := rootInForce(t.Context(), pass, cacerts)
 			if got.Kind != c.wantKind || !strings.Contains(got.Text(), c.wantText) {
 				t.Errorf("result is %s %s: %s; want %s with %q", got.Kind, got.Reason, got.Text(), c.wantKind, c.wantText)
 			}
