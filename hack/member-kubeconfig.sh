@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 Usage: hack/member-kubeconfig.sh --kubeconfig ADMIN [--context NAME] [--server URL] [--duration 8760h] [--accept-shorter]
+                                 [--secret NAME [--namespace NAMESPACE]]
 
 Applies config/member-rbac to the cluster of the kubeconfig ADMIN and prints a kubeconfig with a token of the
 ServiceAccount meshfleet-member. Put what it prints into a Secret on the hub, under the key `value`:
@@ -12,11 +13,17 @@ ServiceAccount meshfleet-member. Put what it prints into a Secret on the hub, un
   hack/member-kubeconfig.sh --kubeconfig east-admin.yaml > east.yaml
   kubectl -n meshfleet-system create secret generic east-kubeconfig --from-file=value=east.yaml
 
+With --secret it prints that Secret, annotated so that the operator renews the token before it expires:
+
+  hack/member-kubeconfig.sh --kubeconfig east-admin.yaml --secret east-kubeconfig | kubectl create -f -
+
   --kubeconfig ADMIN   a kubeconfig that may create ClusterRoles in the member
   --context NAME       a context of it; default: its current context
   --server URL         the API server's address as the hub reaches it; default: the one in ADMIN
   --duration TIME      the lifetime of the token in hours, minutes and seconds; default: 8760h
   --accept-shorter     print the kubeconfig also if the API server grants less than half of that lifetime
+  --secret NAME        print a Secret of that name, whose token the operator renews, however short its lifetime is
+  --namespace NAME     the namespace of the Secret; default: meshfleet-system
 
 The environment variable KUBECTL names the kubectl binary.
 TEXT
@@ -41,7 +48,7 @@ claim() {
   base64 --decode <<<"$payload" | sed -n "s/.*\"$1\": *\([0-9][0-9]*\).*/\1/p"
 }
 
-admin='' context='' server='' duration=8760h accept_shorter=''
+admin='' context='' server='' duration=8760h accept_shorter='' secret='' namespace=meshfleet-system
 while (($# > 0)); do
   case $1 in
     -h | --help)
@@ -52,13 +59,15 @@ while (($# > 0)); do
       accept_shorter=yes
       shift
       ;;
-    --kubeconfig | --context | --server | --duration)
+    --kubeconfig | --context | --server | --duration | --secret | --namespace)
       (($# > 1)) || die "$1 needs a value"
       case $1 in
         --kubeconfig) admin=$2 ;;
         --context) context=$2 ;;
         --server) server=$2 ;;
         --duration) duration=$2 ;;
+        --secret) secret=$2 ;;
+        --namespace) namespace=$2 ;;
       esac
       shift 2
       ;;
@@ -101,12 +110,14 @@ issued=$(claim iat "$token") expires=$(claim exp "$token")
 granted=$((expires - issued))
 echo "member-kubeconfig: asked for a token of $((asked / 3600))h$((asked % 3600 / 60))m," \
   "the API server grants $((granted / 3600))h$((granted % 3600 / 60))m" >&2
-if ((granted * 2 < asked)) && [[ -z $accept_shorter ]]; then
+if ((granted * 2 < asked)) && [[ -z $accept_shorter && -z $secret ]]; then
   die "the API server limits the lifetime of tokens (--service-account-max-token-expiration), and the hub loses the member" \
-    "when the token expires: use a client certificate, or renew the Secret on the hub automatically and pass --accept-shorter"
+    "when the token expires: let the operator renew it (--secret), use a client certificate, or renew the Secret on the hub by other" \
+    "means and pass --accept-shorter"
 fi
 
-cat <<YAML
+kubeconfig() {
+  cat <<YAML
 apiVersion: v1
 kind: Config
 clusters:
@@ -114,13 +125,13 @@ clusters:
   cluster:
     server: "$server"
 YAML
-if [[ -n $ca ]]; then
-  echo "    certificate-authority-data: $ca"
-fi
-if [[ -n $tls_server_name ]]; then
-  echo "    tls-server-name: \"$tls_server_name\""
-fi
-cat <<YAML
+  if [[ -n $ca ]]; then
+    echo "    certificate-authority-data: $ca"
+  fi
+  if [[ -n $tls_server_name ]]; then
+    echo "    tls-server-name: \"$tls_server_name\""
+  fi
+  cat <<YAML
 users:
 - name: meshfleet-member
   user:
@@ -132,3 +143,21 @@ contexts:
     user: meshfleet-member
 current-context: member
 YAML
+}
+
+if [[ -z $secret ]]; then
+  kubeconfig
+  exit 0
+fi
+cat <<YAML
+apiVersion: v1
+kind: Secret
+metadata:
+  name: "$secret"
+  namespace: "$namespace"
+  annotations:
+    mesh.meshfleet.io/renew: "true"
+stringData:
+  value: |
+YAML
+kubeconfig | sed 's/^/    /'

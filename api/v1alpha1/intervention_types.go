@@ -7,6 +7,11 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // continues. A MeshMember that leaves may have it with the value MemberActionOrphan.
 const AnnotationAction = "mesh.meshfleet.io/action"
 
+// AnnotationRenew is the annotation of a Secret with the kubeconfig of a member. With the value `true` the operator renews the
+// ServiceAccount token in it before the token expires. Do not set it on a Secret that another client writes, such as Cluster API or
+// a GitOps tool.
+const AnnotationRenew = "mesh.meshfleet.io/renew"
+
 // UpgradeAction is an action that a person requests for one upgrade.
 type UpgradeAction string
 

@@ -103,7 +103,7 @@ func keptTags(members []meshv1alpha1.MeshMember) phase.Result {
 
 // credentials says which members are reached by a credential that expires soon. The reason is the worst of theirs.
 func credentials(members []meshv1alpha1.MeshMember) phase.Result {
-	order := []string{meshv1alpha1.ReasonCredentialShortLived, meshv1alpha1.ReasonCredentialExpiring, meshv1alpha1.ReasonCredentialExpired}
+	order := []string{meshv1alpha1.ReasonCredentialShortLived, meshv1alpha1.ReasonCredentialNotRenewed, meshv1alpha1.ReasonCredentialExpiring, meshv1alpha1.ReasonCredentialExpired}
 	worst, ending := 0, []string(nil)
 	for i := range members {
 		c := meta.FindStatusCondition(members[i].Status.Conditions, meshv1alpha1.ConditionCredentialCurrent)

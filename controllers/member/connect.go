@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/credential"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
@@ -25,7 +26,14 @@ var errOtherCluster = errors.New("the cluster belongs to another member")
 func (r *Reconciler) connect(ctx context.Context, pass *member.Pass) phase.Result {
 	result := r.reach(ctx, pass)
 	if st, ok := r.Fleet.State(pass.Key()); ok {
-		reportCredential(pass, st.Credential)
+		var renewal credential.State
+		if result.Kind == phase.Done {
+			var err error
+			if renewal, err = r.credentials.Renew(ctx, pass); err != nil {
+				result = outcome.Failed(err)
+			}
+		}
+		reportCredential(pass, st.Credential, renewal)
 	}
 	if result.Kind != phase.Done && (mesh.IsLeaving(pass.Object) || !pass.Object.DeletionTimestamp.IsZero()) {
 		if attached := r.attach(ctx, pass); attached.Kind == phase.Done {

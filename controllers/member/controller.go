@@ -16,6 +16,7 @@ import (
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/credential"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/hub"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
@@ -69,6 +70,8 @@ type Reconciler struct {
 	urgencies queue.Urgencies
 	// pace spreads the passes that changes of other members cause.
 	pace queue.Pace
+	// credentials renews those by which members are reached.
+	credentials *credential.Renewer
 	// written are the MeshMembers as they were last written.
 	written hub.Written[*meshv1alpha1.MeshMember]
 	// cni is what was last seen of the CNI plugin of members.
@@ -79,7 +82,7 @@ type Reconciler struct {
 
 // New makes a Reconciler.
 func New(o Options) *Reconciler {
-	r := &Reconciler{Options: o}
+	r := &Reconciler{Options: o, credentials: &credential.Renewer{Hub: o.Client, WhoIs: credential.WhoIs}}
 	r.parts = parts.New(parts.Deps{
 		Hub: o.Client, HubUID: o.HubUID, Fleet: o.Fleet, Charts: o.Charts, Istiod: o.Istiod, WatchIstio: r.watch.istio,
 	})

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/credential"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/metrics"
@@ -21,17 +22,19 @@ const (
 	credentialNotice = 7 * 24 * time.Hour
 	// credentialShort is a lifetime that only automation can cope with. API servers that limit tokens grant an hour, or a day.
 	credentialShort = 6 * time.Hour
+	// credentialRetry is how soon a renewal that is due is looked at again.
+	credentialRetry = time.Minute
 )
 
 // reportCredential reports the lifetime of the credential by which the operator reaches the member. Ready does not depend on it: the
 // connection itself shows when the API server rejects the credential.
-func reportCredential(pass *member.Pass, lifetime fleet.Lifetime) {
+func reportCredential(pass *member.Pass, lifetime fleet.Lifetime, renewal credential.State) {
 	pass.Object.Status.CredentialExpires = nil
 	if !lifetime.NotAfter.IsZero() {
 		pass.Object.Status.CredentialExpires = &metav1.Time{Time: lifetime.NotAfter}
 	}
 	metrics.SetCredentialExpiry(pass.Key(), lifetime.NotAfter)
-	result := judgeCredential(lifetime, pass.Now)
+	result := judgeCredential(lifetime, renewal, pass.Now)
 	if result.Kind != phase.Done {
 		result.Message = "the credential in " + credentialSource(pass.Object) + " " + result.Message
 	}
@@ -39,12 +42,15 @@ func reportCredential(pass *member.Pass, lifetime fleet.Lifetime) {
 }
 
 // judgeCredential says whether a credential expires soon. The message of one that does begins after its subject.
-func judgeCredential(lifetime fleet.Lifetime, now time.Time) phase.Result {
+func judgeCredential(lifetime fleet.Lifetime, renewal credential.State, now time.Time) phase.Result {
 	if lifetime.NotAfter.IsZero() {
 		return phase.Complete(meshv1alpha1.ReasonReady, "the credential has no expiry, or does not contain it")
 	}
 	const cure = "write a kubeconfig with a new credential into the Secret, for example from hack/member-kubeconfig.sh"
 	expires := lifetime.NotAfter.UTC().Format(time.RFC3339)
+	if renewal.IsAutomatic && lifetime.NotAfter.After(now) {
+		return judgeRenewal(renewal, expires, now)
+	}
 	e := outcome.Expiry{
 		NotBefore: lifetime.NotBefore, NotAfter: lifetime.NotAfter, Notice: credentialNotice,
 		Current:  phase.Complete(meshv1alpha1.ReasonReady, "the credential expires at "+expires),
@@ -53,9 +59,22 @@ func judgeCredential(lifetime fleet.Lifetime, now time.Time) phase.Result {
 	}
 	if life := lifetime.NotAfter.Sub(lifetime.NotBefore); !lifetime.NotBefore.IsZero() && life < credentialShort {
 		e.Current = phase.Waiting(meshv1alpha1.ReasonCredentialShortLived, fmt.Sprintf("is valid for %s only, less than %s: its API server may "+
-			"limit the lifetime of tokens; renew the kubeconfig in the Secret automatically, or use a client certificate", life, credentialShort), 0)
+			"limit the lifetime of tokens; annotate the Secret with %s: \"true\" if nothing else writes it, renew it by other means, or use a "+
+			"client certificate", life, credentialShort, meshv1alpha1.AnnotationRenew), 0)
 	}
 	return e.Judge(now)
+}
+
+// judgeRenewal says how the renewal of a credential stands that the operator renews and that has not expired.
+func judgeRenewal(renewal credential.State, expires string, now time.Time) phase.Result {
+	if renewal.Problem != "" {
+		return phase.Waiting(meshv1alpha1.ReasonCredentialNotRenewed,
+			fmt.Sprintf("expires at %s and could not be renewed: %s", expires, renewal.Problem), credentialRetry)
+	}
+	result := phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("the credential expires at %s and is renewed at %s",
+		expires, renewal.Due.UTC().Format(time.RFC3339)))
+	result.After = min(max(renewal.Due.Sub(now), credentialRetry), outcome.ExpiryRecheck)
+	return result
 }
 
 // credentialSource names the place of the credential.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/credential"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/outcome"
@@ -31,32 +32,41 @@ func TestJudgeCredential(t *testing.T) {
 		lifetime   fleet.Lifetime
 		wantReason string
 		wantAfter  time.Duration
+		renewal    credential.State
 	}{
-		"one without an expiry":                          {fleet.Lifetime{}, meshv1alpha1.ReasonReady, 0},
-		"a year, just made":                              {lasting(0, 365*day), meshv1alpha1.ReasonReady, outcome.ExpiryRecheck},
-		"a year, eight days left":                        {lasting(357*day, 8*day), meshv1alpha1.ReasonReady, day},
-		"a year, seven days left":                        {lasting(358*day, 7*day), meshv1alpha1.ReasonCredentialExpiring, outcome.ExpiryRecheck},
-		"a year, an hour left":                           {lasting(365*day, time.Hour), meshv1alpha1.ReasonCredentialExpiring, time.Hour},
-		"a day, a quarter left":                          {lasting(18*time.Hour, 6*time.Hour), meshv1alpha1.ReasonReady, 72 * time.Minute},
-		"a day, a fifth left":                            {lasting(day*4/5, day/5), meshv1alpha1.ReasonCredentialExpiring, day / 5},
-		"an hour, just made":                             {lasting(0, time.Hour), meshv1alpha1.ReasonCredentialShortLived, 48 * time.Minute},
-		"an hour, ten minutes left":                      {lasting(50*time.Minute, 10*time.Minute), meshv1alpha1.ReasonCredentialExpiring, 10 * time.Minute},
-		"it ends now":                                    {lasting(day, 0), meshv1alpha1.ReasonCredentialExpired, 0},
-		"it ended":                                       {lasting(2*day, -day), meshv1alpha1.ReasonCredentialExpired, 0},
-		"it does not contain its start, eight days left": {undated(8 * day), meshv1alpha1.ReasonReady, day},
-		"it does not contain its start, an hour left":    {undated(time.Hour), meshv1alpha1.ReasonCredentialExpiring, time.Hour},
-		"the next look is not at once":                   {lasting(day, time.Millisecond), meshv1alpha1.ReasonCredentialExpiring, outcome.ShortWait},
+		"renewed automatically, an hour": {lasting(0, time.Hour), meshv1alpha1.ReasonReady, 40 * time.Minute,
+			credential.State{IsAutomatic: true, Due: testutil.Now.Add(40 * time.Minute)}},
+		"its renewal is due": {lasting(50*time.Minute, 10*time.Minute), meshv1alpha1.ReasonReady, credentialRetry,
+			credential.State{IsAutomatic: true, Due: testutil.Now}},
+		"it could not be renewed": {lasting(250*day, 115*day), meshv1alpha1.ReasonCredentialNotRenewed, credentialRetry,
+			credential.State{IsAutomatic: true, Due: testutil.Now, Problem: "forbidden"}},
+		"it has ended before it was renewed": {lasting(day, -time.Hour), meshv1alpha1.ReasonCredentialExpired, 0,
+			credential.State{IsAutomatic: true, Due: testutil.Now, Problem: "forbidden"}},
+		"one without an expiry":                          {fleet.Lifetime{}, meshv1alpha1.ReasonReady, 0, credential.State{}},
+		"a year, just made":                              {lasting(0, 365*day), meshv1alpha1.ReasonReady, outcome.ExpiryRecheck, credential.State{}},
+		"a year, eight days left":                        {lasting(357*day, 8*day), meshv1alpha1.ReasonReady, day, credential.State{}},
+		"a year, seven days left":                        {lasting(358*day, 7*day), meshv1alpha1.ReasonCredentialExpiring, outcome.ExpiryRecheck, credential.State{}},
+		"a year, an hour left":                           {lasting(365*day, time.Hour), meshv1alpha1.ReasonCredentialExpiring, time.Hour, credential.State{}},
+		"a day, a quarter left":                          {lasting(18*time.Hour, 6*time.Hour), meshv1alpha1.ReasonReady, 72 * time.Minute, credential.State{}},
+		"a day, a fifth left":                            {lasting(day*4/5, day/5), meshv1alpha1.ReasonCredentialExpiring, day / 5, credential.State{}},
+		"an hour, just made":                             {lasting(0, time.Hour), meshv1alpha1.ReasonCredentialShortLived, 48 * time.Minute, credential.State{}},
+		"an hour, ten minutes left":                      {lasting(50*time.Minute, 10*time.Minute), meshv1alpha1.ReasonCredentialExpiring, 10 * time.Minute, credential.State{}},
+		"it ends now":                                    {lasting(day, 0), meshv1alpha1.ReasonCredentialExpired, 0, credential.State{}},
+		"it ended":                                       {lasting(2*day, -day), meshv1alpha1.ReasonCredentialExpired, 0, credential.State{}},
+		"it does not contain its start, eight days left": {undated(8 * day), meshv1alpha1.ReasonReady, day, credential.State{}},
+		"it does not contain its start, an hour left":    {undated(time.Hour), meshv1alpha1.ReasonCredentialExpiring, time.Hour, credential.State{}},
+		"the next look is not at once":                   {lasting(day, time.Millisecond), meshv1alpha1.ReasonCredentialExpiring, outcome.ShortWait, credential.State{}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := judgeCredential(c.lifetime, testutil.Now)
+			got := judgeCredential(c.lifetime, c.renewal, testutil.Now)
 			if got.Reason != c.wantReason || got.After != c.wantAfter {
 				t.Errorf("reason %s, again after %s, want %s, %s (%s)", got.Reason, got.After, c.wantReason, c.wantAfter, got.Text())
 			}
 			if isReady := got.Reason == meshv1alpha1.ReasonReady; (got.Kind == phase.Done) != isReady || (got.Kind == phase.Wait) == isReady {
 				t.Errorf("kind is %s", got.Kind)
 			}
-			if later := judgeCredential(c.lifetime, testutil.Now.Add(time.Microsecond)); later.Reason == got.Reason && later.Text() != got.Text() {
+			if later := judgeCredential(c.lifetime, c.renewal, testutil.Now.Add(time.Microsecond)); later.Reason == got.Reason && later.Text() != got.Text() {
 				t.Errorf("the text changes with the time: %q, %q", got.Text(), later.Text())
 			}
 		})

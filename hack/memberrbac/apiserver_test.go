@@ -98,6 +98,22 @@ func TestCredentialIsLimitedAtAnAPIServer(t *testing.T) {
 	}
 }
 
+// TestCredentialRenewsItselfAtAnAPIServer wants the credential to get tokens of its own account, and of no account of the same name elsewhere.
+func TestCredentialRenewsItselfAtAnAPIServer(t *testing.T) {
+	admin, member := testutil.StartMember(t)
+	own := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "meshfleet-member", Namespace: "meshfleet-member"}}
+	if err := member.SubResource("token").Create(t.Context(), own, &authenticationv1.TokenRequest{}); err != nil {
+		t.Errorf("a token of its own account: %v", err)
+	}
+	namesake := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "meshfleet-member", Namespace: "default"}}
+	if err := admin.Create(t.Context(), namesake); err != nil {
+		t.Fatal(err)
+	}
+	if err := member.SubResource("token").Create(t.Context(), namesake, &authenticationv1.TokenRequest{}); !apierrors.IsForbidden(err) {
+		t.Errorf("a token of an account of the same name: error is %v, want forbidden", err)
+	}
+}
+
 // chartObjects renders everything that the operator applies in a member.
 func chartObjects(t *testing.T, version string) []*unstructured.Unstructured {
 	t.Helper()

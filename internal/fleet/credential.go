@@ -22,31 +22,39 @@ type Lifetime struct {
 
 // lifetimeOf reads the lifetime of a credential. With a token and a client certificate it is that of the one that ends first.
 func lifetimeOf(config *rest.Config) Lifetime {
-	token, certificate := lifetimeOfToken(config.BearerToken), lifetimeOfCertificate(config.CertData)
+	token, certificate := ReadToken(config.BearerToken).Lifetime, lifetimeOfCertificate(config.CertData)
 	if token.NotAfter.IsZero() || !certificate.NotAfter.IsZero() && certificate.NotAfter.Before(token.NotAfter) {
 		return certificate
 	}
 	return token
 }
 
-// lifetimeOfToken reads the claims of a JSON Web Token. Other tokens do not contain their end.
-func lifetimeOfToken(token string) Lifetime {
+// Token is what a JSON Web Token contains. It has not been verified.
+type Token struct {
+	Lifetime
+	// Subject is the user. Empty: it is not known.
+	Subject string
+}
+
+// ReadToken reads the claims of a JSON Web Token. Other tokens do not contain any: the zero value.
+func ReadToken(token string) Token {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return Lifetime{}
+		return Token{}
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
 	if err != nil {
-		return Lifetime{}
+		return Token{}
 	}
 	var claims struct {
+		Subject   string  `json:"sub"`
 		IssuedAt  float64 `json:"iat"`
 		ExpiresAt float64 `json:"exp"`
 	}
 	if json.Unmarshal(payload, &claims) != nil {
-		return Lifetime{}
+		return Token{}
 	}
-	return Lifetime{NotBefore: numericDate(claims.IssuedAt), NotAfter: numericDate(claims.ExpiresAt)}
+	return Token{Subject: claims.Subject, Lifetime: Lifetime{NotBefore: numericDate(claims.IssuedAt), NotAfter: numericDate(claims.ExpiresAt)}}
 }
 
 // lastDate is the last second that a time in a status can have. In a certificate it means that there is no end (RFC 5280, 4.1.2.5).

@@ -19,10 +19,25 @@ import (
 // credential that config/member-rbac makes.
 func StartMember(t *testing.T) (admin, member client.Client) {
 	t.Helper()
+	admin, credential := StartMemberServer(t, nil)
+	member, err := client.New(credential, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return admin, member
+}
+
+// StartMemberServer starts the API server of a member with more flags, and returns a client of its administrator and how to connect with the
+// credential that config/member-rbac makes.
+func StartMemberServer(t *testing.T, flags map[string]string) (admin client.Client, credential *rest.Config) {
+	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set; `make test` sets it")
 	}
 	env := &envtest.Environment{}
+	for name, value := range flags {
+		env.ControlPlane.GetAPIServer().Configure().Set(name, value)
+	}
 	config, err := env.Start()
 	if err != nil {
 		t.Fatalf("start the API server: %v", err)
@@ -35,18 +50,15 @@ func StartMember(t *testing.T) (admin, member client.Client) {
 	if admin, err = client.New(config, client.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	credential := rest.AnonymousClientConfig(config)
+	credential = rest.AnonymousClientConfig(config)
 	credential.BearerToken = memberToken(t, admin, InRepository("config", "member-rbac"))
-	if member, err = client.New(credential, client.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	return admin, member
+	return admin, credential
 }
 
 // memberToken applies the manifests in a directory and returns a token of their ServiceAccount.
 func memberToken(t *testing.T, admin client.Client, dir string) string {
 	t.Helper()
-	for _, file := range []string{"namespace.yaml", "service_account.yaml", "role.yaml", "role_binding.yaml"} {
+	for _, file := range []string{"namespace.yaml", "service_account.yaml", "role.yaml", "role_binding.yaml", "renewal_role.yaml", "renewal_role_binding.yaml"} {
 		content, err := os.ReadFile(filepath.Join(dir, file)) //nolint:gosec // a file of the repository
 		if err != nil {
 			t.Fatal(err)

@@ -11,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
 
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -33,6 +36,25 @@ esac
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestMemberKubeconfigSecret wants a Secret whose token the operator renews, however short its lifetime is.
+func TestMemberKubeconfigSecret(t *testing.T) {
+	admin := filepath.Join(t.TempDir(), "admin.yaml")
+	testutil.Must(t, os.WriteFile(admin, []byte("{}"), 0o600))
+	cmd := exec.CommandContext(t.Context(), testutil.InRepository("hack", "member-kubeconfig.sh"), "--kubeconfig", admin, "--secret", "east-kubeconfig")
+	cmd.Env = append(os.Environ(), "KUBECTL="+playedKubectl(t, time.Hour))
+	out, err := cmd.Output()
+	testutil.Must(t, err)
+	secret := &corev1.Secret{}
+	testutil.Must(t, yaml.UnmarshalStrict(out, secret))
+	if secret.Kind != "Secret" || secret.Namespace != "meshfleet-system" || secret.Name != "east-kubeconfig" || secret.Annotations[meshv1alpha1.AnnotationRenew] != "true" {
+		t.Errorf("it prints a %s %s/%s with the annotations %v", secret.Kind, secret.Namespace, secret.Name, secret.Annotations)
+	}
+	config, err := clientcmd.Load([]byte(secret.StringData["value"]))
+	if err != nil || config.Clusters["member"].TLSServerName != "kubernetes" || config.AuthInfos["meshfleet-member"].Token == "" {
+		t.Errorf("the kubeconfig is not complete: %v", err)
+	}
 }
 
 // TestMemberKubeconfig wants the script to print the granted lifetime, and no kubeconfig whose token lives far shorter than asked.

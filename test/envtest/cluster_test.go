@@ -122,6 +122,7 @@ func moduleDir(module string) (string, error) {
 func (c *cluster) admit(ctx context.Context) error {
 	files, namespace, account := []string{
 		"member-rbac/namespace.yaml", "member-rbac/service_account.yaml", "member-rbac/role.yaml", "member-rbac/role_binding.yaml",
+		"member-rbac/renewal_role.yaml", "member-rbac/renewal_role_binding.yaml",
 	}, memberNamespace, memberAccount
 	if c.name == hubName {
 		files, namespace, account = []string{
