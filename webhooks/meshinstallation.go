@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,18 +30,23 @@ import (
 // SetupWithManager serves the webhooks. Given namespaces, MeshInstallations elsewhere are refused, because nobody
 // would act on them.
 func SetupWithManager(mgr ctrl.Manager, checker charts.Checker, namespaces ...string) error {
-	v := &validator{reader: mgr.GetClient(), checker: checker, namespaces: namespaces}
+	v := &validator{reader: mgr.GetClient(), mayApprove: approvers(mgr.GetClient()), checker: checker, namespaces: namespaces}
 	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshInstallation{}).WithValidator(v).Complete(); err != nil {
 		return err
 	}
 	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshMember{}).WithValidator(deletions{reader: mgr.GetClient()}).Complete(); err != nil {
 		return err
 	}
-	return ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshUpgrade{}).WithValidator(orders{reader: mgr.GetClient()}).Complete()
+	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshUpgrade{}).WithValidator(orders{reader: mgr.GetClient()}).Complete(); err != nil {
+		return err
+	}
+	d := decisions{reader: mgr.GetClient(), mayApprove: v.mayApprove, now: time.Now}
+	return ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshApproval{}).WithDefaulter(d).WithValidator(d).Complete()
 }
 
 type validator struct {
 	reader     client.Reader
+	mayApprove permission
 	checker    charts.Checker
 	namespaces []string
 }
@@ -87,7 +93,11 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 		if err != nil {
 			return nil, apierrors.NewInternalError(err)
 		}
-		errs, warnings = append(append(errs, clusterErrs...), nameErrs...), append(warnings, warned...)
+		requirementErrs, err := v.checkRequirement(ctx, c)
+		if err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+		errs, warnings = slices.Concat(errs, clusterErrs, nameErrs, requirementErrs), append(warnings, warned...)
 	}
 	if len(errs) > 0 {
 		return warnings, apierrors.NewInvalid(meshv1alpha1.GroupVersion.WithKind("MeshInstallation").GroupKind(), c.inst.Name, errs)

@@ -13,6 +13,8 @@ const (
 	// ConditionSucceeded is Unknown until an upgrade is over. Then it is True if every wave has soaked, and False otherwise.
 	// MeshUpgrade only.
 	ConditionSucceeded = "Succeeded"
+	// ConditionAccepted is True while a MeshApproval belongs to a wave of a MeshUpgrade and has not expired. MeshApproval only.
+	ConditionAccepted = "Accepted"
 	// ConditionUsed is True when the upgrade has acted on the decision. MeshApproval only.
 	ConditionUsed = "Used"
 	// ConditionAvailable is True while a control plane serves.
@@ -176,6 +178,12 @@ const (
 	ReasonWaveApproved = "WaveApproved"
 	// ReasonWaveRejected: the MeshUpgrade ended because of the rejection.
 	ReasonWaveRejected = "WaveRejected"
+	// ReasonAccepted: the MeshApproval belongs to a wave of its MeshUpgrade.
+	ReasonAccepted = "Accepted"
+	// ReasonApprovalExpired: the wave had not started when the approval expired. The operator has requested another one.
+	ReasonApprovalExpired = "ApprovalExpired"
+	// ReasonUpgradeMismatch: the MeshUpgrade of that name has another UID than spec.upgradeRef.uid, or does not have the wave.
+	ReasonUpgradeMismatch = "UpgradeMismatch"
 	// ReasonNotNeeded: the MeshUpgrade ended, or started the wave, without the decision.
 	ReasonNotNeeded = "NotNeeded"
 	// ReasonInvalidWaves: the waves do not contain every member exactly once.

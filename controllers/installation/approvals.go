@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan/rollout"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -20,15 +20,17 @@ func (r upgradeRecords) approvals(ctx context.Context, u *meshv1alpha1.MeshUpgra
 	if err := r.client.List(ctx, found, client.InNamespace(u.Namespace)); err != nil {
 		return nil, fmt.Errorf("list approvals: %w", err)
 	}
-	return slices.DeleteFunc(found.Items, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Upgrade != u.Name }), nil
+	return slices.DeleteFunc(found.Items, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.UpgradeRef.UID != u.UID }), nil
 }
 
 // askApproval makes the question of a wave exist. Its answer is a person's.
-func (r *Reconciler) askApproval(ctx context.Context, u *meshv1alpha1.MeshUpgrade, wave string) error {
+func (r *Reconciler) askApproval(ctx context.Context, u *meshv1alpha1.MeshUpgrade, asked rollout.Request) error {
 	a := &meshv1alpha1.MeshApproval{ObjectMeta: metav1.ObjectMeta{
-		Name: mesh.ApprovalName(u.Name, wave), Namespace: u.Namespace,
+		Name: asked.Name, Namespace: u.Namespace,
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(u, meshv1alpha1.GroupVersion.WithKind("MeshUpgrade"))},
-	}, Spec: meshv1alpha1.MeshApprovalSpec{Upgrade: u.Name, Wave: wave, Decision: meshv1alpha1.DecisionPending}}
+	}, Spec: meshv1alpha1.MeshApprovalSpec{
+		UpgradeRef: meshv1alpha1.UpgradeRef{Name: u.Name, UID: u.UID}, Wave: asked.Wave, Decision: meshv1alpha1.DecisionPending,
+	}}
 	err := r.Client.Create(ctx, a)
 	if apierrors.IsAlreadyExists(err) {
 		return nil
@@ -36,7 +38,7 @@ func (r *Reconciler) askApproval(ctx context.Context, u *meshv1alpha1.MeshUpgrad
 	if err != nil {
 		return fmt.Errorf("create MeshApproval %q: %w", a.Name, err)
 	}
-	r.Events.Eventf(u, a, "Normal", "ApprovalRequested", "Upgrade", "Requested approval of wave %q: set spec.decision of MeshApproval %s", wave, a.Name)
+	r.Events.Eventf(u, a, "Normal", "ApprovalRequested", "Upgrade", "Requested approval of wave %q: set spec.decision of MeshApproval %s", asked.Wave, a.Name)
 	return nil
 }
 
@@ -49,7 +51,7 @@ func (r *Reconciler) noteApprovals(ctx context.Context, inst *meshv1alpha1.MeshI
 	}
 	for i := range found.Items {
 		a := &found.Items[i]
-		j := slices.IndexFunc(history, func(u meshv1alpha1.MeshUpgrade) bool { return u.Name == a.Spec.Upgrade })
+		j := slices.IndexFunc(history, func(u meshv1alpha1.MeshUpgrade) bool { return u.Name == a.Spec.UpgradeRef.Name })
 		if j < 0 {
 			continue
 		}

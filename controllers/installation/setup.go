@@ -79,7 +79,7 @@ func (r *Reconciler) installationOf(ctx context.Context, o client.Object) []reco
 		return nil
 	}
 	u := &meshv1alpha1.MeshUpgrade{}
-	key := types.NamespacedName{Namespace: a.Namespace, Name: a.Spec.Upgrade}
+	key := types.NamespacedName{Namespace: a.Namespace, Name: a.Spec.UpgradeRef.Name}
 	if err := r.Client.Get(ctx, key, u); err != nil {
 		if client.IgnoreNotFound(err) != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Reading the upgrade of an approval failed")

@@ -105,8 +105,8 @@ func (r *Reconciler) drive(
 		IsSuperseded: next.IsSuperseded, IsTakenBack: next.IsTakenBack,
 		State: state, UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
 	})
-	for _, wave := range decision.Approvals {
-		if err := r.askApproval(ctx, u, wave); err != nil {
+	for _, asked := range decision.Approvals {
+		if err := r.askApproval(ctx, u, asked); err != nil {
 			return nil, nil, err
 		}
 	}

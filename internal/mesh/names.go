@@ -84,8 +84,14 @@ func GatewayName(key string) string {
 // them. It is the one of Istio's own guides.
 const GatewayLabel = "eastwestgateway"
 
-// ApprovalName is the name of the MeshApproval of a wave.
-func ApprovalName(upgrade, wave string) string { return upgrade + "-" + wave }
+// ApprovalName is the name of the MeshApproval of a wave of which that many approvals have expired. The names of waves contain no dots.
+func ApprovalName(upgrade, wave string, expired int) string {
+	name := upgrade + "-" + wave
+	if expired > 0 {
+		name += "." + strconv.Itoa(expired+1)
+	}
+	return name
+}
 
 // UpgradeName is the name of the record of an upgrade to a target. A mesh may come to a target again, by way of another:
 // then the record gets a number.

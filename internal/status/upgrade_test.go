@@ -94,39 +94,61 @@ func TestSetUpgrade(t *testing.T) {
 func TestSetApproval(t *testing.T) {
 	upgrade := func(phase meshv1alpha1.UpgradePhase, cause meshv1alpha1.UpgradeCause, wave meshv1alpha1.WaveStatus) *meshv1alpha1.MeshUpgrade {
 		wave.Name, wave.Total = "rest", 2
-		return &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{Name: "u"}, Status: meshv1alpha1.MeshUpgradeStatus{
+		u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{Name: "u", UID: "1"}, Status: meshv1alpha1.MeshUpgradeStatus{
 			Phase: phase, Cause: cause, Waves: []meshv1alpha1.WaveStatus{{Name: "canary", Total: 1}, wave}}}
+		u.Spec.Waves = []meshv1alpha1.PlannedWave{{Name: "canary"}, {Name: "rest"}}
+		return u
 	}
 	const (
 		pending, approved, rejected = meshv1alpha1.DecisionPending, meshv1alpha1.DecisionApproved, meshv1alpha1.DecisionRejected
 		waits, running              = meshv1alpha1.UpgradeWaitingForApproval, meshv1alpha1.UpgradeRunning
 	)
 	at, nothing := metav1.NewTime(now), meshv1alpha1.WaveStatus{}
+	later, earlier := metav1.NewTime(now.Add(48*time.Hour)), metav1.NewTime(now.Add(-time.Hour))
 	started := meshv1alpha1.WaveStatus{StartedAt: &at}
+	used := meshv1alpha1.WaveStatus{StartedAt: &earlier, ApprovedAt: &earlier}
 	cases := map[string]struct {
 		decision meshv1alpha1.Decision
 		upgrade  *meshv1alpha1.MeshUpgrade
 		// want is the status of Ready, of Used, the summary that is there beside Ready, and the reason.
 		want [4]string
+		// expires is when the approval expires, if it does.
+		expires *metav1.Time
+		edit    func(*meshv1alpha1.MeshApproval)
 	}{
-		"nobody has answered":                     {pending, upgrade(waits, "", nothing), [4]string{"False", "False", "Stalled", "WaitingForDecision"}},
-		"nobody has answered, and all is paused":  {pending, upgrade(meshv1alpha1.UpgradePaused, "", nothing), [4]string{"False", "False", "Stalled", "WaitingForDecision"}},
-		"approved just now":                       {approved, upgrade(waits, "", nothing), [4]string{"Unknown", "False", "Reconciling", "WaitingForUpgrade"}},
-		"rejected just now":                       {rejected, upgrade(waits, "", nothing), [4]string{"Unknown", "False", "Reconciling", "WaitingForUpgrade"}},
-		"approved under a pause":                  {approved, upgrade(meshv1alpha1.UpgradePaused, "", nothing), [4]string{"Unknown", "False", "Reconciling", "WaitingForUpgrade"}},
-		"approved, and the wave goes":             {approved, upgrade(running, "", meshv1alpha1.WaveStatus{ApprovedAt: &at}), [4]string{"True", "True", "", "WaveApproved"}},
-		"approved, and it failed after that":      {approved, upgrade(meshv1alpha1.UpgradeRolledBack, "Failed", meshv1alpha1.WaveStatus{ApprovedAt: &at}), [4]string{"True", "True", "", "WaveApproved"}},
-		"rejected, and members go back":           {rejected, upgrade(meshv1alpha1.UpgradeRollingBack, "Rejected", nothing), [4]string{"True", "True", "", "WaveRejected"}},
-		"rejected, and it is over":                {rejected, upgrade(meshv1alpha1.UpgradeRolledBack, "Rejected", nothing), [4]string{"True", "True", "", "WaveRejected"}},
-		"not answered, and it is over":            {pending, upgrade(meshv1alpha1.UpgradeRolledBack, "Aborted", nothing), [4]string{"True", "False", "", "NotNeeded"}},
-		"approved too late":                       {approved, upgrade(meshv1alpha1.UpgradeRollingBack, "Failed", nothing), [4]string{"True", "False", "", "NotNeeded"}},
-		"rejected too late":                       {rejected, upgrade(meshv1alpha1.UpgradeStopping, "Failed", nothing), [4]string{"True", "False", "", "NotNeeded"}},
-		"not answered, and nobody is to start":    {pending, upgrade(running, "", started), [4]string{"True", "False", "", "NotNeeded"}},
-		"not answered, and the upgrade succeeded": {pending, upgrade(meshv1alpha1.UpgradeSucceeded, "", started), [4]string{"True", "False", "", "NotNeeded"}},
+		"nobody has answered":                     {decision: pending, upgrade: upgrade(waits, "", nothing), want: [4]string{"False", "False", "Stalled", "WaitingForDecision"}},
+		"nobody has answered, and all is paused":  {decision: pending, upgrade: upgrade(meshv1alpha1.UpgradePaused, "", nothing), want: [4]string{"False", "False", "Stalled", "WaitingForDecision"}},
+		"approved just now":                       {decision: approved, upgrade: upgrade(waits, "", nothing), want: [4]string{"Unknown", "False", "Reconciling", "WaitingForUpgrade"}},
+		"rejected just now":                       {decision: rejected, upgrade: upgrade(waits, "", nothing), want: [4]string{"Unknown", "False", "Reconciling", "WaitingForUpgrade"}},
+		"approved under a pause":                  {decision: approved, upgrade: upgrade(meshv1alpha1.UpgradePaused, "", nothing), want: [4]string{"Unknown", "False", "Reconciling", "WaitingForUpgrade"}},
+		"approved, and the wave goes":             {decision: approved, upgrade: upgrade(running, "", meshv1alpha1.WaveStatus{ApprovedAt: &at}), want: [4]string{"True", "True", "", "WaveApproved"}},
+		"approved, and it failed after that":      {decision: approved, upgrade: upgrade(meshv1alpha1.UpgradeRolledBack, "Failed", meshv1alpha1.WaveStatus{ApprovedAt: &at}), want: [4]string{"True", "True", "", "WaveApproved"}},
+		"rejected, and members go back":           {decision: rejected, upgrade: upgrade(meshv1alpha1.UpgradeRollingBack, "Rejected", nothing), want: [4]string{"True", "True", "", "WaveRejected"}},
+		"rejected, and it is over":                {decision: rejected, upgrade: upgrade(meshv1alpha1.UpgradeRolledBack, "Rejected", nothing), want: [4]string{"True", "True", "", "WaveRejected"}},
+		"not answered, and it is over":            {decision: pending, upgrade: upgrade(meshv1alpha1.UpgradeRolledBack, "Aborted", nothing), want: [4]string{"True", "False", "", "NotNeeded"}},
+		"approved too late":                       {decision: approved, upgrade: upgrade(meshv1alpha1.UpgradeRollingBack, "Failed", nothing), want: [4]string{"True", "False", "", "NotNeeded"}},
+		"rejected too late":                       {decision: rejected, upgrade: upgrade(meshv1alpha1.UpgradeStopping, "Failed", nothing), want: [4]string{"True", "False", "", "NotNeeded"}},
+		"not answered, and nobody is to start":    {decision: pending, upgrade: upgrade(running, "", started), want: [4]string{"True", "False", "", "NotNeeded"}},
+		"not answered, and the upgrade succeeded": {decision: pending, upgrade: upgrade(meshv1alpha1.UpgradeSucceeded, "", started), want: [4]string{"True", "False", "", "NotNeeded"}},
+		"expires later": {decision: approved, upgrade: upgrade(waits, "", nothing), expires: &later,
+			want: [4]string{"Unknown", "False", "Reconciling", "WaitingForUpgrade"}},
+		"expires later, and the window is closed": {decision: approved, upgrade: upgrade(waits, "", meshv1alpha1.WaveStatus{ApprovedAt: &at}), expires: &later,
+			want: [4]string{"Unknown", "False", "Reconciling", "WaitingForUpgrade"}},
+		"expired":                         {decision: approved, upgrade: upgrade(waits, "", nothing), expires: &at, want: [4]string{"True", "False", "Accepted=False", "ApprovalExpired"}},
+		"expired after the wave started":  {decision: approved, upgrade: upgrade(running, "", used), expires: &at, want: [4]string{"True", "True", "", "WaveApproved"}},
+		"expired before the wave started": {decision: approved, upgrade: upgrade(running, "", started), expires: &earlier, want: [4]string{"True", "False", "Accepted=False", "ApprovalExpired"}},
+		"of an earlier upgrade with that name": {decision: approved, upgrade: upgrade(running, "", used), edit: func(a *meshv1alpha1.MeshApproval) { a.Spec.UpgradeRef.UID = "0" },
+			want: [4]string{"False", "False", "Accepted=FalseStalled", "UpgradeMismatch"}},
+		"of a wave that there is not": {decision: pending, upgrade: upgrade(running, "", used), edit: func(a *meshv1alpha1.MeshApproval) { a.Spec.Wave = "none" },
+			want: [4]string{"False", "False", "Accepted=FalseStalled", "UpgradeMismatch"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			a := &meshv1alpha1.MeshApproval{Spec: meshv1alpha1.MeshApprovalSpec{Upgrade: "u", Wave: "rest", Decision: c.decision}}
+			a := &meshv1alpha1.MeshApproval{Spec: meshv1alpha1.MeshApprovalSpec{
+				UpgradeRef: meshv1alpha1.UpgradeRef{Name: "u", UID: "1"}, Wave: "rest", Decision: c.decision, Expires: c.expires}}
+			if c.edit != nil {
+				c.edit(a)
+			}
 			a.Generation = 3
 			SetApproval(a, c.upgrade, now)
 			got := [4]string{}
@@ -136,6 +158,10 @@ func TestSetApproval(t *testing.T) {
 					got[0], got[3] = string(condition.Status), condition.Reason
 				case meshv1alpha1.ConditionUsed:
 					got[1] = string(condition.Status)
+				case meshv1alpha1.ConditionAccepted:
+					if condition.Status == metav1.ConditionFalse {
+						got[2] += "Accepted=False"
+					}
 				default:
 					got[2] += condition.Type
 				}
@@ -157,8 +183,9 @@ func TestSetApproval(t *testing.T) {
 }
 
 func TestAnApprovalSaysWhatToDo(t *testing.T) {
-	a := &meshv1alpha1.MeshApproval{Spec: meshv1alpha1.MeshApprovalSpec{Upgrade: "u", Wave: "rest", Decision: meshv1alpha1.DecisionPending}}
+	a := &meshv1alpha1.MeshApproval{Spec: meshv1alpha1.MeshApprovalSpec{UpgradeRef: meshv1alpha1.UpgradeRef{Name: "u"}, Wave: "rest", Decision: meshv1alpha1.DecisionPending}}
 	u := &meshv1alpha1.MeshUpgrade{ObjectMeta: metav1.ObjectMeta{Name: "u"}, Status: upgradeStatus(meshv1alpha1.UpgradeWaitingForApproval, "", "")}
+	u.Spec.Waves = []meshv1alpha1.PlannedWave{{Name: "rest"}}
 	SetApproval(a, u, now)
 	want := `wave "rest" of MeshUpgrade u waits with 2 members; set spec.decision to Approved or Rejected`
 	if c := meta.FindStatusCondition(a.Status.Conditions, meshv1alpha1.ConditionStalled); c == nil || c.Message != want {

@@ -33,7 +33,7 @@ var bases = map[string]map[string]any{
 	approvals.name: {
 		"apiVersion": "mesh.meshfleet.io/v1alpha1", "kind": "MeshApproval",
 		"metadata": map[string]any{"name": "shop-1-29-1-rest", "namespace": "meshfleet-system"},
-		"spec":     map[string]any{"upgrade": "shop-1-29-1", "wave": "rest", "decision": "Pending"},
+		"spec":     map[string]any{"upgradeRef": map[string]any{"name": "shop-1-29-1", "uid": "u"}, "wave": "rest", "decision": "Pending"},
 	},
 }
 

@@ -36,6 +36,7 @@ func TestRules(t *testing.T) {
 	}{
 		{installations, installationBase, slices.Concat(installationCases, gateCases(`spec: {upgrade: {gates: [%s]}}`))},
 		{members, memberBase, slices.Concat(memberCases, gateCases(orderedGates))},
+		{approvals, approvalBase, approvalCases},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			base := parse(t, k.base)
@@ -91,6 +92,7 @@ func TestEveryRuleHasCases(t *testing.T) {
 	}{
 		{installations, slices.Concat(installationCases, gateCases(`spec: {upgrade: {gates: [%s]}}`))},
 		{members, slices.Concat(memberCases, gateCases(orderedGates))},
+		{approvals, approvalCases},
 	} {
 		tested := map[string]ruleCases{}
 		for _, c := range k.cases {
@@ -148,7 +150,7 @@ func eachRule(s *schema.Structural, path string, visit func(path, rule, message 
 // TestAPIServerAcceptsTheDefinitions runs the API server's validation of CRDs, which also estimates what each rule
 // costs and refuses those that could cost too much.
 func TestAPIServerAcceptsTheDefinitions(t *testing.T) {
-	for _, k := range []*kind{installations, members, upgrades} {
+	for _, k := range []*kind{installations, members, upgrades, approvals} {
 		if errs := apivalidation.ValidateCustomResourceDefinition(context.Background(), k.crd); len(errs) > 0 {
 			t.Errorf("%s: %v", k.name, errs)
 		}

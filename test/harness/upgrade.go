@@ -158,7 +158,7 @@ func (e *Env) Approve(ctx context.Context, u *meshv1alpha1.MeshUpgrade) error {
 	}
 	for i := range list.Items {
 		a := &list.Items[i]
-		if a.Spec.Upgrade != u.Name || a.Spec.Decision != meshv1alpha1.DecisionPending {
+		if a.Spec.UpgradeRef.UID != u.UID || a.Spec.Decision != meshv1alpha1.DecisionPending {
 			continue
 		}
 		patch := client.MergeFrom(a.DeepCopy())

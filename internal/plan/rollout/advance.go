@@ -21,15 +21,13 @@ func (r *rollout) advance() {
 		w := &r.Upgrade.Spec.Waves[i]
 		s.Wave = w.Name
 		if !r.isApproved(w) {
-			s.Phase, s.Message = meshv1alpha1.UpgradeWaitingForApproval, fmt.Sprintf("wave %q waits for approval", w.Name)
-			r.out.Approvals = []string{w.Name}
-			r.out.Hold = Hold{meshv1alpha1.ReasonWaitingForApproval,
-				"set spec.decision of MeshApproval " + mesh.ApprovalName(r.Upgrade.Name, w.Name) + " to Approved or Rejected"}
+			r.awaitApproval(w)
 			return
 		}
 		noteApproval(r, w)
 		open := upgrade.OpeningAt(w.Window, r.Now)
 		r.begin(w, open)
+		r.awaitExpiry(w)
 		r.start(w, open.IsOpen)
 		if waits := r.soak(w); waits != "" {
 			s.Message = fmt.Sprintf("wave %q: %s", w.Name, waits)

@@ -11,14 +11,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
-// isApproved says whether the wave may start, or has started, or has nobody to start.
-func (v *view) isApproved(w *meshv1alpha1.PlannedWave) bool {
-	if w.Approval != meshv1alpha1.ApprovalRequired || v.decision(w.Name) == meshv1alpha1.DecisionApproved {
-		return true
-	}
-	return v.hasStarted(w) || !v.hasUntouched(w)
-}
-
 func (v *view) hasStarted(w *meshv1alpha1.PlannedWave) bool {
 	return slices.ContainsFunc(v.of[w.Name], func(p *progress) bool { return p.hasBegun() || p.isFailed })
 }

@@ -44,19 +44,6 @@ func noteResume(r *rollout) {
 	}
 }
 
-// noteApproval records that a wave was approved, when that first lets it go on. The wave keeps the time, because the
-// record of it may be among those that are dropped.
-func noteApproval(r *rollout, w *meshv1alpha1.PlannedWave) {
-	s := r.wave(w.Name)
-	if w.Approval != meshv1alpha1.ApprovalRequired || s.ApprovedAt != nil {
-		return
-	}
-	if a := r.answer(w.Name); a != nil && a.Spec.Decision == meshv1alpha1.DecisionApproved {
-		s.ApprovedAt = r.stamp()
-		note(r, meshv1alpha1.ActionApprove, "MeshApproval "+a.Name, w.Name)
-	}
-}
-
 // noteEnd records who ended the upgrade, if it was a person. Call it once, with the write that says that it ends.
 func noteEnd(r *rollout, cause meshv1alpha1.UpgradeCause) {
 	switch cause {

@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -37,8 +36,8 @@ type Decision struct {
 	Orders map[string]meshv1alpha1.Stage
 	// Status is the upgrade's. Write it before the orders: so nothing that failed is forgotten.
 	Status meshv1alpha1.MeshUpgradeStatus
-	// Approvals are the waves whose MeshApproval must exist now.
-	Approvals []string
+	// Approvals are the MeshApprovals that must exist now.
+	Approvals []Request
 	// Reason says why, for logs.
 	Reason string
 	// Hold is set while the upgrade stands still until a person acts.
@@ -46,6 +45,9 @@ type Decision struct {
 	// After is when time alone changes something. Zero: never.
 	After time.Duration
 }
+
+// Request is a MeshApproval that a wave waits for.
+type Request struct{ Wave, Name string }
 
 // Hold is why an upgrade stands still until a person acts. The status has the details in its message.
 type Hold struct {
@@ -183,41 +185,6 @@ func (v *view) isGoingBack() (cause meshv1alpha1.UpgradeCause, why string) {
 		return meshv1alpha1.CauseRejected, rejected
 	}
 	return "", ""
-}
-
-// rejected says which wave a person has rejected. Empty: none.
-func (v *view) rejected() string {
-	if a := v.rejection(); a != nil {
-		return fmt.Sprintf("wave %q was rejected", a.Spec.Wave)
-	}
-	return ""
-}
-
-// rejection is the answer by which a person has rejected the first wave that was. Nil: none.
-func (v *view) rejection() *meshv1alpha1.MeshApproval {
-	for i := range v.Upgrade.Spec.Waves {
-		if a := v.answer(v.Upgrade.Spec.Waves[i].Name); a != nil && a.Spec.Decision == meshv1alpha1.DecisionRejected {
-			return a
-		}
-	}
-	return nil
-}
-
-func (v *view) decision(wave string) meshv1alpha1.Decision {
-	if a := v.answer(wave); a != nil {
-		return a.Spec.Decision
-	}
-	return meshv1alpha1.DecisionPending
-}
-
-// answer is the MeshApproval of a wave. Nil: there is none.
-func (v *view) answer(wave string) *meshv1alpha1.MeshApproval {
-	for i := range v.Approvals {
-		if a := &v.Approvals[i]; a.Spec.Upgrade == v.Upgrade.Name && a.Spec.Wave == wave {
-			return a
-		}
-	}
-	return nil
 }
 
 // goBack takes every touched member back, all at once: the sooner, the better.

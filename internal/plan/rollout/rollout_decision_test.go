@@ -77,7 +77,7 @@ func TestRolloutDecides(t *testing.T) {
 			waves: asking(0, canaryAndRest()),
 			set: func(w *world) {
 				w.approvals = []meshv1alpha1.MeshApproval{{Spec: meshv1alpha1.MeshApprovalSpec{
-					Upgrade: "another", Wave: "canary", Decision: meshv1alpha1.DecisionApproved,
+					UpgradeRef: meshv1alpha1.UpgradeRef{Name: w.upgrade.Name, UID: "another"}, Wave: "canary", Decision: meshv1alpha1.DecisionApproved,
 				}}}
 			},
 			wantPhase: meshv1alpha1.UpgradeWaitingForApproval, wantOrders: all},

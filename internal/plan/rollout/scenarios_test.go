@@ -3,6 +3,9 @@ package rollout
 import (
 	"fmt"
 	"maps"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
@@ -59,6 +62,18 @@ func answers(ticks int, wave string, decision meshv1alpha1.Decision) event {
 			if a := &w.approvals[i].Spec; a.Wave == wave && a.Decision == meshv1alpha1.DecisionPending {
 				a.Decision = decision
 				w.say("— wave %s: %s —", wave, decision)
+			}
+		}
+	})
+}
+
+// approvesFor approves what is asked at that time, for that many ticks.
+func approvesFor(ticks int, wave string, long int) event {
+	return at(ticks, "", func(w *world) {
+		for i := range w.approvals {
+			if a := &w.approvals[i].Spec; a.Wave == wave && a.Decision == meshv1alpha1.DecisionPending {
+				a.Decision, a.Expires = meshv1alpha1.DecisionApproved, &metav1.Time{Time: w.now.Add(time.Duration(long) * tick)}
+				w.say("— wave %s: Approved until %s —", wave, a.Expires.UTC().Format(time.TimeOnly))
 			}
 		}
 	})
@@ -151,6 +166,19 @@ func scenarios() map[string]scenario {
 			waves: asking(1, canaryAndRest()), set: happens(answers(90, "rest", meshv1alpha1.DecisionApproved)), want: succeeded},
 		"the first wave waits for approval too": {
 			waves: asking(0, canaryAndRest()), set: happens(answers(90, "canary", meshv1alpha1.DecisionApproved)), want: succeeded},
+		"an approval that is not used in time is asked for again": {
+			waves: asking(1, canaryAndRest()), want: succeeded,
+			set: happens(wants(29, meshv1alpha1.UpgradeStatePause), approvesFor(30, "rest", 10), wants(50, meshv1alpha1.UpgradeStateRun),
+				answers(90, "rest", meshv1alpha1.DecisionApproved))},
+		"an approval that expires after its wave started is no matter": {
+			waves: asking(1, canaryAndRest()), set: happens(approvesFor(30, "rest", 2)), want: succeeded},
+		"an approval that is being deleted is none": {
+			waves: asking(1, canaryAndRest()), want: succeeded,
+			set: happens(at(30, "a person deletes the approval and approves it then", func(w *world) {
+				a := &w.approvals[0]
+				a.DeletionTimestamp, a.Spec.Decision = &metav1.Time{Time: w.now}, meshv1alpha1.DecisionApproved
+				a.Name += "-deleted"
+			}), answers(90, "rest", meshv1alpha1.DecisionApproved))},
 		"a wave that is rejected takes everything back": {
 			waves: asking(1, canaryAndRest()), set: happens(answers(30, "rest", meshv1alpha1.DecisionRejected)), want: rolledBack},
 		"a member that joins is left alone": {

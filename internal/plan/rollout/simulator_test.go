@@ -164,13 +164,15 @@ func (w *world) pass() bool {
 }
 
 // ask makes the questions of waves exist. It says whether one is new.
-func (w *world) ask(waves []string) (isNew bool) {
-	for _, name := range waves {
-		if !slices.ContainsFunc(w.approvals, func(a meshv1alpha1.MeshApproval) bool { return a.Spec.Wave == name }) {
+func (w *world) ask(requests []Request) (isNew bool) {
+	for _, r := range requests {
+		if !slices.ContainsFunc(w.approvals, func(a meshv1alpha1.MeshApproval) bool { return a.Name == r.Name }) {
 			isNew = true
 			w.approvals = append(w.approvals, meshv1alpha1.MeshApproval{
-				ObjectMeta: metav1.ObjectMeta{Name: w.upgrade.Name + "-" + name},
-				Spec:       meshv1alpha1.MeshApprovalSpec{Upgrade: w.upgrade.Name, Wave: name, Decision: meshv1alpha1.DecisionPending},
+				ObjectMeta: metav1.ObjectMeta{Name: r.Name},
+				Spec: meshv1alpha1.MeshApprovalSpec{
+					UpgradeRef: meshv1alpha1.UpgradeRef{Name: w.upgrade.Name, UID: w.upgrade.UID}, Wave: r.Wave, Decision: meshv1alpha1.DecisionPending,
+				},
 			})
 		}
 	}
