@@ -15,6 +15,9 @@ ISTIO ?= 1.29.1
 LABFLAGS ?= --cert-manager-on hub
 # The name that the image gets.
 IMAGE ?= meshfleet/meshfleet:dev
+# Where the operator and its image are built, and more flags of the linker. Tests build an operator that differs.
+IMAGEDIR ?= bin
+LDFLAGS ?=
 # Where the generators write; make verify-generated points it elsewhere.
 OUT ?= .
 # Packages and names of the tests that `make test` and `make unit` run, for example PKG=./internal/gate/builtin RUN=TestPeers. All by default.
@@ -89,8 +92,8 @@ e2e: labctl charts image ## Run the end-to-end tests in the lab (18 min; Linux, 
 	$(GO) test -tags e2e ./test/e2e/... -count=1 -v -timeout 60m $(GOTESTFLAGS)
 
 .PHONY: e2e-upgrades
-e2e-upgrades: labctl charts image ## Run the upgrade test with everything that an upgrade can meet (70 min)
-	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 100m $(GOTESTFLAGS)
+e2e-upgrades: labctl charts image ## Run the upgrade test with everything that an upgrade can meet (90 min)
+	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 130m $(GOTESTFLAGS)
 
 .PHONY: e2e-discovery
 e2e-discovery: labctl charts image ## Renew reader tokens many times under load (5 min)
@@ -158,7 +161,7 @@ api-docs: generate ## Write docs/api-reference.md (a part of generate)
 
 .PHONY: build
 build: ## Build the operator: bin/manager, static
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -buildid=' -o bin/manager .
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -buildid= $(LDFLAGS)' -o $(IMAGEDIR)/manager .
 
 .PHONY: charts
 charts: ## Package Istio's charts from its Go modules: bin/charts
@@ -166,7 +169,7 @@ charts: ## Package Istio's charts from its Go modules: bin/charts
 
 .PHONY: image
 image: build charts ## Write the container image without Docker: bin/meshfleet.tar and bin/meshfleet-oci.tar
-	cd hack/image && $(GO) run . --binary $(CURDIR)/bin/manager --charts $(CURDIR)/bin/charts --name $(IMAGE) --output $(CURDIR)/bin
+	cd hack/image && $(GO) run . --binary $(CURDIR)/$(IMAGEDIR)/manager --charts $(CURDIR)/bin/charts --name $(IMAGE) --output $(CURDIR)/$(IMAGEDIR)
 
 .PHONY: install-yaml
 install-yaml: ## Write all manifests of config/default as one file: bin/install.yaml

@@ -21,5 +21,7 @@ func (s *suite) moreUpgrades() []part {
 		{"a member alone goes back", s.memberGoesBack},
 		{"gateway of the Gateway API", s.gatewayAPI},
 		{"gates of one's own", s.ownGates},
+		{"operator that renders differently", s.operatorRendersDifferently},
+		{"operator that does not know the release", s.operatorWithoutRelease},
 	}
 }

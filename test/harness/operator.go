@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,6 +61,36 @@ func (e *Env) InstallOperator(ctx context.Context) error {
 		if err := e.RestartOperator(ctx); err != nil {
 			return err
 		}
+	}
+	if err := e.recordImage(ctx, sum); err != nil {
+		return err
+	}
+	return e.AwaitOperator(ctx)
+}
+
+// versionPackage has the variables by which builds of the operator differ in tests.
+const versionPackage = "github.com/meshfleet/meshfleet/internal/istio/version"
+
+// ReplaceOperator builds an operator that differs, by variables of the package of Istio's releases, and lets it take the place of the one
+// that runs. Without variables it is the operator as it is released.
+func (e *Env) ReplaceOperator(ctx context.Context, variables map[string]string) error {
+	dir := filepath.Join("bin", "other")
+	var flags []string
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		flags = append(flags, "-X "+versionPackage+"."+name+"="+variables[name])
+	}
+	if err := e.run(ctx, "", "make", "image", "IMAGEDIR="+dir, "LDFLAGS="+strings.Join(flags, " ")); err != nil {
+		return err
+	}
+	if err := e.labctl(ctx, "load-image", "--clusters", HubName, filepath.Join(dir, filepath.Base(operatorImage))); err != nil {
+		return err
+	}
+	if err := e.RestartOperator(ctx); err != nil {
+		return err
+	}
+	sum, err := fileSum(e.Path(dir, filepath.Base(operatorImage)))
+	if err != nil {
+		return err
 	}
 	if err := e.recordImage(ctx, sum); err != nil {
 		return err
