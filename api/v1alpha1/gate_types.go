@@ -39,6 +39,7 @@ type ConfigDiffGate struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=13
+	// +kubebuilder:validation:items:MaxLength=64
 	FailOn []ConfigDiffClass `json:"failOn,omitempty"`
 	// sample is the number of proxies of a member that are compared, from 1 to 100. The operator chooses proxies that differ as
 	// much as possible. Default: 10.
@@ -49,8 +50,6 @@ type ConfigDiffGate struct {
 }
 
 // ConfigDiffClass is the effect of a difference on the users of a proxy. docs/gates.md describes each class.
-//
-// +kubebuilder:validation:Enum=TLSWeakened;AuthorizationChanged;ListenersLost;FiltersLost;FiltersReordered;RoutesLost;RoutesReordered;RoutesChanged;ClustersLost;EndpointsLost;IdentitiesLost;Changed;Added
 type ConfigDiffClass string
 
 // GateServer is a server that a gate calls. The operator calls it from the hub.
@@ -158,8 +157,6 @@ type GateSamples struct {
 }
 
 // Comparison selects how the new revision is compared with the old one.
-//
-// +kubebuilder:validation:Enum=Ratio;Difference
 type Comparison string
 
 const (

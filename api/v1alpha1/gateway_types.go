@@ -22,6 +22,7 @@ type EastWestGateway struct {
 	// address for a short time. Default: Surge.
 	// +optional
 	// +kubebuilder:default=Surge
+	// +kubebuilder:validation:Enum=Surge;InPlace
 	Replacement GatewayReplacement `json:"replacement,omitempty"`
 	// service configures the gateway's Service.
 	// +optional
@@ -40,6 +41,7 @@ type MemberGateway struct {
 	Replicas MemberReplicas `json:"replicas,omitzero"`
 	// replacement selects how an upgrade replaces the gateway: `Surge` or `InPlace`.
 	// +optional
+	// +kubebuilder:validation:Enum=Surge;InPlace
 	Replacement GatewayReplacement `json:"replacement,omitempty"`
 	// service configures the gateway's Service. Its annotations are added to those of spec.eastWestGateway. For the same key
 	// the annotation of the member is used.
@@ -68,8 +70,6 @@ type MemberReplicas struct {
 }
 
 // GatewayReplacement selects how a gateway is replaced by one of another revision.
-//
-// +kubebuilder:validation:Enum=Surge;InPlace
 type GatewayReplacement string
 
 const (
@@ -142,6 +142,7 @@ type Restart struct {
 	// one is evicted. Default: RolloutRestart.
 	// +optional
 	// +kubebuilder:default=RolloutRestart
+	// +kubebuilder:validation:Enum=RolloutRestart;Evict
 	Method RestartMethod `json:"method,omitempty"`
 	// firstNamespaces selects namespaces by their labels. Their workloads are restarted before all other workloads of the
 	// member. The other workloads are restarted when the first ones have rolled out and the gates with traffic pass. A member
@@ -159,8 +160,6 @@ type Restart struct {
 }
 
 // RestartMethod selects how the pods of a workload are replaced.
-//
-// +kubebuilder:validation:Enum=RolloutRestart;Evict
 type RestartMethod string
 
 const (

@@ -8,6 +8,7 @@ import (
 // MeshInstallation is one service mesh across one or more Kubernetes clusters.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=mesh,categories=meshfleet
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.version`
@@ -127,12 +128,11 @@ type MeshInstallationSpec struct {
 	// proxies lose their control plane. Default: `WaitForMembers`.
 	// +optional
 	// +kubebuilder:default=WaitForMembers
+	// +kubebuilder:validation:Enum=WaitForMembers;Orphan;Force
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
 // DeletionPolicy selects what the removal of a member waits for.
-//
-// +kubebuilder:validation:Enum=WaitForMembers;Orphan;Force
 type DeletionPolicy string
 
 const (
@@ -199,6 +199,7 @@ type Member struct {
 	// in the control plane namespace of any member can then take over the mesh and all its clusters. The field has no effect on
 	// a member that is not the hub. Default: `Protect`.
 	// +optional
+	// +kubebuilder:validation:Enum=Protect;ReadableByPeers
 	HubSecrets HubSecrets `json:"hubSecrets,omitempty"`
 
 	// values are values of the istiod chart for this member only. They override spec.controlPlane.values. The keys that the
@@ -214,8 +215,6 @@ type Member struct {
 }
 
 // HubSecrets selects whether peers may read the Secrets of the hub when the hub is a member.
-//
-// +kubebuilder:validation:Enum=Protect;ReadableByPeers
 type HubSecrets string
 
 const (
@@ -301,11 +300,21 @@ type SelfSignedRoot struct {
 	// +optional
 	// +kubebuilder:default=ECDSA
 	// +kubebuilder:validation:Enum=ECDSA;RSA
-	Algorithm string `json:"algorithm,omitempty"`
+	Algorithm KeyAlgorithm `json:"algorithm,omitempty"`
 	// size is the size of the private key in bits. Default: 256 for ECDSA, 4096 for RSA.
 	// +optional
-	Size int `json:"size,omitempty"`
+	Size int32 `json:"size,omitempty"`
 }
+
+// KeyAlgorithm is the algorithm of a private key.
+type KeyAlgorithm string
+
+const (
+	// KeyAlgorithmECDSA is the algorithm ECDSA.
+	KeyAlgorithmECDSA KeyAlgorithm = "ECDSA"
+	// KeyAlgorithmRSA is the algorithm RSA.
+	KeyAlgorithmRSA KeyAlgorithm = "RSA"
+)
 
 // IssuerRef identifies a cert-manager issuer.
 type IssuerRef struct {
@@ -360,6 +369,7 @@ type MeshInstallationStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// effectiveVersion is the Istio release that every member runs. New members join at it. While members run different
 	// releases, because an upgrade is running or has stopped, it is the release before the upgrade. `revisions` contains the
@@ -371,6 +381,7 @@ type MeshInstallationStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=1000
 	Revisions []RevisionMembers `json:"revisions,omitempty"`
 	// revision is the control plane revision at which new members join. It is set when the first member serves it.
 	// +optional
@@ -421,10 +432,12 @@ type TrustStatus struct {
 	// refused, because workloads of two roots do not accept each other. Empty: no root is known yet.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
 	PinnedRoot []string `json:"pinnedRoot,omitempty"`
 	// rootFingerprints are the SHA-256 fingerprints (hex) of the root certificates that members trust.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
 	RootFingerprints []string `json:"rootFingerprints,omitempty"`
 	// notAfter is the expiry of the pinned root certificate. With several certificates, it is the earliest expiry.
 	// +optional

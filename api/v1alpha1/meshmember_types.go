@@ -3,11 +3,13 @@ package v1alpha1
 import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // MeshMember is the work order for one member cluster and its state. The operator writes it. Read it, and do not edit it.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=meshfleet
 // +kubebuilder:printcolumn:name="Mesh",type=string,JSONPath=`.spec.installation`
@@ -81,6 +83,7 @@ type MeshMemberSpec struct {
 	// member. Empty: the root of the mesh is not known yet, and no root is written.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
 	PinnedRoot []string `json:"pinnedRoot,omitempty"`
 	// readerVersion is the newest Istio release among the peers that read this member. The permissions to read for that release
 	// are granted before it runs in any peer.
@@ -91,6 +94,7 @@ type MeshMemberSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
 	Revisions []Revision `json:"revisions"`
 	// defaultRevision is the revision for `istio-injection: enabled`. It also validates configuration without a revision label.
 	// +required
@@ -99,6 +103,7 @@ type MeshMemberSpec struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
 	Tags []Tag `json:"tags,omitempty"`
 	// gatewayReplicas are the bounds of the autoscaler of the east-west gateway.
 	// +optional
@@ -109,7 +114,7 @@ type MeshMemberSpec struct {
 	// restart configures how workloads are restarted.
 	// +optional
 	// +kubebuilder:default={}
-	Restart Restart `json:"restart,omitzero"`
+	Restart MemberRestart `json:"restart,omitzero"`
 	// rollout is the upgrade that the member takes part in.
 	// +optional
 	Rollout *MemberRollout `json:"rollout,omitempty"`
@@ -117,6 +122,7 @@ type MeshMemberSpec struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=1000
 	Peers []Peer `json:"peers,omitempty"`
 	// readerTokens selects how the istiod of this member gets the tokens with which it reads its peers. `File`: from a mounted
 	// Secret. A renewed token then changes no remote secret. `Inline`: from the remote secrets. This is used in meshes that an
@@ -142,9 +148,23 @@ type MeshMemberSpec struct {
 	Removal MemberRemoval `json:"removal,omitempty"`
 }
 
+// MemberRestart configures how workloads of a member are restarted.
+type MemberRestart struct {
+	// method is how pods are replaced: `RolloutRestart` or `Evict`. A newer operator may add values. Default: `RolloutRestart`.
+	// +optional
+	// +kubebuilder:default=RolloutRestart
+	Method RestartMethod `json:"method,omitempty"`
+	// firstNamespaces selects the namespaces whose workloads are restarted first. Default: none.
+	// +optional
+	FirstNamespaces *metav1.LabelSelector `json:"firstNamespaces,omitempty"`
+	// maxUnavailable is how many workloads may restart at the same time, as a number or as a percentage. Default: 10%.
+	// +optional
+	// +kubebuilder:default="10%"
+	// +kubebuilder:validation:XIntOrString
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
+}
+
 // ReaderTokens selects how istiod gets the tokens with which it reads peers.
-//
-// +kubebuilder:validation:Enum=File;Inline
 type ReaderTokens string
 
 const (
@@ -246,6 +266,7 @@ type MeshMemberStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// clusterUID identifies the cluster. It is the UID of the namespace kube-system.
 	// +optional
@@ -261,6 +282,7 @@ type MeshMemberStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
 	Revisions []RevisionStatus `json:"revisions,omitempty"`
 	// retiring are old control planes that still exist and are not in the work order, oldest first. Each is removed when
 	// nothing uses it any more. They do not affect the condition Ready.
@@ -291,6 +313,7 @@ type MeshMemberStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
 	KeptTags []KeptTag `json:"keptTags,omitempty"`
 	// rollout is the state of the upgrade that the member takes part in.
 	// +optional
@@ -318,6 +341,7 @@ type KeptTag struct {
 	// kinds may name it.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
 	Unknown []string `json:"unknown,omitempty"`
 }
 
@@ -400,16 +424,25 @@ type GatewayTakeover struct {
 	HeldBefore []string `json:"heldBefore,omitempty"`
 }
 
+// ClaimedRoot is the root that a member belongs to.
+type ClaimedRoot struct {
+	// fingerprints are the SHA-256 fingerprints (hex) of the root certificates. Empty: the member belongs to no root.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
+	Fingerprints []string `json:"fingerprints,omitempty"`
+}
+
 // MemberTrustStatus is the state of the member's certificates.
 type MemberTrustStatus struct {
 	// claimedRoot is the root that the member belongs to. It is recorded in the claim, the ConfigMap `meshfleet-member`. If the
-	// claim has no root, it is the root of the `cacerts` that the operator created. It contains SHA-256 fingerprints (hex),
-	// separated by commas, or `none`. Empty: the claim has not been read yet.
+	// claim has no root, it is the root of the `cacerts` that the operator created. Absent: the claim has not been read yet.
 	// +optional
-	ClaimedRoot string `json:"claimedRoot,omitempty"`
+	ClaimedRoot *ClaimedRoot `json:"claimedRoot,omitempty"`
 	// rootFingerprints are the SHA-256 fingerprints (hex) of the roots that istiod publishes to workloads.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
 	RootFingerprints []string `json:"rootFingerprints,omitempty"`
 	// intermediateNotAfter is the expiry of the newest intermediate that cert-manager has issued for the member.
 	// +optional
@@ -432,12 +465,14 @@ type DiscoveryStatus struct {
 	// istiodGateways are the gateways of peers that every istiod of this member sends traffic to, sorted.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16000
 	IstiodGateways []NetworkGateway `json:"istiodGateways,omitempty"`
 	// proxyGateways are the istiodGateways that every proxy of this member has acknowledged. A gateway that is not among them
 	// gets no more requests from this member; one that is new among them is known to every proxy. A proxy that acknowledges
 	// nothing for two minutes does not count.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16000
 	ProxyGateways []NetworkGateway `json:"proxyGateways,omitempty"`
 	// marker is the address that this member last gave to its Service `meshfleet-discovery`. Peers that have seen it receive what
 	// is new in this member.
@@ -454,6 +489,7 @@ type DiscoveryStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=1000
 	Peers []PeerStatus `json:"peers,omitempty"`
 }
 

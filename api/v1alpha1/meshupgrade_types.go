@@ -7,6 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // `Retry` after that.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=meshfleet
 // +kubebuilder:printcolumn:name="Mesh",type=string,JSONPath=`.spec.installation`
@@ -61,6 +62,7 @@ type MeshUpgradeSpec struct {
 	// +required
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
 	Waves []PlannedWave `json:"waves"`
 	// onFailure is the setting of the MeshInstallation when the upgrade started.
 	// +required
@@ -101,6 +103,7 @@ type RevisionTarget struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=member
+	// +kubebuilder:validation:MaxItems=1000
 	OwnValues []OwnValues `json:"ownValues,omitempty"`
 }
 
@@ -122,6 +125,7 @@ type PlannedWave struct {
 	// members are the members of the wave, in the order in which they are upgraded.
 	// +required
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
 	Members []string `json:"members"`
 	// maxConcurrent is how many members change at the same time.
 	// +required
@@ -205,6 +209,7 @@ type MeshUpgradeStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// phase is a summary of the state: `Planning`, `Planned`, `Running`, `WaitingForApproval`, `WaitingForWindow`, `Paused`,
 	// `RollingBack` or `Stopping`, and when the upgrade is over `Succeeded`, `RolledBack` or `Stopped`. A newer operator may
@@ -227,6 +232,7 @@ type MeshUpgradeStatus struct {
 	// failed are the members that failed. They are rolled back, or are being rolled back.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
 	Failed []string `json:"failed,omitempty"`
 	// plan contains what the upgrade would change, with the modes Plan and Locked.
 	// +optional
@@ -235,6 +241,7 @@ type MeshUpgradeStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
 	Waves []WaveStatus `json:"waves,omitempty"`
 	// interventions are the newest 20 interventions of people, oldest first. Each is recorded when it takes effect.
 	// +optional

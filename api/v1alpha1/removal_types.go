@@ -9,8 +9,6 @@ const AnnotationRestoring = "mesh.meshfleet.io/restoring"
 const MemberActionOrphan = "Orphan"
 
 // MemberRemoval selects when a member is removed.
-//
-// +kubebuilder:validation:Enum=WhenUnused;Now
 type MemberRemoval string
 
 const (
@@ -40,6 +38,7 @@ type OrderInForce struct {
 	// +required
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
 	Revisions []Revision `json:"revisions"`
 	// defaultRevision is the revision for `istio-injection: enabled`.
 	// +required
@@ -48,6 +47,7 @@ type OrderInForce struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
 	Tags []Tag `json:"tags,omitempty"`
 	// gatewayRevision is the revision of the east-west gateway's proxies.
 	// +required

@@ -72,6 +72,7 @@ type MemberRollout struct {
 	// ignoreChecks are preflight checks that do not block the upgrade.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
 	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
 }
 
@@ -106,6 +107,7 @@ type MemberRolloutStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
 	Gates []GateResult `json:"gates,omitempty"`
 	// workloads are the numbers of workloads with proxies.
 	// +optional
@@ -180,6 +182,7 @@ type Sample struct {
 	// names are the first ten names, sorted.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
 	Names []string `json:"names,omitempty"`
 }
 
@@ -197,8 +200,7 @@ type WorkloadCounts struct {
 	// skipped are pods that the operator never restarts: bare pods, pods of Jobs, and pods that opted out of injection. One entry
 	// names pods that no longer count, because they should have stopped more than a minute ago.
 	// +optional
-	// +listType=set
-	Skipped []string `json:"skipped,omitempty"`
+	Skipped Sample `json:"skipped,omitzero"`
 }
 
 // Verdict is the result of a gate. A newer operator may add values.

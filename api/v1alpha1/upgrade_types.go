@@ -15,6 +15,7 @@ type Upgrade struct {
 	// stop an upgrade that has started. Default: `Run`.
 	// +optional
 	// +kubebuilder:default=Run
+	// +kubebuilder:validation:Enum=Run;Plan;Locked
 	Mode UpgradeMode `json:"mode,omitempty"`
 
 	// planHash is the hash of the plan that may run with mode `Locked`. It is status.plan.hash of the MeshUpgrade.
@@ -40,6 +41,8 @@ type Upgrade struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name in ['ControlPlaneReady', 'PeersSynced', 'EndpointsComplete', 'ConfigAccepted', 'ConfigValid', 'Injection', 'ConfigDiff', 'ProxiesSynced', 'GatewaysProgrammed'] || g.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",message="spec.upgrade.gates[].name: must be the name of a built-in gate, or for a custom gate a DNS label that starts with a lower-case letter"
 	// +kubebuilder:validation:XValidation:rule="self.all(g, g.name.matches('^[A-Z]') ? !has(g.prometheus) && !has(g.webhook) : has(g.prometheus) != has(g.webhook))",message="spec.upgrade.gates[]: a custom gate must have exactly one of prometheus and webhook; a built-in gate must have neither, and a custom gate cannot use its name"
 	// +kubebuilder:validation:XValidation:rule="self.all(g, !has(g.configDiff) || g.name == 'ConfigDiff')",message="spec.upgrade.gates[].configDiff: allowed for the gate ConfigDiff only"
+	// +kubebuilder:validation:XValidation:rule="self.all(g, !has(g.configDiff) || !has(g.configDiff.failOn) || g.configDiff.failOn.all(c, c in ['TLSWeakened', 'AuthorizationChanged', 'ListenersLost', 'FiltersLost', 'FiltersReordered', 'RoutesLost', 'RoutesReordered', 'RoutesChanged', 'ClustersLost', 'EndpointsLost', 'IdentitiesLost', 'Changed', 'Added']))",message="spec.upgrade.gates[].configDiff.failOn: must be one of TLSWeakened, AuthorizationChanged, ListenersLost, FiltersLost, FiltersReordered, RoutesLost, RoutesReordered, RoutesChanged, ClustersLost, EndpointsLost, IdentitiesLost, Changed, Added"
+	// +kubebuilder:validation:XValidation:rule="self.all(g, !has(g.prometheus) || !has(g.prometheus.compare) || g.prometheus.compare in ['Ratio', 'Difference'])",message="spec.upgrade.gates[].prometheus.compare: must be Ratio or Difference"
 	Gates []Gate `json:"gates,omitempty"`
 
 	// onFailure selects what happens when more members of a wave fail than its maxFailures allows. `Rollback`: the members in
@@ -47,6 +50,7 @@ type Upgrade struct {
 	// person. Default: `Rollback`.
 	// +optional
 	// +kubebuilder:default=Rollback
+	// +kubebuilder:validation:Enum=Rollback;Pause
 	OnFailure FailureAction `json:"onFailure,omitempty"`
 
 	// rollbackScope selects which members are rolled back when a wave exceeds its maxFailures. It has an effect with
@@ -56,6 +60,7 @@ type Upgrade struct {
 	// that returns to what the upgrade came from, roll back every changed member, whatever the scope. Default: `Upgrade`.
 	// +optional
 	// +kubebuilder:default=Upgrade
+	// +kubebuilder:validation:Enum=Member;Wave;Upgrade
 	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
 
 	// state is `Run`, `Pause` or `Abort`. `Pause`: no member starts another stage. `Abort`: every changed member is rolled
@@ -63,6 +68,7 @@ type Upgrade struct {
 	// same for that upgrade only. The stricter of the two applies. Default: `Run`.
 	// +optional
 	// +kubebuilder:default=Run
+	// +kubebuilder:validation:Enum=Run;Pause;Abort
 	State UpgradeState `json:"state,omitempty"`
 
 	// unreachablePeers selects what happens while a member is unreachable. `Wait`: no further member starts, because a new
@@ -70,6 +76,7 @@ type Upgrade struct {
 	// continue in both cases. Default: `Wait`.
 	// +optional
 	// +kubebuilder:default=Wait
+	// +kubebuilder:validation:Enum=Wait;Ignore
 	UnreachablePeers UnreachablePeers `json:"unreachablePeers,omitempty"`
 
 	// ignoreChecks are preflight checks that do not block the upgrade. Their results are only reported. Example: `Room`, if
@@ -77,6 +84,7 @@ type Upgrade struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:Enum=Objects;Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers;CNI;Gateways
 	IgnoreChecks []PreflightCheck `json:"ignoreChecks,omitempty"`
 
 	// attempt is the number of the attempt. Increment it to retry a target that failed. A failed target is not retried
@@ -94,8 +102,6 @@ type Upgrade struct {
 }
 
 // UpgradeMode selects when an upgrade starts.
-//
-// +kubebuilder:validation:Enum=Run;Plan;Locked
 type UpgradeMode string
 
 const (
@@ -108,8 +114,6 @@ const (
 )
 
 // UnreachablePeers selects what an upgrade does while a member is unreachable.
-//
-// +kubebuilder:validation:Enum=Wait;Ignore
 type UnreachablePeers string
 
 const (
@@ -120,8 +124,6 @@ const (
 )
 
 // PreflightCheck is a check of a member that runs before anything changes there, and that can be ignored.
-//
-// +kubebuilder:validation:Enum=Objects;Permissions;CustomResources;GatewayAPI;Webhooks;Room;Peers;CNI;Gateways
 type PreflightCheck string
 
 const (
@@ -147,8 +149,6 @@ const (
 )
 
 // FailureAction selects what happens when more members of a wave fail than its maxFailures allows.
-//
-// +kubebuilder:validation:Enum=Rollback;Pause
 type FailureAction string
 
 const (
@@ -159,8 +159,6 @@ const (
 )
 
 // RollbackScope selects which members are rolled back when a wave exceeds its maxFailures.
-//
-// +kubebuilder:validation:Enum=Member;Wave;Upgrade
 type RollbackScope string
 
 const (
@@ -173,8 +171,6 @@ const (
 )
 
 // UpgradeState is the requested state of an upgrade.
-//
-// +kubebuilder:validation:Enum=Run;Pause;Abort
 type UpgradeState string
 
 const (
@@ -228,6 +224,7 @@ type Wave struct {
 	// `Approved`. Default: `NotRequired`.
 	// +optional
 	// +kubebuilder:default=NotRequired
+	// +kubebuilder:validation:Enum=Required;NotRequired
 	Approval ApprovalPolicy `json:"approval,omitempty"`
 	// orderBy is the key of a label. The members of the wave are upgraded in the order of its values: numbers first, by size.
 	// Members with the same value are upgraded in the order of their names. Members without the label are upgraded last.
@@ -260,8 +257,6 @@ type MaintenanceWindow struct {
 }
 
 // ApprovalPolicy selects whether a wave needs an approval.
-//
-// +kubebuilder:validation:Enum=Required;NotRequired
 type ApprovalPolicy string
 
 const (

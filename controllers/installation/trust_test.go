@@ -41,11 +41,11 @@ func TestCertificatesThatTakeTooLongAreAFailure(t *testing.T) {
 }
 
 // rootless is a member that has reported that it belongs to no root.
-func rootless(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = mesh.NoRoot }
+func rootless(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = mesh.Claimed("") }
 
 func TestTroubleWithTheRootHoldsUpNothingElse(t *testing.T) {
 	claims := func(root string) testutil.MemberOption {
-		return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = root }
+		return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = mesh.Claimed(root) }
 	}
 	cases := map[string]struct {
 		members    []meshv1alpha1.MeshMember

@@ -76,7 +76,7 @@ func restartBatch(ctx context.Context, pass *member.Pass, request workloads.Requ
 	report, err := workloads.Move(ctx, pass.Remote, pass.Look(), request)
 	if err == nil {
 		pass.Object.Status.Rollout.Workloads = meshv1alpha1.WorkloadCounts{
-			Total: int32(report.Total), Moved: int32(report.Moved), MovedPods: int32(report.MovedPods), Skipped: report.Skipped, //nolint:gosec // far fewer than 2^31
+			Total: int32(report.Total), Moved: int32(report.Moved), MovedPods: int32(report.MovedPods), Skipped: mesh.SampleOf(report.Skipped), //nolint:gosec // far fewer than 2^31
 		}
 	}
 	return report, err

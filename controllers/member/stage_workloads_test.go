@@ -16,7 +16,7 @@ import (
 )
 
 // moving is a pass over a member whose workloads are to move to 1-29-1.
-func moving(stage meshv1alpha1.Stage, change func(*meshv1alpha1.Restart)) *member.Pass {
+func moving(stage meshv1alpha1.Stage, change func(*meshv1alpha1.MemberRestart)) *member.Pass {
 	return &member.Pass{Now: testutil.Now, Object: testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
 		m.Spec.Revisions = []meshv1alpha1.Revision{{Name: "1-28-3"}, {Name: "1-29-1"}}
 		m.Spec.DefaultRevision = "1-29-1"
@@ -28,7 +28,7 @@ func moving(stage meshv1alpha1.Stage, change func(*meshv1alpha1.Restart)) *membe
 
 func TestMoveRequest(t *testing.T) {
 	three := intstr.FromInt32(3)
-	got, err := moveRequest(moving(meshv1alpha1.StageRollback, func(r *meshv1alpha1.Restart) {
+	got, err := moveRequest(moving(meshv1alpha1.StageRollback, func(r *meshv1alpha1.MemberRestart) {
 		r.Method, r.MaxUnavailable = meshv1alpha1.RestartMethodEvict, &three
 		r.FirstNamespaces = &metav1.LabelSelector{MatchLabels: map[string]string{"canary": "yes"}}
 	}))
@@ -53,7 +53,7 @@ func TestMoveRequestOfARollback(t *testing.T) {
 		meshv1alpha1.CauseFailed: true, meshv1alpha1.CauseRejected: false, meshv1alpha1.CauseAborted: false, meshv1alpha1.CauseSuperseded: false, "": false,
 	} {
 		for stage, isBack := range map[meshv1alpha1.Stage]bool{meshv1alpha1.StageRollback: true, meshv1alpha1.StageWorkloads: false} {
-			pass := moving(stage, func(*meshv1alpha1.Restart) {})
+			pass := moving(stage, func(*meshv1alpha1.MemberRestart) {})
 			pass.Object.Spec.Rollout.Cause = cause
 			if got, err := moveRequest(pass); err != nil || got.Back != isBack || got.HasFailed != (hasFailed && isBack) {
 				t.Errorf("stage %s, cause %q: back %v, failed %v, error %v", stage, cause, got.Back, got.HasFailed, err)
@@ -63,7 +63,7 @@ func TestMoveRequestOfARollback(t *testing.T) {
 }
 
 func TestMoveRequestRefusesABrokenSelector(t *testing.T) {
-	_, err := moveRequest(moving(meshv1alpha1.StageWorkloads, func(r *meshv1alpha1.Restart) {
+	_, err := moveRequest(moving(meshv1alpha1.StageWorkloads, func(r *meshv1alpha1.MemberRestart) {
 		r.FirstNamespaces = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}
 	}))
 	if err == nil {

@@ -52,16 +52,21 @@ func HasServed(m *meshv1alpha1.MeshMember) bool {
 		slices.ContainsFunc(m.Status.Revisions, func(r meshv1alpha1.RevisionStatus) bool { return r.ReadyReplicas > 0 })
 }
 
-// NoRoot is what a member reports that has been asked and belongs to no root.
-const NoRoot = "none"
+// Claimed is what a member reports that belongs to a root, fingerprints with commas between them. Empty: it belongs to none.
+func Claimed(root string) *meshv1alpha1.ClaimedRoot {
+	if root == "" {
+		return &meshv1alpha1.ClaimedRoot{}
+	}
+	return &meshv1alpha1.ClaimedRoot{Fingerprints: strings.Split(root, ",")}
+}
 
 // RootOf is the root that a member belongs to, as fingerprints with commas between them. Empty: none that is known.
 func RootOf(m *meshv1alpha1.MeshMember) string {
 	if len(m.Spec.PinnedRoot) > 0 {
 		return JoinRoot(m.Spec.PinnedRoot)
 	}
-	if root := m.Status.Trust.ClaimedRoot; root != "" && root != NoRoot {
-		return root
+	if claimed := m.Status.Trust.ClaimedRoot; claimed != nil && len(claimed.Fingerprints) > 0 {
+		return JoinRoot(claimed.Fingerprints)
 	}
 	// An istiod that started without cacerts hands out a root of its own.
 	c := meta.FindStatusCondition(m.Status.Conditions, meshv1alpha1.ConditionTrustRootReady)

@@ -124,7 +124,7 @@ func (p *MembersPlan) member(
 		DefaultRevision:       want.Name,
 		GatewayReplicas:       mesh.GatewayReplicas(&inst.Spec, m),
 		GatewayRevision:       want.Name,
-		Restart:               inst.Spec.DataPlane.Restart,
+		Restart:               orderedRestart(&inst.Spec.DataPlane.Restart),
 		ReaderTokens:          readerTokens,
 		ReaderTokenDuration:   inst.Spec.Discovery.TokenDuration.DeepCopy(),
 		IstiodRestart:         restart,

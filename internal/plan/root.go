@@ -60,7 +60,7 @@ func unasked(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMem
 		switch {
 		case m == nil:
 			waiting = append(waiting, name)
-		case m.Status.Trust.ClaimedRoot != "":
+		case m.Status.Trust.ClaimedRoot != nil:
 		case now.Sub(m.CreationTimestamp.Time) < askDeadline:
 			waiting = append(waiting, name)
 		default:

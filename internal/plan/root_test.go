@@ -21,7 +21,7 @@ func TestPinnedRoot(t *testing.T) {
 	}
 	ordered := func(roots ...string) option { return func(m *meshv1alpha1.MeshMember) { m.Spec.PinnedRoot = roots } }
 	claims := func(root string) option {
-		return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = root }
+		return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.ClaimedRoot = mesh.Claimed(root) }
 	}
 	serves := func(roots ...string) option {
 		return func(m *meshv1alpha1.MeshMember) { m.Status.Trust.RootFingerprints = roots }
@@ -39,9 +39,9 @@ func TestPinnedRoot(t *testing.T) {
 		want       plan.RootPin
 	}{
 		"a new mesh has no members yet":           {want: plan.RootPin{Unasked: []string{"east", "west"}}},
-		"a new mesh waits for every answer":       {east: testutil.Member("east", fresh, claims(mesh.NoRoot)), west: testutil.Member("west", fresh), want: plan.RootPin{Unasked: []string{"west"}}},
-		"a mesh of which no member knows a root":  {east: testutil.Member("east", fresh, claims(mesh.NoRoot)), west: testutil.Member("west", fresh, claims(mesh.NoRoot))},
-		"one that is silent does not hold it up":  {east: testutil.Member("east", old, claims(mesh.NoRoot)), west: testutil.Member("west", old)},
+		"a new mesh waits for every answer":       {east: testutil.Member("east", fresh, claims("")), west: testutil.Member("west", fresh), want: plan.RootPin{Unasked: []string{"west"}}},
+		"a mesh of which no member knows a root":  {east: testutil.Member("east", fresh, claims("")), west: testutil.Member("west", fresh, claims(""))},
+		"one that is silent does not hold it up":  {east: testutil.Member("east", old, claims("")), west: testutil.Member("west", old)},
 		"a mesh of which no member answers":       {east: testutil.Member("east", old), west: testutil.Member("west", old), want: plan.RootPin{Unasked: []string{"east", "west"}}},
 		"what is pinned stays":                    {pinned: []string{"a"}, east: testutil.Member("east", claims("b")), want: plan.RootPin{Root: []string{"a"}}},
 		"a restore without status: work order":    {east: testutil.Member("east", ordered("a", "b")), west: testutil.Member("west", fresh), want: plan.RootPin{Root: []string{"a", "b"}}},

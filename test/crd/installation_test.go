@@ -323,6 +323,16 @@ var installationCases = []ruleCases{
 		rejects: []string{`spec: {dataPlane: {tags: [{name: prod}, {name: default}]}}`},
 	},
 	{
+		message: "spec.upgrade.gates[].configDiff.failOn: must be one of TLSWeakened, AuthorizationChanged, ListenersLost, FiltersLost, FiltersReordered, RoutesLost, RoutesReordered, RoutesChanged, ClustersLost, EndpointsLost, IdentitiesLost, Changed, Added",
+		accepts: []string{`spec: {upgrade: {gates: [{name: ConfigDiff, configDiff: {failOn: [RoutesLost, Added]}}]}}`},
+		rejects: []string{`spec: {upgrade: {gates: [{name: ConfigDiff, configDiff: {failOn: [RoutesLost, Everything]}}]}}`},
+	},
+	{
+		message: "spec.upgrade.gates[].prometheus.compare: must be Ratio or Difference",
+		accepts: []string{`spec: {upgrade: {gates: [{name: a, prometheus: {url: "http://x", query: "$(pods)", max: "1", compare: Difference}}]}}`},
+		rejects: []string{`spec: {upgrade: {gates: [{name: a, prometheus: {url: "http://x", query: "$(pods)", max: "1", compare: Sum}}]}}`},
+	},
+	{
 		message: "spec.upgrade.gates[].name: must be the name of a built-in gate, or for a custom gate a DNS label that starts with a lower-case letter",
 		accepts: []string{`spec: {upgrade: {gates: [{name: EndpointsComplete, dryRun: true}, {name: GatewaysProgrammed}, {name: slo-1, webhook: {url: "http://x"}}]}}`},
 		rejects: []string{

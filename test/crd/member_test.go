@@ -22,11 +22,6 @@ spec:
 
 var memberCases = []ruleCases{
 	{
-		message: "spec.dataPlane.restart.maxUnavailable: at least 1, or a percentage from 1% to 100%",
-		accepts: []string{`spec: {restart: {maxUnavailable: 1}}`, `spec: {restart: {maxUnavailable: 25%}}`},
-		rejects: []string{`spec: {restart: {maxUnavailable: 0}}`},
-	},
-	{
 		message: "spec.members[].clusterRef: set exactly one of kubeconfigSecret and local",
 		accepts: []string{`spec: {clusterRef: {kubeconfigSecret: null, local: {}}}`},
 		rejects: []string{`spec: {clusterRef: {local: {}}}`, `spec: {clusterRef: {kubeconfigSecret: null}}`},

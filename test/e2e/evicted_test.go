@@ -185,7 +185,7 @@ func (w *evictions) watch(ctx context.Context, u *meshv1alpha1.MeshUpgrade) erro
 		return err
 	}
 	st := member.Status.Rollout
-	w.reported = w.reported || slices.ContainsFunc(st.Workloads.Skipped, func(what string) bool { return strings.Contains(what, "late/bare") })
+	w.reported = w.reported || slices.ContainsFunc(st.Workloads.Skipped.Names, func(what string) bool { return strings.Contains(what, "late/bare") })
 	if err := w.compare(ctx, u.Spec.To.Revision); err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
 		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, Hash: mesh.RevisionHash(m.Spec.Revisions[0]), ReadyReplicas: 1}},
 		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Addresses: []string{addressOf(name)}},
-		Trust:     meshv1alpha1.MemberTrustStatus{ClaimedRoot: inst.Status.Trust.PinnedRoot[0], RootFingerprints: inst.Status.Trust.RootFingerprints},
+		Trust:     meshv1alpha1.MemberTrustStatus{ClaimedRoot: &meshv1alpha1.ClaimedRoot{Fingerprints: inst.Status.Trust.PinnedRoot}, RootFingerprints: inst.Status.Trust.RootFingerprints},
 		Discovery: meshv1alpha1.DiscoveryStatus{
 			SyncedPeers: 1, Peers: []meshv1alpha1.PeerStatus{{Name: s.peersOf(name, both)[0], State: meshv1alpha1.PeerSynced}},
 		},

@@ -300,7 +300,7 @@ func TestConfigDiffWithoutAnAnswer(t *testing.T) {
 
 // The API accepts the classes that there are, in their order.
 func TestConfigDiffClassesAreTheAPIs(t *testing.T) {
-	source, err := os.ReadFile(testutil.InRepository("api", "v1alpha1", "gate_types.go"))
+	source, err := os.ReadFile(testutil.InRepository("api", "v1alpha1", "upgrade_types.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,9 +308,9 @@ func TestConfigDiffClassesAreTheAPIs(t *testing.T) {
 	for _, class := range configdiff.Classes() {
 		names = append(names, string(class))
 	}
-	marker := "// +kubebuilder:validation:Enum=" + strings.Join(names, ";") + "\ntype ConfigDiffClass string"
-	if !strings.Contains(string(source), marker) {
-		t.Errorf("the type ConfigDiffClass has no marker %q", marker)
+	rule := "c in ['" + strings.Join(names, "', '") + "']"
+	if !strings.Contains(string(source), rule) {
+		t.Errorf("the rule of spec.upgrade.gates[].configDiff.failOn has no %q", rule)
 	}
 }
 

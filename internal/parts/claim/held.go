@@ -77,7 +77,7 @@ func (s *Steps) root(ctx context.Context, pass *member.Pass, found held) (string
 	if err != nil {
 		return "", err
 	}
-	pass.Object.Status.Trust.ClaimedRoot = cmp.Or(recorded, mesh.NoRoot)
+	pass.Object.Status.Trust.ClaimedRoot = mesh.Claimed(recorded)
 	pinned := mesh.JoinRoot(pass.Object.Spec.PinnedRoot)
 	if recorded == "" || pinned == "" || recorded == pinned {
 		return cmp.Or(pinned, recorded), nil

@@ -3,7 +3,6 @@
 package claim
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +83,7 @@ func (s *Steps) identify(ctx context.Context, pass *member.Pass) phase.Result {
 		}
 	}
 	if errors.Is(err, errClaimed) && !s.isFormerHubs(pass, found) {
-		pass.Object.Status.Trust.ClaimedRoot = mesh.NoRoot
+		pass.Object.Status.Trust.ClaimedRoot = mesh.Claimed("")
 	}
 	if err != nil {
 		return outcome.StalledOr(err, errClaimed, meshv1alpha1.ReasonClusterClaimed)
@@ -138,7 +137,7 @@ func (s *Steps) claim(ctx context.Context, pass *member.Pass) phase.Result {
 	if err := pass.Apply(ctx, apply.Component{Name: component, Objects: []*unstructured.Unstructured{object}}); err != nil {
 		return outcome.Failed(err)
 	}
-	pass.Object.Status.Trust.ClaimedRoot = cmp.Or(memory.root, mesh.NoRoot)
+	pass.Object.Status.Trust.ClaimedRoot = mesh.Claimed(memory.root)
 	return phase.Complete(meshv1alpha1.ReasonReady, "the cluster is claimed")
 }
 

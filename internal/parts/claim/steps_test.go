@@ -27,15 +27,15 @@ import (
 
 // TestAClaimOfAnotherHubIsNoAnswer keeps a new hub from a root of its own before members were told of it.
 func TestAClaimOfAnotherHubIsNoAnswer(t *testing.T) {
-	for installation, want := range map[string]string{"meshfleet-system/shop": "", "meshfleet-system/other": mesh.NoRoot} {
+	for installation, want := range map[string]*meshv1alpha1.ClaimedRoot{"meshfleet-system/shop": nil, "meshfleet-system/other": mesh.Claimed("")} {
 		found := claimOf("former", installation, "east")
 		found.Data[rootKey] = "a"
 		s, pass := &Steps{HubUID: hubUID}, membertest.Pass(t, testutil.Member("east"), found)
 		if got := s.identify(t.Context(), pass); got.Reason != meshv1alpha1.ReasonClusterClaimed {
 			t.Errorf("%s: result is %+v, want ClusterClaimed", installation, got)
 		}
-		if got := pass.Object.Status.Trust.ClaimedRoot; got != want {
-			t.Errorf("%s: claimed root is %q, want %q", installation, got, want)
+		if diff := cmp.Diff(want, pass.Object.Status.Trust.ClaimedRoot); diff != "" {
+			t.Errorf("%s: claimed root (-want +got):\n%s", installation, diff)
 		}
 	}
 }
@@ -52,8 +52,8 @@ func TestIdentifyWritesNothing(t *testing.T) {
 	if got := s.identify(t.Context(), pass); got.Kind != phase.Done {
 		t.Errorf("result %+v, want it done", got)
 	}
-	if got := east.Status.Trust.ClaimedRoot; got != mesh.NoRoot {
-		t.Errorf("claimed root is %q, want it known that there is none", got)
+	if got := east.Status.Trust.ClaimedRoot; got == nil || len(got.Fingerprints) > 0 {
+		t.Errorf("claimed root is %v, want it known that there is none", got)
 	}
 	for _, list := range []client.ObjectList{&corev1.NamespaceList{}, &corev1.ConfigMapList{}} {
 		testutil.Must(t, pass.Remote.List(t.Context(), list))

@@ -78,8 +78,8 @@ func root(inst *meshv1alpha1.MeshInstallation) cmv1.Certificate {
 	}
 	c.Spec.PrivateKey = &cmv1.CertificatePrivateKey{
 		RotationPolicy: cmv1.RotationPolicyNever,
-		Algorithm:      cmv1.PrivateKeyAlgorithm(cmp.Or(spec.Algorithm, string(cmv1.ECDSAKeyAlgorithm))),
-		Size:           spec.Size,
+		Algorithm:      cmv1.PrivateKeyAlgorithm(cmp.Or(spec.Algorithm, meshv1alpha1.KeyAlgorithmECDSA)),
+		Size:           int(spec.Size),
 	}
 	if c.Spec.PrivateKey.Size == 0 {
 		c.Spec.PrivateKey.Size = map[cmv1.PrivateKeyAlgorithm]int{
