@@ -152,7 +152,7 @@ manifests: member-rbac ## Write CRDs, the operator's role and the webhook config
 .PHONY: member-rbac
 member-rbac: deepcopy charts ## Write the permissions that a member's credential needs, from the charts
 	@mkdir -p $(OUT)/config/member-rbac
-	$(GO) run ./hack/memberrbac --charts bin/charts --output $(OUT)/config/member-rbac/role.yaml
+	$(GO) run ./hack/memberrbac --charts bin/charts --output $(OUT)/config/member-rbac
 
 .PHONY: api-docs
 api-docs: generate ## Write docs/api-reference.md (a part of generate)

@@ -5,10 +5,11 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 Usage: hack/member-kubeconfig.sh --kubeconfig ADMIN [--context NAME] [--server URL] [--duration 8760h] [--accept-shorter]
-                                 [--secret NAME [--namespace NAMESPACE]]
+                                [--namespace istio-system] [--secret NAME [--secret-namespace NAMESPACE]]
 
-Applies config/member-rbac to the cluster of the kubeconfig ADMIN and prints a kubeconfig with a token of the
-ServiceAccount meshfleet-member. Put what it prints into a Secret on the hub, under the key `value`:
+Creates the control plane's namespace if it does not exist, applies config/member-rbac to the cluster of the kubeconfig
+ADMIN, and prints a kubeconfig with a token of the ServiceAccount meshfleet-member. Put what it prints into a Secret on the
+hub, under the key `value`:
 
   hack/member-kubeconfig.sh --kubeconfig east-admin.yaml > east.yaml
   kubectl -n meshfleet-system create secret generic east-kubeconfig --from-file=value=east.yaml
@@ -21,9 +22,10 @@ With --secret it prints that Secret, annotated so that the operator renews the t
   --context NAME       a context of it; default: its current context
   --server URL         the API server's address as the hub reaches it; default: the one in ADMIN
   --duration TIME      the lifetime of the token in hours, minutes and seconds; default: 8760h
+  --namespace NAME     spec.controlPlaneNamespace of the MeshInstallation; default: istio-system
   --accept-shorter     print the kubeconfig also if the API server grants less than half of that lifetime
   --secret NAME        print a Secret of that name, whose token the operator renews, however short its lifetime is
-  --namespace NAME     the namespace of the Secret; default: meshfleet-system
+  --secret-namespace NAME  the namespace of the Secret; default: meshfleet-system
 
 The environment variable KUBECTL names the kubectl binary.
 TEXT
@@ -48,7 +50,7 @@ claim() {
   base64 --decode <<<"$payload" | sed -n "s/.*\"$1\": *\([0-9][0-9]*\).*/\1/p"
 }
 
-admin='' context='' server='' duration=8760h accept_shorter='' secret='' namespace=meshfleet-system
+admin='' context='' server='' duration=8760h accept_shorter='' namespace=istio-system secret='' secret_namespace=meshfleet-system
 while (($# > 0)); do
   case $1 in
     -h | --help)
@@ -59,7 +61,7 @@ while (($# > 0)); do
       accept_shorter=yes
       shift
       ;;
-    --kubeconfig | --context | --server | --duration | --secret | --namespace)
+    --kubeconfig | --context | --server | --duration | --namespace | --secret | --secret-namespace)
       (($# > 1)) || die "$1 needs a value"
       case $1 in
         --kubeconfig) admin=$2 ;;
@@ -67,6 +69,7 @@ while (($# > 0)); do
         --server) server=$2 ;;
         --duration) duration=$2 ;;
         --secret) secret=$2 ;;
+        --secret-namespace) secret_namespace=$2 ;;
         --namespace) namespace=$2 ;;
       esac
       shift 2
@@ -82,6 +85,7 @@ done
   die "--kubeconfig is missing"
 }
 [[ -r $admin ]] || die "cannot read $admin"
+[[ $namespace =~ ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$ ]] || die "--namespace $namespace is not the name of a namespace"
 asked=$(seconds "$duration") || die "--duration $duration: write hours, minutes and seconds, for example 8760h or 1h30m"
 
 kubectl=(${KUBECTL:-kubectl} --kubeconfig "$admin")
@@ -103,7 +107,10 @@ ca=$(cluster certificate-authority-data)
 tls_server_name=$(cluster tls-server-name)
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-"${kubectl[@]}" apply --server-side --field-manager=meshfleet-member-rbac -k "$repository/config/member-rbac" >&2
+# Permissions in the control plane's namespace need the namespace. The operator adopts it as it is.
+"${kubectl[@]}" get namespace "$namespace" >/dev/null 2>&1 || "${kubectl[@]}" create namespace "$namespace" >&2
+"${kubectl[@]}" kustomize "$repository/config/member-rbac" | sed "s/^  namespace: istio-system\$/  namespace: $namespace/" |
+  "${kubectl[@]}" apply --server-side --field-manager=meshfleet-member-rbac -f - >&2
 token=$("${kubectl[@]}" --namespace meshfleet-member create token meshfleet-member --duration "$duration")
 issued=$(claim iat "$token") expires=$(claim exp "$token")
 [[ -n $issued && -n $expires ]] || die "the API server has granted a token that does not contain its lifetime"
@@ -154,7 +161,7 @@ apiVersion: v1
 kind: Secret
 metadata:
   name: "$secret"
-  namespace: "$namespace"
+  namespace: "$secret_namespace"
   annotations:
     mesh.meshfleet.io/renew: "true"
 stringData:

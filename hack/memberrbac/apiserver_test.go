@@ -22,10 +22,6 @@ import (
 func TestCredentialInstallsIstioAtAnAPIServer(t *testing.T) {
 	_, member := testutil.StartMember(t)
 	ctx := context.Background()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}}
-	if err := member.Create(ctx, namespace); err != nil {
-		t.Fatalf("create the control plane's namespace: %v", err)
-	}
 	for _, version := range istioversion.Supported() {
 		t.Run(version, func(t *testing.T) {
 			for _, o := range chartObjects(t, version) {
@@ -75,6 +71,14 @@ func TestCredentialIsLimitedAtAnAPIServer(t *testing.T) {
 		},
 		"take a token of another account": func() error {
 			return member.SubResource("token").Create(ctx, account, &authenticationv1.TokenRequest{})
+		},
+		"make a Secret in another namespace": func() error {
+			return member.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s", Namespace: "default"}})
+		},
+		"make a Role in another namespace": func() error {
+			o := object("Role", rbac, "r", map[string]any{"rules": []any{}})
+			o.SetNamespace("default")
+			return member.Create(ctx, o)
 		},
 		"delete a namespace": func() error {
 			return member.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})

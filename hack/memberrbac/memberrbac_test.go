@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,27 +15,29 @@ import (
 
 var (
 	chartsDir = filepath.Join("..", "..", "bin", "charts")
-	roleFile  = filepath.Join("..", "..", "config", "member-rbac", "role.yaml")
+	rolesDir  = filepath.Join("..", "..", "config", "member-rbac")
 )
 
-func TestRoleIsUpToDate(t *testing.T) {
-	want, err := generate(chartsDir)
+func TestRolesAreUpToDate(t *testing.T) {
+	files, err := generate(chartsDir)
 	if err != nil {
 		t.Fatalf("charts missing? run `make charts`: %v", err)
 	}
-	got, err := os.ReadFile(roleFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s is out of date, run `make member-rbac` (-want +got):\n%s", roleFile, diff)
+	for name, want := range files {
+		got, err := os.ReadFile(filepath.Join(rolesDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s is out of date, run `make member-rbac` (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
-// TestRoleHoldsWhatTheChartsGrant guards the reason for this program: a permission in a chart's role that the
-// credential does not hold makes the API server refuse that role.
-func TestRoleHoldsWhatTheChartsGrant(t *testing.T) {
-	content, err := os.ReadFile(roleFile)
+// held reads what a generated role holds.
+func held(t *testing.T, file string) map[target]map[string]bool {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(rolesDir, file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,35 +45,80 @@ func TestRoleHoldsWhatTheChartsGrant(t *testing.T) {
 	if err := yaml.UnmarshalStrict(content, &role); err != nil {
 		t.Fatal(err)
 	}
-	held := map[target]map[string]bool{}
+	out := map[target]map[string]bool{}
 	for _, r := range role.Rules {
 		for _, tg := range targets(r) {
-			if held[tg] == nil {
-				held[tg] = map[string]bool{}
+			if out[tg] == nil {
+				out[tg] = map[string]bool{}
 			}
 			for _, v := range r.Verbs {
-				held[tg][v] = true
+				out[tg][v] = true
 			}
 			if err := check(tg, r.Verbs); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	rules, err := chartRules(chartsDir)
+	return out
+}
+
+// TestRolesHoldWhatTheChartsGrant guards the reason for this program: a permission in a chart's role that the
+// credential does not hold makes the API server refuse that role.
+func TestRolesHoldWhatTheChartsGrant(t *testing.T) {
+	everywhere, there := held(t, clusterFile), held(t, namespaceFile)
+	cluster, namespace, err := chartRules(chartsDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rules) == 0 {
-		t.Fatal("the charts have no rules at all")
+	if len(cluster) == 0 || len(namespace) == 0 {
+		t.Fatalf("the charts have %d rules in ClusterRoles and %d in Roles", len(cluster), len(namespace))
 	}
-	for _, r := range append(rules, operatorRules()...) {
-		for _, tg := range targets(r) {
-			for _, v := range r.Verbs {
-				if !held[tg][v] {
-					t.Errorf("%s of %+v is missing", v, tg)
+	ownCluster, ownNamespace := operatorRules()
+	require := func(rules []rbacv1.PolicyRule, roles ...map[target]map[string]bool) {
+		for _, r := range rules {
+			for _, tg := range targets(r) {
+				for _, v := range r.Verbs {
+					if !slices.ContainsFunc(roles, func(role map[target]map[string]bool) bool { return role[tg][v] }) {
+						t.Errorf("%s of %+v is missing", v, tg)
+					}
 				}
 			}
 		}
+	}
+	require(slices.Concat(cluster, ownCluster), everywhere)
+	require(slices.Concat(namespace, ownNamespace), everywhere, there)
+}
+
+// TestSecretsAndTunnelsAreLimitedToTheNamespace keeps what a stolen credential is worth small.
+func TestSecretsAndTunnelsAreLimitedToTheNamespace(t *testing.T) {
+	everywhere := held(t, clusterFile)
+	for tg, verbs := range everywhere {
+		for verb := range verbs {
+			isRead := slices.Contains(member.Watch, verb)
+			switch {
+			case tg.group == "" && tg.resource == "secrets" && !isRead,
+				tg.group == "" && slices.Contains([]string{"pods/portforward", "serviceaccounts/token", "pods/exec"}, tg.resource),
+				tg.group == rbacv1.GroupName && slices.Contains([]string{"roles", "rolebindings"}, tg.resource) && !isRead:
+				t.Errorf("%s of %+v is allowed in all namespaces", verb, tg)
+			}
+		}
+	}
+	if !held(t, namespaceFile)[target{resource: "secrets"}]["create"] {
+		t.Error("Secrets cannot be made in the control plane's namespace")
+	}
+}
+
+func TestBeyond(t *testing.T) {
+	read := []string{"get", "list"}
+	named := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{"reader"}, Verbs: []string{"create"}}
+	got := beyond([]rbacv1.PolicyRule{member.Rule("", member.Own, "secrets", "configmaps"), named, member.Rule("a", read, "x")},
+		[]rbacv1.PolicyRule{member.Rule("", member.Own, "configmaps"), member.Rule("", member.Watch, "secrets"), member.Rule("a", read, "x")})
+	want := []rbacv1.PolicyRule{member.Rule("", []string{"create", "update", "patch", "delete"}, "secrets"), named}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("beyond (-want +got):\n%s", diff)
+	}
+	if got := beyond([]rbacv1.PolicyRule{named}, []rbacv1.PolicyRule{member.Rule("", []string{"create"}, "serviceaccounts/token")}); len(got) > 0 {
+		t.Errorf("what is allowed for all names is added for one: %v", got)
 	}
 }
 

@@ -49,6 +49,36 @@ func merge(rules []rbacv1.PolicyRule) ([]rbacv1.PolicyRule, error) {
 	return merged, nil
 }
 
+// beyond is what of the rules held does not contain.
+func beyond(rules, held []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+	has := map[target]map[string]bool{}
+	for _, r := range held {
+		for _, t := range targets(r) {
+			if has[t] == nil {
+				has[t] = map[string]bool{}
+			}
+			for _, v := range r.Verbs {
+				has[t][v] = true
+			}
+		}
+	}
+	var out []rbacv1.PolicyRule
+	for _, r := range rules {
+		for _, t := range targets(r) {
+			all := t
+			all.names = ""
+			verbs := slices.DeleteFunc(slices.Clone(r.Verbs), func(v string) bool { return has[t][v] || has[all][v] })
+			if len(verbs) == 0 {
+				continue
+			}
+			rule := rbacv1.PolicyRule{Verbs: verbs}
+			extend(&rule, t)
+			out = append(out, rule)
+		}
+	}
+	return out
+}
+
 func targets(r rbacv1.PolicyRule) []target {
 	var out []target
 	for _, u := range r.NonResourceURLs {

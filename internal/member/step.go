@@ -69,8 +69,10 @@ type Part struct {
 	Undo func(context.Context, *Pass) error
 	// Kinds of the objects that it makes: the operator watches them in members.
 	Kinds []client.Object
-	// Rules are the permissions that the part itself needs in a member, besides those that the charts' roles contain.
+	// Rules are the permissions that the part itself needs in all of a member, besides those that the charts' roles contain.
 	Rules []rbacv1.PolicyRule
+	// NamespaceRules are those that it needs in the control plane's namespace only.
+	NamespaceRules []rbacv1.PolicyRule
 }
 
 // Makes is true for a component of the part.
@@ -91,9 +93,11 @@ func Rule(group string, verbs []string, resources ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs}
 }
 
-// Verbs of Rule: what is made and kept by the operator, what it may write and must not delete, and what it reads.
+// Verbs of Rule: what is made and kept by the operator, what it may write and must not delete, what it reads, and what it watches.
 var (
 	Own  = []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	Keep = []string{"get", "list", "watch", "create", "update", "patch"}
 	Read = []string{"get", "list"}
+	// Watch is what the operator's caches need: they watch all namespaces.
+	Watch = []string{"get", "list", "watch"}
 )

@@ -69,7 +69,11 @@ func TestPartsListWhatTheyMake(t *testing.T) {
 					}
 					resource := strings.ToLower(gvk.Kind) + "s"
 					for _, verb := range member.Keep {
-						if !allows(p.Rules, gvk.Group, resource, verb) {
+						rules := p.Rules
+						if o.GetNamespace() != "" {
+							rules = slices.Concat(rules, p.NamespaceRules)
+						}
+						if !allows(rules, gvk.Group, resource, verb) {
 							t.Errorf("%s: part %s makes %s %s and has no rule for %s %s.%s", version, p.Name, gvk.Kind, o.GetName(), verb, resource, gvk.Group)
 						}
 					}

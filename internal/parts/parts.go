@@ -168,13 +168,13 @@ func (s *Set) Kinds() []client.Object {
 	return kinds
 }
 
-// Rules are the permissions that parts need in a member, besides those that the charts' roles contain.
-func (s *Set) Rules() []rbacv1.PolicyRule {
-	var rules []rbacv1.PolicyRule
+// Rules are the permissions that parts need in a member, besides those that the charts' roles contain: in all of it, and in the control
+// plane's namespace only.
+func (s *Set) Rules() (cluster, namespace []rbacv1.PolicyRule) {
 	for _, p := range s.List {
-		rules = append(rules, p.Rules...)
+		cluster, namespace = append(cluster, p.Rules...), append(namespace, p.NamespaceRules...)
 	}
-	return rules
+	return cluster, namespace
 }
 
 // RemovalOrder sorts the names of components for removal: the reverse of their making. One that no part knows, as of a newer operator,

@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -30,6 +31,8 @@ const (
 // allowed answers reviews: what rules list, and what reviews of one access allow. A nil function allows nothing.
 type allowed struct {
 	rules []authorizationv1.ResourceRule
+	// there are the rules that hold in the control plane's namespace only.
+	there []authorizationv1.ResourceRule
 	one   func(*authorizationv1.ResourceAttributes) bool
 	asked *int
 }
@@ -38,6 +41,9 @@ func (a allowed) review(ctx context.Context, c client.WithWatch, o client.Object
 	switch r := o.(type) {
 	case *authorizationv1.SelfSubjectRulesReview:
 		r.Status.ResourceRules = a.rules
+		if r.Spec.Namespace == "istio-system" {
+			r.Status.ResourceRules = slices.Concat(a.rules, a.there)
+		}
 	case *authorizationv1.SelfSubjectAccessReview:
 		if a.asked != nil {
 			*a.asked++

@@ -74,6 +74,10 @@ func (m *Subject) needed() ([]access, error) {
 		// Istiod is asked through a tunnel.
 		{resource: "pods", subresource: "portforward", namespace: m.Namespace, verb: "create"}: true,
 	}
+	// Certificates, tokens and remote secrets are written in that namespace only.
+	for _, verb := range []string{"create", "patch", "delete"} {
+		all[access{resource: "secrets", namespace: m.Namespace, verb: verb}] = true
+	}
 	if m.Evicts {
 		all[access{resource: "pods", subresource: "eviction", verb: "create"}] = true
 	}
@@ -162,13 +166,19 @@ func orNone(names []string) []string {
 	return names
 }
 
-// missing asks first for everything that is allowed, in one call, and then for each thing that is not in it: the answer to
-// the first may be incomplete. What a binding of the control plane's namespace alone would allow in the whole cluster
-// does not occur: without permissions in the whole cluster no member can be connected.
+// elsewhere is no namespace: Kubernetes keeps names that begin with kube- for itself. What is allowed there is allowed everywhere.
+const elsewhere = "kube-elsewhere"
+
+// missing asks first for everything that is allowed in the control plane's namespace, and everywhere, in two calls, and then for each
+// thing that is not in the answers: they may be incomplete. A Role of that namespace allows nothing in others.
 func (m *Subject) missing(ctx context.Context, needed []access) ([]string, error) {
-	review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: m.Namespace}}
-	if err := m.Client.Create(ctx, review); err != nil {
-		return nil, fmt.Errorf("ask for the permissions of the credential: %w", err)
+	rules := map[string]*authorizationv1.SubjectRulesReviewStatus{}
+	for _, namespace := range []string{m.Namespace, elsewhere} {
+		review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
+		if err := m.Client.Create(ctx, review); err != nil {
+			return nil, fmt.Errorf("ask for the permissions of the credential: %w", err)
+		}
+		rules[namespace] = &review.Status
 	}
 	var (
 		mu      sync.Mutex
@@ -178,7 +188,11 @@ func (m *Subject) missing(ctx context.Context, needed []access) ([]string, error
 		slots   = make(chan struct{}, atOnce)
 	)
 	for _, a := range needed {
-		if covers(&review.Status, a) {
+		known := rules[elsewhere]
+		if a.namespace == m.Namespace {
+			known = rules[m.Namespace]
+		}
+		if covers(known, a) {
 			continue
 		}
 		slots <- struct{}{}
@@ -189,7 +203,11 @@ func (m *Subject) missing(ctx context.Context, needed []access) ([]string, error
 			defer mu.Unlock()
 			errs = append(errs, err)
 			if err == nil && !allowed {
-				missing = append(missing, a.String())
+				text := a.String()
+				if a.namespace != "" {
+					text += " in namespace " + a.namespace
+				}
+				missing = append(missing, text)
 			}
 		})
 	}

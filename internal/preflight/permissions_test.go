@@ -47,8 +47,10 @@ func TestNeededPermissions(t *testing.T) {
 		"create deployments.apps istio-system",
 		"create pods/eviction",
 		"create pods/portforward istio-system",
+		"create secrets istio-system",
 		"delete clusterroles.rbac.authorization.k8s.io",
 		"delete deployments.apps istio-system",
+		"delete secrets istio-system",
 		"get /metrics",
 		"get clusterroles.rbac.authorization.k8s.io",
 		"get configmaps istio",
@@ -65,6 +67,7 @@ func TestNeededPermissions(t *testing.T) {
 		"patch daemonsets.apps",
 		"patch deployments.apps",
 		"patch deployments.apps istio-system",
+		"patch secrets istio-system",
 		"patch statefulsets.apps",
 		"watch deployments.apps",
 		"watch services",
@@ -76,6 +79,7 @@ func TestNeededPermissions(t *testing.T) {
 
 func TestPermissions(t *testing.T) {
 	everything := []authorizationv1.ResourceRule{rule("*", "*", "*")}
+	everywhere := []authorizationv1.ResourceRule{rule("apps", "*", "*"), rule("batch", "*", "list")}
 	cases := map[string]struct {
 		allowed   allowed
 		watched   []client.Object
@@ -84,14 +88,22 @@ func TestPermissions(t *testing.T) {
 	}{
 		"all in one answer": {allowed: allowed{rules: everything}},
 		"what the first answer lacks is asked for": {
-			allowed:   allowed{rules: []authorizationv1.ResourceRule{rule("apps", "*", "*"), rule("batch", "*", "list")}, one: func(a *authorizationv1.ResourceAttributes) bool { return a.Subresource == "portforward" }},
+			allowed:   allowed{rules: []authorizationv1.ResourceRule{rule("apps", "*", "*"), rule("batch", "*", "list"), rule("", "secrets", "*")}, one: func(a *authorizationv1.ResourceAttributes) bool { return a.Subresource == "portforward" }},
 			wantAsked: 1},
 		"a kind that may be written and not watched is named": {
 			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("batch", "*", "list"), rule("apps", "*", "get", "list", "create", "patch", "delete")}}, wantAsked: 1,
 			watched: []client.Object{&appsv1.Deployment{}}, want: "the credential may not watch deployments.apps: "},
 		"what is not allowed is named": {
-			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("batch", "*", "list"), rule("apps", "deployments", "get", "create", "patch")}}, wantAsked: 3,
-			want: "the credential may not delete deployments.apps, patch daemonsets.apps, patch statefulsets.apps: "},
+			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("batch", "*", "list"), rule("", "secrets", "*"), rule("apps", "deployments", "get", "create", "patch")}}, wantAsked: 3,
+			want: "the credential may not delete deployments.apps in namespace istio-system, patch daemonsets.apps, patch statefulsets.apps: "},
+		"a Role of the control plane's namespace is enough there": {
+			allowed: allowed{rules: everywhere, there: []authorizationv1.ResourceRule{rule("", "secrets", "create", "patch", "delete"), rule("", "pods/portforward", "create")}}},
+		"and missing there it is named": {
+			allowed: allowed{rules: everywhere, there: []authorizationv1.ResourceRule{rule("", "secrets", "create", "patch")}}, wantAsked: 2,
+			want: "the credential may not create pods/portforward in namespace istio-system, delete secrets in namespace istio-system: "},
+		"a Role allows nothing in other namespaces": {
+			allowed: allowed{there: everything}, wantAsked: 5,
+			want: "the credential may not list cronjobs.batch, list jobs.batch, patch daemonsets.apps, patch deployments.apps, patch statefulsets.apps: "},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,14 @@ func StartMemberServer(t *testing.T, flags map[string]string) (admin client.Clie
 // memberToken applies the manifests in a directory and returns a token of their ServiceAccount.
 func memberToken(t *testing.T, admin client.Client, dir string) string {
 	t.Helper()
-	for _, file := range []string{"namespace.yaml", "service_account.yaml", "role.yaml", "role_binding.yaml", "renewal_role.yaml", "renewal_role_binding.yaml"} {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}}
+	if err := admin.Create(t.Context(), namespace); err != nil {
+		t.Fatalf("create the control plane's namespace: %v", err)
+	}
+	for _, file := range []string{
+		"namespace.yaml", "service_account.yaml", "role.yaml", "role_binding.yaml", "controlplane/role.yaml", "controlplane/role_binding.yaml",
+		"renewal_role.yaml", "renewal_role_binding.yaml",
+	} {
 		content, err := os.ReadFile(filepath.Join(dir, file)) //nolint:gosec // a file of the repository
 		if err != nil {
 			t.Fatal(err)
@@ -66,6 +73,10 @@ func memberToken(t *testing.T, admin client.Client, dir string) string {
 		o := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal(content, &o.Object); err != nil {
 			t.Fatalf("%s: %v", file, err)
+		}
+		if filepath.Dir(file) == "controlplane" {
+			// As its kustomization says.
+			o.SetNamespace(namespace.Name)
 		}
 		if err := admin.Create(t.Context(), o); err != nil {
 			t.Fatalf("%s: %v", file, err)

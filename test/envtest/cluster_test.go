@@ -130,7 +130,12 @@ func (c *cluster) admit(ctx context.Context) error {
 		}, operatorNamespace, operatorAccount
 	}
 	for _, file := range files {
-		if err := c.createFile(ctx, filepath.Join(configDir, file)); err != nil {
+		if err := c.createFile(ctx, filepath.Join(configDir, file), ""); err != nil {
+			return err
+		}
+	}
+	if c.name != hubName {
+		if err := c.admitControlPlane(ctx, "member-rbac/controlplane/role_binding.yaml"); err != nil {
 			return err
 		}
 	}
@@ -140,6 +145,22 @@ func (c *cluster) admit(ctx context.Context) error {
 	var err error
 	c.token, err = c.tokenOf(ctx, namespace, account)
 	return err
+}
+
+// admitControlPlane makes the control plane's namespace, if it is not there, and the permissions that hold there only, for the account
+// of a binding.
+func (c *cluster) admitControlPlane(ctx context.Context, binding string) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: controlPlaneNamespace}}
+	if err := c.admin.Create(ctx, ns); client.IgnoreAlreadyExists(err) != nil {
+		return fmt.Errorf("create namespace %s: %w", ns.Name, err)
+	}
+	for _, file := range []string{"member-rbac/controlplane/role.yaml", binding} {
+		// Their kustomization gives them that namespace.
+		if err := c.createFile(ctx, filepath.Join(configDir, file), ns.Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addNode makes the node that the played pods would be on: an upgrade looks for room.
@@ -159,7 +180,8 @@ func (c *cluster) addNode(ctx context.Context) error {
 	return c.admin.Status().Update(ctx, n)
 }
 
-func (c *cluster) createFile(ctx context.Context, path string) error {
+// createFile makes the objects of a file, in a namespace unless that is empty.
+func (c *cluster) createFile(ctx context.Context, path, namespace string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -174,6 +196,9 @@ func (c *cluster) createFile(ctx context.Context, path string) error {
 		}
 		if len(o.Object) == 0 {
 			continue
+		}
+		if namespace != "" {
+			o.SetNamespace(namespace)
 		}
 		if err := c.admin.Create(ctx, o); err != nil {
 			return fmt.Errorf("create %s %s: %w", o.GetKind(), o.GetName(), err)

@@ -91,9 +91,7 @@ func foreignCacerts(t *testing.T) map[string]any {
 // a person clears it away; in the end the cluster is a member.
 func (s *suite) join(t *testing.T) {
 	north := s.members["north"]
-	for _, namespace := range []string{controlPlaneNamespace, "legacy"} {
-		object{"v1", "Namespace", "", namespace}.create(t, north, nil)
-	}
+	object{"v1", "Namespace", "", "legacy"}.create(t, north, nil)
 	inTheWay, foreign := obstacles(t), s.foreignCRDs(t)
 	for _, o := range inTheWay {
 		o.create(t, north, o.content)

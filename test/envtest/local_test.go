@@ -18,8 +18,9 @@ import (
 // account and the permissions of config/local-member.
 func (s *suite) local(t *testing.T) {
 	for _, file := range []string{"member-rbac/role.yaml", "local-member/role_binding.yaml"} {
-		must(t, s.hub.createFile(t.Context(), filepath.Join(configDir, file)))
+		must(t, s.hub.createFile(t.Context(), filepath.Join(configDir, file), ""))
 	}
+	must(t, s.hub.admitControlPlane(t.Context(), "local-member/controlplane_role_binding.yaml"))
 	home := shop("home", func(inst *meshv1alpha1.MeshInstallation) {
 		inst.Spec.Version = newer
 		inst.Spec.Members = []meshv1alpha1.Member{{Name: hubName, ClusterRef: meshv1alpha1.ClusterRef{Local: &meshv1alpha1.LocalCluster{}}}}

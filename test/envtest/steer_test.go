@@ -98,7 +98,7 @@ func (s *suite) steer(t *testing.T) {
 // steeringClient is that of a person who has the role to steer upgrades and no other.
 func (s *suite) steeringClient(t *testing.T) client.Client {
 	t.Helper()
-	must(t, s.hub.createFile(t.Context(), filepath.Join(configDir, "rbac", "meshupgrade_steering_role.yaml")))
+	must(t, s.hub.createFile(t.Context(), filepath.Join(configDir, "rbac", "meshupgrade_steering_role.yaml"), ""))
 	must(t, s.hub.admin.Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: steerer, Namespace: operatorNamespace},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "meshfleet-meshupgrade-steering"},

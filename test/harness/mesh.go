@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -91,6 +92,11 @@ func (e *Env) AddMember(ctx context.Context, name string) error {
 // credential in its own cluster, and the peers are told where the hub's API server is. Peers can then read its Secrets, which the field
 // given must accept.
 func (e *Env) AddHub(ctx context.Context, secrets meshv1alpha1.HubSecrets) error {
+	// The permissions that hold in the control plane's namespace only need it.
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ControlPlaneNamespace}}
+	if err := e.Hub.Client.Create(ctx, namespace); client.IgnoreAlreadyExists(err) != nil {
+		return fmt.Errorf("create namespace %s: %w", namespace.Name, err)
+	}
 	if err := e.kubectlQuiet(ctx, HubName, "apply", "--server-side", "-k", "config/local-member"); err != nil {
 		return err
 	}

@@ -65,12 +65,15 @@ func (s *Steps) Part() member.Part {
 		Rules: []rbacv1.PolicyRule{
 			// The control plane's namespace is made and labelled; users' namespaces are read; none is deleted.
 			member.Rule("", member.Keep, "namespaces"),
-			member.Rule("", member.Own, "configmaps"),
+			member.Rule("", member.Watch, "configmaps"),
+			// Whether the cluster runs an istiod already.
+			member.Rule("apps", member.Read, "deployments"),
 		},
 	}
 }
 
 // identify makes sure that the cluster is this member's and nobody else's, that it belongs to the mesh's root, and that it can run the
+		NamespaceRules: []rbacv1.PolicyRule{member.Rule("", member.Own, "configmaps")},
 // release. It writes nothing in the member.
 func (s *Steps) identify(ctx context.Context, pass *member.Pass) phase.Result {
 	memory := s.memory.Of(pass)

@@ -92,7 +92,7 @@ func (s *Steps) Part() member.Part {
 			&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{},
 			&apiextensionsv1.CustomResourceDefinition{},
 		},
-		Rules: rules(),
+		Rules: rules(), NamespaceRules: namespaceRules(),
 	}
 }
 
@@ -100,24 +100,36 @@ func rules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		// CRDs outlive an installation, because deleting one deletes users' configuration.
 		member.Rule("apiextensions.k8s.io", member.Keep, "customresourcedefinitions"),
-		// What the charts consist of, besides inventories.
-		member.Rule("", member.Own, "configmaps", "serviceaccounts", "services"),
-		member.Rule("apps", member.Own, "deployments"),
-		member.Rule("autoscaling", member.Own, "horizontalpodautoscalers"),
-		member.Rule("policy", member.Own, "poddisruptionbudgets"),
-		member.Rule("networking.k8s.io", member.Own, "networkpolicies"),
-		member.Rule("rbac.authorization.k8s.io", member.Own, "clusterrolebindings", "clusterroles", "rolebindings", "roles"),
+		// What the charts consist of, besides inventories, as far as it has no namespace.
+		member.Rule("rbac.authorization.k8s.io", member.Own, "clusterrolebindings", "clusterroles"),
 		member.Rule("admissionregistration.k8s.io", member.Own,
 			"mutatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
 			"validatingwebhookconfigurations"),
-		// Readiness, and istiod's debug endpoints through a port-forward.
-		member.Rule("", []string{"get", "list", "watch"}, "pods"),
-		member.Rule("", []string{"create", "get"}, "pods/portforward"),
+		// The rest is written in one namespace, and watched in all.
+		member.Rule("", member.Watch, "configmaps", "pods", "serviceaccounts", "services"),
+		member.Rule("apps", member.Watch, "deployments"),
+		member.Rule("autoscaling", member.Watch, "horizontalpodautoscalers"),
+		member.Rule("policy", member.Watch, "poddisruptionbudgets"),
+		member.Rule("networking.k8s.io", member.Watch, "networkpolicies"),
+		member.Rule("rbac.authorization.k8s.io", member.Watch, "rolebindings", "roles"),
 		// What names a tag or a revision that is to go.
 		member.Rule("", member.Read, "namespaces"),
 		member.Rule("apps", member.Read, "daemonsets", "statefulsets"),
 		member.Rule("batch", member.Read, "cronjobs", "jobs"),
 		member.Rule("gateway.networking.k8s.io", member.Read, "gateways"),
+	}
+}
+
+func namespaceRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		member.Rule("", member.Own, "configmaps", "serviceaccounts", "services"),
+		member.Rule("apps", member.Own, "deployments"),
+		member.Rule("autoscaling", member.Own, "horizontalpodautoscalers"),
+		member.Rule("policy", member.Own, "poddisruptionbudgets"),
+		member.Rule("networking.k8s.io", member.Own, "networkpolicies"),
+		member.Rule("rbac.authorization.k8s.io", member.Own, "rolebindings", "roles"),
+		// Istiod's debug endpoints through a port-forward.
+		member.Rule("", []string{"create", "get"}, "pods/portforward"),
 	}
 }
 

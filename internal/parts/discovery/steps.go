@@ -79,6 +79,9 @@ func (s *Steps) Part() member.Part {
 		Components: []string{readerTokensComponent, remoteSecretsComponent, markerComponent},
 		Kinds:      []client.Object{&corev1.Secret{}, &corev1.Service{}},
 		Rules: []rbacv1.PolicyRule{
+			member.Rule("", member.Watch, "configmaps", "secrets", "services"),
+		},
+		NamespaceRules: []rbacv1.PolicyRule{
 			member.Rule("", member.Own, "configmaps", "secrets", "services"),
 			// Tokens by which peers read this cluster, for that one account: a token of any other might hold more than this role.
 			{

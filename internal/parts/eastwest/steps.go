@@ -123,6 +123,14 @@ func (s *Steps) Part() member.Part {
 			&policyv1.PodDisruptionBudget{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
 		},
 		Rules: []rbacv1.PolicyRule{
+			member.Rule("", member.Watch, "configmaps", "serviceaccounts", "services"),
+			member.Rule("apps", member.Watch, "deployments"),
+			member.Rule("autoscaling", member.Watch, "horizontalpodautoscalers"),
+			member.Rule("policy", member.Watch, "poddisruptionbudgets"),
+			member.Rule("rbac.authorization.k8s.io", member.Watch, "rolebindings", "roles"),
+			member.Rule("networking.istio.io", member.Watch, "gateways"),
+		},
+		NamespaceRules: []rbacv1.PolicyRule{
 			member.Rule("", member.Own, "configmaps", "serviceaccounts", "services"),
 			member.Rule("apps", member.Own, "deployments"),
 			member.Rule("autoscaling", member.Own, "horizontalpodautoscalers"),

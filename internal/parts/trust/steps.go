@@ -52,7 +52,9 @@ func (s *Steps) Part() member.Part {
 		},
 		Components: []string{component},
 		Kinds:      []client.Object{&corev1.Secret{}},
-		Rules:      []rbacv1.PolicyRule{member.Rule("", member.Own, "configmaps", "secrets")},
+		Rules:      []rbacv1.PolicyRule{member.Rule("", member.Watch, "configmaps", "secrets")},
+
+		NamespaceRules: []rbacv1.PolicyRule{member.Rule("", member.Own, "configmaps", "secrets")},
 	}
 }
 
