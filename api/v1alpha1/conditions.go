@@ -237,6 +237,9 @@ const (
 	LabelMember = "mesh.meshfleet.io/member"
 	// LabelComponent is the label with the component whose inventory contains the object.
 	LabelComponent = "mesh.meshfleet.io/component"
+	// LabelOrigin is the label of cluster-scoped objects in members: the UID of the namespace kube-system of the hub that first claimed the
+	// member. Meshes of the same name on two hubs differ in it.
+	LabelOrigin = "mesh.meshfleet.io/origin"
 	// Finalizer keeps an object until everything that it stands for is removed.
 	Finalizer = "mesh.meshfleet.io/finalizer"
 )

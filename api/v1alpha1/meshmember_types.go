@@ -271,6 +271,10 @@ type MeshMemberStatus struct {
 	// clusterUID identifies the cluster. It is the UID of the namespace kube-system.
 	// +optional
 	ClusterUID string `json:"clusterUID,omitempty"`
+	// origin is the UID of the namespace kube-system of the hub that first claimed the member. Cluster-scoped objects of the mesh in the
+	// member have it in the label mesh.meshfleet.io/origin, by which they are found if the control plane's namespace is deleted.
+	// +optional
+	Origin string `json:"origin,omitempty"`
 	// kubernetesVersion is the version of the API server.
 	// +optional
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`

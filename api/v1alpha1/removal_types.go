@@ -52,6 +52,12 @@ type OrderInForce struct {
 	// gatewayRevision is the revision of the east-west gateway's proxies.
 	// +required
 	GatewayRevision string `json:"gatewayRevision"`
+	// readerTokens selects how istiod gets the tokens with which it reads peers: File or Inline. Empty in a record of a former operator.
+	// +optional
+	ReaderTokens ReaderTokens `json:"readerTokens,omitempty"`
+	// istiodRestart is the last restart of istiod that was ordered. Istiod's pods have its time as an annotation.
+	// +optional
+	IstiodRestart *IstiodRestart `json:"istiodRestart,omitempty"`
 	// rollout is the upgrade that the member takes part in.
 	// +optional
 	// +kubebuilder:validation:Schemaless

@@ -1401,6 +1401,11 @@ func (in *OrderInForce) DeepCopyInto(out *OrderInForce) {
 		*out = make([]Tag, len(*in))
 		copy(*out, *in)
 	}
+	if in.IstiodRestart != nil {
+		in, out := &in.IstiodRestart, &out.IstiodRestart
+		*out = new(IstiodRestart)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Rollout != nil {
 		in, out := &in.Rollout, &out.Rollout
 		*out = new(MemberRollout)

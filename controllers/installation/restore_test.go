@@ -192,7 +192,7 @@ func TestRecordsOfUpgradesAreHeld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := hubReconciler(t, c.upgrade)
 			testutil.Must(t, r.Client.Delete(t.Context(), c.upgrade.DeepCopy()))
-			kept, err := r.upgrades(t.Context(), inst)
+			kept, err := r.upgrades(t.Context(), inst, nil)
 			if err != nil || (len(kept) == 0) != c.gone {
 				t.Errorf("kept %v, %v, want gone: %v", kept, err, c.gone)
 			}

@@ -34,6 +34,10 @@ func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 			counts.Retiring++
 		}
 		roots = append(roots, m.Status.Trust.RootFingerprints...)
+		if m.Status.Recovered != nil && inst.Status.Revision == "" {
+			running := mesh.RunningRevision(m)
+			inst.Status.Revision, inst.Status.EffectiveVersion = running.Name, running.Version
+		}
 		for _, rev := range m.Status.Revisions {
 			if rev.ReadyReplicas > 0 && inst.Status.Revision == "" {
 				inst.Status.Revision, inst.Status.EffectiveVersion = rev.Name, rev.Version

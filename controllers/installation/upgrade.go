@@ -29,12 +29,13 @@ import (
 func (r *Reconciler) upgrade(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 ) (*plan.Run, []status.Outcome, error) {
-	history, err := r.upgrades(ctx, inst)
+	history, err := r.upgrades(ctx, inst, members)
 	if err != nil {
 		return nil, nil, err
 	}
 	if run, names := plan.Unrecorded(members, history, r.watchedSince(), r.Now()); run != nil {
-		text := "MeshUpgrade " + run.Upgrade.Name + " does not exist any more; members between two revisions are rolled back: " + mesh.List(names, len(names))
+		text := fmt.Sprintf("%d MeshUpgrades do not exist any more (%s); %d members between two revisions are rolled back: %s",
+			len(run.Missing), mesh.List(run.Missing, len(run.Missing)), len(names), mesh.List(names, len(names)))
 		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRollingBack, text, outcome.ShortWait)}}, nil
 	}
 	run, told, err := r.steer(ctx, inst, members, history)
@@ -55,6 +56,11 @@ func (r *Reconciler) steer(
 	case next.Outdated != nil:
 		return nil, nil, r.dropPlan(ctx, inst, next.Outdated)
 	case next.Start != nil:
+		if names := plan.Unanswered(inst, members, r.Now()); len(names) > 0 {
+			return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRestoring, fmt.Sprintf(
+				"no upgrade starts before it is known what every member runs; waiting for %d members: %s", len(names), mesh.List(names, len(names))),
+				outcome.ShortWait)}}, nil
+		}
 		if err := r.startUpgrade(ctx, inst, next.Start); err != nil {
 			return nil, nil, err
 		}
@@ -175,10 +181,16 @@ func unprepared(members []meshv1alpha1.MeshMember, version string) []string {
 	return out
 }
 
-// upgrades are the records of an installation, oldest first. Those beyond the limit are deleted.
-func (r *Reconciler) upgrades(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshUpgrade, error) {
-	all, err := r.records().list(ctx, inst)
+// upgrades are the records of an installation, oldest first, the one under way last. Those beyond the limit are deleted.
+func (r *Reconciler) upgrades(
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
+) ([]meshv1alpha1.MeshUpgrade, error) {
+	found, err := r.records().list(ctx, inst)
 	if err != nil {
+		return nil, err
+	}
+	all := plan.RestoredRecords(found, inst, members, r.Now())
+	if err := r.writeRestored(ctx, found, all); err != nil {
 		return nil, err
 	}
 	var kept []meshv1alpha1.MeshUpgrade
@@ -230,5 +242,19 @@ func (r *Reconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgra
 	}
 	status.RecordUpgrade(r.Events, before, u)
 	log.FromContext(ctx).V(1).Info("Decided the next step of an upgrade", "upgrade", u.Name, "phase", u.Status.Phase, "reason", u.Status.Message)
+	return nil
+}
+
+// writeRestored writes the status of the records that were restored without one.
+func (r *Reconciler) writeRestored(ctx context.Context, found, restored []meshv1alpha1.MeshUpgrade) error {
+	for i := range restored {
+		u := &restored[i]
+		j := slices.IndexFunc(found, func(o meshv1alpha1.MeshUpgrade) bool { return o.Name == u.Name })
+		st := u.Status
+		u.Status = *found[j].Status.DeepCopy()
+		if err := r.writeUpgrade(ctx, u, st); err != nil {
+			return err
+		}
+	}
 	return nil
 }

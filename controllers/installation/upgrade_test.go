@@ -59,7 +59,7 @@ func (s *steering) pass() phase.Result {
 // records are the upgrades, oldest first.
 func (s *steering) records() []meshv1alpha1.MeshUpgrade {
 	s.t.Helper()
-	all, err := s.r.upgrades(s.t.Context(), s.inst)
+	all, err := s.r.upgrades(s.t.Context(), s.inst, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

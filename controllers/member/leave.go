@@ -14,6 +14,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/parts/claim"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
@@ -47,8 +48,8 @@ func unanswered(connection phase.Result) string {
 
 // countProxies counts the proxies in a member that is to leave. Never done: the removal itself is ordered by the installation.
 func (r *Reconciler) countProxies(ctx context.Context, pass *member.Pass) phase.Result {
-	isOurs, err := r.parts.Claim.IsOurs(ctx, pass)
-	if err == nil && !isOurs {
+	holder, err := r.parts.Claim.HeldBy(ctx, pass)
+	if err == nil && holder != claim.Own {
 		pass.Object.Status.Removal = &meshv1alpha1.MemberRemovalStatus{}
 		return phase.Waiting(meshv1alpha1.ReasonDeleting, "nothing of this mesh is in the cluster", outcome.ShortWait)
 	}

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"slices"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/parts/claim"
 	"github.com/meshfleet/meshfleet/internal/parts/eastwest"
 	"github.com/meshfleet/meshfleet/internal/phase"
 )
@@ -26,12 +29,15 @@ func (r *Reconciler) remove(ctx context.Context, pass *member.Pass) phase.Result
 		}
 		return phase.Waiting(meshv1alpha1.ReasonDeleting, unanswered(connection), outcome.Recheck)
 	}
-	isOurs, err := r.parts.Claim.IsOurs(ctx, pass)
-	if err != nil {
+	holder, err := r.parts.Claim.HeldBy(ctx, pass)
+	switch {
+	case err != nil:
 		return outcome.Failed(err)
-	}
-	if !isOurs {
+	case holder == claim.Other:
 		return phase.Result{}
+	case holder == claim.Nobody:
+		// The claim goes with the control plane's namespace. What has no namespace stays, and would go on to call an istiod that is gone.
+		return r.removeUnclaimed(ctx, pass)
 	}
 	for _, step := range []func(context.Context, *member.Pass) phase.Result{r.unused, forgotten, eastwest.WithdrawAll, r.uninstall} {
 		if result := step(ctx, pass); result.Kind != phase.Done {
@@ -92,6 +98,11 @@ func (r *Reconciler) uninstall(ctx context.Context, pass *member.Pass) phase.Res
 		return outcome.Failed(err)
 	}
 	for _, c := range r.parts.RemovalOrder(components) {
+		if c == claim.Component {
+			if result := r.sweep(ctx, pass); result.Kind != phase.Done {
+				return result
+			}
+		}
 		if p := r.parts.Owner(c); p != nil && p.Undo != nil {
 			if err := p.Undo(ctx, pass); err != nil {
 				return outcome.Failed(err)
@@ -104,6 +115,30 @@ func (r *Reconciler) uninstall(ctx context.Context, pass *member.Pass) phase.Res
 		if !gone {
 			return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for the objects of "+c+" to be gone", outcome.ShortWait)
 		}
+	}
+	return phase.Result{}
+}
+
+// removeUnclaimed takes the mesh out of a cluster whose claim is gone. An inventory of the claim that was begun again cannot be deleted if
+// the permissions went with the namespace; it may stay.
+func (r *Reconciler) removeUnclaimed(ctx context.Context, pass *member.Pass) phase.Result {
+	if result := r.sweep(ctx, pass); result.Kind != phase.Done {
+		return result
+	}
+	if _, err := pass.Applier().Delete(ctx, claim.Component); err != nil && !apierrors.IsForbidden(err) {
+		return outcome.Failed(fmt.Errorf("delete component %q: %w", claim.Component, err))
+	}
+	return phase.Result{}
+}
+
+// sweep deletes the cluster-scoped objects that no inventory lists any more.
+func (r *Reconciler) sweep(ctx context.Context, pass *member.Pass) phase.Result {
+	gone, err := pass.Applier().Sweep(ctx, charts.ClusterScoped())
+	if err != nil {
+		return outcome.Failed(err)
+	}
+	if !gone {
+		return phase.Waiting(meshv1alpha1.ReasonDeleting, "waiting for cluster-scoped objects of the mesh to be gone", outcome.ShortWait)
 	}
 	return phase.Result{}
 }

@@ -45,6 +45,8 @@ type Owner struct {
 	Installation string
 	// Namespace is the member's namespace for inventories.
 	Namespace string
+	// Origin is that of the member's claim. Empty: it is not known yet, see Applier.Identify.
+	Origin string
 }
 
 // Component is a set of objects that are applied and pruned together.
@@ -94,9 +96,9 @@ func New(c client.Client, cache client.Reader, owner Owner) *Applier {
 // Over is an Applier over another connection to the same cluster. It knows at which resource versions objects were found right, and nothing of
 // what the former credential was allowed to do.
 func (a *Applier) Over(c client.Client, cache client.Reader) *Applier {
-	out := New(c, cache, a.owner)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	out := New(c, cache, a.owner)
 	out.known = maps.Clone(a.known)
 	return out
 }
@@ -142,7 +144,7 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 		return wrote, nil
 	}
 	for _, ref := range without(inventory.References, wanted) {
-		if err := a.deleteOwned(ctx, ref); err != nil {
+		if err := a.deleteOwned(ctx, c.Name, ref); err != nil {
 			return wrote, err
 		}
 		wrote = append(wrote, "deleted "+ref.String())
@@ -284,6 +286,9 @@ func (a *Applier) label(o *unstructured.Unstructured, c Component) *unstructured
 	if !c.Shared {
 		labels[meshv1alpha1.LabelInstallation] = a.owner.Installation
 		labels[meshv1alpha1.LabelComponent] = c.Name
+		if origin := a.origin(); origin != "" && d.GetNamespace() == "" {
+			labels[meshv1alpha1.LabelOrigin] = origin
+		}
 	}
 	d.SetLabels(labels)
 	return d
@@ -318,7 +323,7 @@ func (a *Applier) Delete(ctx context.Context, component string) (bool, error) {
 	// one would wait for them to run out.
 	workloads, rest := split(inventory.References)
 	for _, refs := range [][]Reference{workloads, rest} {
-		if gone, err := a.deleteAll(ctx, refs); err != nil || !gone {
+		if gone, err := a.deleteAll(ctx, component, refs); err != nil || !gone {
 			return false, err
 		}
 	}
@@ -336,50 +341,62 @@ func split(refs []Reference) (workloads, rest []Reference) {
 	return workloads, rest
 }
 
-// deleteAll deletes what of refs is ours and reports whether all of it is gone.
-func (a *Applier) deleteAll(ctx context.Context, refs []Reference) (bool, error) {
+// deleteAll deletes what of refs is the component's and reports whether all of it is gone.
+func (a *Applier) deleteAll(ctx context.Context, component string, refs []Reference) (bool, error) {
 	var errs []error
 	all := true
 	for _, ref := range refs {
-		if err := a.deleteOwned(ctx, ref); err != nil {
+		if err := a.deleteOwned(ctx, component, ref); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		gone, err := a.gone(ctx, ref)
+		gone, err := a.gone(ctx, component, ref)
 		all = all && gone
 		errs = append(errs, err)
 	}
 	return all, errors.Join(errs...)
 }
 
-// deleteOwned deletes an object unless somebody else has taken its name.
-func (a *Applier) deleteOwned(ctx context.Context, ref Reference) error {
+// deleteOwned deletes an object of a component unless somebody else, or another component, has taken its name.
+func (a *Applier) deleteOwned(ctx context.Context, component string, ref Reference) error {
 	live, err := a.get(ctx, ref)
 	if live == nil || err != nil {
 		return err
 	}
-	if live.GetLabels()[meshv1alpha1.LabelInstallation] != a.owner.Installation || !live.GetDeletionTimestamp().IsZero() {
+	if !a.isOf(component, live) || !live.GetDeletionTimestamp().IsZero() {
 		return nil
 	}
+	return a.delete(ctx, ref, live)
+}
+
+// isOf is true for an object of a component of this installation. Who takes the label of the component off takes no object away from it.
+func (a *Applier) isOf(component string, live client.Object) bool {
+	labels := live.GetLabels()
+	of := labels[meshv1alpha1.LabelComponent]
+	return labels[meshv1alpha1.LabelInstallation] == a.owner.Installation && (of == "" || of == component)
+}
+
+// delete deletes an object as it was read.
+func (a *Applier) delete(ctx context.Context, ref Reference, live client.Object) error {
 	uid := live.GetUID()
 	policy := metav1.DeletePropagationBackground
 	if ref.Kind == "Deployment" {
 		// It stays until its pods have stopped.
 		policy = metav1.DeletePropagationForeground
 	}
-	err = a.client.Delete(ctx, live, client.Preconditions{UID: &uid}, client.PropagationPolicy(policy))
+	err := a.client.Delete(ctx, live, client.Preconditions{UID: &uid}, client.PropagationPolicy(policy))
 	if err := client.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("delete %s: %w", ref, err)
 	}
 	return nil
 }
 
-func (a *Applier) gone(ctx context.Context, ref Reference) (bool, error) {
+func (a *Applier) gone(ctx context.Context, component string, ref Reference) (bool, error) {
 	live, err := a.get(ctx, ref)
 	if err != nil {
 		return false, err
 	}
-	return live == nil || live.GetLabels()[meshv1alpha1.LabelInstallation] != a.owner.Installation, nil
+	return live == nil || !a.isOf(component, live), nil
 }
 
 func (a *Applier) get(ctx context.Context, ref Reference) (*metav1.PartialObjectMetadata, error) {

@@ -15,16 +15,18 @@ func TestDeleteOwned(t *testing.T) {
 		live     *unstructured.Unstructured
 		wantGone bool
 	}{
-		"ours goes":                       {object("ConfigMap", "settings", ours()), true},
-		"without our label it stays":      {object("ConfigMap", "settings"), false},
-		"that of another mesh stays":      {object("ConfigMap", "settings", labels(map[string]string{meshv1alpha1.LabelInstallation: "other.mesh"})), false},
-		"what is not there is no failure": {object("ConfigMap", "another", ours()), true},
+		"ours goes":                           {object("ConfigMap", "settings", ours()), true},
+		"that of another component stays":     {object("ConfigMap", "settings", ours(), ofComponent("tags")), false},
+		"with this component's label it goes": {object("ConfigMap", "settings", ours(), ofComponent("gateway")), true},
+		"without our label it stays":          {object("ConfigMap", "settings"), false},
+		"that of another mesh stays":          {object("ConfigMap", "settings", labels(map[string]string{meshv1alpha1.LabelInstallation: "other.mesh"})), false},
+		"what is not there is no failure":     {object("ConfigMap", "another", ours()), true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			m := newMember(t, c.live)
 			wanted := object("ConfigMap", "settings")
-			if err := m.applier.deleteOwned(t.Context(), refOf(wanted)); err != nil {
+			if err := m.applier.deleteOwned(t.Context(), "gateway", refOf(wanted)); err != nil {
 				t.Fatal(err)
 			}
 			if _, there := m.has(t, wanted); there == c.wantGone {

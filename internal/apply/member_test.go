@@ -174,6 +174,11 @@ func ours() objectOption {
 	return labels(map[string]string{meshv1alpha1.LabelInstallation: installation})
 }
 
+// ofComponent adds the label of a component.
+func ofComponent(name string) objectOption {
+	return field(name, "metadata", "labels", meshv1alpha1.LabelComponent)
+}
+
 func component(objects ...*unstructured.Unstructured) Component {
 	return Component{Name: "gateway", Objects: objects}
 }

@@ -75,9 +75,10 @@ type Set struct {
 // New makes the list.
 func New(d Deps) *Set {
 	renderings := rendering.Store{}
+	planes := &controlplane.Steps{Charts: d.Charts, Istiod: d.Istiod, WatchIstio: d.WatchIstio, Renderings: renderings}
 	s := &Set{
-		Claim:        &claim.Steps{HubUID: d.HubUID, PresentRoot: presentRoot},
-		ControlPlane: &controlplane.Steps{Charts: d.Charts, Istiod: d.Istiod, WatchIstio: d.WatchIstio, Renderings: renderings},
+		Claim:        &claim.Steps{HubUID: d.HubUID, PresentRoot: presentRoot, Reconstruct: planes.Reconstruct},
+		ControlPlane: planes,
 	}
 	peers := &discovery.Steps{Hub: d.Hub, HubUID: d.HubUID, Istiod: d.Istiod}
 	if d.Fleet != nil {

@@ -127,6 +127,7 @@ func Recovered(members []meshv1alpha1.MeshMember) []meshv1alpha1.MeshMember {
 		m := out[i].DeepCopy()
 		m.Spec.Revisions, m.Spec.DefaultRevision, m.Spec.Tags = r.Revisions, r.DefaultRevision, r.Tags
 		m.Spec.GatewayRevision, m.Spec.Rollout = r.GatewayRevision, r.Rollout
+		m.Spec.ReaderTokens, m.Spec.IstiodRestart = cmp.Or(r.ReaderTokens, m.Spec.ReaderTokens), r.IstiodRestart
 		out[i] = *m
 	}
 	return out
@@ -136,6 +137,7 @@ func Recovered(members []meshv1alpha1.MeshMember) []meshv1alpha1.MeshMember {
 func InForce(spec *meshv1alpha1.MeshMemberSpec) *meshv1alpha1.OrderInForce {
 	out := &meshv1alpha1.OrderInForce{
 		Revisions: spec.Revisions, DefaultRevision: spec.DefaultRevision, Tags: spec.Tags, GatewayRevision: spec.GatewayRevision,
+		ReaderTokens: spec.ReaderTokens, IstiodRestart: spec.IstiodRestart,
 	}
 	if r := spec.Rollout; r != nil && r.Stage != meshv1alpha1.StagePreflight {
 		out.Rollout = r
@@ -166,9 +168,12 @@ func IsHeld(u *meshv1alpha1.MeshUpgrade) bool {
 // lostFor is how long an upgrade waits for a MeshMember that was lost: its cluster has a record of what it runs.
 const lostFor = 2 * time.Minute
 
-// Lost are the members of an upgrade under way whose MeshMember is missing although the spec names them, or is new and
-// has not found out yet what its cluster runs. Without it nothing can be decided: it looks as if they had left.
+// Lost are the members of an upgrade under way, or of one that has no status yet, whose MeshMember is missing although the spec names
+// them, or is new and has not found out yet what its cluster runs. Without it nothing can be decided: it looks as if they had left.
 func Lost(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, now time.Time) []string {
+	if isBlank(*u) && now.Sub(u.CreationTimestamp.Time) < lostFor {
+		return withoutAnswer(namedIn(u, inst), members)
+	}
 	if u.Status.StartedAt == nil {
 		return nil
 	}
@@ -176,6 +181,20 @@ func Lost(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, memb
 	for i := range members {
 		present[members[i].Spec.Cluster] = &members[i]
 	}
+	var out []string
+	for _, name := range namedIn(u, inst) {
+		m := present[name]
+		isNew := m != nil && !mesh.HasServed(m) && m.CreationTimestamp.After(u.Status.StartedAt.Time) && now.Sub(m.CreationTimestamp.Time) < lostFor
+		if m == nil || isNew {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// namedIn are the members of an upgrade that the spec names.
+func namedIn(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation) []string {
 	isNamed := map[string]bool{}
 	for _, m := range named(inst) {
 		isNamed[m.Name] = true
@@ -183,13 +202,10 @@ func Lost(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, memb
 	var out []string
 	for i := range u.Spec.Waves {
 		for _, name := range u.Spec.Waves[i].Members {
-			m := present[name]
-			isNew := m != nil && !mesh.HasServed(m) && m.CreationTimestamp.After(u.Status.StartedAt.Time) && now.Sub(m.CreationTimestamp.Time) < lostFor
-			if isNamed[name] && (m == nil || isNew) {
+			if isNamed[name] {
 				out = append(out, name)
 			}
 		}
 	}
-	slices.Sort(out)
 	return out
 }

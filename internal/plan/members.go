@@ -30,8 +30,10 @@ type MembersPlan struct {
 
 // Run is an upgrade under way, as far as work orders need it.
 type Run struct {
-	// Upgrade is the record.
+	// Upgrade is the record. Nil: there is none, see Missing.
 	Upgrade *meshv1alpha1.MeshUpgrade
+	// Missing are the names of records that are gone. Each member then goes by the upgrade of its own work order.
+	Missing []string
 	// Orders are the stages by member. A member without one stays as it is.
 	Orders map[string]meshv1alpha1.Stage
 	// Wanted is what the spec asks for, by member.
@@ -161,7 +163,7 @@ func (p *MembersPlan) nameOf(want, shared meshv1alpha1.Revision, joins bool) str
 func newestVersion(existing []meshv1alpha1.MeshMember, run *Run) string {
 	versions := map[string]bool{}
 	note := func(version string) { versions[version] = true }
-	if run != nil && !run.IsPlanOnly {
+	if run != nil && run.Upgrade != nil && !run.IsPlanOnly {
 		note(run.Upgrade.Spec.To.Version)
 	}
 	for i := range existing {
@@ -195,7 +197,11 @@ func newer(a, b string) string {
 // order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that
 // changes later changes the next upgrade, not this one.
 func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, run *Run, to meshv1alpha1.Revision, stage meshv1alpha1.Stage) {
-	u, since := run.Upgrade, metav1.NewTime(run.Now.Truncate(time.Second))
+	u := run.Upgrade
+	if u == nil {
+		u = formerRecord(present)
+	}
+	since := metav1.NewTime(run.Now.Truncate(time.Second))
 	from := mesh.RunningRevision(present)
 	to.Name, to.Version, to.Rendering = u.Spec.To.Revision, u.Spec.To.Version, istioversion.Known().Rendering(u.Spec.To.Version)
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {

@@ -83,3 +83,53 @@ func TestMembersOfALostRecordGoBack(t *testing.T) {
 		})
 	}
 }
+
+// TestTwoLostRecordsGoBackEachToItsOwn wants each member rolled back by the upgrade of its own work order, and a member that follows a
+// record left on its way.
+func TestTwoLostRecordsGoBackEachToItsOwn(t *testing.T) {
+	inst := plantest.Shop(plantest.Running("1.28.3"), plantest.Version("1.29.1"))
+	members := begun(inst, meshv1alpha1.StageWorkloads)
+	other := meshv1alpha1.Revision{Name: "1-29-1-vabcde", Version: "1.29.1", Values: testutil.JSON(plantest.Values{"pilot": plantest.Values{}})}
+	east, west := &members[0], &members[1]
+	west.Spec.Rollout = east.Spec.Rollout.DeepCopy()
+	west.Spec.Rollout.Upgrade, west.Spec.Rollout.From, west.Spec.Rollout.To = "shop-2", west.Spec.Revisions[0], other
+	plan.Content(&west.Spec, west.Spec.Rollout.From, other, meshv1alpha1.StageWorkloads)
+	long := testutil.Now.Add(-time.Hour)
+	for i := range members {
+		members[i].Spec.Rollout.OrderedAt.Time = long
+	}
+	for name, c := range map[string]struct {
+		history []meshv1alpha1.MeshUpgrade
+		missing []string
+		// west is its stage after this pass.
+		west meshv1alpha1.Stage
+	}{
+		"both are lost": {missing: []string{"shop-1", "shop-2"}, west: meshv1alpha1.StageRollback},
+		"one is there": {
+			history: []meshv1alpha1.MeshUpgrade{{ObjectMeta: metav1.ObjectMeta{Name: "shop-2"}}}, missing: []string{"shop-1"}, west: meshv1alpha1.StageWorkloads,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run, _ := plan.Unrecorded(members, c.history, long, testutil.Now)
+			if run == nil || !cmp.Equal(run.Missing, c.missing) {
+				t.Fatalf("run %+v, want %v missing", run, c.missing)
+			}
+			p, err := plan.Members(inst, members, run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range []meshv1alpha1.Stage{meshv1alpha1.StageRollback, c.west} {
+				got, before := p.Desired[i].Spec, members[i].Spec.Rollout
+				if got.Rollout == nil || got.Rollout.Stage != want || got.Rollout.Upgrade != before.Upgrade {
+					t.Fatalf("%s: rollout %+v, want stage %s of %s", got.Cluster, got.Rollout, want, before.Upgrade)
+				}
+				if diff := cmp.Diff(before.From, got.Rollout.From) + cmp.Diff(before.To, got.Rollout.To); diff != "" {
+					t.Errorf("%s: (-before +after):\n%s", got.Cluster, diff)
+				}
+				if wantDefault := map[bool]string{true: before.From.Name, false: before.To.Name}[want == meshv1alpha1.StageRollback]; got.DefaultRevision != wantDefault {
+					t.Errorf("%s: tags point at %s, want %s", got.Cluster, got.DefaultRevision, wantDefault)
+				}
+			}
+		})
+	}
+}

@@ -91,7 +91,7 @@ func TestPermissions(t *testing.T) {
 			allowed:   allowed{rules: []authorizationv1.ResourceRule{rule("apps", "*", "*"), rule("batch", "*", "list"), rule("", "secrets", "*")}, one: func(a *authorizationv1.ResourceAttributes) bool { return a.Subresource == "portforward" }},
 			wantAsked: 1},
 		"a kind that may be written and not watched is named": {
-			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("batch", "*", "list"), rule("apps", "*", "get", "list", "create", "patch", "delete")}}, wantAsked: 1,
+			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("", "secrets", "*"), rule("batch", "*", "list"), rule("apps", "*", "get", "list", "create", "patch", "delete")}}, wantAsked: 1,
 			watched: []client.Object{&appsv1.Deployment{}}, want: "the credential may not watch deployments.apps: "},
 		"what is not allowed is named": {
 			allowed: allowed{rules: []authorizationv1.ResourceRule{rule("", "pods/portforward", "create"), rule("batch", "*", "list"), rule("", "secrets", "*"), rule("apps", "deployments", "get", "create", "patch")}}, wantAsked: 3,

@@ -2,17 +2,35 @@ package charts
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
-// clusterScoped are the kinds of the charts that have no namespace.
-var clusterScoped = map[string]bool{
-	"ClusterRole": true, "ClusterRoleBinding": true, "CustomResourceDefinition": true, "Namespace": true,
-	"MutatingWebhookConfiguration": true, "ValidatingWebhookConfiguration": true,
-	"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true, "GatewayClass": true,
+// clusterScoped are the kinds of the charts that have no namespace, with their API groups.
+var clusterScoped = map[string]string{
+	"ClusterRole": rbacv1.GroupName, "ClusterRoleBinding": rbacv1.GroupName,
+	"CustomResourceDefinition": apiextensionsv1.GroupName, "Namespace": corev1.GroupName,
+	"MutatingWebhookConfiguration": admissionregistrationv1.GroupName, "ValidatingWebhookConfiguration": admissionregistrationv1.GroupName,
+	"ValidatingAdmissionPolicy": admissionregistrationv1.GroupName, "ValidatingAdmissionPolicyBinding": admissionregistrationv1.GroupName,
+	"GatewayClass": "gateway.networking.k8s.io",
+}
+
+// ClusterScoped are the kinds of the charts that have no namespace, sorted by name. All are of version v1.
+func ClusterScoped() []schema.GroupVersionKind {
+	var kinds []schema.GroupVersionKind
+	for _, kind := range slices.Sorted(maps.Keys(clusterScoped)) {
+		kinds = append(kinds, schema.GroupVersionKind{Group: clusterScoped[kind], Version: "v1", Kind: kind})
+	}
+	return kinds
 }
 
 // prepare makes a rendered object fit for server-side apply by the operator:
@@ -27,7 +45,7 @@ var clusterScoped = map[string]bool{
 //     null as zero in a quantity. Istio's charts leave out null quantities from 1.29 on, and no other nulls;
 //   - the network label is taken off a gateway's Service: it announces the gateway to every peer and goes on last.
 func prepare(o *unstructured.Unstructured, namespace string) error {
-	if !clusterScoped[o.GetKind()] && o.GetNamespace() == "" {
+	if _, isClusterScoped := clusterScoped[o.GetKind()]; !isClusterScoped && o.GetNamespace() == "" {
 		o.SetNamespace(namespace)
 	}
 	if o.GetKind() != "CustomResourceDefinition" {

@@ -25,14 +25,43 @@ type held struct {
 	isOurs bool
 }
 
-// IsOurs is true when the cluster holds the claim of this member. Without one, and with that of another, nothing in the cluster is the
-// member's.
-func (s *Steps) IsOurs(ctx context.Context, pass *member.Pass) (bool, error) {
+// Holder is whose a cluster is.
+type Holder int
+
+const (
+	// Nobody holds a claim. Cluster-scoped objects of the member may be left all the same: the claim goes with its namespace.
+	Nobody Holder = iota
+	// Other is another member, whose objects are not touched.
+	Other
+	// Own is this member.
+	Own
+)
+
+// HeldBy says whose the cluster is, and lets the Applier know which cluster-scoped objects are this member's.
+func (s *Steps) HeldBy(ctx context.Context, pass *member.Pass) (Holder, error) {
 	found, err := s.read(ctx, pass)
-	if errors.Is(err, errClaimed) {
-		return false, nil
+	switch {
+	case errors.Is(err, errClaimed):
+		return Other, nil
+	case err != nil:
+		return Nobody, err
 	}
-	return found.isOurs, err
+	s.identifyOrigin(pass, found)
+	if found.isOurs {
+		return Own, nil
+	}
+	return Nobody, nil
+}
+
+// identifyOrigin takes over which hub claimed the cluster first: as the claim records it or, if that is gone, as the MeshMember remembers it.
+func (s *Steps) identifyOrigin(pass *member.Pass, found held) {
+	st := &pass.Object.Status
+	recorded := ""
+	if found.isOurs {
+		recorded = found.data[originKey]
+	}
+	st.Origin = cmp.Or(recorded, st.Origin, s.HubUID)
+	pass.Applier().Identify(st.Origin)
 }
 
 // read reads the claim. Error: errClaimed, if it is that of another member.

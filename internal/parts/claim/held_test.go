@@ -30,13 +30,14 @@ func TestRead(t *testing.T) {
 	cases := map[string]struct {
 		objects []client.Object
 		want    bool
+		holder  Holder
 		wantErr error
 	}{
 		"nobody has claimed the cluster":           {},
-		"this member has":                          {objects: []client.Object{claimOf(hubUID, "meshfleet-system/shop", "east")}, want: true},
-		"another member of the mesh has":           {objects: []client.Object{claimOf(hubUID, "meshfleet-system/shop", "west")}, wantErr: errClaimed},
-		"another mesh has":                         {objects: []client.Object{claimOf(hubUID, "meshfleet-system/other", "east")}, wantErr: errClaimed},
-		"the mesh of that name on another hub has": {objects: []client.Object{claimOf("other-hub", "meshfleet-system/shop", "east")}, wantErr: errClaimed},
+		"this member has":                          {objects: []client.Object{claimOf(hubUID, "meshfleet-system/shop", "east")}, want: true, holder: Own},
+		"another member of the mesh has":           {objects: []client.Object{claimOf(hubUID, "meshfleet-system/shop", "west")}, holder: Other, wantErr: errClaimed},
+		"another mesh has":                         {objects: []client.Object{claimOf(hubUID, "meshfleet-system/other", "east")}, holder: Other, wantErr: errClaimed},
+		"the mesh of that name on another hub has": {objects: []client.Object{claimOf("other-hub", "meshfleet-system/shop", "east")}, holder: Other, wantErr: errClaimed},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -48,8 +49,39 @@ func TestRead(t *testing.T) {
 			if (found.data != nil) != (len(c.objects) > 0) {
 				t.Errorf("the claim that was found says %v", found.data)
 			}
-			if got, err := s.IsOurs(t.Context(), pass); got != c.want || err != nil {
-				t.Errorf("the cluster is ours: %v, %v, want %v without an error", got, err, c.want)
+			if got, err := s.HeldBy(t.Context(), pass); got != c.holder || err != nil {
+				t.Errorf("the cluster is held by %v, %v, want %v without an error", got, err, c.holder)
+			}
+		})
+	}
+}
+
+// TestOriginStaysWhenTheHubChanges wants the label of cluster-scoped objects to stay the same, so that nothing is written when another hub
+// takes a member over.
+func TestOriginStaysWhenTheHubChanges(t *testing.T) {
+	taken := claimOf(hubUID, "meshfleet-system/shop", "east")
+	taken.Data[originKey] = "former-hub"
+	for name, c := range map[string]struct {
+		claim      *corev1.ConfigMap
+		remembered string
+		want       string
+	}{
+		"the hub that claims it is the first":          {want: hubUID},
+		"a claim of a former release":                  {claim: claimOf(hubUID, "meshfleet-system/shop", "east"), want: hubUID},
+		"the claim records another one":                {claim: taken, want: "former-hub"},
+		"the claim is gone, and it is remembered":      {remembered: "former-hub", want: "former-hub"},
+		"what the claim records is what counts":        {claim: taken, remembered: "another", want: "former-hub"},
+		"a claim of another member says nothing of it": {claim: claimOf("x", "meshfleet-system/other", "east"), remembered: "former-hub", want: "former-hub"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var objects []client.Object
+			if c.claim != nil {
+				objects = append(objects, c.claim)
+			}
+			s, pass := &Steps{HubUID: hubUID}, membertest.Pass(t, testutil.Member("east"), objects...)
+			pass.Object.Status.Origin = c.remembered
+			if _, err := s.HeldBy(t.Context(), pass); err != nil || pass.Object.Status.Origin != c.want {
+				t.Errorf("origin %q, %v, want %q", pass.Object.Status.Origin, err, c.want)
 			}
 		})
 	}

@@ -1,7 +1,10 @@
 package claim
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,11 +22,16 @@ import (
 const (
 	// rootKey is the key of the claim under which it records the mesh's root.
 	rootKey = "root"
+	// originKey is the key under which it records which hub claimed the cluster first. It stays when another hub takes over.
+	originKey = "origin"
 	// orderKey is the key of the claim under which it records what runs.
 	orderKey = "order"
 	// takeOverTime is how long a new MeshMember waits for a work order that is exactly what its cluster has a record of.
 	takeOverTime = 30 * time.Second
 )
+
+// errUnrecorded says that a control plane runs of which it is not known what it is: nothing may be changed there.
+var errUnrecorded = errors.New("nothing is changed in the member")
 
 // object is the claim with the root that it records, if it is known. From the first time that a control plane serves it records what
 // runs, before that is changed: it tells an operator without the MeshMember's status what must not be changed in place.
@@ -35,6 +43,9 @@ func (s *Steps) object(pass *member.Pass, found held, root string) (*unstructure
 	for k, v := range s.identity(pass) {
 		data[k] = v
 	}
+	data[originKey] = pass.Object.Status.Origin
+	// An empty record says that nothing has served yet, which a missing one does not.
+	data[orderKey] = ""
 	if found.data[orderKey] != "" || mesh.HasServed(pass.Object) {
 		raw, err := json.Marshal(plan.InForce(&pass.Object.Spec))
 		if err != nil {
@@ -49,22 +60,26 @@ func (s *Steps) object(pass *member.Pass, found held, root string) (*unstructure
 	}}, nil
 }
 
-// takeOver lets a MeshMember without a status take over what its cluster has a record of: the object was lost, or came from
-// a backup. Until the work order follows, nothing is written. An order that changes nothing in place is obeyed after a while.
-func takeOver(pass *member.Pass, recorded string) phase.Result {
+// takeOver lets a MeshMember without a status take over what its cluster runs: the object was lost, or came from a backup. Until the work
+// order follows, nothing is written. An order that changes nothing in place is obeyed after a while.
+func (s *Steps) takeOver(ctx context.Context, pass *member.Pass, found held) phase.Result {
 	st := &pass.Object.Status
 	before := st.Recovered
 	st.Recovered = nil
-	if recorded == "" || mesh.HasServed(pass.Object) {
+	if mesh.HasServed(pass.Object) {
 		return phase.Result{}
 	}
-	running := &meshv1alpha1.OrderInForce{}
-	if err := json.Unmarshal([]byte(recorded), running); err != nil || len(running.Revisions) == 0 {
-		return outcome.Stalled(meshv1alpha1.ReasonRestoring, fmt.Errorf(
-			"ConfigMap %s/%s in the member has no readable record of what runs there, in key %q; delete that key if the work order is right",
-			pass.Namespace(), name, orderKey))
+	running, err := s.running(ctx, pass, found)
+	if err != nil {
+		// What is known to have served stays known.
+		st.Recovered = before
+		return outcome.StalledOr(err, errUnrecorded, meshv1alpha1.ReasonRestoring)
+	}
+	if running == nil {
+		return phase.Result{}
 	}
 	ordered := plan.InForce(&pass.Object.Spec)
+	running.ReaderTokens = cmp.Or(running.ReaderTokens, ordered.ReaderTokens)
 	// Work orders are planned from the status. One from before the status tells what runs here is not obeyed, whatever it is.
 	isTold := before != nil
 	if isTold && (equality.Semantic.DeepEqual(running, ordered) ||
@@ -76,4 +91,27 @@ func takeOver(pass *member.Pass, recorded string) phase.Result {
 	st.Recovered = running
 	return phase.Waiting(meshv1alpha1.ReasonRestoring, fmt.Sprintf(
 		"the MeshMember is new, and its cluster runs revision %s already: the work order is to take that over", running.DefaultRevision), outcome.ShortWait)
+}
+
+// running is what the cluster runs: as the claim records it or, without a record, as it is found. Nil: no control plane of this mesh has
+// ever served there. Error: errUnrecorded, if that cannot be known.
+func (s *Steps) running(ctx context.Context, pass *member.Pass, found held) (*meshv1alpha1.OrderInForce, error) {
+	recorded, isRecorded := found.data[orderKey]
+	switch {
+	case isRecorded && recorded == "" && found.isOurs:
+		return nil, nil
+	case recorded != "":
+		running := &meshv1alpha1.OrderInForce{}
+		if err := json.Unmarshal([]byte(recorded), running); err != nil || len(running.Revisions) == 0 {
+			return nil, fmt.Errorf("%w: ConfigMap %s/%s in the member has no readable record of what runs there, in key %q; restore it, or delete "+
+				"that key: then the operator looks at what is installed", errUnrecorded, pass.Namespace(), name, orderKey)
+		}
+		return running, nil
+	}
+	running, obstacle, err := s.Reconstruct(ctx, pass)
+	if err == nil && obstacle != "" {
+		err = fmt.Errorf("%w: ConfigMap %s/%s in the member, which records what runs there, was deleted or has no key %q; %s",
+			errUnrecorded, pass.Namespace(), name, orderKey, obstacle)
+	}
+	return running, err
 }

@@ -1,6 +1,8 @@
 package claim
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +52,9 @@ func TestTakeOver(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
+			s, found := &Steps{Reconstruct: finds(nil, "", nil)}, held{isOurs: true, data: map[string]string{orderKey: c.recorded}}
 			pass := &member.Pass{Object: c.member, Now: testutil.Now}
-			if got := takeOver(pass, c.recorded); got.Kind != c.want || (pass.Object.Status.Recovered != nil) != c.recovered {
+			if got := s.takeOver(t.Context(), pass, found); got.Kind != c.want || (pass.Object.Status.Recovered != nil) != c.recovered {
 				t.Errorf("result %+v, recovered %v", got, pass.Object.Status.Recovered)
 			}
 			if !c.recovered || c.want == phase.Done {
@@ -59,8 +62,58 @@ func TestTakeOver(t *testing.T) {
 			}
 			// The installation takes it over, and then it is obeyed.
 			adopted := plan.Recovered(testutil.Members(pass.Object))[0]
-			if got := takeOver(&member.Pass{Object: &adopted, Now: testutil.Now}, c.recorded); got.Kind != phase.Done {
+			if got := s.takeOver(t.Context(), &member.Pass{Object: &adopted, Now: testutil.Now}, found); got.Kind != phase.Done {
 				t.Errorf("after the order was taken over: %+v", got)
+			}
+		})
+	}
+}
+
+// finds plays what is found out of a cluster without a record.
+func finds(order *meshv1alpha1.OrderInForce, obstacle string, err error) func(context.Context, *member.Pass) (*meshv1alpha1.OrderInForce, string, error) {
+	return func(context.Context, *member.Pass) (*meshv1alpha1.OrderInForce, string, error) {
+		return order, obstacle, err
+	}
+}
+
+// TestWithoutARecordNothingIsChangedInPlace wants a member whose claim is gone, or has no record, to be taken over as it is found, and
+// to be left alone when that is not certain.
+func TestWithoutARecordNothingIsChangedInPlace(t *testing.T) {
+	running := &meshv1alpha1.OrderInForce{
+		Revisions: []meshv1alpha1.Revision{{Name: "1-28-3", Version: "1.28.3"}}, DefaultRevision: "1-28-3", GatewayRevision: "1-28-3",
+	}
+	broken := errors.New("the API server does not answer")
+	for name, c := range map[string]struct {
+		member    testutil.MemberOption
+		claim     held
+		found     *meshv1alpha1.OrderInForce
+		obstacle  string
+		err       error
+		want      phase.Kind
+		recovered bool
+	}{
+		"the claim was deleted":                      {found: running, want: phase.Wait, recovered: true},
+		"the claim has lost its record":              {claim: held{isOurs: true, data: map[string]string{"hub": hubUID}}, found: running, want: phase.Wait, recovered: true},
+		"it is not certain what runs":                {obstacle: "the cluster runs 2 revisions", want: phase.Stalled},
+		"it cannot be read":                          {err: broken, want: phase.Retry},
+		"nothing runs":                               {want: phase.Done},
+		"nothing has served yet, says the claim":     {claim: held{isOurs: true, data: map[string]string{orderKey: ""}}, found: running, want: phase.Done},
+		"the MeshMember knows that it serves":        {member: testutil.Root("a"), found: running, want: phase.Done},
+		"a claim of another with an empty record":    {claim: held{data: map[string]string{orderKey: ""}}, found: running, want: phase.Wait, recovered: true},
+		"uncertain, and it was known to have served": {member: func(m *meshv1alpha1.MeshMember) { m.Status.Recovered = running }, obstacle: "o", want: phase.Stalled, recovered: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			object := testutil.Member("east")
+			if c.member != nil {
+				c.member(object)
+			}
+			s, pass := &Steps{Reconstruct: finds(c.found, c.obstacle, c.err)}, &member.Pass{Object: object, Now: testutil.Now}
+			got := s.takeOver(t.Context(), pass, c.claim)
+			if got.Kind != c.want || (object.Status.Recovered != nil) != c.recovered {
+				t.Errorf("result %+v, recovered %v", got, object.Status.Recovered)
+			}
+			if c.want == phase.Stalled && (got.Reason != meshv1alpha1.ReasonRestoring || !strings.Contains(got.Text(), c.obstacle)) {
+				t.Errorf("reason %s, text %q", got.Reason, got.Text())
 			}
 		})
 	}
@@ -80,8 +133,9 @@ func TestClaimRecordsWhatServes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u, err := s.object(&member.Pass{Object: c.member}, held{data: map[string]string{orderKey: c.recorded}}, "")
 			testutil.Must(t, err)
-			if _, has := u.Object["data"].(map[string]any)[orderKey]; has != c.want {
-				t.Errorf("record: %v, want %v", has, c.want)
+			record, has := u.Object["data"].(map[string]any)[orderKey]
+			if !has || (record != "") != c.want {
+				t.Errorf("record: %q, there: %v, want one of what runs: %v", record, has, c.want)
 			}
 		})
 	}

@@ -25,7 +25,8 @@ import (
 )
 
 const (
-	component = "claim"
+	// Component is the name of the claim's component.
+	Component = "claim"
 	name      = "meshfleet-member"
 )
 
@@ -40,6 +41,9 @@ type Steps struct {
 	HubUID string
 	// PresentRoot finds the root of the signing certificate in the member: nil, if there is none, and whether the operator made it.
 	PresentRoot func(context.Context, *member.Pass) (root []string, isOurs bool, err error)
+	// Reconstruct finds out what runs in the member when nothing records it. Nil: nothing of this mesh. The obstacle is why that is not
+	// certain. Then nothing may be changed.
+	Reconstruct func(context.Context, *member.Pass) (order *meshv1alpha1.OrderInForce, obstacle string, err error)
 
 	memory member.Memory[memory]
 }
@@ -59,7 +63,7 @@ func (s *Steps) Part() member.Part {
 			{Name: "identify", Round: member.Vet, Run: s.identify, Gate: true},
 			{Name: "claim", Round: member.Claim, Run: s.claim, Gate: true},
 		},
-		Components: []string{component},
+		Components: []string{Component},
 		Undo:       func(ctx context.Context, pass *member.Pass) error { return labelNamespace(ctx, pass, "") },
 		Kinds:      []client.Object{&corev1.Namespace{}, &corev1.ConfigMap{}},
 		Rules: []rbacv1.PolicyRule{
@@ -69,11 +73,11 @@ func (s *Steps) Part() member.Part {
 			// Whether the cluster runs an istiod already.
 			member.Rule("apps", member.Read, "deployments"),
 		},
+		NamespaceRules: []rbacv1.PolicyRule{member.Rule("", member.Own, "configmaps")},
 	}
 }
 
 // identify makes sure that the cluster is this member's and nobody else's, that it belongs to the mesh's root, and that it can run the
-		NamespaceRules: []rbacv1.PolicyRule{member.Rule("", member.Own, "configmaps")},
 // release. It writes nothing in the member.
 func (s *Steps) identify(ctx context.Context, pass *member.Pass) phase.Result {
 	memory := s.memory.Of(pass)
@@ -91,10 +95,11 @@ func (s *Steps) identify(ctx context.Context, pass *member.Pass) phase.Result {
 	if err != nil {
 		return outcome.StalledOr(err, errClaimed, meshv1alpha1.ReasonClusterClaimed)
 	}
+	s.identifyOrigin(pass, found)
 	if memory.root, err = s.root(ctx, pass, found); err != nil {
 		return outcome.StalledOr(err, mesh.ErrForeignRoot, meshv1alpha1.ReasonForeignRoot)
 	}
-	if result := takeOver(pass, found.data[orderKey]); result.Kind != phase.Done {
+	if result := s.takeOver(ctx, pass, found); result.Kind != phase.Done {
 		return result
 	}
 	if !found.isOurs {
@@ -137,7 +142,7 @@ func (s *Steps) claim(ctx context.Context, pass *member.Pass) phase.Result {
 	if err := labelNamespace(ctx, pass, pass.Object.Spec.Network); err != nil {
 		return outcome.Failed(err)
 	}
-	if err := pass.Apply(ctx, apply.Component{Name: component, Objects: []*unstructured.Unstructured{object}}); err != nil {
+	if err := pass.Apply(ctx, apply.Component{Name: Component, Objects: []*unstructured.Unstructured{object}}); err != nil {
 		return outcome.Failed(err)
 	}
 	pass.Object.Status.Trust.ClaimedRoot = mesh.Claimed(memory.root)

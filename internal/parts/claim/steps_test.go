@@ -43,7 +43,7 @@ func TestAClaimOfAnotherHubIsNoAnswer(t *testing.T) {
 // TestIdentifyWritesNothing wants the root of a cluster to be told before anything is written there, whatever another step of the round
 // has against the member: a new mesh has no root before every member has told its own.
 func TestIdentifyWritesNothing(t *testing.T) {
-	s := &Steps{HubUID: hubUID, PresentRoot: func(context.Context, *member.Pass) ([]string, bool, error) { return nil, false, nil }}
+	s := &Steps{HubUID: hubUID, Reconstruct: finds(nil, "", nil), PresentRoot: func(context.Context, *member.Pass) ([]string, bool, error) { return nil, false, nil }}
 	if identify := s.Part().Steps[0]; identify.Name != "identify" || identify.Round != member.Vet {
 		t.Errorf("the first step is %s of round %d, want identify of round Vet", identify.Name, identify.Round)
 	}
@@ -64,8 +64,8 @@ func TestIdentifyWritesNothing(t *testing.T) {
 	if got := s.claim(t.Context(), pass); got.Kind != phase.Done {
 		t.Errorf("result of the claim %+v, want it done", got)
 	}
-	if isOurs, err := s.IsOurs(t.Context(), pass); !isOurs || err != nil {
-		t.Errorf("after the claim the cluster is ours: %v, %v", isOurs, err)
+	if holder, err := s.HeldBy(t.Context(), pass); holder != Own || err != nil {
+		t.Errorf("after the claim the cluster is held by %v, %v", holder, err)
 	}
 }
 
@@ -180,7 +180,10 @@ func TestAReleaseThatIsNotKnown(t *testing.T) {
 				m.Status.KubernetesVersion = stdcmp.Or(c.kubernetes, "v1.33.0")
 				m.Spec.Revisions = append([]meshv1alpha1.Revision{{Name: "1-27-9", Version: "1.27.9"}}, m.Spec.Revisions...)
 			})
-			s := &Steps{HubUID: hubUID, PresentRoot: func(context.Context, *member.Pass) ([]string, bool, error) { return nil, false, nil }}
+			s := &Steps{
+				HubUID: hubUID, PresentRoot: func(context.Context, *member.Pass) ([]string, bool, error) { return nil, false, nil },
+				Reconstruct: func(context.Context, *member.Pass) (*meshv1alpha1.OrderInForce, string, error) { return nil, "", nil },
+			}
 			got := s.identify(t.Context(), membertest.Pass(t, m))
 			if isDone := got.Kind == phase.Done; isDone != (c.want == "") || !isDone && got.Reason != c.want {
 				t.Errorf("result is %+v, want %q", got, c.want)
