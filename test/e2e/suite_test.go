@@ -37,13 +37,16 @@ func TestMesh(t *testing.T) {
 	t.Run("steady state makes no write calls", s.steadyState)
 	t.Run("a new operator process makes no write calls", s.restartedOperator)
 	t.Run("MeshMember deleted under load", s.memberDeletedByHand)
+	t.Run("hub restored by the guide", s.restoredByGuide)
 	t.Run("broken kubeconfig", s.brokenKubeconfig)
 	t.Run("member cut off", s.cutOff)
 	if t.Run("member added under load", s.memberAdded) && t.Run("member removed under load", s.memberRemoved) {
 		t.Run("cluster with another root", s.foreignRoot)
 	}
 	t.Run("hub as a member", s.hubAsMember)
-	t.Run("installation deleted", s.deleted)
+	if t.Run("installation deleted", s.deleted) {
+		t.Run("operator uninstalled by the guide", s.uninstalledByGuide)
+	}
 }
 
 // step runs one step of a subtest and ends the subtest when it fails, with diagnostics.

@@ -109,23 +109,36 @@ func (s *suite) restored(t *testing.T) {
 // lose takes every object of the mesh off the hub, as a lost etcd would: no finalizer is asked.
 func (s *suite) lose(t *testing.T, inst *meshv1alpha1.MeshInstallation) {
 	t.Helper()
-	// Admission would ask the operator.
+	s.withoutAdmission(t, func() { s.loseObjects(t, inst) })
+}
+
+// withoutAdmission does something while the operator, which admission would ask, does not run.
+func (s *suite) withoutAdmission(t *testing.T, do func()) {
+	t.Helper()
 	admission := &admissionregistrationv1.ValidatingWebhookConfigurationList{}
 	must(t, s.hub.admin.List(t.Context(), admission))
 	for i := range admission.Items {
 		must(t, s.hub.admin.Delete(t.Context(), &admission.Items[i]))
 	}
-	defer func() {
-		for i := range admission.Items {
-			admission.Items[i].ObjectMeta = metav1.ObjectMeta{Name: admission.Items[i].Name}
-			must(t, s.hub.admin.Create(t.Context(), &admission.Items[i]))
-		}
-	}()
+	do()
+	for i := range admission.Items {
+		admission.Items[i].ObjectMeta = metav1.ObjectMeta{Name: admission.Items[i].Name}
+		must(t, s.hub.admin.Create(t.Context(), &admission.Items[i]))
+	}
+}
+
+func (s *suite) loseObjects(t *testing.T, inst *meshv1alpha1.MeshInstallation) {
+	t.Helper()
 	members := &meshv1alpha1.MeshMemberList{}
 	must(t, s.hub.admin.List(t.Context(), members, client.InNamespace(operatorNamespace)))
 	objects := []client.Object{inst.DeepCopy()}
 	for i := range members.Items {
 		objects = append(objects, &members.Items[i])
+	}
+	upgrades, err := s.upgrades(t.Context())
+	must(t, err)
+	for i := range upgrades {
+		objects = append(objects, &upgrades[i])
 	}
 	for _, o := range objects {
 		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
