@@ -190,7 +190,7 @@ func (r *Reconciler) upgrades(
 		return nil, err
 	}
 	all := plan.RestoredRecords(found, inst, members, r.Now())
-	if err := r.writeRestored(ctx, found, all); err != nil {
+	if err := writeRestored(ctx, r.writeUpgrade, found, all); err != nil {
 		return nil, err
 	}
 	var kept []meshv1alpha1.MeshUpgrade
@@ -246,13 +246,16 @@ func (r *Reconciler) writeUpgrade(ctx context.Context, u *meshv1alpha1.MeshUpgra
 }
 
 // writeRestored writes the status of the records that were restored without one.
-func (r *Reconciler) writeRestored(ctx context.Context, found, restored []meshv1alpha1.MeshUpgrade) error {
+func writeRestored(
+	ctx context.Context, write func(context.Context, *meshv1alpha1.MeshUpgrade, meshv1alpha1.MeshUpgradeStatus) error,
+	found, restored []meshv1alpha1.MeshUpgrade,
+) error {
 	for i := range restored {
 		u := &restored[i]
 		j := slices.IndexFunc(found, func(o meshv1alpha1.MeshUpgrade) bool { return o.Name == u.Name })
 		st := u.Status
 		u.Status = *found[j].Status.DeepCopy()
-		if err := r.writeUpgrade(ctx, u, st); err != nil {
+		if err := write(ctx, u, st); err != nil {
 			return err
 		}
 	}

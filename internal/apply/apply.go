@@ -286,7 +286,7 @@ func (a *Applier) label(o *unstructured.Unstructured, c Component) *unstructured
 	if !c.Shared {
 		labels[meshv1alpha1.LabelInstallation] = a.owner.Installation
 		labels[meshv1alpha1.LabelComponent] = c.Name
-		if origin := a.origin(); origin != "" && d.GetNamespace() == "" {
+		if origin := originOf(a); origin != "" && d.GetNamespace() == "" {
 			labels[meshv1alpha1.LabelOrigin] = origin
 		}
 	}
@@ -363,17 +363,17 @@ func (a *Applier) deleteOwned(ctx context.Context, component string, ref Referen
 	if live == nil || err != nil {
 		return err
 	}
-	if !a.isOf(component, live) || !live.GetDeletionTimestamp().IsZero() {
+	if !isOf(a.owner, component, live) || !live.GetDeletionTimestamp().IsZero() {
 		return nil
 	}
 	return a.delete(ctx, ref, live)
 }
 
-// isOf is true for an object of a component of this installation. Who takes the label of the component off takes no object away from it.
-func (a *Applier) isOf(component string, live client.Object) bool {
+// isOf is true for an object of a component of an installation. Who takes the label of the component off takes no object away from it.
+func isOf(owner Owner, component string, live client.Object) bool {
 	labels := live.GetLabels()
 	of := labels[meshv1alpha1.LabelComponent]
-	return labels[meshv1alpha1.LabelInstallation] == a.owner.Installation && (of == "" || of == component)
+	return labels[meshv1alpha1.LabelInstallation] == owner.Installation && (of == "" || of == component)
 }
 
 // delete deletes an object as it was read.
@@ -396,7 +396,7 @@ func (a *Applier) gone(ctx context.Context, component string, ref Reference) (bo
 	if err != nil {
 		return false, err
 	}
-	return live == nil || !a.isOf(component, live), nil
+	return live == nil || !isOf(a.owner, component, live), nil
 }
 
 func (a *Applier) get(ctx context.Context, ref Reference) (*metav1.PartialObjectMetadata, error) {

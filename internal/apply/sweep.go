@@ -21,7 +21,7 @@ func (a *Applier) Identify(origin string) {
 	a.owner.Origin = origin
 }
 
-func (a *Applier) origin() string {
+func originOf(a *Applier) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.owner.Origin
@@ -31,13 +31,13 @@ func (a *Applier) origin() string {
 // list, and reports whether none is left. It is for what outlives the namespace of the inventories. Kinds that the cluster does not have
 // are skipped; definitions of resources are never deleted.
 func (a *Applier) Sweep(ctx context.Context, kinds []schema.GroupVersionKind) (bool, error) {
-	if a.origin() == "" {
+	if originOf(a) == "" {
 		return false, errors.New("the claim of the member has no origin: its cluster-scoped objects cannot be told from those of others")
 	}
 	gone := true
 	var errs []error
 	for _, kind := range kinds {
-		left, err := a.sweepKind(ctx, kind)
+		left, err := sweepKind(ctx, a, kind)
 		gone = gone && left == 0
 		errs = append(errs, err)
 	}
@@ -46,7 +46,7 @@ func (a *Applier) Sweep(ctx context.Context, kinds []schema.GroupVersionKind) (b
 }
 
 // sweepKind deletes the objects of one kind, and counts those that are still there afterwards.
-func (a *Applier) sweepKind(ctx context.Context, kind schema.GroupVersionKind) (left int, err error) {
+func sweepKind(ctx context.Context, a *Applier, kind schema.GroupVersionKind) (left int, err error) {
 	mapping, err := a.client.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
 	if isNoKind(err) {
 		return 0, nil
@@ -60,7 +60,7 @@ func (a *Applier) sweepKind(ctx context.Context, kind schema.GroupVersionKind) (
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 	if err := a.client.List(ctx, list, client.MatchingLabels{
-		managedBy: fieldManager, meshv1alpha1.LabelInstallation: a.owner.Installation, meshv1alpha1.LabelOrigin: a.origin(),
+		managedBy: fieldManager, meshv1alpha1.LabelInstallation: a.owner.Installation, meshv1alpha1.LabelOrigin: originOf(a),
 	}); err != nil {
 		return 0, fmt.Errorf("list %s: %w", mapping.Resource.Resource, err)
 	}
