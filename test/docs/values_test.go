@@ -20,7 +20,6 @@ var pagesOfValues = map[string][]string{
 	"UnreachablePeers":   {"docs/upgrade-operations.md"},
 	"InterventionAction": {"docs/upgrade-operations.md"},
 	"Verdict":            {"docs/gates.md"},
-	"ConfigDiffClass":    {"docs/gates.md"},
 	"Comparison":         {"docs/gates.md"},
 }
 
@@ -37,14 +36,17 @@ func TestValuesAreDocumented(t *testing.T) {
 	}
 }
 
-// TestBuiltInGatesAreDocumented wants every name that the API keeps for built-in gates in docs/gates.md.
-func TestBuiltInGatesAreDocumented(t *testing.T) {
-	rule := regexp.MustCompile(`g\.name in \[([^\]]*)\]`).FindStringSubmatch(read(t, "api/v1alpha1/upgrade_types.go"))
-	if rule == nil {
-		t.Fatal("no rule with the names of built-in gates found")
-	}
-	for _, name := range strings.Split(rule[1], ", ") {
-		wantMentioned(t, []string{"docs/gates.md"}, strings.Trim(name, "'"))
+// TestNamesInRulesAreDocumented wants every name that the rules of gates allow in docs/gates.md: of built-in gates, and of classes of
+// differences.
+func TestNamesInRulesAreDocumented(t *testing.T) {
+	for _, where := range []string{`g\.name in \[([^\]]*)\]`, `failOn\.all\(c, c in \[([^\]]*)\]`} {
+		rule := regexp.MustCompile(where).FindStringSubmatch(read(t, "api/v1alpha1/upgrade_types.go"))
+		if rule == nil {
+			t.Fatalf("no rule with %s found", where)
+		}
+		for _, name := range strings.Split(rule[1], ", ") {
+			wantMentioned(t, []string{"docs/gates.md"}, strings.Trim(name, "'"))
+		}
 	}
 }
 
@@ -73,7 +75,8 @@ func wantMentioned(t *testing.T, where []string, value string) {
 	t.Errorf("%s: `%s` is not mentioned", strings.Join(where, ", "), value)
 }
 
-var enum = regexp.MustCompile(`\+kubebuilder:validation:Enum=(\S+)\ntype (\w+) string`)
+// enum is a field with a fixed set of values.
+var enum = regexp.MustCompile(`\+kubebuilder:validation:(?:items:)?Enum=(\S+)\n\t\w+ (?:\[\])?(\w+) `)
 
 var constant = regexp.MustCompile(`(?m)^\t\w+ +(\w+) += "([^"]+)"`)
 
