@@ -62,14 +62,10 @@ type Options struct {
 // Reconciler makes one member look like its work order.
 type Reconciler struct {
 	Options
+	queued
 
 	parts  *parts.Set
 	stages *stages
-	watch  watch
-	// urgencies say which members come first.
-	urgencies queue.Urgencies
-	// pace spreads the passes that changes of other members cause.
-	pace queue.Pace
 	// credentials renews those by which members are reached.
 	credentials *credential.Renewer
 	// written are the MeshMembers as they were last written.
@@ -78,6 +74,15 @@ type Reconciler struct {
 	cni member.Memory[cniSeen]
 	// states have what is remembered of members between passes.
 	states member.States
+}
+
+// queued is how members get into the queue, in which order, and how often.
+type queued struct {
+	watch watch
+	// urgencies say which members come first.
+	urgencies queue.Urgencies
+	// pace spreads the passes that changes of other members cause.
+	pace queue.Pace
 }
 
 // New makes a Reconciler.
