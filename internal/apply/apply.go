@@ -111,7 +111,7 @@ func (a *Applier) Apply(ctx context.Context, c Component) ([]string, error) {
 	var inventory *Inventory
 	if !c.Shared {
 		var err error
-		if inventory, err = a.readInventory(ctx, c.Name); err != nil {
+		if inventory, err = a.Inventory(ctx, c.Name); err != nil {
 			return nil, err
 		}
 		if c.Partial {
@@ -315,7 +315,7 @@ var ErrTerminating = errors.New("waiting for the namespace to be gone")
 // Delete deletes everything in the component's inventory that still carries the owner's label, then the inventory.
 // It reports whether all of it is gone; call again until it says so.
 func (a *Applier) Delete(ctx context.Context, component string) (bool, error) {
-	inventory, err := a.readInventory(ctx, component)
+	inventory, err := a.Inventory(ctx, component)
 	if err != nil || inventory.object == nil {
 		return err == nil, err
 	}

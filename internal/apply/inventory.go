@@ -114,7 +114,7 @@ func (a *Applier) Components(ctx context.Context) ([]string, error) {
 
 // LabelValues are the values that a label has on the objects of a component that are there, each once, sorted.
 func (a *Applier) LabelValues(ctx context.Context, component, label string) ([]string, error) {
-	inventory, err := a.readInventory(ctx, component)
+	inventory, err := a.Inventory(ctx, component)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,8 @@ func (a *Applier) LabelValues(ctx context.Context, component, label string) ([]s
 	return slices.Compact(values), nil
 }
 
-func (a *Applier) readInventory(ctx context.Context, component string) (*Inventory, error) {
+// Inventory reads what a component has created in the member. A component without one has an empty inventory that does not exist.
+func (a *Applier) Inventory(ctx context.Context, component string) (*Inventory, error) {
 	inv := &Inventory{Component: component}
 	cm := &corev1.ConfigMap{}
 	err := a.client.Get(ctx, client.ObjectKey{Namespace: a.owner.Namespace, Name: inventoryPrefix + component}, cm)

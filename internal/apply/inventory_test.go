@@ -46,7 +46,7 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 		{{Version: "v1", Kind: "ConfigMap", Namespace: namespace, Name: "b"}, {Group: "apps", Version: "v1", Kind: "Deployment", Namespace: namespace, Name: "a"}},
 		{{Version: "v1", Kind: "Namespace", Name: "n"}},
 	} {
-		inv, err := m.applier.readInventory(t.Context(), "gateway")
+		inv, err := m.applier.Inventory(t.Context(), "gateway")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestInventoryIsReadAsItWasWritten(t *testing.T) {
 		if err := m.applier.writeInventory(t.Context(), inv, want, nil); err != nil || len(m.writes) > 0 {
 			t.Errorf("the same inventory is written again: %v, %v", m.writes, err)
 		}
-		got, err := m.applier.readInventory(t.Context(), "gateway")
+		got, err := m.applier.Inventory(t.Context(), "gateway")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -50,30 +49,23 @@ func HashOf(renderings []Rendering) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Renderings are those that are kept of a component, the one in force first. Exists is true when the component has an inventory.
-func (a *Applier) Renderings(ctx context.Context, component string) (kept []Rendering, exists bool, err error) {
-	inventory, err := a.readInventory(ctx, component)
-	if err != nil {
-		return nil, false, err
-	}
-	return inventory.renderings, inventory.object != nil, nil
-}
+// Renderings are those that are kept of the component, the one in force first.
+func (i *Inventory) Renderings() []Rendering { return i.renderings }
 
-// Present is a component as its inventory has it: its objects have names and nothing else.
-func (a *Applier) Present(ctx context.Context, component string) (Component, error) {
-	c := Component{Name: component}
-	inventory, err := a.readInventory(ctx, component)
-	if err != nil {
-		return c, err
-	}
-	for _, ref := range inventory.References {
+// Exists is true when the member has the inventory.
+func (i *Inventory) Exists() bool { return i.object != nil }
+
+// Present is the component as the inventory has it: its objects have names and nothing else.
+func (i *Inventory) Present() Component {
+	c := Component{Name: i.Component}
+	for _, ref := range i.References {
 		o := &unstructured.Unstructured{}
 		o.SetGroupVersionKind(ref.GroupVersionKind())
 		o.SetNamespace(ref.Namespace)
 		o.SetName(ref.Name)
 		c.Objects = append(c.Objects, o)
 	}
-	return c, nil
+	return c
 }
 
 // readRenderings reads the renderings in the ConfigMap of an inventory.

@@ -121,9 +121,13 @@ func isOurs(src Source) bool { return istioversion.Known().Rendering(src.Version
 // member could otherwise have anything applied by the operator. While the hub has not noted any, as after a restore, the member is believed,
 // as it is in its claim.
 func (s *Store) kept(ctx context.Context, pass *member.Pass, component string) (present []apply.Rendering, exists bool, err error) {
-	present, exists, err = pass.Applier().Renderings(ctx, component)
-	if err != nil || len(present) == 0 {
-		return nil, exists, err
+	inventory, err := pass.Applier().Inventory(ctx, component)
+	if err != nil {
+		return nil, false, err
+	}
+	present, exists = inventory.Renderings(), inventory.Exists()
+	if len(present) == 0 {
+		return nil, exists, nil
 	}
 	noted := pass.Object.Status.Renderings
 	i := slices.IndexFunc(noted, func(n meshv1alpha1.KeptRendering) bool { return n.Component == component })

@@ -105,8 +105,8 @@ func (c *cluster) configure(t *testing.T, dir string) error {
 		filepath.Join(certManager, "deploy", "crds", "cert-manager.io_certificates.yaml"),
 		filepath.Join(certManager, "deploy", "crds", "cert-manager.io_issuers.yaml"),
 	}
-	c.env.WebhookInstallOptions = envtest.WebhookInstallOptions{Paths: []string{filepath.Join(configDir, "webhook", "manifests.yaml")}}
-	return nil
+	c.env.WebhookInstallOptions, err = webhookOptions()
+	return err
 }
 
 // moduleDir is where a Go module is on this machine.

@@ -83,6 +83,8 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	must(t, err)
 	uid, err := s.members[name].uid(t.Context())
 	must(t, err)
+	origin, err := s.hub.uid(t.Context())
+	must(t, err)
 	got := m.Status
 	now := time.Now()
 	if got.Gateway.Announced == nil || now.Sub(got.Gateway.Announced.Time) > time.Hour {
@@ -127,7 +129,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires, got.CredentialExpires = nil, nil, nil, nil
 	got.Discovery.IstiodGateways, got.Discovery.ProxyGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
-		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, KubernetesVersion: got.KubernetesVersion,
+		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, Origin: origin, KubernetesVersion: got.KubernetesVersion,
 		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, Hash: mesh.RevisionHash(m.Spec.Revisions[0]), ReadyReplicas: 1}},
 		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Addresses: []string{addressOf(name)}},
 		Trust:     meshv1alpha1.MemberTrustStatus{ClaimedRoot: &meshv1alpha1.ClaimedRoot{Fingerprints: inst.Status.Trust.PinnedRoot}, RootFingerprints: inst.Status.Trust.RootFingerprints},

@@ -83,7 +83,7 @@ func (s *Steps) reader(ctx context.Context, pass *member.Pass, spec *meshv1alpha
 	if !errors.Is(err, charts.ErrNoChart) {
 		return []apply.Component{c}, err
 	}
-	if _, exists, err := pass.Applier().Renderings(ctx, Reader); err != nil || exists {
+	if inventory, err := pass.Applier().Inventory(ctx, Reader); err != nil || inventory.Exists() {
 		return nil, err
 	}
 	stand := spec.DeepCopy()
@@ -131,7 +131,10 @@ func (s *Steps) rendered(ctx context.Context, pass *member.Pass, spec *meshv1alp
 	for i := range spec.Revisions {
 		c, err := maker.Revision(spec, &spec.Revisions[i])
 		if errors.Is(err, rendering.ErrInPlace) {
-			c, err = pass.Applier().Present(ctx, RevisionPrefix+spec.Revisions[i].Name)
+			var inventory *apply.Inventory
+			if inventory, err = pass.Applier().Inventory(ctx, RevisionPrefix+spec.Revisions[i].Name); err == nil {
+				c = inventory.Present()
+			}
 		}
 		if err != nil {
 			return nil, err

@@ -146,7 +146,10 @@ func (s *Steps) Part() member.Part {
 func (s *Steps) rendered(ctx context.Context, pass *member.Pass, spec *meshv1alpha1.MeshMemberSpec) ([]apply.Component, error) {
 	gateway, err := s.objects(ctx, pass, spec, true)
 	if errors.Is(err, rendering.ErrInPlace) {
-		gateway, err = pass.Applier().Present(ctx, gateway.Name)
+		var inventory *apply.Inventory
+		if inventory, err = pass.Applier().Inventory(ctx, gateway.Name); err == nil {
+			gateway = inventory.Present()
+		}
 	}
 	if err != nil {
 		return nil, err
