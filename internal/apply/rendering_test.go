@@ -18,9 +18,16 @@ func TestRenderingsAreKeptWithTheInventory(t *testing.T) {
 	}
 	c := Component{Name: "thing", Objects: []*unstructured.Unstructured{object("ConfigMap", "settings")}, Renderings: want}
 	apply(t, m, c)
-	got, exists, err := m.applier.Renderings(t.Context(), "thing")
-	if diff := cmp.Diff(want, got); err != nil || !exists || diff != "" {
-		t.Errorf("exists: %v (%v), (-want +got):\n%s", exists, err, diff)
+	kept := func() *Inventory {
+		t.Helper()
+		inventory, err := m.applier.Inventory(t.Context(), "thing")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inventory
+	}
+	if diff := cmp.Diff(want, kept().Renderings()); !kept().Exists() || diff != "" {
+		t.Errorf("exists: %v, (-want +got):\n%s", kept().Exists(), diff)
 	}
 	m.writes = nil
 	apply(t, m, c)
@@ -29,22 +36,22 @@ func TestRenderingsAreKeptWithTheInventory(t *testing.T) {
 	if len(m.writes) > 0 {
 		t.Errorf("written again: %v", m.writes)
 	}
-	present, err := m.applier.Present(t.Context(), "thing")
-	if diff := cmp.Diff(references(c.Objects), references(present.Objects)); err != nil || diff != "" {
-		t.Errorf("present (%v), (-want +got):\n%s", err, diff)
+	if diff := cmp.Diff(references(c.Objects), references(kept().Present().Objects)); diff != "" {
+		t.Errorf("present (-want +got):\n%s", diff)
 	}
 	c.Renderings = want[1:]
 	apply(t, m, c)
-	if got, _, err := m.applier.Renderings(t.Context(), "thing"); err != nil || cmp.Diff(want[1:], got) != "" {
-		t.Errorf("after one was dropped: %v (%v)", got, err)
+	if got := kept().Renderings(); cmp.Diff(want[1:], got) != "" {
+		t.Errorf("after one was dropped: %v", got)
 	}
 	for gone := false; !gone; {
+		var err error
 		if gone, err = m.applier.Delete(t.Context(), "thing"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, exists, err := m.applier.Renderings(t.Context(), "thing"); exists || len(got) > 0 || err != nil {
-		t.Errorf("after deletion: %v, %v (%v)", got, exists, err)
+	if kept().Exists() || len(kept().Renderings()) > 0 {
+		t.Errorf("after deletion: %v, %v", kept().Renderings(), kept().Exists())
 	}
 }
 
