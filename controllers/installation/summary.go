@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
@@ -177,7 +179,7 @@ func aggregateOne(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Me
 		return phase.Waiting(meshv1alpha1.ReasonWaitingForMembers, fmt.Sprintf("%d of %d members are planned", seen, total), 0)
 	}
 	if len(behind) == 0 {
-		return phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d of %d members", total, total)+retiringIn(members, kind))
+		return phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("%d of %d members", total, total)+retiringIn(members, kind)+unknownIn(members, kind))
 	}
 	worst.Message = fmt.Sprintf("%d of %d members not ready (%s); %s", len(behind), total, mesh.List(behind, len(behind)), worst.Message)
 	worst.Err = errors.New(worst.Message)
@@ -211,6 +213,27 @@ func retiringIn(members []meshv1alpha1.MeshMember, kind string) string {
 		return ""
 	}
 	return "; former control planes are still used in: " + mesh.List(in, len(in))
+}
+
+// unknownIn says which releases members run that this operator does not know.
+func unknownIn(members []meshv1alpha1.MeshMember, kind string) string {
+	if kind != meshv1alpha1.ConditionControlPlanesReady {
+		return ""
+	}
+	var versions, in []string
+	for i := range members {
+		for _, r := range members[i].Spec.Revisions {
+			if _, isKnown := istioversion.Lookup(r.Version); !isKnown {
+				versions, in = append(versions, r.Version), append(in, members[i].Spec.Cluster)
+			}
+		}
+	}
+	if len(in) == 0 {
+		return ""
+	}
+	slices.Sort(versions)
+	return fmt.Sprintf("; this operator does not know Istio %s of %s and keeps it as it was installed: set spec.version to one of %s",
+		strings.Join(slices.Compact(versions), ", "), mesh.List(in, len(in)), strings.Join(istioversion.Supported(), ", "))
 }
 
 // worse is the worse of two results, the latter of two that are as bad.
