@@ -144,7 +144,7 @@ func TestTheAPIServerIsAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got authorizationv1.SubjectAccessReviewSpec
 			c := c
-			server := fake.NewClientBuilder().WithScheme(testutil.HubScheme(t)).WithInterceptorFuncs(interceptor.Funcs{
+			server := fake.NewClientBuilder().WithScheme(newScheme(t)).WithInterceptorFuncs(interceptor.Funcs{
 				Create: func(_ context.Context, _ client.WithWatch, o client.Object, _ ...client.CreateOption) error {
 					review, ok := o.(*authorizationv1.SubjectAccessReview)
 					if !ok {

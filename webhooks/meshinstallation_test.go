@@ -144,7 +144,7 @@ func meshMember(installation, name string, ref meshv1alpha1.ClusterRef, uid stri
 	}
 }
 
-func newValidator(t *testing.T, objects ...client.Object) *validator {
+func newScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, meshv1alpha1.AddToScheme} {
@@ -152,7 +152,12 @@ func newValidator(t *testing.T, objects ...client.Object) *validator {
 			t.Fatal(err)
 		}
 	}
-	return &validator{reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), checker: knownValues{}}
+	return scheme
+}
+
+func newValidator(t *testing.T, objects ...client.Object) *validator {
+	t.Helper()
+	return &validator{reader: fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(objects...).Build(), checker: knownValues{}}
 }
 
 // causes returns the fields and messages of an Invalid error.
