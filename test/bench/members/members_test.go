@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 const (
@@ -80,7 +81,7 @@ func measure(t *testing.T, size int) {
 	t.Log(b.objectSize(t))
 	b.phase(t, fmt.Sprintf("%s of changing status, %.0f a second", noise, 1/noisePace.Seconds()), b.changeStatus)
 	b.phase(t, "change every work order", func(ctx context.Context) error {
-		if err := b.edit(ctx, func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = []string{"prod", "canary"} }); err != nil {
+		if err := b.edit(ctx, func(inst *meshv1alpha1.MeshInstallation) { inst.Spec.DataPlane.Tags = testutil.Tags("prod", "canary") }); err != nil {
 			return err
 		}
 		if err := b.await(ctx, func(members []meshv1alpha1.MeshMember) string {
@@ -155,7 +156,7 @@ func newBench(t *testing.T, size int) *bench {
 func (b *bench) installation() *meshv1alpha1.MeshInstallation {
 	inst := &meshv1alpha1.MeshInstallation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: meshName}}
 	inst.Spec.Version = "1.29.1"
-	inst.Spec.DataPlane.Tags = []string{"prod"}
+	inst.Spec.DataPlane.Tags = testutil.Tags("prod")
 	inst.Spec.DeletionPolicy = meshv1alpha1.DeletionPolicyOrphan
 	for i := range b.size {
 		inst.Spec.Members = append(inst.Spec.Members, meshv1alpha1.Member{
