@@ -96,7 +96,7 @@ func problemsOf(kind string, schema *apiextensions.JSONSchemaProps) (problems []
 
 // isException is true for words that Kubernetes defines, and for settings of the gateway that a work order copies.
 func isException(path string) bool {
-	return strings.HasSuffix(path, ".conditions[].status") || strings.HasPrefix(path, ".spec.gateway.")
+	return strings.HasSuffix(path, ".conditions[].status")
 }
 
 func eachField(s *apiextensions.JSONSchemaProps, path string, visit func(path string, s *apiextensions.JSONSchemaProps)) {

@@ -64,9 +64,12 @@ func (c call) isAbout(resource, name string) bool {
 	return c.ObjectRef.Resource == resource && c.ObjectRef.Subresource == "" && c.ObjectRef.Name == name
 }
 
-// isOfMarker is true for a change of the marker of discovery, which every member makes every few minutes, and for reports of it.
-func (c call) isOfMarker() bool {
-	return c.isAbout("endpointslices", mesh.DiscoveryMarkerName) || c.ObjectRef.Resource == "meshmembers" && c.ObjectRef.Subresource == "status"
+// isOfMarker is true for a change of the marker of discovery, which every member makes every few minutes.
+func (c call) isOfMarker() bool { return c.isAbout("endpointslices", mesh.DiscoveryMarkerName) }
+
+// isReport is true for a write of the status of a MeshMember. Members report their own marker and those of peers.
+func (c call) isReport() bool {
+	return c.ObjectRef.Resource == "meshmembers" && c.ObjectRef.Subresource == "status"
 }
 
 // calls are the operator's calls to the cluster that the API server received at or after a moment, oldest first.

@@ -73,11 +73,25 @@ func (a AuditEvent) isWrite() bool {
 // leaderElectionID is the name of the operator's lease, and the start of the names of the events about it.
 const leaderElectionID = "meshfleet.mesh.meshfleet.io"
 
-// IsOfMarker tells whether the call changed the marker of discovery, which every member changes every few minutes, or reported it in the
-// status of a MeshMember.
+// IsOfMarker tells whether the call changed the marker of discovery, which every member changes every few minutes.
 func (a AuditEvent) IsOfMarker() bool {
-	ref := a.ObjectRef
-	return ref.Resource == "endpointslices" && ref.Name == mesh.DiscoveryMarkerName || ref.Resource == "meshmembers" && ref.Subresource == "status"
+	return a.ObjectRef.Resource == "endpointslices" && a.ObjectRef.Name == mesh.DiscoveryMarkerName
+}
+
+// reportsOfMarkers are the most writes of the status of a MeshMember in two minutes that markers account for: its own and those of its
+// peers, each of which changes once in five minutes.
+const reportsOfMarkers = 4
+
+// WithoutMarkers are the calls that the markers of discovery do not account for.
+func WithoutMarkers(calls []AuditEvent) []AuditEvent {
+	reports := map[string]int{}
+	return slices.DeleteFunc(slices.Clone(calls), func(a AuditEvent) bool {
+		if a.ObjectRef.Resource == "meshmembers" && a.ObjectRef.Subresource == "status" {
+			reports[a.ObjectRef.Name]++
+			return reports[a.ObjectRef.Name] <= reportsOfMarkers
+		}
+		return a.IsOfMarker()
+	})
 }
 
 // isLeaderElection tells whether the call was about leader election, which has to write: the lease itself, and the
