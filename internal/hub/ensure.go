@@ -17,11 +17,17 @@ import (
 // ErrNotOurs says that an object of that name exists which was not made for the installation.
 var ErrNotOurs = errors.New("exists already and was not made for this MeshInstallation; delete or rename it")
 
+// isOf says whether an object belongs to an installation. One that came from a backup has its label, and no owner: the UID of the
+// installation is another one.
+func isOf(o client.Object, inst *meshv1alpha1.MeshInstallation) bool {
+	return metav1.IsControlledBy(o, inst) || metav1.GetControllerOf(o) == nil && o.GetLabels()[meshv1alpha1.LabelInstallation] == inst.Name
+}
+
 // Ensure creates or updates an object that the installation owns: mutate sets what is wanted, on what there is. It ends
 // with o as it is on the hub. An object of that name that somebody else made is left alone. Error: ErrNotOurs.
 func Ensure(ctx context.Context, c client.Client, inst *meshv1alpha1.MeshInstallation, o client.Object, labels map[string]string, mutate func() error) error {
 	op, err := controllerutil.CreateOrUpdate(ctx, c, o, func() error {
-		if o.GetResourceVersion() != "" && !metav1.IsControlledBy(o, inst) {
+		if o.GetResourceVersion() != "" && !isOf(o, inst) {
 			return fmt.Errorf("%T %q: %w", o, o.GetName(), ErrNotOurs)
 		}
 		have := o.GetLabels()

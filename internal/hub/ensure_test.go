@@ -26,6 +26,10 @@ func TestEnsure(t *testing.T) {
 			Data:       map[string]string{"key": value},
 		}
 	}
+	labelled := func(o *corev1.ConfigMap) *corev1.ConfigMap {
+		o.Labels[meshv1alpha1.LabelInstallation] = inst.Name
+		return o
+	}
 	cases := map[string]struct {
 		objects []client.Object
 		want    string
@@ -34,6 +38,8 @@ func TestEnsure(t *testing.T) {
 		"it is created":                      {want: "wanted"},
 		"it is changed":                      {objects: []client.Object{settings("old", owned)}, want: "wanted"},
 		"it stays":                           {objects: []client.Object{settings("wanted", owned)}, want: "wanted"},
+		"one from a backup is taken over":    {objects: []client.Object{labelled(settings("old"))}, want: "wanted"},
+		"a label alone takes nothing over":   {objects: []client.Object{labelled(settings("old", other))}, want: "old", wantErr: ErrNotOurs},
 		"a user's is left alone":             {objects: []client.Object{settings("old")}, want: "old", wantErr: ErrNotOurs},
 		"that of another mesh is left alone": {objects: []client.Object{settings("old", other)}, want: "old", wantErr: ErrNotOurs},
 	}
@@ -45,7 +51,7 @@ func TestEnsure(t *testing.T) {
 			}
 			store := fake.NewClientBuilder().WithScheme(s).WithObjects(c.objects...).Build()
 			o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: testutil.Namespace}}
-			err := Ensure(t.Context(), store, inst, o, map[string]string{"ours": "there"}, func() error {
+			err := Ensure(t.Context(), store, inst, o, map[string]string{"ours": "there", meshv1alpha1.LabelInstallation: inst.Name}, func() error {
 				o.Data = map[string]string{"key": "wanted"}
 				return nil
 			})
@@ -62,7 +68,7 @@ func TestEnsure(t *testing.T) {
 			if c.wantErr != nil {
 				return
 			}
-			want := map[string]string{"ours": "there"}
+			want := map[string]string{"ours": "there", meshv1alpha1.LabelInstallation: inst.Name}
 			if len(c.objects) > 0 {
 				want["theirs"] = "stays"
 			}

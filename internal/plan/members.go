@@ -167,8 +167,11 @@ func newestVersion(existing []meshv1alpha1.MeshMember, run *Run) string {
 		note(run.Upgrade.Spec.To.Version)
 	}
 	for i := range existing {
-		for j := range existing[i].Spec.Revisions {
-			note(existing[i].Spec.Revisions[j].Version)
+		// Of a member that has not answered it is not known what it runs. Nothing is applied there before.
+		if mesh.HasServed(&existing[i]) || existing[i].Status.Trust.ClaimedRoot != nil {
+			for j := range existing[i].Spec.Revisions {
+				note(existing[i].Spec.Revisions[j].Version)
+			}
 		}
 		// What was left may be run again, at once.
 		if o := existing[i].Spec.Rollout; o != nil {

@@ -94,7 +94,7 @@ func problemsOf(kind string, schema *apiextensions.JSONSchemaProps) (problems []
 	return problems
 }
 
-// isException is true for words that Kubernetes defines, and for settings of the gateway that a work order copies.
+// isException is true for words that Kubernetes defines.
 func isException(path string) bool {
 	return strings.HasSuffix(path, ".conditions[].status")
 }

@@ -106,10 +106,10 @@ func playedStatus(m *meshv1alpha1.MeshMember, peers int) meshv1alpha1.MeshMember
 		Gateway: meshv1alpha1.GatewayStatus{
 			Name: "istio-eastwestgateway", Revision: m.Spec.GatewayRevision, Addresses: []string{addressOf(m.Spec.Cluster)}, Announced: &metav1.Time{Time: m.CreationTimestamp.Time},
 		},
-		Trust: meshv1alpha1.MemberTrustStatus{ClaimedRoot: "none"},
+		Trust: meshv1alpha1.MemberTrustStatus{ClaimedRoot: &meshv1alpha1.ClaimedRoot{}},
 	}
 	if len(m.Spec.PinnedRoot) > 0 {
-		st.Trust = meshv1alpha1.MemberTrustStatus{ClaimedRoot: m.Spec.PinnedRoot[0], RootFingerprints: m.Spec.PinnedRoot}
+		st.Trust = meshv1alpha1.MemberTrustStatus{ClaimedRoot: &meshv1alpha1.ClaimedRoot{Fingerprints: m.Spec.PinnedRoot}, RootFingerprints: m.Spec.PinnedRoot}
 	}
 	for _, kind := range []string{
 		meshv1alpha1.ConditionReachable, meshv1alpha1.ConditionTrustRootReady, meshv1alpha1.ConditionControlPlanesReady, meshv1alpha1.ConditionGatewaysReady,
