@@ -35,12 +35,12 @@ func (v *validator) checkValues(c *change) field.ErrorList {
 	check(field.NewPath("spec", "controlPlane", "values"), charts.Istiod, oldControlPlane, spec.ControlPlane.Values)
 	for i := range spec.Members {
 		m := &spec.Members[i]
-		var old, oldGateway *apiextensionsv1.JSON
-		if before := c.before(m.Name); before != nil {
-			old, oldGateway = before.Values, ownGatewayValues(before)
+		var before, beforeGateway *apiextensionsv1.JSON
+		if was := c.before(m.Name); was != nil {
+			before, beforeGateway = was.Values, ownGatewayValues(was)
 		}
-		check(memberPath(m.Name).Child("values"), charts.Istiod, old, m.Values)
-		check(memberPath(m.Name).Child("eastWestGateway", "values"), charts.Gateway, oldGateway, ownGatewayValues(m))
+		check(memberPath(m.Name).Child("values"), charts.Istiod, before, m.Values)
+		check(memberPath(m.Name).Child("eastWestGateway", "values"), charts.Gateway, beforeGateway, ownGatewayValues(m))
 	}
 	check(field.NewPath("spec", "eastWestGateway", "values"), charts.Gateway, oldGateway, spec.EastWestGateway.Values)
 	return append(errs, checkMerged(c)...)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -11,14 +12,16 @@ import (
 
 // RestoredRecords are the records of upgrades, oldest first, each with a status. A record that has none came from a backup, or was made a
 // moment ago. If work orders of members follow it, it is under way, and its status is made again from them; it comes last then. If it
-// is not the newest, it is over. It is left as it is while it is not known of its members what they run.
+// is not the newest, it is over. It is left as it is while it is not known of its members what they run. One that has not finished comes
+// after those that have, in this pass and later ones: a backup brings records back in any order.
 func RestoredRecords(
 	history []meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, now time.Time,
 ) []meshv1alpha1.MeshUpgrade {
-	if !slices.ContainsFunc(history, isBlank) {
-		return history
-	}
 	out := slices.Clone(history)
+	slices.SortStableFunc(out, func(a, b meshv1alpha1.MeshUpgrade) int { return cmp.Compare(unfinished(a), unfinished(b)) })
+	if !slices.ContainsFunc(out, isBlank) {
+		return out
+	}
 	var over, underWay []meshv1alpha1.MeshUpgrade
 	for i := range out {
 		u := &out[i]
@@ -33,7 +36,7 @@ func RestoredRecords(
 		}
 		over = append(over, *u)
 	}
-	out = append(over, underWay...)
+	out = slices.Concat(over, underWay)
 	for i := range out[:len(out)-1] {
 		if u := &out[i]; isBlank(*u) && len(Lost(u, inst, members, now)) == 0 {
 			u.Status.Phase, u.Status.Cause = meshv1alpha1.UpgradeStopped, meshv1alpha1.CauseSuperseded
@@ -41,6 +44,14 @@ func RestoredRecords(
 		}
 	}
 	return out
+}
+
+// unfinished is 1 for a record that has not finished, else 0.
+func unfinished(u meshv1alpha1.MeshUpgrade) int {
+	if u.Status.Phase.IsFinished() {
+		return 0
+	}
+	return 1
 }
 
 // isBlank says that a record has no status: it has just been made, or was restored.

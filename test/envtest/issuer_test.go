@@ -123,7 +123,8 @@ func sign(c *cmv1.Certificate, ca *tls.Certificate) (*corev1.Secret, error) {
 	}
 	want := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: c.Spec.CommonName},
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(c.Spec.Duration.Duration),
+		// Older than what the operator waits before it gives a renewed certificate to a member.
+		NotBefore: time.Now().Add(-10 * time.Minute), NotAfter: time.Now().Add(c.Spec.Duration.Duration),
 		IsCA: c.Spec.IsCA, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 	}

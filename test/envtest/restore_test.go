@@ -353,8 +353,8 @@ func (s *suite) restoredHalfWay(t *testing.T) {
 		}
 		if again.Status.StartedAt == nil || again.Status.Phase.IsFinished() || m.Status.Recovered != nil || len(m.Status.Revisions) != 2 ||
 			m.Spec.Rollout == nil || m.Spec.Rollout.Stage != meshv1alpha1.StageInstall || m.Spec.Rollout.Upgrade != u.Name {
-			return fmt.Errorf("phase %q, started %v, rollout %v, recovered %v: %s", again.Status.Phase, again.Status.StartedAt, m.Spec.Rollout, m.Status.Recovered,
-				describe(m.Status.Conditions))
+			return fmt.Errorf("phase %q of %s, started %v, rollout %v, revisions %v, recovered %v: %s", again.Status.Phase, u.Name, again.Status.StartedAt, m.Spec.Rollout,
+				m.Status.Revisions, m.Status.Recovered, describe(m.Status.Conditions))
 		}
 		return nil
 	})

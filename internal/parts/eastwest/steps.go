@@ -219,7 +219,7 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 	memory.step = gatewayStep(len(st.Addresses) > 0, isThere, announce)
 	accepted := s.accepted(ctx, pass, memory, name, isThere)
 	refusal := accepted.refusal(pass.Now)
-	if result := awaited(name, st, spec.GatewayRevision); result.Kind != phase.Done {
+	if result = awaited(name, st, spec.GatewayRevision); result.Kind != phase.Done {
 		if result.Reason == meshv1alpha1.ReasonWaitingForGateway && refusal != nil {
 			return *refusal
 		}
@@ -232,7 +232,7 @@ func (s *Steps) run(ctx context.Context, pass *member.Pass, memory *memory) phas
 	if refusal != nil && !mesh.IsRollingBack(pass.Object) {
 		return *refusal
 	}
-	if result := s.replaceGateways(ctx, pass, memory); result.Kind != phase.Done {
+	if result = s.replaceGateways(ctx, pass, memory); result.Kind != phase.Done {
 		return result
 	}
 	memory.step = stepReplaced

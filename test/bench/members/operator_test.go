@@ -57,8 +57,9 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := runOperator(ctx); err != nil {
+	err := runOperator(ctx)
+	stop()
+	if err != nil {
 		ctrl.Log.Error(err, "Operator stopped")
 		os.Exit(1)
 	}
