@@ -38,15 +38,18 @@ func (s *suite) renameTag(t *testing.T) {
 	s.awaitKept(t, "east", "Namespace tagged")
 	s.awaitKept(t, "west", "CronJob default/nightly")
 	s.awaitReady(t, both...)
-	t.Run("the mesh names the members", func(t *testing.T) {
-		inst, err := s.installation(t.Context())
-		must(t, err)
+	await(t, "the mesh names the members", func(ctx context.Context) error {
+		inst, err := s.installation(ctx)
+		if err != nil {
+			return err
+		}
 		c := meta.FindStatusCondition(inst.Status.Conditions, meshv1alpha1.ConditionTagsCurrent)
 		want := "2 members keep tags that spec.dataPlane.tags does not name, because objects there name them: east (prod), west (prod); " +
 			"status.keptTags of each MeshMember has the objects"
 		if c == nil || c.Status != metav1.ConditionFalse || c.Message != want {
-			t.Errorf("condition %+v, want it False: %s", c, want)
+			return fmt.Errorf("condition %+v, want it False: %s", c, want)
 		}
+		return nil
 	})
 	s.operator.stop(t)
 	s.operator = s.startOperator(t)
