@@ -1,11 +1,14 @@
 package envtest
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 )
@@ -69,4 +72,15 @@ func (s *suite) changeOfUnknown(t *testing.T) {
 	s.takeOver(t, otherCharts{Renderer: charts.NewLibrary(chartsDir), unknown: version})
 	s.change(t)
 	s.knowsAgain(t)
+	// The operator before could not render what peers of that release may read, and kept what the upgrade had granted.
+	for _, name := range both {
+		await(t, "peers may read "+name+" as "+version+" does", func(ctx context.Context) error {
+			role := &rbacv1.ClusterRole{}
+			err := s.members[name].admin.Get(ctx, client.ObjectKey{Name: "istio-reader-clusterrole-" + controlPlaneNamespace}, role)
+			if got := role.Labels["app.kubernetes.io/version"]; err == nil && got != version {
+				err = fmt.Errorf("it is of %s", got)
+			}
+			return err
+		})
+	}
 }
