@@ -39,15 +39,16 @@ type entry[T any] struct {
 	value    T
 	loadedAt time.Time
 	// running is the load under way, or nil.
-	running *load
+	running *load[T]
 	// expiry drops the entry when it fires.
 	expiry *time.Timer
 }
 
 // load is one that is under way. Its fields may be read when it is done.
-type load struct {
+type load[T any] struct {
 	done  chan struct{}
 	began time.Time
+	value T
 	err   error
 }
 
@@ -68,8 +69,9 @@ func (c *Cache[T]) Get(ctx context.Context, member types.NamespacedName, maxAge 
 			return none, fmt.Errorf("wait for a load: %w", ctx.Err())
 		case <-running.done:
 		}
-		if running.err != nil && !running.began.Before(since) {
-			return none, running.err
+		// Who has waited gets what was loaded, also when the entry is dropped at this moment.
+		if !running.began.Before(since) {
+			return running.value, running.err
 		}
 	}
 }
@@ -86,7 +88,7 @@ func (c *Cache[T]) Forget(member types.NamespacedName) {
 }
 
 // lastOrRunning returns the last value if it is new enough, or else the load under way, which it starts if there is none.
-func (c *Cache[T]) lastOrRunning(ctx context.Context, member types.NamespacedName, since time.Time, read LoadFunc[T]) (T, *load) {
+func (c *Cache[T]) lastOrRunning(ctx context.Context, member types.NamespacedName, since time.Time, read LoadFunc[T]) (T, *load[T]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.keep(member)
@@ -94,7 +96,7 @@ func (c *Cache[T]) lastOrRunning(ctx context.Context, member types.NamespacedNam
 		return e.value, nil
 	}
 	if e.running == nil {
-		e.running = &load{done: make(chan struct{})}
+		e.running = &load[T]{done: make(chan struct{})}
 		// Others may wait for it when ctx has ended.
 		go c.load(context.WithoutCancel(ctx), member, e, e.running, read)
 	}
@@ -130,7 +132,7 @@ func (c *Cache[T]) drop(member types.NamespacedName, e *entry[T]) {
 }
 
 // load reads a value and wakes those who wait for it.
-func (c *Cache[T]) load(ctx context.Context, member types.NamespacedName, e *entry[T], running *load, read LoadFunc[T]) {
+func (c *Cache[T]) load(ctx context.Context, member types.NamespacedName, e *entry[T], running *load[T], read LoadFunc[T]) {
 	c.slots <- struct{}{}
 	defer func() { <-c.slots }()
 	deadline := c.deadline(member)
@@ -149,6 +151,7 @@ func (c *Cache[T]) load(ctx context.Context, member types.NamespacedName, e *ent
 	}
 	if e.running = nil; err == nil {
 		e.value, e.loadedAt = value, running.began
+		running.value = value
 	}
 	running.err = err
 	close(running.done)
