@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,10 +25,22 @@ type journal struct {
 	text bytes.Buffer
 }
 
+// current is the journal of the story that runs. controller-runtime takes a logger once in the life of a process.
+var (
+	current   atomic.Pointer[journal]
+	setLogger = sync.OnceFunc(func() { ctrl.SetLogger(zap.New(zap.WriteTo(toCurrent{}), zap.UseDevMode(true))) })
+)
+
+// toCurrent writes into the current journal.
+type toCurrent struct{}
+
+func (toCurrent) Write(p []byte) (int, error) { return current.Load().Write(p) }
+
 func newJournal(t *testing.T) *journal {
 	t.Helper()
 	j := &journal{}
-	ctrl.SetLogger(zap.New(zap.WriteTo(j), zap.UseDevMode(true)))
+	current.Store(j)
+	setLogger()
 	t.Cleanup(func() {
 		if path := os.Getenv(logVariable); path != "" {
 			must(t, os.WriteFile(path, []byte(j.String()), 0o600))
