@@ -56,7 +56,7 @@ func (s *suite) requireSilence(t *testing.T, from, to time.Time, mayAsk bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		writes = harness.WithoutMarkers(writes)
+		writes = harness.WithoutReports(writes)
 		if mayAsk {
 			writes = slices.DeleteFunc(writes, harness.AuditEvent.IsDryRun)
 		}

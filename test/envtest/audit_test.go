@@ -98,7 +98,7 @@ func (c *cluster) calls(t *testing.T, since time.Time) []call {
 // writes are those calls that ask for a change.
 func (c *cluster) writes(t *testing.T, since time.Time) []call {
 	t.Helper()
-	return slices.DeleteFunc(c.calls(t, since), func(one call) bool { return !one.isWrite() })
+	return slices.DeleteFunc(c.calls(t, since), func(one call) bool { return !one.isWrite() || one.isOfMarker() })
 }
 
 // permissions looks back at the whole story: the operator never asked for what its permissions do not allow.

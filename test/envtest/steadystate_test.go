@@ -63,7 +63,7 @@ func (s *suite) writesSince(t *testing.T, since time.Time) []string {
 			if one.isReport() {
 				reports[one.ObjectRef.Name]++
 			}
-			if !one.isOfMarker() && (!one.isReport() || reports[one.ObjectRef.Name] > reportsOfMarkers) {
+			if !one.isReport() || reports[one.ObjectRef.Name] > reportsOfMarkers {
 				out = append(out, fmt.Sprintf("%s: %s", c.name, one))
 			}
 		}

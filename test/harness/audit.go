@@ -73,8 +73,8 @@ func (a AuditEvent) isWrite() bool {
 // leaderElectionID is the name of the operator's lease, and the start of the names of the events about it.
 const leaderElectionID = "meshfleet.mesh.meshfleet.io"
 
-// IsOfMarker tells whether the call changed the marker of discovery, which every member changes every few minutes.
-func (a AuditEvent) IsOfMarker() bool {
+// isOfMarker tells whether the call changed the marker of discovery, which every member changes every few minutes.
+func (a AuditEvent) isOfMarker() bool {
 	return a.ObjectRef.Resource == "endpointslices" && a.ObjectRef.Name == mesh.DiscoveryMarkerName
 }
 
@@ -82,15 +82,15 @@ func (a AuditEvent) IsOfMarker() bool {
 // peers, each of which changes once in five minutes.
 const reportsOfMarkers = 4
 
-// WithoutMarkers are the calls that the markers of discovery do not account for.
-func WithoutMarkers(calls []AuditEvent) []AuditEvent {
+// WithoutReports are the calls without as many writes of the status of each MeshMember as markers account for.
+func WithoutReports(calls []AuditEvent) []AuditEvent {
 	reports := map[string]int{}
 	return slices.DeleteFunc(slices.Clone(calls), func(a AuditEvent) bool {
-		if a.ObjectRef.Resource == "meshmembers" && a.ObjectRef.Subresource == "status" {
-			reports[a.ObjectRef.Name]++
-			return reports[a.ObjectRef.Name] <= reportsOfMarkers
+		if a.ObjectRef.Resource != "meshmembers" || a.ObjectRef.Subresource != "status" {
+			return false
 		}
-		return a.IsOfMarker()
+		reports[a.ObjectRef.Name]++
+		return reports[a.ObjectRef.Name] <= reportsOfMarkers
 	})
 }
 
@@ -111,7 +111,7 @@ func (a AuditEvent) isDoneBy(identity string) bool {
 func (e *Env) auditLog(cluster string) string { return e.Path("bin", "lab", cluster+"-audit.log") }
 
 // Writes returns the writing calls of one identity to a cluster's API server in a period, without those of leader
-// election, and how many calls of anybody the log holds in that period. Without the second number a log that is
+// election and of the discovery marker, which go on at all times, and how many calls of anybody the log holds in that period. Without the second number a log that is
 // not written would pass for silence.
 func (e *Env) Writes(cluster, identity string, from, to time.Time) (writes []AuditEvent, total int, err error) {
 	f, err := os.Open(e.auditLog(cluster))
@@ -131,7 +131,7 @@ func (e *Env) Writes(cluster, identity string, from, to time.Time) (writes []Aud
 			continue
 		}
 		total++
-		if event.User.Username == identity && event.isWrite() && !event.isLeaderElection() {
+		if event.User.Username == identity && event.isWrite() && !event.isLeaderElection() && !event.isOfMarker() {
 			writes = append(writes, event)
 		}
 	}
