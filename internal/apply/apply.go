@@ -357,7 +357,7 @@ func (a *Applier) deleteAll(ctx context.Context, component string, refs []Refere
 	return all, errors.Join(errs...)
 }
 
-// deleteOwned deletes an object of a component unless somebody else, or another component, has taken its name.
+// deleteOwned deletes an object of a component unless another owner or another component has taken its name.
 func (a *Applier) deleteOwned(ctx context.Context, component string, ref Reference) error {
 	live, err := a.get(ctx, ref)
 	if live == nil || err != nil {

@@ -75,16 +75,19 @@ func (r *allowedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// begin reads the first token of a JSON array or object, or null.
+func begin(d *json.Decoder, want json.Delim) (isNull bool, err error) {
+	got, err := d.Token()
+	if err == nil && got != nil && got != want {
+		err = fmt.Errorf("the JSON value begins with %v, not with %v", got, want)
+	}
+	return got == nil, err
+}
+
 // eachElement reads a JSON array, of which only one element is in memory at a time. null has no elements.
 func eachElement[T any](d *json.Decoder, use func(T)) error {
-	open, err := d.Token()
-	switch {
-	case err != nil:
+	if isNull, err := begin(d, '['); err != nil || isNull {
 		return err
-	case open == nil:
-		return nil
-	case open != json.Delim('['):
-		return fmt.Errorf("%v is no JSON array", open)
 	}
 	for d.More() {
 		var e T
@@ -93,7 +96,7 @@ func eachElement[T any](d *json.Decoder, use func(T)) error {
 		}
 		use(e)
 	}
-	_, err = d.Token()
+	_, err := d.Token()
 	return err
 }
 
@@ -111,14 +114,8 @@ func eachField[T any](d *json.Decoder, use func(name string, value T)) error {
 
 // eachKey reads a JSON object: read takes the value of a field from the decoder, and says whether to go on. null has no fields.
 func eachKey(d *json.Decoder, read func(name string) (bool, error)) error {
-	open, err := d.Token()
-	switch {
-	case err != nil:
+	if isNull, err := begin(d, '{'); err != nil || isNull {
 		return err
-	case open == nil:
-		return nil
-	case open != json.Delim('{'):
-		return fmt.Errorf("%v is no JSON object", open)
 	}
 	for d.More() {
 		key, err := d.Token()
@@ -131,7 +128,7 @@ func eachKey(d *json.Decoder, read func(name string) (bool, error)) error {
 			return err
 		}
 	}
-	_, err = d.Token()
+	_, err := d.Token()
 	return err
 }
 

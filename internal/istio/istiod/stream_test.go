@@ -65,9 +65,6 @@ func TestAnswersAreReadPieceByPiece(t *testing.T) {
 
 // TestLargeAnswer asks an istiod pod whose answer is larger than an answer could be before.
 func TestLargeAnswer(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it sends 80 MiB")
-	}
 	c := testutil.NewCluster(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.Copy(w, hosts(8000)) // the reader says what is wrong

@@ -28,31 +28,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-// dropped is a release that an earlier operator knew, and that is not in the table.
-const dropped, droppedRevision = "1.27.9", "1-27-9"
-
-// earlier is an operator release that renders dropped, by the charts of 1.28.3, and every Deployment its own way.
-type earlier struct{ charts.Renderer }
-
-func (e earlier) Render(r charts.Request) ([]*unstructured.Unstructured, error) {
-	if r.Version == dropped {
-		r.Version = "1.28.3"
-	}
-	objects, err := e.Renderer.Render(r)
-	out := make([]*unstructured.Unstructured, 0, len(objects))
-	for _, o := range objects {
-		if o.GetKind() == "CustomResourceDefinition" {
-			// What is fake here does not take their schemas.
-			continue
-		}
-		if o = o.DeepCopy(); o.GetKind() == "Deployment" {
-			o.SetAnnotations(map[string]string{"rendered-by": "earlier"})
-		}
-		out = append(out, o)
-	}
-	return out, err
-}
-
 // withoutCRDs is the operator as it is.
 type withoutCRDs struct{ charts.Renderer }
 
@@ -165,11 +140,11 @@ func serving(version, revision string) func(*meshv1alpha1.MeshMember) {
 // renders the release differently, and one that does not know it.
 func TestAnOperatorThatRendersDifferentlyWritesNothing(t *testing.T) {
 	for name, revision := range map[string]struct{ version, name string }{
-		"another rendering": {"1.28.3", "1-28-3"}, "a release that is not known": {dropped, droppedRevision},
+		"another rendering": {"1.28.3", "1-28-3"}, "a release that is not known": {membertest.Dropped, membertest.DroppedRevision},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, remote := testutil.Member("east", serving(revision.version, revision.name)), newPlayed(t)
-			newOperator(t, m, remote, earlier{library(t)}).pass(t)
+			newOperator(t, m, remote, membertest.EarlierCharts{Renderer: library(t)}).pass(t)
 			if len(remote.writes) == 0 {
 				t.Fatal("nothing was installed")
 			}
@@ -180,7 +155,7 @@ func TestAnOperatorThatRendersDifferentlyWritesNothing(t *testing.T) {
 				t.Errorf("the next operator writes %v", remote.writes)
 			}
 			note := next.unknownNote(next.next(testutil.Now))
-			if isTold := strings.Contains(note, "does not know Istio "+dropped) && strings.Contains(note, "set spec.version to one of"); isTold != (revision.version == dropped) {
+			if isTold := strings.Contains(note, "does not know Istio "+membertest.Dropped) && strings.Contains(note, "set spec.version to one of"); isTold != (revision.version == membertest.Dropped) {
 				t.Errorf("the note is %q", note)
 			}
 			role := &rbacv1.ClusterRole{}
@@ -196,7 +171,7 @@ func TestAnOperatorThatRendersDifferentlyWritesNothing(t *testing.T) {
 			}
 			d := &appsv1.Deployment{}
 			testutil.Must(t, remote.Get(t.Context(), client.ObjectKey{Namespace: testutil.ControlPlane, Name: RevisionPrefix + revision.name}, d))
-			if d.Annotations["rendered-by"] != "earlier" {
+			if d.Annotations[membertest.RenderedBy] != "earlier" {
 				t.Errorf("istiod is rendered anew: annotations %v", d.Annotations)
 			}
 		})
@@ -205,13 +180,13 @@ func TestAnOperatorThatRendersDifferentlyWritesNothing(t *testing.T) {
 
 // TestARestartReachesAnIstiodThatCannotBeRendered wants orders that are no part of the rendering to be carried out.
 func TestARestartReachesAnIstiodThatCannotBeRendered(t *testing.T) {
-	m, remote := testutil.Member("east", serving(dropped, droppedRevision)), newPlayed(t)
-	newOperator(t, m, remote, earlier{library(t)}).pass(t)
+	m, remote := testutil.Member("east", serving(membertest.Dropped, membertest.DroppedRevision)), newPlayed(t)
+	newOperator(t, m, remote, membertest.EarlierCharts{Renderer: library(t)}).pass(t)
 	m.Spec.IstiodRestart = &meshv1alpha1.IstiodRestart{OrderedAt: metav1.NewTime(testutil.Now), Attempt: 1}
 	newOperator(t, m, remote, withoutCRDs{library(t)}).pass(t)
 	d := &appsv1.Deployment{}
-	testutil.Must(t, remote.Get(t.Context(), client.ObjectKey{Namespace: testutil.ControlPlane, Name: RevisionPrefix + droppedRevision}, d))
-	if d.Spec.Template.Annotations["mesh.meshfleet.io/restarted-at"] == "" || d.Annotations["rendered-by"] != "earlier" {
+	testutil.Must(t, remote.Get(t.Context(), client.ObjectKey{Namespace: testutil.ControlPlane, Name: RevisionPrefix + membertest.DroppedRevision}, d))
+	if d.Spec.Template.Annotations["mesh.meshfleet.io/restarted-at"] == "" || d.Annotations[membertest.RenderedBy] != "earlier" {
 		t.Errorf("annotations of the pods: %v, of the Deployment: %v", d.Spec.Template.Annotations, d.Annotations)
 	}
 }
@@ -229,15 +204,15 @@ func pointed(t *testing.T, c client.Client, tag string) string {
 // TestUpgradeAwayFromAReleaseThatIsNotKnown upgrades, goes back, upgrades again, and retires, all by an operator that does not know the
 // former release: with its rendering in the member, and without.
 func TestUpgradeAwayFromAReleaseThatIsNotKnown(t *testing.T) {
-	from := meshv1alpha1.Revision{Name: droppedRevision, Version: dropped}
+	from := meshv1alpha1.Revision{Name: membertest.DroppedRevision, Version: membertest.Dropped}
 	to := meshv1alpha1.Revision{Name: testutil.Revision, Version: testutil.Version}
 	for _, isKept := range []bool{true, false} {
 		t.Run(fmt.Sprintf("rendering kept: %v", isKept), func(t *testing.T) {
-			m, remote := testutil.Member("east", serving(dropped, droppedRevision)), newPlayed(t)
-			newOperator(t, m, remote, earlier{library(t)}).pass(t)
+			m, remote := testutil.Member("east", serving(membertest.Dropped, membertest.DroppedRevision)), newPlayed(t)
+			newOperator(t, m, remote, membertest.EarlierCharts{Renderer: library(t)}).pass(t)
 			if !isKept {
 				cm := &corev1.ConfigMap{}
-				testutil.Must(t, remote.Get(t.Context(), client.ObjectKey{Namespace: testutil.ControlPlane, Name: "meshfleet-inventory-istiod-" + droppedRevision}, cm))
+				testutil.Must(t, remote.Get(t.Context(), client.ObjectKey{Namespace: testutil.ControlPlane, Name: "meshfleet-inventory-istiod-" + membertest.DroppedRevision}, cm))
 				cm.BinaryData = nil
 				delete(cm.Data, "inputs-0")
 				testutil.Must(t, remote.Update(t.Context(), cm))
@@ -245,7 +220,7 @@ func TestUpgradeAwayFromAReleaseThatIsNotKnown(t *testing.T) {
 			next := newOperator(t, m, remote, withoutCRDs{library(t)})
 			before, err := next.rendered(t.Context(), next.next(testutil.Now), &m.Spec)
 			testutil.Must(t, err)
-			if c := before[len(before)-1]; c.Name != RevisionPrefix+droppedRevision || len(c.Objects) < 10 {
+			if c := before[len(before)-1]; c.Name != RevisionPrefix+membertest.DroppedRevision || len(c.Objects) < 10 {
 				t.Errorf("the preflight sees %d objects of %s", len(c.Objects), c.Name)
 			}
 			remote.writes = nil
@@ -267,12 +242,12 @@ func TestUpgradeAwayFromAReleaseThatIsNotKnown(t *testing.T) {
 			order(meshv1alpha1.StageDiscard, from.Name, from)
 			order(meshv1alpha1.StageInstall, from.Name, from, to)
 			order(meshv1alpha1.StageWorkloads, to.Name, from, to)
-			istiod := "patch Deployment istiod-" + droppedRevision
+			istiod := "patch Deployment istiod-" + membertest.DroppedRevision
 			if slices.Contains(remote.writes, istiod) {
 				t.Errorf("the former istiod was written: %v", remote.writes)
 			}
 			order(meshv1alpha1.StageRetire, to.Name, to)
-			err = remote.Get(t.Context(), client.ObjectKey{Namespace: testutil.ControlPlane, Name: RevisionPrefix + droppedRevision}, &appsv1.Deployment{})
+			err = remote.Get(t.Context(), client.ObjectKey{Namespace: testutil.ControlPlane, Name: RevisionPrefix + membertest.DroppedRevision}, &appsv1.Deployment{})
 			if client.IgnoreNotFound(err) != nil || err == nil {
 				t.Errorf("the former istiod is not retired: %v", err)
 			}
@@ -282,13 +257,13 @@ func TestUpgradeAwayFromAReleaseThatIsNotKnown(t *testing.T) {
 
 // TestAReleaseThatIsNotKnownCannotBeInstalled names the cure when nothing is there that could be kept.
 func TestAReleaseThatIsNotKnownCannotBeInstalled(t *testing.T) {
-	m, remote := testutil.Member("east", serving(dropped, droppedRevision)), newPlayed(t)
+	m, remote := testutil.Member("east", serving(membertest.Dropped, membertest.DroppedRevision)), newPlayed(t)
 	s := &Steps{Charts: withoutCRDs{library(t)}}
 	if got := s.install(t.Context(), membertest.Over(t, m, remote)); got.Reason != meshv1alpha1.ReasonVersionUnsupported || len(remote.writes) > 0 {
 		t.Errorf("result is %+v, want VersionUnsupported; written: %v", got, remote.writes)
 	}
 	// A target of an upgrade that is not in use yet holds nothing up.
-	m.Spec.Revisions = []meshv1alpha1.Revision{{Name: testutil.Revision, Version: testutil.Version}, {Name: droppedRevision, Version: dropped}}
+	m.Spec.Revisions = []meshv1alpha1.Revision{{Name: testutil.Revision, Version: testutil.Version}, {Name: membertest.DroppedRevision, Version: membertest.Dropped}}
 	m.Spec.DefaultRevision, m.Spec.GatewayRevision, m.Spec.Tags = testutil.Revision, testutil.Revision, nil
 	if got := s.install(t.Context(), membertest.Over(t, m, remote)); got.Kind != phase.Done {
 		t.Errorf("result is %+v, want it done", got)

@@ -20,27 +20,6 @@ import (
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
-// dropped is a release that an earlier operator knew, and that is not in the table.
-const dropped, droppedRevision = "1.27.9", "1-27-9"
-
-// earlier is an operator release that renders dropped, by the charts of 1.28.3, and every Deployment its own way.
-type earlier struct{ charts.Renderer }
-
-func (e earlier) Render(r charts.Request) ([]*unstructured.Unstructured, error) {
-	if r.Version == dropped {
-		r.Version = "1.28.3"
-	}
-	objects, err := e.Renderer.Render(r)
-	out := make([]*unstructured.Unstructured, 0, len(objects))
-	for _, o := range objects {
-		if o = o.DeepCopy(); o.GetKind() == "Deployment" {
-			o.SetAnnotations(map[string]string{"rendered-by": "earlier"})
-		}
-		out = append(out, o)
-	}
-	return out, err
-}
-
 // TestAGatewayKeepsItsRendering lets one operator release install a gateway, and another one take over: it must not roll the gateway's pods,
 // and still announces it.
 func TestAGatewayKeepsItsRendering(t *testing.T) {
@@ -59,23 +38,23 @@ func TestAGatewayKeepsItsRendering(t *testing.T) {
 		want string
 	}{
 		"another rendering":                                 {"1.28.3", same, same, "earlier"},
-		"a release that is not known":                       {dropped, same, same, "earlier"},
-		"replaced in place":                                 {dropped, inPlace, same, "earlier"},
+		"a release that is not known":                       {membertest.Dropped, same, same, "earlier"},
+		"replaced in place":                                 {membertest.Dropped, inPlace, same, "earlier"},
 		"another rendering, other replicas":                 {"1.28.3", same, moreReplicas, "earlier"},
-		"a release that is not known, other replicas":       {dropped, same, moreReplicas, "earlier"},
+		"a release that is not known, other replicas":       {membertest.Dropped, same, moreReplicas, "earlier"},
 		"another rendering, other settings":                 {"1.28.3", same, otherNetwork, "later"},
-		"a release that is not known, other settings":       {dropped, same, otherNetwork, ""},
-		"other values of istiod that the gateway takes not": {dropped, same, func(m *meshv1alpha1.MeshMember) { m.Spec.MeshID = "other" }, "earlier"},
+		"a release that is not known, other settings":       {membertest.Dropped, same, otherNetwork, ""},
+		"other values of istiod that the gateway takes not": {membertest.Dropped, same, func(m *meshv1alpha1.MeshMember) { m.Spec.MeshID = "other" }, "earlier"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
-				m.Spec.Revisions = []meshv1alpha1.Revision{{Name: droppedRevision, Version: c.version}}
-				m.Spec.DefaultRevision, m.Spec.GatewayRevision = droppedRevision, droppedRevision
-				m.Status.Revisions = []meshv1alpha1.RevisionStatus{{Name: droppedRevision, ReadyReplicas: 1}}
+				m.Spec.Revisions = []meshv1alpha1.Revision{{Name: membertest.DroppedRevision, Version: c.version}}
+				m.Spec.DefaultRevision, m.Spec.GatewayRevision = membertest.DroppedRevision, membertest.DroppedRevision
+				m.Status.Revisions = []meshv1alpha1.RevisionStatus{{Name: membertest.DroppedRevision, ReadyReplicas: 1}}
 			}, c.options)
 			remote := newRemote()
-			a := &Steps{Charts: earlier{library(t)}}
+			a := &Steps{Charts: membertest.EarlierCharts{Renderer: library(t)}}
 			if note, got := a.apply(t.Context(), membertest.Over(t, m, remote), false); got.Kind != phase.Done || note != "" {
 				t.Fatalf("result is %+v, note %q", got, note)
 			}
@@ -111,9 +90,9 @@ func TestAGatewayInPlaceGoesBack(t *testing.T) {
 	m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
 		inPlace := meshv1alpha1.RevisionGateway{Replacement: meshv1alpha1.GatewayReplacementInPlace}
 		m.Spec.Revisions[0].Gateway = inPlace
-		m.Spec.Revisions = append(m.Spec.Revisions, meshv1alpha1.Revision{Name: droppedRevision, Version: dropped, Gateway: inPlace})
-		m.Spec.GatewayRevision = droppedRevision
-		m.Status.Revisions = []meshv1alpha1.RevisionStatus{{Name: droppedRevision, ReadyReplicas: 1}}
+		m.Spec.Revisions = append(m.Spec.Revisions, meshv1alpha1.Revision{Name: membertest.DroppedRevision, Version: membertest.Dropped, Gateway: inPlace})
+		m.Spec.GatewayRevision = membertest.DroppedRevision
+		m.Status.Revisions = []meshv1alpha1.RevisionStatus{{Name: membertest.DroppedRevision, ReadyReplicas: 1}}
 	})
 	remote := newRemote()
 	for _, step := range []struct {
@@ -121,9 +100,9 @@ func TestAGatewayInPlaceGoesBack(t *testing.T) {
 		revision string
 		want     string
 	}{
-		{earlier{library(t)}, droppedRevision, "earlier"},
+		{membertest.EarlierCharts{Renderer: library(t)}, membertest.DroppedRevision, "earlier"},
 		{library(t), testutil.Revision, ""},
-		{library(t), droppedRevision, "earlier"},
+		{library(t), membertest.DroppedRevision, "earlier"},
 		{library(t), testutil.Revision, ""},
 	} {
 		m.Spec.GatewayRevision = step.revision
@@ -150,7 +129,7 @@ func seen(t *testing.T, c apply.Component) (by, network string, least int64) {
 	for _, o := range c.Objects {
 		switch o.GetKind() {
 		case "Deployment":
-			by = o.GetAnnotations()["rendered-by"]
+			by = o.GetAnnotations()[membertest.RenderedBy]
 		case "Service":
 			network = o.GetLabels()[charts.NetworkLabel]
 		case "HorizontalPodAutoscaler":
