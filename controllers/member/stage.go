@@ -26,8 +26,11 @@ const (
 	// tagsSettle is how long after the order to move a tag, or the last write of one, a pod may still be given the former proxy:
 	// the tag waits for permissions to be known, and API servers keep webhook configurations for a moment.
 	tagsSettle = 7 * time.Second
-	// gatePace is how often gates are asked.
+	// gatePace is how often gates are asked, and how often workloads are looked at while they move, if that is cheap.
 	gatePace = 2 * time.Second
+	// restAfterLook is how long a stage rests, in units of the time that its last look took: in a cluster of many pods, a look reads all of
+	// them, and may not become all that its API server does.
+	restAfterLook = 2
 )
 
 // stages carry out what a work order says of an upgrade.
@@ -106,6 +109,7 @@ func (s *stages) run(ctx context.Context, pass *member.Pass) phase.Result {
 		return phase.Complete(meshv1alpha1.ReasonReady, "")
 	}
 	s.memory.Of(pass).answers = nil
+	start := time.Now()
 	state, message, err := s.stage(ctx, pass)
 	if err != nil {
 		return outcome.Failed(err)
@@ -123,7 +127,7 @@ func (s *stages) run(ctx context.Context, pass *member.Pass) phase.Result {
 	st.State, st.Message = state, message
 	st.Progress = furthest(st, pass.Result("gateway").Step, pass.Now)
 	result := phase.Complete(meshv1alpha1.ReasonReady, "")
-	switch result.After = gatePace; st.Stage {
+	switch result.After = paceAfter(time.Since(start)); st.Stage {
 	case meshv1alpha1.StagePreflight:
 		result.After = preflightPaceOf(st.State)
 	case meshv1alpha1.StageRetire, meshv1alpha1.StageDiscard:
@@ -132,6 +136,9 @@ func (s *stages) run(ctx context.Context, pass *member.Pass) phase.Result {
 	}
 	return result
 }
+
+// paceAfter is when to look again after a look that took so long.
+func paceAfter(took time.Duration) time.Duration { return max(gatePace, restAfterLook*took) }
 
 // furthest is how far a stage has come, with the time if that is further than before.
 func furthest(st *meshv1alpha1.MemberRolloutStatus, gatewayStep int32, now time.Time) meshv1alpha1.StageProgress {

@@ -178,3 +178,14 @@ func TestFurthest(t *testing.T) {
 		t.Errorf("progress of the gateway (-want +got):\n%s", diff)
 	}
 }
+
+// TestPaceAfter wants looks at a small cluster every two seconds, and a third of the time at most for looks at a large one.
+func TestPaceAfter(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0: 2 * time.Second, 900 * time.Millisecond: 2 * time.Second, 3 * time.Second: 6 * time.Second, time.Minute: 2 * time.Minute,
+	} {
+		if got := paceAfter(took); got != want {
+			t.Errorf("after a look of %s the next one comes in %s, want %s", took, got, want)
+		}
+	}
+}
