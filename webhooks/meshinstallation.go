@@ -30,7 +30,7 @@ import (
 // SetupWithManager serves the webhooks. Given namespaces, MeshInstallations elsewhere are refused, because nobody
 // would act on them.
 func SetupWithManager(mgr ctrl.Manager, checker charts.Checker, namespaces ...string) error {
-	v := &validator{reader: mgr.GetClient(), mayApprove: approvers(mgr.GetClient()), checker: checker, namespaces: namespaces}
+	v := &validator{reader: mgr.GetClient(), mayApprove: approvers(mgr.GetClient()), checker: checker, namespaces: namespaces, now: time.Now}
 	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshInstallation{}).WithValidator(v).Complete(); err != nil {
 		return err
 	}
@@ -49,6 +49,7 @@ type validator struct {
 	mayApprove permission
 	checker    charts.Checker
 	namespaces []string
+	now        func() time.Time
 }
 
 var _ admission.Validator[*meshv1alpha1.MeshInstallation] = &validator{}
@@ -72,7 +73,7 @@ func (v *validator) ValidateDelete(context.Context, *meshv1alpha1.MeshInstallati
 }
 
 func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorList) (admission.Warnings, error) {
-	versionErrs, versionWarnings := checkVersion(c)
+	versionErrs, versionWarnings := checkVersion(c, v.now())
 	errs = append(errs, versionErrs...)
 	errs = append(errs, checkMetadata(c)...)
 	errs = append(errs, checkAPIServerCA(c)...)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -56,6 +57,9 @@ func installation(name string, options ...option) *meshv1alpha1.MeshInstallation
 	}
 	return inst
 }
+
+// supported is a time at which upstream supports the releases that the tests use.
+var supported = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 func version(v string) option {
 	return func(i *meshv1alpha1.MeshInstallation) { i.Spec.Version = v }
@@ -157,7 +161,7 @@ func newScheme(t *testing.T) *runtime.Scheme {
 
 func newValidator(t *testing.T, objects ...client.Object) *validator {
 	t.Helper()
-	return &validator{reader: fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(objects...).Build(), checker: knownValues{}}
+	return &validator{reader: fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(objects...).Build(), checker: knownValues{}, now: func() time.Time { return supported }}
 }
 
 // causes returns the fields and messages of an Invalid error.
@@ -307,12 +311,54 @@ func TestWarningOfAnOlderRelease(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			warnings, err := newValidator(t, kubeconfig(t, "east", "https://east:6443")).ValidateUpdate(t.Context(), c.old, c.inst)
+			warnings = slices.DeleteFunc(warnings, func(w string) bool { return !strings.Contains(w, "is older") })
 			if err != nil || len(warnings) != c.want {
 				t.Fatalf("warnings %q, error %v, want %d warnings", warnings, err, c.want)
 			}
 			for _, w := range warnings {
 				if len(w) > longest || !strings.Contains(w, "1.28.3 is older than 1.29.1") || !strings.Contains(w, "no effect") {
 					t.Errorf("warning of %d characters: %s", len(w), w)
+				}
+			}
+		})
+	}
+}
+
+// TestWarningsOfTheRelease wants all that speaks against a release that is new in the spec, in lines that the API server does not cut off,
+// and nothing about one that is not.
+func TestWarningsOfTheRelease(t *testing.T) {
+	const longest = 256
+	east := member("east", bySecret("east"))
+	v := newValidator(t, kubeconfig(t, "east", "https://east:6443"))
+	const endOfSupport, defect = "ended on 2026-06-28", "ISTIO-SECURITY-2026-006"
+	for name, c := range map[string]struct {
+		now       time.Time
+		old, inst *meshv1alpha1.MeshInstallation
+		want      []string
+	}{
+		"a new mesh":                      {now: supported, inst: installation("shop", east, version("1.28.3")), want: []string{defect}},
+		"a new mesh, after support ended": {now: supported.AddDate(1, 0, 0), inst: installation("shop", east, version("1.28.3")), want: []string{endOfSupport, defect}},
+		"another release":                 {now: supported, old: installation("shop", east, version("1.29.1")), inst: installation("shop", east, version("1.28.3")), want: []string{defect}},
+		"another change":                  {now: supported.AddDate(1, 0, 0), old: installation("shop", east, version("1.28.3")), inst: installation("shop", east, version("1.28.3"), annotation("a"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v.now = func() time.Time { return c.now }
+			warnings, err := v.ValidateCreate(t.Context(), c.inst)
+			if c.old != nil {
+				warnings, err = v.ValidateUpdate(t.Context(), c.old, c.inst)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range warnings {
+				if len(w) > longest || !strings.HasPrefix(w, "spec.version: ") {
+					t.Errorf("warning of %d characters: %s", len(w), w)
+				}
+			}
+			all := strings.Join(warnings, "\n")
+			for _, want := range []string{endOfSupport, defect} {
+				if strings.Contains(all, want) != slices.Contains(c.want, want) {
+					t.Errorf("warnings are %q, want %v", warnings, c.want)
 				}
 			}
 		})
@@ -331,6 +377,9 @@ func TestWarnings(t *testing.T) {
 	var paths []string
 	for _, warning := range got {
 		path, text, _ := strings.Cut(warning, ": ")
+		if path == "spec.version" {
+			continue
+		}
 		paths = append(paths, path)
 		if strings.Contains(text, "s3cret") {
 			t.Errorf("the warning reveals a secret: %s", warning)

@@ -43,6 +43,9 @@ const (
 	// ConditionTrustRootCurrent is True when the root of the mesh does not expire soon. Ready does not depend on it.
 	// MeshInstallation only.
 	ConditionTrustRootCurrent = "TrustRootCurrent"
+	// ConditionReleaseSupported is True when upstream supports the releases that members run, on their Kubernetes, and they have no
+	// known defect. Ready does not depend on it. MeshInstallation only.
+	ConditionReleaseSupported = "ReleaseSupported"
 	// ConditionSoleWriter is True when no other client keeps changing objects of the operator in the member. Ready does not
 	// depend on it. MeshMember only.
 	ConditionSoleWriter = "SoleWriter"
@@ -112,6 +115,14 @@ const (
 	ReasonRootExpiring = "RootExpiring"
 	// ReasonRootExpired: the root has expired.
 	ReasonRootExpired = "RootExpired"
+	// ReasonEndOfSupport: upstream gives no more security fixes for a release that members run.
+	ReasonEndOfSupport = "EndOfSupport"
+	// ReasonKnownDefect: a release that members run has a defect that users should know of. The message names it and its source.
+	ReasonKnownDefect = "KnownDefect"
+	// ReasonReleaseUnknown: members run a release of a minor version that this operator does not know.
+	ReasonReleaseUnknown = "ReleaseUnknown"
+	// ReasonKubernetesUnsupported: upstream does not support a release on the Kubernetes version of members that run it.
+	ReasonKubernetesUnsupported = "KubernetesUnsupported"
 	// ReasonForeignControlPlane: the member has an istiod that the operator did not install.
 	ReasonForeignControlPlane = "ForeignControlPlane"
 	// ReasonObjectConflict: an object of that name exists that the operator did not create.

@@ -54,7 +54,7 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 		return meshv1alpha1.StageFailed, "the values of the target are refused: " + err.Error(), nil
 	}
 	before, after := objectsOf(from), objectsOf(to)
-	release, ok := istioversion.Lookup(order.To.Version)
+	release, ok := istioversion.Packaged().Lookup(order.To.Version)
 	if !ok {
 		return meshv1alpha1.StageFailed, fmt.Sprintf("istio %s cannot be installed by this operator; it knows %v", order.To.Version, istioversion.Supported()), nil
 	}

@@ -50,6 +50,14 @@ var (
 		Name: "meshfleet_root_expiry_timestamp_seconds",
 		Help: "Expiry of the root certificate of a mesh, Unix time.",
 	}, []string{"namespace", "installation"})
+	releaseSupported = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_release_supported",
+		Help: "1 if upstream supports an Istio release that members of a mesh run, and it has no known defect, else 0.",
+	}, []string{"namespace", "installation", "version"})
+	releaseEndOfSupport = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_release_end_of_support_timestamp_seconds",
+		Help: "End of upstream's support for an Istio release that members of a mesh run, Unix time. There is no series while no end is announced.",
+	}, []string{"namespace", "installation", "version"})
 	discoveryVerified = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_discovery_verified_timestamp_seconds",
 		Help: "Last time at which every istiod of a member had synced all peers that have served, Unix time.",
@@ -61,7 +69,8 @@ var (
 )
 
 func init() {
-	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, certificateInForceExpiry, tokenExpiry, credentialExpiry, rootExpiry, discoveryVerified, writes)
+	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, certificateInForceExpiry, tokenExpiry, credentialExpiry, rootExpiry,
+		releaseSupported, releaseEndOfSupport, discoveryVerified, writes)
 }
 
 // ObservePhase records how long a phase took.
@@ -112,6 +121,34 @@ func SetRootExpiry(installation types.NamespacedName, t time.Time) {
 // ForgetInstallation deletes the series of a mesh that was removed.
 func ForgetInstallation(installation types.NamespacedName) {
 	rootExpiry.DeleteLabelValues(installation.Namespace, installation.Name)
+	SetReleases(installation, nil)
+}
+
+// ReleaseState is what SetReleases records of a release.
+type ReleaseState struct {
+	// Version is the Istio release.
+	Version string
+	// IsSupported: upstream supports it, and it has no known defect.
+	IsSupported bool
+	// EndOfSupport is zero if it is not announced.
+	EndOfSupport time.Time
+}
+
+// SetReleases records the releases of a mesh. Series of others are deleted.
+func SetReleases(installation types.NamespacedName, releases []ReleaseState) {
+	labels := prometheus.Labels{"namespace": installation.Namespace, "installation": installation.Name}
+	releaseSupported.DeletePartialMatch(labels)
+	releaseEndOfSupport.DeletePartialMatch(labels)
+	for _, r := range releases {
+		v := 0.0
+		if r.IsSupported {
+			v = 1
+		}
+		releaseSupported.WithLabelValues(installation.Namespace, installation.Name, r.Version).Set(v)
+		if !r.EndOfSupport.IsZero() {
+			releaseEndOfSupport.WithLabelValues(installation.Namespace, installation.Name, r.Version).Set(float64(r.EndOfSupport.Unix()))
+		}
+	}
 }
 
 // SetDiscoveryVerified records that all peers were synced at t.

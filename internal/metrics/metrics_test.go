@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,44 @@ func TestSeriesOfAnInstallation(t *testing.T) {
 	if diff := cmp.Diff(map[string]float64{"other": 1767225601}, roots(t)); diff != "" {
 		t.Errorf("roots expire after shop is gone (-want +got):\n%s", diff)
 	}
+}
+
+// TestReleases wants series of the releases that run only, and none of an end that nobody announced.
+func TestReleases(t *testing.T) {
+	shop := types.NamespacedName{Namespace: "meshfleet-system", Name: "shop"}
+	t.Cleanup(func() { ForgetInstallation(shop) })
+	SetReleases(shop, []ReleaseState{{Version: "1.28.3", EndOfSupport: at}, {Version: "1.31.0", IsSupported: true}})
+	if got := releaseSeries(t); got != "meshfleet_release_end_of_support_timestamp_seconds 1.28.3 1767225600; meshfleet_release_supported 1.28.3 0; meshfleet_release_supported 1.31.0 1; " {
+		t.Errorf("series are %s", got)
+	}
+	SetReleases(shop, []ReleaseState{{Version: "1.31.0", IsSupported: true}})
+	if got := releaseSeries(t); got != "meshfleet_release_supported 1.31.0 1; " {
+		t.Errorf("series after the upgrade are %s", got)
+	}
+	ForgetInstallation(shop)
+	if got := releaseSeries(t); got != "" {
+		t.Errorf("series after the mesh is gone are %s", got)
+	}
+}
+
+// releaseSeries are the series of releases, in the order of their names and versions.
+func releaseSeries(t *testing.T) string {
+	t.Helper()
+	families, err := ctrlmetrics.Registry.(prometheus.Gatherer).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := ""
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if strings.HasPrefix(f.GetName(), "meshfleet_release_") && l.GetName() == "version" {
+					out += fmt.Sprintf("%s %s %.0f; ", f.GetName(), l.GetValue(), m.GetGauge().GetValue())
+				}
+			}
+		}
+	}
+	return out
 }
 
 // roots are the expiries of roots by installation.

@@ -94,7 +94,7 @@ func (p *MembersPlan) member(
 		if want, err = mesh.MemberRevision(shared, m); err != nil {
 			return meshv1alpha1.MeshMember{}, err
 		}
-		want.Version, want.Rendering = p.Version, istioversion.Known().Rendering(p.Version)
+		want.Version, want.Rendering = p.Version, istioversion.Packaged().Rendering(p.Version)
 		want.Name = p.nameOf(want, shared, inst.Status.Revision != "")
 	}
 	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
@@ -206,7 +206,7 @@ func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, 
 	}
 	since := metav1.NewTime(run.Now.Truncate(time.Second))
 	from := mesh.RunningRevision(present)
-	to.Name, to.Version, to.Rendering = u.Spec.To.Revision, u.Spec.To.Version, istioversion.Known().Rendering(u.Spec.To.Version)
+	to.Name, to.Version, to.Rendering = u.Spec.To.Revision, u.Spec.To.Version, istioversion.Packaged().Rendering(u.Spec.To.Version)
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
 		from, to = r.From, r.To
 		if r.Stage == stage {

@@ -77,7 +77,7 @@ func subject(t *testing.T, a allowed, objects ...client.Object) *Subject {
 	} {
 		mapper.Add(kind, scope)
 	}
-	release, ok := istioversion.Lookup("1.29.1")
+	release, ok := istioversion.Of("1.29.1")
 	if !ok {
 		t.Fatal("1.29.1 is not in the table")
 	}

@@ -115,7 +115,7 @@ func keep(r apply.Rendering, present []apply.Rendering, src Source) *Kept {
 }
 
 // isOurs says whether this operator renders a release as it was ordered.
-func isOurs(src Source) bool { return istioversion.Known().Rendering(src.Version) == src.Ordered }
+func isOurs(src Source) bool { return istioversion.Packaged().Rendering(src.Version) == src.Ordered }
 
 // kept reads what the member keeps. What is not what the operator has stored there is not used: whoever may write ConfigMaps in the
 // member could otherwise have anything applied by the operator. While the hub has not noted any, as after a restore, the member is believed,

@@ -106,6 +106,7 @@ func sampleText(s meshv1alpha1.Sample) string {
 func RecordInstallation(r events.EventRecorder, before, after *meshv1alpha1.MeshInstallation) {
 	conditions(r, after, before.Status.Conditions, after.Status.Conditions, "Reconcile")
 	becameFalse(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionTrustRootCurrent)
+	becameFalse(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionReleaseSupported)
 	if before.Status.EffectiveVersion == "" && after.Status.EffectiveVersion != "" {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "VersionInForce", "Install",
 			"First control plane of Istio %s served", after.Status.EffectiveVersion)

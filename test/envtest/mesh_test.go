@@ -138,6 +138,7 @@ func ready(name string, generation, observed int64, conditions []metav1.Conditio
 	aside := []string{
 		meshv1alpha1.ConditionTagsCurrent, meshv1alpha1.ConditionHubSecretsProtected, meshv1alpha1.ConditionCredentialCurrent,
 		meshv1alpha1.ConditionTrustRootCurrent, meshv1alpha1.ConditionSoleWriter, meshv1alpha1.ConditionSidecarsRedirected,
+		meshv1alpha1.ConditionReleaseSupported,
 	}
 	for _, c := range conditions {
 		if slices.Contains(aside, c.Type) {

@@ -86,7 +86,7 @@ func firstUnseen(c istiod.Client, seen map[string]bool) int {
 // tooEarly selects the proxies that the new revision cannot be asked about yet: it knows the Gateways of the
 // Gateway API only when the tags have moved. Where users run a gateway themselves, every gateway of its namespace counts.
 func tooEarly(ctx context.Context, m *gate.Subject) (func(istiod.Client) bool, error) {
-	if release, _ := istioversion.Lookup(m.ToVersion); !release.ConfiguresOwnGatewaysOnly {
+	if release, _ := istioversion.Of(m.ToVersion); !release.ConfiguresOwnGatewaysOnly {
 		return func(istiod.Client) bool { return false }, nil
 	}
 	gateways, _, err := istioGateways(ctx, m)

@@ -15,7 +15,7 @@ import (
 // TestCompatibilityIsWhatTheChartsHave wants the table's compatibility versions to be those for which the istiod chart has
 // a profile.
 func TestCompatibilityIsWhatTheChartsHave(t *testing.T) {
-	for _, r := range istioversion.Known() {
+	for _, r := range istioversion.Packaged() {
 		files, err := os.ReadDir(filepath.Join(chartsDir, r.Version, "istiod", "files"))
 		if err != nil {
 			t.Fatal(err)

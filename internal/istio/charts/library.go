@@ -127,7 +127,7 @@ func (l *Library) load(version, name string) (*chart.Chart, error) {
 	if c, ok := l.charts[key]; ok {
 		return c, nil
 	}
-	if _, isKnown := istioversion.Lookup(version); !isKnown {
+	if _, isKnown := istioversion.Packaged().Lookup(version); !isKnown {
 		return nil, fmt.Errorf("%s %s: %w", name, version, ErrNoChart)
 	}
 	// The version comes from users: it must not lead out of the library.

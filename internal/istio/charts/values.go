@@ -72,7 +72,7 @@ func (l *Library) CheckValues(version, chartName string, values map[string]any) 
 	}
 	check := &valueCheck{version: version, chart: chartName, problems: map[string]string{}}
 	check.all("", values, defaults, knownKeys(c, chartName, defaults))
-	if release, ok := istioversion.Lookup(version); ok && chartName == Istiod {
+	if release, ok := istioversion.Of(version); ok && chartName == Istiod {
 		for _, p := range release.CheckValues(values) {
 			check.refuse(p.Path, "%s", p.Problem)
 		}

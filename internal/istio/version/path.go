@@ -11,10 +11,10 @@ import (
 // Table is a set of releases.
 type Table []Release
 
-// Known are the releases that the operator can install.
-func Known() Table { return releases }
+// Packaged are the releases that the operator can install: their charts are in its image. Oldest first.
+func Packaged() Table { return packagedTable }
 
-// Lookup finds a release by its exact version.
+// Lookup finds a release that can be installed by its exact version. For what is known of any release, see Of.
 func (t Table) Lookup(version string) (Release, bool) {
 	i := slices.IndexFunc(t, func(r Release) bool { return r.Version == version })
 	if i < 0 {
@@ -40,7 +40,11 @@ func (t Table) Path(from, to string) ([]string, error) {
 		return nil, fmt.Errorf("istio %s cannot be installed by this operator", to)
 	}
 	if end.LessThan(start) {
-		if now, _ := t.Lookup(from); isWithin(end, start, now.MaxJump) {
+		now, isPackaged := t.Lookup(from)
+		if !isPackaged {
+			now, _ = Of(from)
+		}
+		if isWithin(end, start, now.MaxJump) {
 			return []string{to}, nil
 		}
 		return nil, fmt.Errorf("istio %s is too old to go back to from %s", to, from)

@@ -66,14 +66,14 @@ func TestPath(t *testing.T) {
 
 // TestEveryReleaseCanBeReached wants a way from each release to every newer one.
 func TestEveryReleaseCanBeReached(t *testing.T) {
-	for i, from := range releases {
-		for _, to := range releases[i:] {
-			if _, err := Known().Path(from.Version, to.Version); err != nil {
+	for i, from := range Packaged() {
+		for _, to := range Packaged()[i:] {
+			if _, err := Packaged().Path(from.Version, to.Version); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	for _, r := range releases {
+	for _, r := range Packaged() {
 		if r.MaxJump == 0 || len(r.Compatibility) == 0 {
 			t.Errorf("%s: jumps over %d minor versions, compatible with %v", r.Version, r.MaxJump, r.Compatibility)
 		}

@@ -1,16 +1,15 @@
-// Package version is the capability table: every Istio release that the operator can install, with what differs
-// between them. No other package compares Istio versions.
+// Package version is the capability table: what the operator knows of every minor version of Istio and its patches, and which releases it
+// can install. No other package compares Istio versions.
 package version
 
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/Masterminds/semver/v3"
 )
 
-// Release is one Istio release that the operator can install.
+// Release is what is known of one Istio release.
 type Release struct {
 	// Version is the exact release, for example `1.29.1`.
 	Version string
@@ -43,8 +42,12 @@ type Release struct {
 	// Removed are values that the istiod chart does not take any more.
 	Removed []ValueRule
 	// Renderings identify how operator releases have rendered the charts of this release, oldest first: hashes of the objects for
-	// fixed settings. The last one is this operator's. A test of internal/parts compares it.
+	// fixed settings. The last one is this operator's. A test of internal/parts compares it. Empty: the charts are not in the image.
 	Renderings []string
+
+	kubernetes   [2]string
+	endOfSupport string
+	defects      []knownDefect
 }
 
 // rendering stands for another rendering of every release. Only builds for tests of an update of the operator set it:
@@ -79,29 +82,6 @@ var gatewayAPI128 = map[string]string{
 // set it: go build -ldflags "-X github.com/meshfleet/meshfleet/internal/istio/version.withheld=1.28.3".
 var withheld string
 
-// releases are the table.
-var releases = slices.DeleteFunc(all, func(r Release) bool { return slices.Contains(strings.Split(withheld, ","), r.Version) })
-
-var all = []Release{
-	{
-		Version: "1.28.3", MinKubernetes: "1.30", ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
-		GatewayAPI: gatewayAPI128, MaxJump: 2,
-		Compatibility: []string{"1.25", "1.26", "1.27"}, Removed: removed128,
-		Renderings: []string{"96f97449bf"},
-	},
-	{
-		Version: "1.29.1", MinKubernetes: "1.30", MisreadsPeerTrustDomain: true, ConfiguresOwnGatewaysOnly: true, ReadsPeerSecrets: true,
-		GatewayAPI: gatewayAPI128, MaxJump: 2,
-		Compatibility: []string{"1.25", "1.26", "1.27", "1.28"}, Removed: removed128,
-		Renderings: []string{"ec66bf80fe"},
-	},
-}
-
-// Lookup finds a release by its exact version.
-func Lookup(version string) (Release, bool) {
-	return Known().Lookup(version)
-}
-
 // Nearest is the release in the table that is nearest to a version: the oldest of those that are newer, or else the newest.
 func (t Table) Nearest(version string) string {
 	nearest := ""
@@ -120,15 +100,16 @@ func (t Table) Nearest(version string) string {
 // ReadPeerSecrets says whether istiod of any of these versions lists the Secrets of its peers. One that is not known counts as if.
 func ReadPeerSecrets(versions ...string) bool {
 	return slices.ContainsFunc(versions, func(v string) bool {
-		release, known := Lookup(v)
+		release, known := Of(v)
 		return !known || release.ReadsPeerSecrets
 	})
 }
 
 // Supported lists the versions that can be installed, oldest first.
 func Supported() []string {
-	versions := make([]string, 0, len(releases))
-	for _, r := range releases {
+	table := Packaged()
+	versions := make([]string, 0, len(table))
+	for _, r := range table {
 		versions = append(versions, r.Version)
 	}
 	return versions

@@ -8,10 +8,10 @@ import (
 )
 
 func TestEveryReleaseIsComplete(t *testing.T) {
-	if len(releases) == 0 {
+	if len(Packaged()) == 0 {
 		t.Fatal("no release can be installed")
 	}
-	for _, r := range releases {
+	for _, r := range Packaged() {
 		if v, err := semver.StrictNewVersion(r.Version); err != nil || v.Prerelease() != "" {
 			t.Errorf("%q is no exact release: %v", r.Version, err)
 		}
@@ -26,12 +26,12 @@ func TestEveryReleaseIsComplete(t *testing.T) {
 
 func TestLookup(t *testing.T) {
 	for _, v := range Supported() {
-		if r, ok := Lookup(v); !ok || r.Version != v {
+		if r, ok := Packaged().Lookup(v); !ok || r.Version != v {
 			t.Errorf("%s is not found: %+v", v, r)
 		}
 	}
 	for _, v := range []string{"", "1.29", "v1.29.1", "1.29.1-alpha", "0.1.0"} {
-		if r, ok := Lookup(v); ok {
+		if r, ok := Of(v); ok {
 			t.Errorf("%q is found: %+v", v, r)
 		}
 	}
@@ -113,7 +113,7 @@ func TestCheckGatewayAPI(t *testing.T) {
 			}
 		})
 	}
-	for _, known := range releases {
+	for _, known := range Packaged() {
 		for name, least := range known.GatewayAPI {
 			if err := known.CheckGatewayAPI(name, "v"+least); err != nil {
 				t.Errorf("%s refuses its own minimum of %s: %v", known.Version, name, err)

@@ -48,7 +48,7 @@ func idle(m *meshv1alpha1.MeshMemberSpec) string {
 // such: with the Service of the tags, and without permission to write, it serves as well.
 func forgetful(m *meshv1alpha1.MeshMemberSpec, revision string) string {
 	for i := range m.Revisions {
-		release, isKnown := istioversion.Lookup(m.Revisions[i].Version)
+		release, isKnown := istioversion.Of(m.Revisions[i].Version)
 		if m.Revisions[i].Name == revision && (!isKnown || release.ConfiguresOwnGatewaysOnly) {
 			return revision
 		}

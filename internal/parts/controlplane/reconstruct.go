@@ -55,7 +55,7 @@ func (s *Steps) Reconstruct(ctx context.Context, pass *member.Pass) (order *mesh
 	}
 	istiod := &found.Items[0]
 	version := istiod.Labels[versionLabel]
-	if _, ok := istioversion.Lookup(version); !ok {
+	if _, ok := istioversion.Packaged().Lookup(version); !ok {
 		return nil, fmt.Sprintf("revision %s has version %q, which this operator does not know; restore that record, or use an operator that "+
 			"knows the version", names[0], version), nil
 	}

@@ -41,7 +41,7 @@ func (k Maker) orNearest() Maker {
 			return kept, err
 		}
 		stand := *r
-		stand.Version = istioversion.Known().Nearest(r.Version)
+		stand.Version = istioversion.Packaged().Nearest(r.Version)
 		return From(k.lib).of(m, &stand)
 	}
 	return k
@@ -87,7 +87,7 @@ func (s *Steps) reader(ctx context.Context, pass *member.Pass, spec *meshv1alpha
 		return nil, err
 	}
 	stand := spec.DeepCopy()
-	stand.ReaderVersion = istioversion.Known().Nearest(spec.ReaderVersion)
+	stand.ReaderVersion = istioversion.Packaged().Nearest(spec.ReaderVersion)
 	c, err = From(s.Charts).ReaderPermissions(stand)
 	return []apply.Component{c}, err
 }
@@ -150,7 +150,7 @@ func (s *Steps) unknownNote(pass *member.Pass) string {
 	inPlace := s.memory.Of(pass).inPlace
 	var notes []string
 	for _, r := range pass.Object.Spec.Revisions {
-		if _, isKnown := istioversion.Lookup(r.Version); !isKnown && inPlace[r.Name] == "" {
+		if _, isKnown := istioversion.Packaged().Lookup(r.Version); !isKnown && inPlace[r.Name] == "" {
 			notes = append(notes, fmt.Sprintf("this operator does not know Istio %s of revision %s and keeps it as it was installed; set spec.version to one of %v",
 				r.Version, r.Name, istioversion.Supported()))
 		}

@@ -55,7 +55,7 @@ func InjectsByDefault(r *meshv1alpha1.Revision) (bool, error) {
 // trustDomainAliases names the mesh's own trust domain as an alias where istiod may take an identity in a peer for one
 // without it. Istiod expects every identity in the domains of all aliases too, and thus in the right one again.
 func trustDomainAliases(user map[string]any, trustDomain, version string) (map[string]any, error) {
-	release, _ := istioversion.Lookup(version)
+	release, _ := istioversion.Of(version)
 	if !release.MisreadsPeerTrustDomain {
 		return nil, nil
 	}

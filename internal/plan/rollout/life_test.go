@@ -43,7 +43,7 @@ type edit struct {
 // newLife is a mesh that serves at the older version, with the members east and west.
 func newLife(t *testing.T, options ...plantest.Option) *life {
 	l := &life{
-		table: istioversion.Known(),
+		table: istioversion.Packaged(),
 		inst:  plantest.Shop(append([]plantest.Option{plantest.Version(older.Version), plantest.Running(older.Version)}, options...)...), gone: map[string]time.Time{}, clusters: map[string]*cluster{},
 		world: &world{
 			t: t, now: epoch, behaviour: map[string]*behaviour{}, touched: map[string]bool{}, late: map[string]bool{}, changed: true, crash: never, forget: never,

@@ -36,7 +36,7 @@ type Decision struct {
 
 // Next decides which upgrade there is to be from the spec, the members and the records, oldest first.
 func Next(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade) Decision {
-	return NextIn(istioversion.Known(), inst, members, history)
+	return NextIn(istioversion.Packaged(), inst, members, history)
 }
 
 // NextIn is Next with another table of releases than the one that the operator has.

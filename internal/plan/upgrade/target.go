@@ -46,7 +46,7 @@ func target(
 			continue
 		}
 		r := mesh.RunningRevision(&members[i])
-		if _, isKnown := istioversion.Lookup(want.Version); !isKnown {
+		if _, isKnown := istioversion.Packaged().Lookup(want.Version); !isKnown {
 			// A release that this operator does not know is kept as it was rendered.
 			want.Rendering = r.Rendering
 		}
@@ -125,7 +125,7 @@ func wantedBy(inst *meshv1alpha1.MeshInstallation) (Wanted, error) {
 // sharedBy is what a spec asks of all members, as this operator renders it.
 func sharedBy(inst *meshv1alpha1.MeshInstallation) meshv1alpha1.Revision {
 	shared := mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
-	shared.Rendering = istioversion.Known().Rendering(shared.Version)
+	shared.Rendering = istioversion.Packaged().Rendering(shared.Version)
 	return shared
 }
 
@@ -133,7 +133,7 @@ func sharedBy(inst *meshv1alpha1.MeshInstallation) meshv1alpha1.Revision {
 func (w Wanted) at(version string) Wanted {
 	out := make(Wanted, len(w))
 	for member, revision := range w {
-		revision.Version, revision.Rendering = version, istioversion.Known().Rendering(version)
+		revision.Version, revision.Rendering = version, istioversion.Packaged().Rendering(version)
 		out[member] = revision
 	}
 	return out
