@@ -130,7 +130,7 @@ func (v *validator) checkChart(path *field.Path, version, chart string, raw *api
 	}
 	err = v.checker.CheckValues(version, chart, values)
 	if errors.Is(err, charts.ErrNoChart) {
-		return field.ErrorList{field.Forbidden(path, fmt.Sprintf("this operator does not know Istio %s and cannot check its values; change them together "+
+		return field.ErrorList{field.Forbidden(path, fmt.Sprintf("this operator has no charts of Istio %s and cannot check its values; change them together "+
 			"with spec.version, to one of %s", version, strings.Join(istioversion.Supported(), ", ")))}
 	}
 	return valueErrors(path, err)

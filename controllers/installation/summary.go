@@ -232,7 +232,7 @@ func unknownIn(members []meshv1alpha1.MeshMember, kind string) string {
 		return ""
 	}
 	slices.Sort(versions)
-	return fmt.Sprintf("; this operator does not know Istio %s of %s and keeps it as it was installed: set spec.version to one of %s",
+	return fmt.Sprintf("; this operator has no charts of Istio %s of %s and keeps it as it was installed: set spec.version to one of %s",
 		strings.Join(slices.Compact(versions), ", "), mesh.List(in, len(in)), strings.Join(istioversion.Supported(), ", "))
 }
 

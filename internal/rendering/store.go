@@ -90,7 +90,7 @@ func (s *Store) choose(m *meshv1alpha1.MeshMember, src Source, inputs string, pr
 	case errors.Is(err, charts.ErrNoChart) && i >= 0:
 		return keep(present[i], present, src), nil
 	case errors.Is(err, charts.ErrNoChart) && exists:
-		return nil, fmt.Errorf("%w: this operator does not know Istio %s, and the member keeps no rendering of component %q for its present settings; "+
+		return nil, fmt.Errorf("%w: this operator has no charts of Istio %s, and the member keeps no rendering of component %q for its present settings; "+
 			"set spec.version to one of %v", ErrInPlace, src.Version, src.Component, istioversion.Supported())
 	case err != nil:
 		return nil, err

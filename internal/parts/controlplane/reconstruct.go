@@ -56,8 +56,8 @@ func (s *Steps) Reconstruct(ctx context.Context, pass *member.Pass) (order *mesh
 	istiod := &found.Items[0]
 	version := istiod.Labels[versionLabel]
 	if _, ok := istioversion.Packaged().Lookup(version); !ok {
-		return nil, fmt.Sprintf("revision %s has version %q, which this operator does not know; restore that record, or use an operator that "+
-			"knows the version", names[0], version), nil
+		return nil, fmt.Sprintf("revision %s has version %q, of which this operator has no charts; restore that record, or use an operator that "+
+			"has them", names[0], version), nil
 	}
 	rev := mesh.RunningRevision(pass.Object)
 	rev.Name, rev.Version = names[0], version

@@ -151,7 +151,7 @@ func (s *Steps) unknownNote(pass *member.Pass) string {
 	var notes []string
 	for _, r := range pass.Object.Spec.Revisions {
 		if _, isKnown := istioversion.Packaged().Lookup(r.Version); !isKnown && inPlace[r.Name] == "" {
-			notes = append(notes, fmt.Sprintf("this operator does not know Istio %s of revision %s and keeps it as it was installed; set spec.version to one of %v",
+			notes = append(notes, fmt.Sprintf("this operator has no charts of Istio %s of revision %s and keeps it as it was installed; set spec.version to one of %v",
 				r.Version, r.Name, istioversion.Supported()))
 		}
 	}

@@ -155,7 +155,7 @@ func TestAnOperatorThatRendersDifferentlyWritesNothing(t *testing.T) {
 				t.Errorf("the next operator writes %v", remote.writes)
 			}
 			note := next.unknownNote(next.next(testutil.Now))
-			if isTold := strings.Contains(note, "does not know Istio "+membertest.Dropped) && strings.Contains(note, "set spec.version to one of"); isTold != (revision.version == membertest.Dropped) {
+			if isTold := strings.Contains(note, "has no charts of Istio "+membertest.Dropped) && strings.Contains(note, "set spec.version to one of"); isTold != (revision.version == membertest.Dropped) {
 				t.Errorf("the note is %q", note)
 			}
 			role := &rbacv1.ClusterRole{}
