@@ -89,17 +89,21 @@ func TestCheckValues(t *testing.T) {
 		values values
 		want   []string // paths
 	}{
-		"nothing":                             {},
-		"what is fine":                        {values: values{"env": values{"NEW": "1"}, "global": values{"provider": "istiod"}, "compatibilityVersion": "1.28"}},
-		"a value that is gone":                {values: values{"env": values{"OLD": ""}}, want: []string{"env.OLD: istio 1.29.1 does not take this value; use NEW"}},
-		"the same below pilot":                {values: values{"pilot": values{"env": values{"OLD": "1"}}}, want: []string{"pilot.env.OLD: istio 1.29.1 does not take this value; use NEW"}},
-		"a null is nothing":                   {values: values{"env": values{"OLD": nil}, "global": nil}},
-		"content that is not taken":           {values: values{"global": values{"provider": "kubernetes"}}, want: []string{"global.provider: istio 1.29.1 does not take this value; leave it out"}},
-		"a compatibility that is gone":        {values: values{"compatibilityVersion": "1.24"}, want: []string{"compatibilityVersion: istio 1.29.1 does not know 1.24; leave it out, or write one of 1.28, 1.27"}},
-		"a compatibility without quotes":      {values: values{"compatibilityVersion": 1.28}},
-		"an empty compatibility":              {values: values{"compatibilityVersion": ""}},
-		"what should be a map but is not one": {values: values{"env": "OLD", "global": 3, "pilot": []any{}}},
-		"all of it":                           {values: values{"env": values{"OLD": "1"}, "compatibilityVersion": "x"}, want: []string{"compatibilityVersion: ", "env.OLD"}},
+		"nothing":                              {},
+		"what is fine":                         {values: values{"env": values{"NEW": "1"}, "global": values{"provider": "istiod"}, "compatibilityVersion": "1.28"}},
+		"a value that is gone":                 {values: values{"env": values{"OLD": ""}}, want: []string{"env.OLD: istio 1.29.1 does not take this value; use NEW"}},
+		"the same below pilot":                 {values: values{"pilot": values{"env": values{"OLD": "1"}}}, want: []string{"pilot.env.OLD: istio 1.29.1 does not take this value; use NEW"}},
+		"a null is nothing":                    {values: values{"env": values{"OLD": nil}, "global": nil}},
+		"content that is not taken":            {values: values{"global": values{"provider": "kubernetes"}}, want: []string{"global.provider: istio 1.29.1 does not take this value; leave it out"}},
+		"a compatibility that is gone":         {values: values{"compatibilityVersion": "1.24"}, want: []string{"compatibilityVersion: istio 1.29.1 does not know 1.24; leave it out, or write one of 1.28, 1.27"}},
+		"a compatibility without quotes":       {values: values{"compatibilityVersion": 1.28}},
+		"an empty compatibility":               {values: values{"compatibilityVersion": ""}},
+		"what should be a map but is not one":  {values: values{"env": "OLD", "global": 3, "pilot": []any{}}},
+		"images of another minor version":      {values: values{"global": values{"tag": "1.28.3-distroless"}}, want: []string{"global.tag: the images 1.28.3-distroless are of Istio 1.28, and the version is 1.29.1"}},
+		"the same below pilot, and at the top": {values: values{"tag": "v1.30", "pilot": values{"tag": "1.3-alpha.1"}}, want: []string{"pilot.tag: the images 1.3-alpha.1 are of Istio 1.3", "tag: the images v1.30 are of Istio 1.30"}},
+		"images of another patch":              {values: values{"global": values{"tag": "1.29.7-fips"}, "tag": "1.29-dev"}},
+		"tags that tell no version":            {values: values{"global": values{"tag": "latest"}, "tag": "sha-129", "pilot": values{"tag": 1.29}}},
+		"all of it":                            {values: values{"env": values{"OLD": "1"}, "compatibilityVersion": "x"}, want: []string{"compatibilityVersion: ", "env.OLD"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package version
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -52,6 +53,7 @@ func (r Release) CheckValues(values map[string]any) []ValueProblem {
 			}
 		}
 	}
+	problems = append(problems, r.checkTags(values, pilot)...)
 	if compatible, ok := values["compatibilityVersion"]; ok && fmt.Sprint(compatible) != "" && !slices.Contains(r.Compatibility, fmt.Sprint(compatible)) {
 		cure := "leave it out"
 		if len(r.Compatibility) > 0 {
@@ -60,6 +62,28 @@ func (r Release) CheckValues(values map[string]any) []ValueProblem {
 		problems = append(problems, ValueProblem{"compatibilityVersion", fmt.Sprintf("istio %s does not know %v; %s", r.Version, compatible, cure)})
 	}
 	slices.SortFunc(problems, func(a, b ValueProblem) int { return strings.Compare(a.Path, b.Path) })
+	return problems
+}
+
+// minorOfTag finds the minor version with which the tag of an image begins, as of `1.29.1`, `1.29.1-distroless` and `1.29-alpha.a1b2`.
+var minorOfTag = regexp.MustCompile(`^v?(\d+\.\d+)(?:[.-]|$)`)
+
+// checkTags refuses tags of images of another minor version: istiod would run with the permissions, templates and settings of charts that were
+// not made for it, and a change of the version would change no image. Another patch, and tags that tell no version, are fine.
+func (r Release) checkTags(values, pilot map[string]any) []ValueProblem {
+	var problems []ValueProblem
+	for _, at := range []struct {
+		path   string
+		values map[string]any
+		key    string
+	}{{"global.tag", values, "global.tag"}, {"tag", values, "tag"}, {"pilot.tag", pilot, "tag"}} {
+		have, _ := lookup(at.values, at.key)
+		tag, _ := have.(string)
+		if m := minorOfTag.FindStringSubmatch(tag); m != nil && m[1] != minorOf(r.Version) {
+			problems = append(problems, ValueProblem{at.path, fmt.Sprintf(
+				"the images %s are of Istio %s, and the version is %s: change the tag with the version, or leave it out", tag, m[1], r.Version)})
+		}
+	}
 	return problems
 }
 
