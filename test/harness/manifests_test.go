@@ -10,8 +10,8 @@ func TestManifestsRender(t *testing.T) {
 		manifest string
 		objects  int
 	}{
-		// Namespace, echo's account, Deployment and Service, a Service per member, two clients of two objects.
-		"demo":   {demoManifest, 4 + 3 + 4},
+		// Namespace, echo's account, Deployment and Service, a Service per member, two clients of two objects, a DestinationRule.
+		"demo":   {demoManifest, 4 + 3 + 4 + 1},
 		"plain":  {plainManifest, 3},
 		"strict": {strictManifest, 1},
 	} {
