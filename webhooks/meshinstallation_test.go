@@ -195,7 +195,7 @@ func TestValidateCreate(t *testing.T) {
 		"accepts a mesh of two clusters":              {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{kubeconfig(t, "east", "https://east:6443"), kubeconfig(t, "west", "https://west:6443")}},
 		"accepts Secrets that do not exist yet":       {inst: installation("shop", east, member("west", bySecret("west")))},
 		"accepts values that the chart knows":         {inst: installation("shop", east, controlPlaneValues(`{"pilot":{"cpu":1}}`))},
-		"refuses a minor version":                     {inst: installation("shop", east, version("1.29")), wantFields: []string{"spec.version"}, wantCure: `"1.28.3", "1.29.1"`},
+		"refuses a minor version":                     {inst: installation("shop", east, version("1.29")), wantFields: []string{"spec.version"}, wantCure: `"1.28.3", "1.29.1", "1.30.4", "1.31.0"`},
 		"refuses a version with a prefix":             {inst: installation("shop", east, version("v1.29.1")), wantFields: []string{"spec.version"}, wantCure: `"1.29.1"`},
 		"refuses a version that does not exist":       {inst: installation("shop", east, version("9.9.9")), wantFields: []string{"spec.version"}, wantCure: `"1.29.1"`},
 		"does not check values of an unknown version": {inst: installation("shop", east, version("9.9.9"), controlPlaneValues(`{"pilto":{}}`)), wantFields: []string{"spec.version"}},

@@ -15,7 +15,7 @@ func TestReleasesThatAreNotKnownAreNamed(t *testing.T) {
 	members := []meshv1alpha1.MeshMember{
 		*testutil.Member("east", at("1.27.9")), *testutil.Member("west"), *testutil.Member("north", at("1.27.9")),
 	}
-	want := "; this operator has no charts of Istio 1.27.9 of east, north and keeps it as it was installed: set spec.version to one of 1.28.3, 1.29.1"
+	want := "; this operator has no charts of Istio 1.27.9 of east, north and keeps it as it was installed: set spec.version to one of 1.28.3, 1.29.1, 1.30.4, 1.31.0"
 	if got := unknownIn(members, meshv1alpha1.ConditionControlPlanesReady); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -29,7 +30,7 @@ func library(t *testing.T) *Library {
 	return packaged
 }
 
-func versions() []string { return []string{"1.28.3", "1.29.1"} }
+func versions() []string { return istioversion.Supported() }
 
 func TestRender(t *testing.T) {
 	lib := library(t)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 func rendered(t *testing.T, version, chart, kind string, values map[string]any) *unstructured.Unstructured {
@@ -55,10 +57,12 @@ func TestInjectorKnowsTheCNI(t *testing.T) {
 	}
 }
 
-// TestGatewayChartReadsThePlatform wants a gateway on OpenShift to leave the user to the platform.
+// TestGatewayChartReadsThePlatform wants a gateway on OpenShift to leave the user to the platform. From 1.30 on the chart leaves it to the
+// injector everywhere.
 func TestGatewayChartReadsThePlatform(t *testing.T) {
 	for _, version := range versions() {
-		for platform, fixed := range map[string]bool{"": true, "gke": true, "openshift": false} {
+		setsUser := istioversion.Compare(version, "1.30.0") < 0
+		for platform, fixed := range map[string]bool{"": setsUser, "gke": setsUser, "openshift": false} {
 			o := rendered(t, version, Gateway, "Deployment", map[string]any{"name": "gw", "revision": "rev", "global": map[string]any{"platform": platform}})
 			containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
 			if len(containers) != 1 {

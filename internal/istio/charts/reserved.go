@@ -30,6 +30,7 @@ const (
 	otherHost  = "the webhooks of a revision must call its own istiod, which writes their caBundle; remove it"
 	otherPlane = "the proxies of a revision must connect to its own istiod; remove it"
 	noCacerts  = "istiod would not read the signing certificate of its member; remove it"
+	noPeers    = "istiod would read peers from files and ignore the remote secrets of the operator; remove it"
 )
 
 // ownedBy are the values that the operator sets itself, or that must keep the chart's default.
@@ -68,6 +69,7 @@ var harmful = []reservation{
 	{"meshConfig.defaultConfig.proxyMetadata.CA_ADDR", isSet, otherCA},
 	{"meshConfig.defaultConfig.proxyMetadata.CA_PROVIDER", isSet, otherCA},
 	{"env.ROOT_CA_DIR", nil, noCacerts},
+	{"env.PILOT_MULTICLUSTER_KUBECONFIG_PATH", isSet, noPeers}, // from 1.30 on
 	{"env.INJECTION_WEBHOOK_CONFIG_NAME", isEmpty, noArms},
 	{"env.VALIDATION_WEBHOOK_CONFIG_NAME", isEmpty, noArms},
 	{"base.validationURL", isSet, otherHost},

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -118,6 +119,7 @@ func TestCheckValuesRefusesWhatKeepsAMemberFromBecomingReady(t *testing.T) {
 		"no CA":                            {`{env: {ENABLE_CA_SERVER: "false"}}`, "env.ENABLE_CA_SERVER", "issuerRef"},
 		"no provider of certificates":      {`{global: {pilotCertProvider: none}}`, "global.pilotCertProvider", "istio-ca-root-cert"},
 		"signing certificates elsewhere":   {`{env: {ROOT_CA_DIR: /x}}`, "env.ROOT_CA_DIR", "signing certificate"},
+		"peers in files":                   {`{env: {PILOT_MULTICLUSTER_KUBECONFIG_PATH: /x}}`, "env.PILOT_MULTICLUSTER_KUBECONFIG_PATH", "remote secrets"},
 		"a webhook of another host":        {`{base: {validationURL: "https://x"}}`, "base.validationURL", "its own istiod"},
 		"proxies of another control plane": {`{meshConfig: {defaultConfig: {discoveryAddress: "x:15012"}}}`, "meshConfig.defaultConfig.discoveryAddress", "its own istiod"},
 		"another mesh ID of proxies":       {`{meshConfig: {defaultConfig: {meshId: x}}}`, "meshConfig.defaultConfig.meshId", "the operator sets"},
@@ -133,6 +135,20 @@ func TestCheckValuesRefusesWhatKeepsAMemberFromBecomingReady(t *testing.T) {
 					t.Errorf("refused %q, want %s with %q:\n%s", got, c.path, c.text, messages)
 				}
 			})
+		}
+	}
+}
+
+// TestCheckValuesRefusesWhatAReleaseRemoved has a value that does nothing from 1.31 on.
+func TestCheckValuesRefusesWhatAReleaseRemoved(t *testing.T) {
+	for _, version := range versions() {
+		var want []string
+		if istioversion.Compare(version, "1.31.0") >= 0 {
+			want = []string{"env.PILOT_SPAWN_UPSTREAM_SPAN_FOR_GATEWAY"}
+		}
+		got, messages := refusals(t, version, Istiod, `{env: {PILOT_SPAWN_UPSTREAM_SPAN_FOR_GATEWAY: "false"}}`)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: refused paths (-want +got):\n%s\n%s", version, diff, messages)
 		}
 	}
 }

@@ -100,6 +100,30 @@ var minors = []minor{
 			{before(7), "is affected by ISTIO-SECURITY-2026-006", security2026006},
 		},
 	},
+	// Sources for 1.30 and 1.31, in the modules that hack/charts names: MinK8SVersion in istioctl/pkg/install/k8sversion/version.go; the release
+	// notes 59473.yaml and 59959.yaml, which both contain, so that they neither misread a trust domain nor drop a foreign Gateway (for 1.30
+	// that is known of the patch in the image only); pilot/pkg/credentials/kube/multicluster.go, which in 1.31 starts the informer unless
+	// PILOT_ENABLE_REMOTE_CREDENTIALS_CONTROLLER is false.
+	{
+		name: "1.30", packaged: []packaged{{4, []string{"90b1fb38e6"}}},
+		minKubernetes: "1.32", kubernetes: [2]string{"1.32", "1.36"},
+		configuresOwnGatewaysOnly: before(4), readsPeerSecrets: all,
+		gatewayAPI: gatewayAPI130, maxJump: 2, compatibility: []string{"1.25", "1.26", "1.27", "1.28", "1.29"}, removed: removed128,
+		defects: []defect{
+			{before(4), "may lose all endpoints of a peer when its remote secret changes", "https://github.com/istio/istio/issues/61043"},
+			{before(4), "may lose the gateway of a peer when its remote secret changes", "https://github.com/istio/istio/issues/60920"},
+			{before(4), "is affected by ISTIO-SECURITY-2026-006", security2026006},
+		},
+	},
+	{
+		name: "1.31", packaged: []packaged{{0, []string{"bad4aecfb1"}}},
+		minKubernetes: "1.32", kubernetes: [2]string{"1.32", "1.36"},
+		readsPeerSecrets: all,
+		gatewayAPI:       gatewayAPI131, maxJump: 2, compatibility: []string{"1.25", "1.26", "1.27", "1.28", "1.29", "1.30"}, removed: removed131,
+		defects: []defect{
+			{before(1), "sends plaintext if the CA of a BackendTLSPolicy cannot be read", "https://github.com/istio/istio/security/advisories/GHSA-qm8v-g4f9-qhjx"},
+		},
+	},
 }
 
 // Of is what the operator knows of a release: one of a known minor version, whether its charts are in the image or not. A version with a

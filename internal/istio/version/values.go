@@ -17,7 +17,7 @@ type ValueRule struct {
 	Cure string
 }
 
-// removed128 holds for 1.28 and 1.29. Source: the notes of the chart, and of release 1.28 for the metrics.
+// removed128 holds for 1.28, 1.29 and 1.30. Source: the notes of the chart, and of release 1.28 for the metrics.
 var removed128 = []ValueRule{
 	{Path: "global.pilotCertProvider", Is: "kubernetes", Cure: "leave it out, or write istiod"},
 	{Path: "telemetry.v2.prometheus.configOverride", Cure: "use the Telemetry API"},
@@ -27,6 +27,10 @@ var removed128 = []ValueRule{
 	{Path: "env.METRIC_ROTATION_INTERVAL", Cure: "use the pods' annotation sidecar.istio.io/statsEvictionInterval"},
 	{Path: "env.METRIC_GRACEFUL_DELETION_INTERVAL", Cure: "use the pods' annotation sidecar.istio.io/statsEvictionInterval"},
 }
+
+// removed131 holds for 1.31. Source: the notes of the chart, which are those of 1.28, and of release 1.31 for the spans.
+var removed131 = append(slices.Clone(removed128),
+	ValueRule{Path: "env.PILOT_SPAWN_UPSTREAM_SPAN_FOR_GATEWAY", Cure: "leave it out: gateways always record a span for each request to an upstream"})
 
 // ValueProblem is a value of the istiod chart that a release does not take.
 type ValueProblem struct {

@@ -78,6 +78,21 @@ var gatewayAPI128 = map[string]string{
 	"backendtlspolicies.gateway.networking.k8s.io": "1.4.0",
 }
 
+// gatewayAPI130 holds for 1.30. Source: MinimumCRDVersions in pkg/config/schema/gatewayapi/minimumversions.go.
+var gatewayAPI130 = map[string]string{
+	"grpcroutes.gateway.networking.k8s.io":         "1.1.0",
+	"backendtlspolicies.gateway.networking.k8s.io": "1.4.0",
+	"tlsroutes.gateway.networking.k8s.io":          "1.5.0",
+}
+
+// gatewayAPI131 holds for 1.31. Source: the same file.
+var gatewayAPI131 = map[string]string{
+	"grpcroutes.gateway.networking.k8s.io":         "1.1.0",
+	"backendtlspolicies.gateway.networking.k8s.io": "1.4.0",
+	"tlsroutes.gateway.networking.k8s.io":          "1.5.0",
+	"tcproutes.gateway.networking.k8s.io":          "1.6.0",
+}
+
 // withheld are releases, with commas between them, that a build leaves out of the table. Only builds for tests of an update of the operator
 // set it: go build -ldflags "-X github.com/meshfleet/meshfleet/internal/istio/version.withheld=1.28.3".
 var withheld string

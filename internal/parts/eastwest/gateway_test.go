@@ -18,6 +18,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/testutil"
@@ -54,7 +55,7 @@ func TestObjects(t *testing.T) {
 	m := testutil.Member("east", func(m *meshv1alpha1.MeshMember) {
 		m.Spec.Revisions[0].Gateway.Annotations = map[string]string{"cloud.example/internal": "true"}
 	})
-	for _, version := range []string{"1.28.3", "1.29.1"} {
+	for _, version := range istioversion.Supported() {
 		m.Spec.Revisions[0].Version = version
 		for _, announce := range []bool{false, true, false} {
 			c, err := Objects(lib, &m.Spec, m.Spec.Revisions[0].Name, announce)
