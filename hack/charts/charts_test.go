@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -24,7 +23,7 @@ const stampedYAML = `_internal_defaults_do_not_set:
   hub: ""
   tag: ""
   global:
-    hub: registry.example.org/istio
+    hub: docker.io/istio
     tag: 1.29.1
 
     other: latest
@@ -36,16 +35,15 @@ func TestStamp(t *testing.T) {
 	}{
 		"chart metadata carries the release":      {base: "Chart.yaml", in: chartYAML, want: "apiVersion: v2\nname: istiod\nversion: 1.29.1\nappVersion: 1.29.1\n"},
 		"default images carry the release":        {base: "values.yaml", in: valuesYAML, want: stampedYAML},
-		"the newer registry is replaced too":      {base: "values.yaml", in: "    hub: registry.istio.io/testing\n    tag: 1.31-dev\n", want: "    hub: registry.example.org/istio\n    tag: 1.29.1\n"},
+		"the newer registry is replaced too":      {base: "values.yaml", in: "    hub: registry.istio.io/testing\n    tag: 1.31-dev\n", want: "    hub: docker.io/istio\n    tag: 1.29.1\n"},
 		"a registry that is not a default stays":  {base: "values.yaml", in: "    hub: example.org/istio\n", want: "    hub: example.org/istio\n"},
 		"templates are copied byte for byte":      {base: "deployment.yaml", in: "version: 1.0.0\ntag: latest\n", want: "version: 1.0.0\ntag: latest\n"},
 		"nested versions in metadata are kept":    {base: "Chart.yaml", in: "dependencies:\n- name: x\n  version: 1.0.0\n", want: "dependencies:\n- name: x\n  version: 1.0.0\n"},
 		"appVersion in quotes is replaced as all": {base: "Chart.yaml", in: "appVersion: \"1.0.0\"\n", want: "appVersion: 1.29.1\n"},
 	}
-	r := release{version: "1.29.1", hub: "registry.example.org/istio"}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := string(stamp(tt.base, []byte(tt.in), r)); got != tt.want {
+			if got := string(stamp(tt.base, []byte(tt.in), "1.29.1")); got != tt.want {
 				t.Errorf("stamp(%s) = %q, want %q", tt.base, got, tt.want)
 			}
 		})
@@ -81,30 +79,12 @@ func TestParseReleases(t *testing.T) {
 		t.Fatalf("modules.txt: %d releases, error %v", len(releases), err)
 	}
 	for name, table := range map[string]string{
-		"checksum missing":  "1.29.1 v0.0.0-1 docker.io/istio\n",
-		"checksum not h1":   "1.29.1 v0.0.0-1 sha256:aa docker.io/istio\n",
-		"registry missing":  "1.29.1 v0.0.0-1 h1:aa\n",
-		"too many of words": "1.29.1 v0.0.0-1 h1:aa docker.io/istio more\n",
+		"checksum missing":  "1.29.1 v0.0.0-1\n",
+		"checksum not h1":   "1.29.1 v0.0.0-1 sha256:aa\n",
+		"too many of words": "1.29.1 v0.0.0-1 h1:aa more\n",
 	} {
 		if _, err := parseReleases(table); err == nil {
 			t.Errorf("%s: accepted", name)
-		}
-	}
-}
-
-// TestRegistries wants each release to have the registry that the released charts of its minor version have.
-func TestRegistries(t *testing.T) {
-	releases, err := parseReleases(modulesTable)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range releases {
-		want := "docker.io/istio"
-		if strings.HasPrefix(r.version, "1.30.") {
-			want = "registry.istio.io/release"
-		}
-		if r.hub != want {
-			t.Errorf("%s: the registry is %s, want %s", r.version, r.hub, want)
 		}
 	}
 }
@@ -123,7 +103,7 @@ func TestChoose(t *testing.T) {
 }
 
 func TestWriteRelease(t *testing.T) {
-	r := release{version: "1.29.1", module: "v0.0.0-1", sum: "h1:x", hub: "registry.example.org/istio"}
+	r := release{version: "1.29.1", module: "v0.0.0-1", sum: "h1:x"}
 	files := map[string]string{
 		"LICENSE":                             "licence",
 		"manifests/charts/base/Chart.yaml":    chartYAML,
@@ -143,11 +123,8 @@ func TestWriteRelease(t *testing.T) {
 	if !isCurrent(dir, r) {
 		t.Error("not current after it was made")
 	}
-	if isCurrent(dir, release{version: r.version, module: r.module, sum: "h1:other", hub: r.hub}) {
+	if isCurrent(dir, release{version: r.version, module: r.module, sum: "h1:other"}) {
 		t.Error("current although the checksum changed")
-	}
-	if isCurrent(dir, release{version: r.version, module: r.module, sum: r.sum, hub: "docker.io/istio"}) {
-		t.Error("current although the registry changed")
 	}
 	got, err := os.ReadFile(filepath.Join(dir, "istiod", "values.yaml"))
 	if err != nil || string(got) != stampedYAML {

@@ -10,7 +10,7 @@ import (
 )
 
 // packager is part of the provenance line: raise it whenever stamping changes, so that existing output is remade.
-const packager = "packager 2"
+const packager = "packager 1"
 
 // sourceFile in a release's directory says what it was made from.
 const sourceFile = "SOURCE"
@@ -23,11 +23,10 @@ type release struct {
 	version string // Istio release, e.g. 1.29.1
 	module  string // version of the module istio.io/istio
 	sum     string // h1 checksum of the module
-	hub     string // registry of the images, as the released charts of this version have it
 }
 
 func (r release) source() string {
-	return fmt.Sprintf("istio.io/istio %s %s %s %s\n", r.module, r.sum, r.hub, packager)
+	return fmt.Sprintf("istio.io/istio %s %s %s\n", r.module, r.sum, packager)
 }
 
 func main() {
@@ -80,10 +79,10 @@ func parseReleases(table string) ([]release, error) {
 			continue
 		}
 		f := strings.Fields(line)
-		if len(f) != 4 || !strings.HasPrefix(f[2], "h1:") {
-			return nil, fmt.Errorf("modules.txt: %q is not <release> <module version> <h1 sum> <hub>", line)
+		if len(f) != 3 || !strings.HasPrefix(f[2], "h1:") {
+			return nil, fmt.Errorf("modules.txt: %q is not <release> <module version> <h1 sum>", line)
 		}
-		releases = append(releases, release{version: f[0], module: f[1], sum: f[2], hub: f[3]})
+		releases = append(releases, release{version: f[0], module: f[1], sum: f[2]})
 	}
 	return releases, nil
 }

@@ -18,6 +18,9 @@ var charts = map[string]string{
 	"gateway": "gateway",
 }
 
+// hub is the registry of Istio's released images.
+const hub = "docker.io/istio"
+
 // The lines that Istio's release build rewrites.
 var (
 	chartVersion = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
@@ -72,7 +75,7 @@ func extract(archive string, r release, dir string) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", f.Name, err)
 		}
-		content = stamp(path.Base(target), content, r)
+		content = stamp(path.Base(target), content, r.version)
 		if !filepath.IsLocal(target) {
 			return fmt.Errorf("%q leads out of the archive", f.Name)
 		}
@@ -100,13 +103,13 @@ func targetOf(name string) (string, bool) {
 	return "", false
 }
 
-func stamp(base string, content []byte, r release) []byte {
+func stamp(base string, content []byte, version string) []byte {
 	switch base {
 	case "Chart.yaml":
-		return chartVersion.ReplaceAll(content, []byte("${1}: "+r.version))
+		return chartVersion.ReplaceAll(content, []byte("${1}: "+version))
 	case "values.yaml":
-		content = defaultHub.ReplaceAll(content, []byte("${1}"+r.hub))
-		return defaultTag.ReplaceAll(content, []byte("${1}"+r.version))
+		content = defaultHub.ReplaceAll(content, []byte("${1}"+hub))
+		return defaultTag.ReplaceAll(content, []byte("${1}"+version))
 	default:
 		return content
 	}

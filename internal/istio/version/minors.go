@@ -105,7 +105,7 @@ var minors = []minor{
 	// that is known of the patch in the image only); pilot/pkg/credentials/kube/multicluster.go, which in 1.31 starts the informer unless
 	// PILOT_ENABLE_REMOTE_CREDENTIALS_CONTROLLER is false.
 	{
-		name: "1.30", packaged: []packaged{{4, []string{"90b1fb38e6"}}},
+		name: "1.30", packaged: []packaged{{4, []string{"4a4d98d49a"}}},
 		minKubernetes: "1.32", kubernetes: [2]string{"1.32", "1.36"},
 		configuresOwnGatewaysOnly: before(4), readsPeerSecrets: all,
 		gatewayAPI: gatewayAPI130, maxJump: 2, compatibility: []string{"1.25", "1.26", "1.27", "1.28", "1.29"}, removed: removed128,
