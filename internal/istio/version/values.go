@@ -83,7 +83,7 @@ func (r Release) checkTags(values, pilot map[string]any) []ValueProblem {
 	}{{"global.tag", values, "global.tag"}, {"tag", values, "tag"}, {"pilot.tag", pilot, "tag"}} {
 		have, _ := lookup(at.values, at.key)
 		tag, _ := have.(string)
-		if m := minorOfTag.FindStringSubmatch(tag); m != nil && m[1] != minorOf(r.Version) {
+		if m := minorOfTag.FindStringSubmatch(tag); len(m) > 1 && m[1] != minorOf(r.Version) {
 			problems = append(problems, ValueProblem{at.path, fmt.Sprintf(
 				"the images %s are of Istio %s, and the version is %s: change the tag with the version, or leave it out", tag, m[1], r.Version)})
 		}
