@@ -22,6 +22,8 @@ type istioRelease struct{ version, envoy string }
 var istioReleases = []istioRelease{
 	{version: "1.28.3", envoy: "1.36.4"},
 	{version: "1.29.1", envoy: "1.37.0"},
+	{version: "1.30.4", envoy: "1.38.3"},
+	{version: "1.31.0", envoy: "1.39.3"},
 }
 
 // Artifacts that only serve to make others.

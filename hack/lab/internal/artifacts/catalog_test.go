@@ -40,6 +40,8 @@ func TestImageRef(t *testing.T) {
 		ImageLoad:            "lab.local/load:1",
 		ImagePilot("1.29.1"): "lab.local/istio/pilot:1.29.1",
 		ImageProxy("1.28.3"): "lab.local/istio/proxyv2:1.28.3",
+		ImagePilot("1.30.4"): "lab.local/istio/pilot:1.30.4",
+		ImageProxy("1.31.0"): "lab.local/istio/proxyv2:1.31.0",
 		Kubernetes:           "",
 	}
 	for name, ref := range want {
@@ -72,6 +74,24 @@ func TestVersionsMatchModules(t *testing.T) {
 			t.Errorf("the modules of Istio %s and %s require the same version %s", other, r.version, got)
 		}
 		seen[got] = r.version
+	}
+}
+
+// The lab runs the istiod of the commit whose charts the operator installs.
+func TestIstioIsThatOfTheCharts(t *testing.T) {
+	table, err := os.ReadFile(filepath.Join(labDir, "..", "charts", "modules.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^(\d\S*) (v\S+) `).FindAllStringSubmatch(string(table), -1)
+	charts := map[string]string{}
+	for _, line := range lines {
+		charts[line[1]] = line[2]
+	}
+	for _, r := range istioReleases {
+		if got := required(t, "istio-"+r.version, "istio.io/istio"); got != charts[r.version] {
+			t.Errorf("the module of Istio %s requires %s, its charts are of %q", r.version, got, charts[r.version])
+		}
 	}
 }
 
