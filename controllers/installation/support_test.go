@@ -47,7 +47,7 @@ func TestJudgeReleases(t *testing.T) {
 			reason: meshv1alpha1.ReasonKubernetesUnsupported, names: []string{"east, west run Kubernetes 1.36", "1.31 to 1.35"},
 		},
 		"the gravest is the reason": {
-			members: []meshv1alpha1.MeshMember{running("east", "v1.40.0", "1.7.3", "1.28.3")}, now: over,
+			members: []meshv1alpha1.MeshMember{running("east", "v1.40.0", "1.7.3", "1.28.10")}, now: over,
 			reason: meshv1alpha1.ReasonEndOfSupport, names: []string{"1.7.3", "1.28", "Kubernetes 1.40", "ISTIO-SECURITY-2026-006"},
 		},
 	}

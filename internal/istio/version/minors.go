@@ -79,6 +79,12 @@ func (p patches) cure(patch uint64) uint64 {
 // security2026006 lets everybody who may create an EnvoyFilter overload istiod.
 const security2026006 = "https://istio.io/latest/news/security/istio-security-2026-006/"
 
+// The notes of 1.31.1 have the fault with the names of the annotations; 1.30.4 and 1.29.7 have the same fix.
+const (
+	escapes   = "lets whoever creates pods add fields to injected containers by annotations"
+	notes1311 = "https://istio.io/latest/news/releases/1.31.x/announcing-1.31.1/"
+)
+
 var minors = []minor{
 	{
 		name: "1.28", packaged: []packaged{{3, []string{"96f97449bf"}}},
@@ -88,6 +94,7 @@ var minors = []minor{
 		defects: []defect{
 			{before(6), "restarts all Gateways of the Gateway API when istiod restarts", "https://github.com/istio/istio/issues/59709"},
 			{all, "is affected by ISTIO-SECURITY-2026-006", security2026006},
+			{all, escapes, notes1311},
 		},
 	},
 	{
@@ -98,6 +105,7 @@ var minors = []minor{
 		defects: []defect{
 			{before(2), "restarts all Gateways of the Gateway API when istiod restarts", "https://github.com/istio/istio/issues/59709"},
 			{before(7), "is affected by ISTIO-SECURITY-2026-006", security2026006},
+			{before(7), escapes, notes1311},
 		},
 	},
 	// Sources for 1.30 and 1.31, in the modules that hack/charts names: MinK8SVersion in istioctl/pkg/install/k8sversion/version.go; the release
@@ -113,6 +121,7 @@ var minors = []minor{
 			{before(4), "may lose all endpoints of a peer when its remote secret changes", "https://github.com/istio/istio/issues/61043"},
 			{before(4), "may lose the gateway of a peer when its remote secret changes", "https://github.com/istio/istio/issues/60920"},
 			{before(4), "is affected by ISTIO-SECURITY-2026-006", security2026006},
+			{before(4), escapes, notes1311},
 		},
 	},
 	{
@@ -122,6 +131,7 @@ var minors = []minor{
 		gatewayAPI:       gatewayAPI131, maxJump: 2, compatibility: []string{"1.25", "1.26", "1.27", "1.28", "1.29", "1.30"}, removed: removed131,
 		defects: []defect{
 			{before(1), "sends plaintext if the CA of a BackendTLSPolicy cannot be read", "https://github.com/istio/istio/security/advisories/GHSA-qm8v-g4f9-qhjx"},
+			{before(1), escapes, notes1311},
 		},
 	},
 }
