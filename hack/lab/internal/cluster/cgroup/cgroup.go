@@ -62,9 +62,39 @@ func (h hierarchy) create(name string) error {
 		// This holds the root's controllers in place. When units come and go, systemd takes away from the root those that no
 		// unit needs any longer, which the kernel refuses while a group below passes them on. The kubelet does so too, but it
 		// starts seconds later, and never without them.
-		return delegate(dir)
+		if err := delegate(dir); err != nil {
+			return err
+		}
+		return prefer(dir)
 	}
-	return inheritCPUs(h.path, dir)
+	if err := inheritCPUs(h.path, dir); err != nil {
+		return err
+	}
+	return prefer(dir)
+}
+
+// preference is how many times the weight of one process the pods of a cluster have together. By default it is one: then each process of
+// each control plane has as much as all pods of a cluster, and when the machine is busy the pods starve, which a cluster with machines of its own
+// never sees. Under a full upgrade on two busy cores, requests took 8 s and failed at 1, and 5 to 9 ms at 20.
+const preference = 20
+
+// prefer gives the pods of a cluster their weight. A hierarchy without the controller for processors has none.
+func prefer(dir string) error {
+	for file, value := range map[string]int{"cpu.shares": 1024 * preference, "cpu.weight": 100 * preference} {
+		// Files of control groups cannot be created.
+		f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY|os.O_TRUNC, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(f, value)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("set %s: %w", file, err)
+		}
+	}
+	return nil
 }
 
 // required are the controllers without which the kubelet does not start.

@@ -88,3 +88,25 @@ func TestRemoveTreeGoesDepthFirst(t *testing.T) {
 		t.Errorf("directory still exists: %v", err)
 	}
 }
+
+// TestPrefer wants the weight in the file that the version has, and no file that it has not.
+func TestPrefer(t *testing.T) {
+	for file, want := range map[string]string{"cpu.shares": "20480", "cpu.weight": "2000"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, file), []byte("1024000\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := prefer(dir); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != want {
+			t.Errorf("%s is %q, %v; want %s", file, got, err, want)
+		}
+		if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+			t.Errorf("files are %v, %v; want %s only", files, err, file)
+		}
+	}
+	if err := prefer(t.TempDir()); err != nil {
+		t.Errorf("a hierarchy without processors: %v", err)
+	}
+}
