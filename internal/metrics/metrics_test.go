@@ -103,7 +103,7 @@ func TestSeriesOfAnInstallation(t *testing.T) {
 	}
 }
 
-// TestReleases wants series of the releases that run only, and none of an end that nobody announced.
+// TestReleases expects series of running releases only, and no series of an end of support that is not announced.
 func TestReleases(t *testing.T) {
 	shop := types.NamespacedName{Namespace: "meshfleet-system", Name: "shop"}
 	t.Cleanup(func() { ForgetInstallation(shop) })

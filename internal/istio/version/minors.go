@@ -215,7 +215,7 @@ const (
 // Concerns are the reasons against running a release at a time, each a sentence with its cure. Kind is the gravest one's; it is empty if
 // there is none.
 func (r Release) Concerns(now time.Time) (kind Concern, sentences []string) {
-	if end, err := time.Parse(time.DateOnly, r.endOfSupport); err == nil && !now.Before(end.AddDate(0, 0, 1)) {
+	if end := r.EndOfSupport(); !end.IsZero() && !now.Before(end) {
 		kind = ConcernUnsupported
 		sentences = append(sentences, fmt.Sprintf("upstream support of Istio %s ended on %s, so it gets no security fixes: upgrade to a newer minor version",
 			minorOf(r.Version), r.endOfSupport))
@@ -233,7 +233,7 @@ func (r Release) Concerns(now time.Time) (kind Concern, sentences []string) {
 	return kind, sentences
 }
 
-// EndOfSupport is the end of upstream's support, zero if it is not announced.
+// EndOfSupport is the end of upstream's support, which is the end of its last day in UTC. Zero: not announced.
 func (r Release) EndOfSupport() time.Time {
 	end, err := time.Parse(time.DateOnly, r.endOfSupport)
 	if err != nil {
@@ -242,8 +242,8 @@ func (r Release) EndOfSupport() time.Time {
 	return end.AddDate(0, 0, 1)
 }
 
-// KubernetesConcern says that upstream does not support the release on an API server of this version, as `/version` reports it. Empty: it
-// does, or one of the versions is not known.
+// KubernetesConcern is the reason against the release on an API server of this version, in the form of `/version`. Empty: upstream supports
+// the combination, or one of the versions is unknown.
 func (r Release) KubernetesConcern(gitVersion string) string {
 	v, err := semver.NewVersion(gitVersion)
 	if err != nil || r.kubernetes[0] == "" {

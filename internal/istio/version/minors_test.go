@@ -37,7 +37,7 @@ func TestEveryMinorIsComplete(t *testing.T) {
 	}
 }
 
-// TestOf wants facts of patches that nobody has packaged, and none of what is no release.
+// TestOf expects facts of patches that are not in the image, and none of strings that are no release.
 func TestOf(t *testing.T) {
 	for version, misreads := range map[string]bool{"1.28.3": false, "1.29.0": true, "1.29.1": true, "1.29.2": false, "1.29.99": false} {
 		r, ok := Of(version)
