@@ -96,7 +96,9 @@ func newPKI(t *testing.T) *pki {
 	return &pki{t: t, key: key, cert: cert}
 }
 
-func (p *pki) pem() []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw}) }
+func (p *pki) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})
+}
 
 // serve starts a server with a certificate for a host name or, when it is empty, for 127.0.0.1.
 func (p *pki) serve(handler http.Handler, host string, notAfter time.Time) *httptest.Server {
@@ -121,7 +123,9 @@ func (p *pki) serve(handler http.Handler, host string, notAfter time.Time) *http
 }
 
 // start is serve with a good certificate.
-func (p *pki) start(handler http.Handler) *httptest.Server { return p.serve(handler, "", time.Now().Add(time.Hour)) }
+func (p *pki) start(handler http.Handler) *httptest.Server {
+	return p.serve(handler, "", time.Now().Add(time.Hour))
+}
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
@@ -144,7 +148,9 @@ func publicPEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
 func newRegistry() http.Handler { return ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))) }
 
 // ociPath is the path of the charts in a test's registry.
-func ociPath(s *httptest.Server) string { return "oci://" + s.Listener.Addr().String() + "/istio/charts" }
+func ociPath(s *httptest.Server) string {
+	return "oci://" + s.Listener.Addr().String() + "/istio/charts"
+}
 
 func repository(t *testing.T, s *httptest.Server, name string) *remote.Repository {
 	t.Helper()
