@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -28,14 +29,15 @@ func openArchives(values map[string][]byte) (archives, error) {
 		}
 		c, err := read(data)
 		if err != nil {
-			return archives{}, invalid(nil, "key %q of the charts' object is not a usable chart: %s: replace or remove it", key, clip(err.Error()))
+			return archives{}, invalid(nil, "key %q of the Secret or ConfigMap with the charts is not a usable chart: %s: replace or remove it",
+				key, clip(err.Error()))
 		}
 		name, version := c.Metadata.Name, c.Metadata.Version
 		if all.found[name] == nil {
 			all.found[name] = map[string]keyed{}
 		}
 		if other, isThere := all.found[name][version]; isThere && !bytes.Equal(other.data, data) {
-			return archives{}, invalid(nil, "keys %q and %q of the charts' object are two different archives of chart %q %q: remove one",
+			return archives{}, invalid(nil, "keys %q and %q of the Secret or ConfigMap with the charts are different archives of chart %q %q: remove one",
 				other.key, key, clip(name), clip(version))
 		}
 		all.found[name][version] = keyed{key: key, data: data}
@@ -49,6 +51,6 @@ func (a archives) chart(_ context.Context, name, version string) (Archive, error
 	if it, isThere := versions[version]; isThere {
 		return Archive{Name: name, Version: version, Digest: digestOf(it.data), Data: it.data}, nil
 	}
-	place := at("the charts' object, which has %d archives,", a.count)
+	place := fmt.Sprintf("the Secret or ConfigMap with %d charts", a.count)
 	return Archive{}, notFound(nil, place, name, version, slices.Collect(maps.Keys(versions)))
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -52,6 +53,10 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// pullSecretCure is the cure for credentials that are missing or refused.
+const pullSecretCure = "name a Secret with credentials that may read it in spec.charts.pullSecretRef"
+
+// invalid returns an *Error with the reason Invalid.
 func invalid(cause error, format string, args ...any) error {
 	return &Error{Reason: Invalid, Message: fmt.Sprintf(format, args...), Err: cause}
 }
@@ -86,8 +91,10 @@ type server struct {
 	name string
 	// hasCredentials says whether there are some for this server.
 	hasCredentials bool
-	// hint is added to the cure when the server refuses: why there are no credentials. Empty: nothing to add.
+	// hint says why there are no credentials. Empty: the Secret is not named.
 	hint string
+	// cure is for a server that refuses.
+	cure string
 	// limit is how long the server has to answer.
 	limit time.Duration
 	// secrets never appear in a message.
@@ -119,6 +126,8 @@ func (s server) failure(err error) error {
 		return &Error{Invalid, fmt.Sprintf("%s: %s: serve charts over https throughout", s.name, plain), plain}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return s.unreachable(fmt.Sprintf("host %q is not known to DNS", dns.Name), "check the name", dns)
+	case errors.As(err, &dns):
+		return s.unreachable(fmt.Sprintf("host %q cannot be looked up in DNS", dns.Name), "check the name and DNS", dns)
 	case isTimeout:
 		return s.unreachable(fmt.Sprintf("no answer within %s", s.limit), "check the network and spec.charts.proxy", context.DeadlineExceeded)
 	case errors.Is(err, context.Canceled):
@@ -129,7 +138,12 @@ func (s server) failure(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return s.unreachable("the connection was closed before the end of the answer", "check the server", io.ErrUnexpectedEOF)
 	}
-	text := s.clean(err.Error())
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	// What is quoted is what the server has sent, or a URL.
+	text := s.clean(quoted.ReplaceAllString(err.Error(), "…"))
 	return s.unreachable(text, "check the server", errors.New(text))
 }
 
@@ -144,7 +158,7 @@ func (s server) tlsFailure(err error) error {
 	var host x509.HostnameError
 	var bad x509.CertificateInvalidError
 	var verification *tls.CertificateVerificationError
-	var alert tls.AlertError
+	var op *net.OpError
 	var record tls.RecordHeaderError
 	fail := func(cause error, format string, args ...any) error {
 		return &Error{TLS, s.name + ": " + fmt.Sprintf(format, args...), cause}
@@ -155,7 +169,7 @@ func (s server) tlsFailure(err error) error {
 		for _, ip := range host.Certificate.IPAddresses {
 			names = append(names, ip.String())
 		}
-		return fail(host, "the certificate is not for host %q, but for %d names%s: use one of them in the URL, or renew the certificate",
+		return fail(host, "host %q is not among the %d names of the certificate%s: use one of them in the URL, or renew the certificate",
 			clip(host.Host), len(names), listed(names, 5))
 	case errors.As(err, &unknown):
 		issuer := "unknown"
@@ -168,8 +182,8 @@ func (s server) tlsFailure(err error) error {
 			bad.Cert.NotBefore.UTC().Format(time.RFC3339), bad.Cert.NotAfter.UTC().Format(time.RFC3339), cure)
 	case errors.As(err, &verification):
 		return fail(verification.Err, "the certificate is not accepted: %s: renew it, or %s", s.clean(verification.Err.Error()), cure)
-	case errors.As(err, &alert):
-		return fail(alert, "the server breaks off: %s: check its TLS settings", s.clean(alert.Error()))
+	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
+		return fail(op.Err, "%s: %s: check the server's TLS settings", op.Op, s.clean(op.Err.Error()))
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return fail(http.ErrSchemeMismatch, "the server does not speak TLS on this port: use its https port")
 	}
@@ -196,12 +210,13 @@ func (s server) statusFailure(err error) error {
 	}
 	switch status.code {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		fact := "no credentials were given"
+		fact := cmp.Or(s.hint, "no credentials were given")
 		if s.hasCredentials {
 			fact = "the credentials were refused"
 		}
-		return &Error{Unauthorized, fmt.Sprintf("%s answers with %s, %s: name a Secret with credentials that may read it in "+
-			"spec.charts.pullSecretRef%s", s.name, status, fact, s.hint), status}
+		return &Error{Unauthorized, fmt.Sprintf("%s answers with %s, %s: %s", s.name, status, fact, s.cure), status}
+	case http.StatusProxyAuthRequired:
+		return s.unreachable((&proxyError{status.code}).Error(), "check spec.charts.proxy", status)
 	case http.StatusNotFound, http.StatusGone:
 		return &Error{NotFound, fmt.Sprintf("%s answers with %s: check the path", s.name, status), status}
 	}
@@ -210,6 +225,7 @@ func (s server) statusFailure(err error) error {
 
 var (
 	userInfo = regexp.MustCompile(`://[^/\s"@]*@`)
+	quoted   = regexp.MustCompile(`"(\\.|[^"\\])*"`)
 	query    = regexp.MustCompile(`\?[^\s"]*`)
 )
 
@@ -238,7 +254,7 @@ func clip(text string) string {
 	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
-// listed returns `: a, b, …` with at most limit of the names.
+// listed returns ` (a, b, …)` with at most limit of the names.
 func listed(names []string, limit int) string {
 	if len(names) == 0 {
 		return ""
@@ -247,7 +263,7 @@ func listed(names []string, limit int) string {
 	if len(names) > limit {
 		names, more = names[:limit], ", …"
 	}
-	return ": " + clip(strings.Join(names, ", ")) + more
+	return " (" + clip(strings.Join(names, ", ")) + more + ")"
 }
 
 // display is a URL without user info, query and fragment.

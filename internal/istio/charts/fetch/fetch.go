@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"regexp"
 	"time"
 
@@ -140,6 +139,3 @@ func digestOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
-
-// at names a place in messages.
-func at(format string, args ...any) string { return fmt.Sprintf(format, args...) }

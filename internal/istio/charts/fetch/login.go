@@ -10,7 +10,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// loginOf returns the credentials for a registry and a path in it. hint says why there are none, as the end of a message.
+// loginOf returns the credentials for a registry and a path in it. hint says why there are none.
 func loginOf(src Source, host, path string) (login auth.Credential, hint string, err error) {
 	if src.Username != "" {
 		return auth.Credential{Username: src.Username, Password: src.Password}, "", nil
@@ -39,7 +39,7 @@ func loginOf(src Source, host, path string) (login auth.Credential, hint string,
 		}
 	}
 	if bestLength < 0 {
-		return auth.EmptyCredential, "; its docker config has no entry for " + host, nil
+		return auth.EmptyCredential, "the docker config has no entry for " + host, nil
 	}
 	entry := config.Auths[best]
 	login = auth.Credential{Username: entry.Username, Password: entry.Password}

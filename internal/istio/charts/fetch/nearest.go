@@ -9,17 +9,23 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// maxNearest is how many versions a message names.
-const maxNearest = 5
+const (
+	// maxNearest is how many versions a message names.
+	maxNearest = 5
+	// maxVersion is the length of the longest version that a message names, in bytes.
+	maxVersion = 64
+)
 
 // notFound names the nearest of the versions that there are.
 func notFound(cause error, place, name, version string, there []string) error {
+	slices.Sort(there)
+	there = slices.Compact(there)
 	if len(there) == 0 {
 		return &Error{NotFound, fmt.Sprintf("%s has no chart %q: put version %s there", place, name, version), cause}
 	}
 	near := nearest(version, there)
 	if len(near) == 0 {
-		return &Error{NotFound, fmt.Sprintf("%s has chart %q in %d versions, of which none is a semantic version: put version %s there",
+		return &Error{NotFound, fmt.Sprintf("%s has chart %q without a semantic version (of %d tags): put version %s there",
 			place, name, len(there), version), cause}
 	}
 	return &Error{NotFound, fmt.Sprintf("%s has no chart %q in version %s; nearest of %d: %s: put it there, or choose one of these",
@@ -35,7 +41,7 @@ func nearest(version string, there []string) []string {
 	}
 	var versions []*semver.Version
 	for _, v := range there {
-		if parsed, err := semver.StrictNewVersion(v); err == nil && len(v) <= 64 {
+		if parsed, err := semver.StrictNewVersion(v); err == nil && len(v) <= maxVersion {
 			versions = append(versions, parsed)
 		}
 	}

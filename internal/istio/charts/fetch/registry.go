@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -65,11 +66,11 @@ func openRegistry(ctx context.Context, src Source) (source, func(), error) {
 	client.SetUserAgent("meshfleet")
 	secrets := secretsOf(src)
 	if login.Password != "" {
-		secrets = append(secrets, login.Password)
+		secrets = append(secrets, login.Password, pair(login.Username, login.Password))
 	}
 	r := &ociRegistry{client: client, path: path, key: key, server: server{
 		name: "registry " + ref.Registry, limit: limitOf(ctx), secrets: secrets, hint: hint,
-		hasCredentials: login != auth.EmptyCredential,
+		cure: pullSecretCure, hasCredentials: login != auth.EmptyCredential,
 	}}
 	return r, transport.CloseIdleConnections, nil
 }
@@ -82,7 +83,7 @@ func (r *ociRegistry) chart(ctx context.Context, name, version string) (Archive,
 	repository.Client = r.client
 	// Helm's way to write a version as a tag, which can have no plus sign.
 	tag := strings.ReplaceAll(version, "+", "_")
-	place := at("oci://%s/%s:%s", r.path, name, tag)
+	place := fmt.Sprintf("oci://%s/%s:%s", r.path, name, tag)
 
 	// The manifest is read once. Its digest is what the signature is for, and its layer is what is taken.
 	manifest, digest, err := r.manifest(ctx, repository, tag)
@@ -144,6 +145,10 @@ func layerOf(manifest ocispec.Manifest, place string) (ocispec.Descriptor, error
 }
 
 func (r *ociRegistry) blob(ctx context.Context, repository *remote.Repository, descriptor ocispec.Descriptor) ([]byte, error) {
+	if err := descriptor.Digest.Validate(); err != nil || descriptor.Size < 0 {
+		return nil, invalid(nil, "oci://%s has a layer with a bad digest or size (%q, %d bytes): push it anew",
+			repository.Reference, clip(descriptor.Digest.String()), descriptor.Size)
+	}
 	body, err := repository.Blobs().Fetch(ctx, descriptor)
 	if errors.Is(err, errdef.ErrNotFound) {
 		return nil, invalid(nil, "oci://%s has a manifest but not its content %s: push it anew", repository.Reference, descriptor.Digest)
@@ -182,7 +187,7 @@ func (r *ociRegistry) notFound(ctx context.Context, repository *remote.Repositor
 	var versions []string
 	err := repository.Tags(ctx, "", func(tags []string) error {
 		for _, tag := range tags {
-			versions = append(versions, strings.ReplaceAll(tag, "_", "+"))
+			versions = append(versions, strings.ReplaceAll(tag[:min(len(tag), maxVersion+1)], "_", "+"))
 		}
 		if len(versions) >= maxTags {
 			return errEnoughTags
@@ -192,7 +197,9 @@ func (r *ociRegistry) notFound(ctx context.Context, repository *remote.Repositor
 	var answer *errcode.ErrorResponse
 	isMissing := errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
 	if err != nil && !isMissing && !errors.Is(err, errEnoughTags) {
-		return r.failure(err)
+		// The version is missing for certain, even when the others cannot be listed: some accounts may read and not list.
+		return &Error{NotFound, fmt.Sprintf("oci://%s has no chart %q in version %s, and the versions that it has cannot be listed (%s): "+
+			"put it there", r.path, name, version, r.clean(errors.Unwrap(r.failure(err)).Error())), errdef.ErrNotFound}
 	}
 	return notFound(errdef.ErrNotFound, "oci://"+r.path, name, version, versions)
 }

@@ -35,28 +35,28 @@ func TestRegistryCredentials(t *testing.T) {
 		reason fetch.Reason
 		want   []string
 	}{
-		"username and password":                 {source: fetch.Source{Username: user, Password: password}},
-		"docker config with auth":               {source: fetch.Source{DockerConfig: dockerConfig(host, `{"auth":"`+pair+`"}`)}},
-		"docker config with username":           {source: fetch.Source{DockerConfig: dockerConfig(host, plain)}},
-		"docker config with a URL":              {source: fetch.Source{DockerConfig: dockerConfig("https://"+host+"/v1/", plain)}},
-		"docker config with the path":           {source: fetch.Source{DockerConfig: dockerConfig(host+"/istio", plain)}},
-		"docker config with another path":       {fetch.Source{DockerConfig: dockerConfig(host+"/ist", plain)}, fetch.Unauthorized, []string{"no entry for " + host}},
-		"docker config without the host":        {fetch.Source{DockerConfig: dockerConfig("a.example.com", plain)}, fetch.Unauthorized, []string{"no entry for " + host}},
-		"docker config that is no JSON":         {fetch.Source{DockerConfig: []byte(password)}, fetch.Invalid, []string{"docker config"}},
-		"docker config with bad base64":         {fetch.Source{DockerConfig: dockerConfig(host, `{"auth":"`+password+`"}`)}, fetch.Invalid, []string{"base64"}},
-		"docker config without password":        {fetch.Source{DockerConfig: dockerConfig(host, `{"username":"reader"}`)}, fetch.Invalid, []string{"no username and password"}},
-		"no credentials":                        {fetch.Source{}, fetch.Unauthorized, []string{"401", "spec.charts.pullSecretRef", "no credentials were given"}},
-		"wrong credentials":                     {fetch.Source{Username: user, Password: "wrong"}, fetch.Unauthorized, []string{"401", "were refused"}},
-		"username without password":             {fetch.Source{Username: user}, fetch.Invalid, []string{"only one of"}},
-		"two sources":                           {fetch.Source{Repository: "https://example.com"}, fetch.Invalid, []string{"2 sources"}},
-		"key that is none":                      {fetch.Source{Key: []byte("key")}, fetch.Invalid, []string{"cosignPublicKey"}},
-		"certificates that are none":            {fetch.Source{CA: []byte("certificate")}, fetch.Invalid, []string{"spec.charts.caBundle"}},
-		"certificate that is broken":            {fetch.Source{CA: []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}, fetch.Invalid, []string{"certificate 1"}},
-		"proxy that is none":                    {fetch.Source{Proxy: "socks://u:" + password + "@h"}, fetch.Invalid, []string{"spec.charts.proxy"}},
-		"path with a password":                  {fetch.Source{OCI: "oci://u:" + password + "@" + host + "/istio"}, fetch.Invalid, []string{"oci://host/path"}},
-		"path with another scheme":              {fetch.Source{OCI: "https://" + host + "/istio"}, fetch.Invalid, []string{"oci://host/path"}},
-		"path with a tag":                       {fetch.Source{OCI: "oci://" + host + "/istio:1"}, fetch.Invalid, []string{"oci://host/path"}},
-		"proxy that asks for a password, wrong": {fetch.Source{Proxy: "http://u:" + password + "@127.0.0.1:1"}, fetch.Unreachable, []string{"refused"}},
+		"username and password":           {source: fetch.Source{Username: user, Password: password}},
+		"docker config with auth":         {source: fetch.Source{DockerConfig: dockerConfig(host, `{"auth":"`+pair+`"}`)}},
+		"docker config with username":     {source: fetch.Source{DockerConfig: dockerConfig(host, plain)}},
+		"docker config with a URL":        {source: fetch.Source{DockerConfig: dockerConfig("https://"+host+"/v1/", plain)}},
+		"docker config with the path":     {source: fetch.Source{DockerConfig: dockerConfig(host+"/istio", plain)}},
+		"docker config with another path": {fetch.Source{DockerConfig: dockerConfig(host+"/ist", plain)}, fetch.Unauthorized, []string{"no entry for " + host}},
+		"docker config without the host":  {fetch.Source{DockerConfig: dockerConfig("a.example.com", plain)}, fetch.Unauthorized, []string{"no entry for " + host}},
+		"docker config that is no JSON":   {fetch.Source{DockerConfig: []byte(password)}, fetch.Invalid, []string{"docker config"}},
+		"docker config with bad base64":   {fetch.Source{DockerConfig: dockerConfig(host, `{"auth":"`+password+`"}`)}, fetch.Invalid, []string{"base64"}},
+		"docker config without password":  {fetch.Source{DockerConfig: dockerConfig(host, `{"username":"reader"}`)}, fetch.Invalid, []string{"no username and password"}},
+		"no credentials":                  {fetch.Source{}, fetch.Unauthorized, []string{"401", "spec.charts.pullSecretRef", "no credentials were given"}},
+		"wrong credentials":               {fetch.Source{Username: user, Password: "wrong"}, fetch.Unauthorized, []string{"401", "were refused"}},
+		"username without password":       {fetch.Source{Username: user}, fetch.Invalid, []string{"only one of"}},
+		"two sources":                     {fetch.Source{Repository: "https://example.com"}, fetch.Invalid, []string{"2 sources"}},
+		"key that is none":                {fetch.Source{Key: []byte("key")}, fetch.Invalid, []string{"cosignPublicKey"}},
+		"certificates that are none":      {fetch.Source{CA: []byte("certificate")}, fetch.Invalid, []string{"spec.charts.caBundle"}},
+		"certificate that is broken":      {fetch.Source{CA: []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}, fetch.Invalid, []string{"certificate 1"}},
+		"proxy that is none":              {fetch.Source{Proxy: "socks://u:" + password + "@h"}, fetch.Invalid, []string{"spec.charts.proxy"}},
+		"path with a password":            {fetch.Source{OCI: "oci://u:" + password + "@" + host + "/istio"}, fetch.Invalid, []string{"oci://host/path"}},
+		"path with another scheme":        {fetch.Source{OCI: "https://" + host + "/istio"}, fetch.Invalid, []string{"oci://host/path"}},
+		"path with a tag":                 {fetch.Source{OCI: "oci://" + host + "/istio:1"}, fetch.Invalid, []string{"oci://host/path"}},
+		"proxy that refuses":              {fetch.Source{Proxy: "http://u:" + password + "@127.0.0.1:1"}, fetch.Unreachable, []string{"refused"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := tc.source
@@ -128,9 +128,9 @@ func TestRegistryContent(t *testing.T) {
 		want           []string
 	}{
 		"version with build metadata":       {chart: "base", version: "1.31.1+build"},
-		"missing version, nearest first":    {"base", "1.31.2", fetch.NotFound, []string{`"base"`, "1.31.2", "nearest of 8: 1.31.3, 1.31.1+build, 1.31.1, 1.31.0, 1.32.0: "}},
+		"missing version, nearest first":    {"base", "1.31.2", fetch.NotFound, []string{`"base"`, "1.31.2", "nearest of 8: 1.31.3, 1.31.1, 1.31.1+build, 1.31.0, 1.32.0: "}},
 		"missing repository":                {"ztunnel", "1.31.1", fetch.NotFound, []string{`no chart "ztunnel"`}},
-		"repository without versions":       {"image", "1.31.1", fetch.NotFound, []string{"none is a semantic version"}},
+		"repository without versions":       {"image", "1.31.1", fetch.NotFound, []string{"without a semantic version"}},
 		"another version in its Chart.yaml": {"istiod", "1.31.1", fetch.Invalid, []string{`"istiod" in version "1.31.0"`}},
 		"another name in its Chart.yaml":    {"gateway", "1.31.1", fetch.Invalid, []string{`"base" in version`}},
 		"too large":                         {"cni", "1.31.1", fetch.Invalid, []string{"more than 1000000"}},
@@ -201,7 +201,24 @@ func TestRegistryTampered(t *testing.T) {
 			w.Header().Set("Link", "<"+r.URL.Path+`?last=a>; rel="next"`)
 			fmt.Fprintf(w, `{"name":"base","tags":["1.0.0"%s]}`, strings.Repeat(`,"1.31.0"`, 999))
 			return true
-		}, fetch.NotFound, []string{"nearest of 10000"}},
+		}, fetch.NotFound, []string{"nearest of 2: 1.31.0, 1.0.0: "}},
+		"long tags without end": {func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, "/manifests/") {
+				http.NotFound(w, r)
+				return true
+			}
+			w.Header().Set("Link", "<"+r.URL.Path+`?last=a>; rel="next"`)
+			fmt.Fprintf(w, `{"name":"base","tags":[%q]}`, strings.Repeat("1", 3<<20))
+			return true
+		}, fetch.NotFound, []string{"cannot be listed (the answer is larger than 67108864 bytes)"}},
+		"tags that may not be listed": {func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, "/manifests/") {
+				http.NotFound(w, r)
+				return true
+			}
+			http.Error(w, `{"errors":[{"code":"DENIED","message":"body-secret"}]}`, http.StatusForbidden)
+			return true
+		}, fetch.NotFound, []string{"cannot be listed (status 403 Forbidden)"}},
 		"an error with a long body": {func(w http.ResponseWriter, _ *http.Request) bool {
 			http.Error(w, `{"errors":[{"code":"UNKNOWN","message":"body-secret `+strings.Repeat("x", 5000)+`"}]}`, http.StatusBadGateway)
 			return true

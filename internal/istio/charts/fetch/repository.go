@@ -42,6 +42,7 @@ func openRepository(ctx context.Context, src Source) (source, func(), error) {
 	}
 	r := &chartRepository{url: u, src: src, transport: transport, server: server{
 		name: "chart repository " + display(u), limit: limitOf(ctx), secrets: secretsOf(src), hasCredentials: src.Username != "",
+		cure: pullSecretCure,
 	}}
 	if u.Scheme == "https" {
 		r.transport = encrypted{transport}
@@ -90,7 +91,8 @@ func (r *chartRepository) chartFailure(err error, u *url.URL, name, version stri
 	if !strings.EqualFold(u.Host, r.url.Host) || u.Scheme != r.url.Scheme {
 		// Another server, which gets no credentials.
 		from.name, from.hasCredentials = fmt.Sprintf("server %s://%s", u.Scheme, u.Host), false
-		from.hint = "; those of the repository are not sent to other servers"
+		from.hint = "and credentials of the repository are not sent to other servers"
+		from.cure = "let it give the chart without credentials, or keep the chart on the repository's own server"
 	}
 	var status *statusError
 	var size *sizeError

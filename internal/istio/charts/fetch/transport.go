@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -119,14 +120,19 @@ func proxyOf(proxy string) (func(*http.Request) (*url.URL, error), error) {
 func secretsOf(src Source) []string {
 	var secrets []string
 	if src.Password != "" {
-		secrets = append(secrets, src.Password)
+		secrets = append(secrets, src.Password, pair(src.Username, src.Password))
 	}
 	if u, err := url.Parse(src.Proxy); err == nil {
 		if password, isSet := u.User.Password(); isSet && password != "" {
-			secrets = append(secrets, password)
+			secrets = append(secrets, password, pair(u.User.Username(), password))
 		}
 	}
 	return secrets
+}
+
+// pair is how HTTP sends a user and a password.
+func pair(username, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
 }
 
 // limitOf is how long there is until the deadline of ctx, which Charts has set.
