@@ -42,11 +42,17 @@ func TestArchives(t *testing.T) {
 		reason   fetch.Reason
 		want     []string
 	}{
-		"found":                   {archives: map[string][]byte{"x": base}},
-		"missing version":         {map[string][]byte{"a": packed(t, "base", "1.31.0", 0), "b": packed(t, "base", "1.30.0", 0)}, fetch.NotFound, []string{"2 charts", "1.31.0, 1.30.0"}},
-		"missing chart":           {map[string][]byte{"a": packed(t, "istiod", "1.31.1", 0)}, fetch.NotFound, []string{`no chart "base"`}},
-		"empty":                   {map[string][]byte{}, fetch.NotFound, []string{"0 charts"}},
-		"two of the same":         {map[string][]byte{"first": base, "second": packed(t, "base", "1.31.1", 10)}, fetch.Invalid, []string{`"first" and "second"`}},
+		"found": {archives: map[string][]byte{"x": base}},
+		"missing version": {
+			map[string][]byte{"a": packed(t, "base", "1.31.0", 0), "b": packed(t, "base", "1.30.0", 0)},
+			fetch.NotFound, []string{"2 charts", "1.31.0, 1.30.0"},
+		},
+		"missing chart": {map[string][]byte{"a": packed(t, "istiod", "1.31.1", 0)}, fetch.NotFound, []string{`no chart "base"`}},
+		"empty":         {map[string][]byte{}, fetch.NotFound, []string{"0 charts"}},
+		"two of the same": {
+			map[string][]byte{"first": base, "second": packed(t, "base", "1.31.1", 10)},
+			fetch.Invalid, []string{`"first" and "second"`},
+		},
 		"broken":                  {map[string][]byte{"cut": base[:len(base)/2]}, fetch.Invalid, []string{`"cut"`}},
 		"file that is too large":  {map[string][]byte{"bomb": bomb(t, "base/zeros", 6<<20)}, fetch.Invalid, []string{`"bomb"`, "5242880"}},
 		"chart within the chart":  {map[string][]byte{"nested": bomb(t, "base/charts/x.tgz", 10)}, fetch.Invalid, []string{"charts/x.tgz"}},

@@ -170,7 +170,7 @@ func (s server) tlsFailure(err error) error {
 			names = append(names, ip.String())
 		}
 		return fail(host, "host %q is not among the %d names of the certificate%s: use one of them in the URL, or renew the certificate",
-			clip(host.Host), len(names), listed(names, 5))
+			clip(host.Host), len(names), listed(names))
 	case errors.As(err, &unknown):
 		issuer := "unknown"
 		if unknown.Cert != nil {
@@ -254,14 +254,17 @@ func clip(text string) string {
 	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
-// listed returns ` (a, b, …)` with at most limit of the names.
-func listed(names []string, limit int) string {
+// maxNames is how many names of a certificate a message has.
+const maxNames = 5
+
+// listed returns ` (a, b, …)` with at most maxNames of the names.
+func listed(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
 	more := ""
-	if len(names) > limit {
-		names, more = names[:limit], ", …"
+	if len(names) > maxNames {
+		names, more = names[:maxNames], ", …"
 	}
 	return " (" + clip(strings.Join(names, ", ")) + more + ")"
 }

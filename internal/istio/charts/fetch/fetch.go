@@ -108,7 +108,7 @@ func open(ctx context.Context, src Source) (from source, done func(), err error)
 	case src.Repository != "":
 		return openRepository(ctx, src)
 	default:
-		from, err := openArchives(src.Archives)
+		from, err = openArchives(src.Archives)
 		return from, func() {}, err
 	}
 }

@@ -3,7 +3,9 @@ package fetch_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -28,6 +30,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -136,7 +139,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func publicPEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
+func publicPEM(t *testing.T, key crypto.Signer) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
@@ -159,7 +162,7 @@ func repository(t *testing.T, s *httptest.Server, name string) *remote.Repositor
 		t.Fatal(err)
 	}
 	r.Client = s.Client()
-	r.Client.(*http.Client).Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = true //nolint:forcetypeassert // a test's client
+	r.Client.(*http.Client).Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = true
 	return r
 }
 
@@ -181,7 +184,7 @@ func push(t *testing.T, s *httptest.Server, name, version string, data []byte) s
 }
 
 // sign puts a signature beside a manifest, in the layout of cosign. It is a signature for the manifest signed.
-func sign(t *testing.T, s *httptest.Server, name, digest, signed string, keys ...*ecdsa.PrivateKey) {
+func sign(t *testing.T, s *httptest.Server, name, digest, signed string, keys ...crypto.Signer) {
 	t.Helper()
 	r := repository(t, s, name)
 	manifest := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
@@ -197,7 +200,11 @@ func sign(t *testing.T, s *httptest.Server, name, digest, signed string, keys ..
 		payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"r"},"image":{"docker-manifest-digest":%q},`+
 			`"type":"cosign container image signature"},"optional":{"n":%d}}`, signed, i)
 		sum := sha256.Sum256(payload)
-		raw, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+		message, hash := sum[:], crypto.SHA256
+		if _, isWhole := key.(ed25519.PrivateKey); isWhole {
+			message, hash = payload, crypto.Hash(0)
+		}
+		raw, err := key.Sign(rand.Reader, message, hash)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +216,8 @@ func sign(t *testing.T, s *httptest.Server, name, digest, signed string, keys ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := oras.TagBytes(context.Background(), r, ocispec.MediaTypeImageManifest, data, strings.Replace(digest, ":", "-", 1)+".sig"); err != nil {
+	tag := strings.Replace(digest, ":", "-", 1) + ".sig"
+	if _, err := oras.TagBytes(context.Background(), r, ocispec.MediaTypeImageManifest, data, tag); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -267,7 +275,8 @@ func wantError(t *testing.T, err error, reason fetch.Reason, parts ...string) {
 		}
 	}
 	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		for _, secret := range []string{password, token, "body-secret", base64.StdEncoding.EncodeToString([]byte(user + ":" + password))} {
+		login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+		for _, secret := range []string{password, token, "body-secret", login} {
 			if strings.Contains(cause.Error(), secret) {
 				t.Errorf("error %q has the secret %q", cause, secret)
 			}
@@ -291,8 +300,8 @@ func wantCharts(t *testing.T, got []fetch.Archive, err error, base, istiod []byt
 		{Name: "base", Version: "1.31.1", Digest: digestOf(base), Data: base},
 		{Name: "istiod", Version: "1.31.1", Digest: digestOf(istiod), Data: istiod},
 	} {
-		if got[i].Name != want.Name || got[i].Version != want.Version || got[i].Digest != want.Digest || !bytes.Equal(got[i].Data, want.Data) {
-			t.Errorf("chart %d: got %s %s %s, want %s %s %s", i, got[i].Name, got[i].Version, got[i].Digest, want.Name, want.Version, want.Digest)
+		if diff := cmp.Diff(want, got[i]); diff != "" {
+			t.Errorf("chart %d (-want +got):\n%s", i, diff)
 		}
 	}
 }

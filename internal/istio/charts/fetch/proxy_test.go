@@ -39,7 +39,7 @@ func tunnel(w http.ResponseWriter, host string) {
 		return
 	}
 	defer server.Close()
-	client, _, err := w.(http.Hijacker).Hijack() //nolint:forcetypeassert // a test's server
+	client, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
 		return
 	}

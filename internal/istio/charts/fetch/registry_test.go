@@ -1,12 +1,18 @@
 package fetch_test
 
 import (
+	"cmp"
 	"context"
-	"crypto/ecdsa"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,28 +41,49 @@ func TestRegistryCredentials(t *testing.T) {
 		reason fetch.Reason
 		want   []string
 	}{
-		"username and password":           {source: fetch.Source{Username: user, Password: password}},
-		"docker config with auth":         {source: fetch.Source{DockerConfig: dockerConfig(host, `{"auth":"`+pair+`"}`)}},
-		"docker config with username":     {source: fetch.Source{DockerConfig: dockerConfig(host, plain)}},
-		"docker config with a URL":        {source: fetch.Source{DockerConfig: dockerConfig("https://"+host+"/v1/", plain)}},
-		"docker config with the path":     {source: fetch.Source{DockerConfig: dockerConfig(host+"/istio", plain)}},
-		"docker config with another path": {fetch.Source{DockerConfig: dockerConfig(host+"/ist", plain)}, fetch.Unauthorized, []string{"no entry for " + host}},
-		"docker config without the host":  {fetch.Source{DockerConfig: dockerConfig("a.example.com", plain)}, fetch.Unauthorized, []string{"no entry for " + host}},
-		"docker config that is no JSON":   {fetch.Source{DockerConfig: []byte(password)}, fetch.Invalid, []string{"docker config"}},
-		"docker config with bad base64":   {fetch.Source{DockerConfig: dockerConfig(host, `{"auth":"`+password+`"}`)}, fetch.Invalid, []string{"base64"}},
-		"docker config without password":  {fetch.Source{DockerConfig: dockerConfig(host, `{"username":"reader"}`)}, fetch.Invalid, []string{"no username and password"}},
-		"no credentials":                  {fetch.Source{}, fetch.Unauthorized, []string{"401", "spec.charts.pullSecretRef", "no credentials were given"}},
-		"wrong credentials":               {fetch.Source{Username: user, Password: "wrong"}, fetch.Unauthorized, []string{"401", "were refused"}},
-		"username without password":       {fetch.Source{Username: user}, fetch.Invalid, []string{"only one of"}},
-		"two sources":                     {fetch.Source{Repository: "https://example.com"}, fetch.Invalid, []string{"2 sources"}},
-		"key that is none":                {fetch.Source{Key: []byte("key")}, fetch.Invalid, []string{"cosignPublicKey"}},
-		"certificates that are none":      {fetch.Source{CA: []byte("certificate")}, fetch.Invalid, []string{"spec.charts.caBundle"}},
-		"certificate that is broken":      {fetch.Source{CA: []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}, fetch.Invalid, []string{"certificate 1"}},
-		"proxy that is none":              {fetch.Source{Proxy: "socks://u:" + password + "@h"}, fetch.Invalid, []string{"spec.charts.proxy"}},
-		"path with a password":            {fetch.Source{OCI: "oci://u:" + password + "@" + host + "/istio"}, fetch.Invalid, []string{"oci://host/path"}},
-		"path with another scheme":        {fetch.Source{OCI: "https://" + host + "/istio"}, fetch.Invalid, []string{"oci://host/path"}},
-		"path with a tag":                 {fetch.Source{OCI: "oci://" + host + "/istio:1"}, fetch.Invalid, []string{"oci://host/path"}},
-		"proxy that refuses":              {fetch.Source{Proxy: "http://u:" + password + "@127.0.0.1:1"}, fetch.Unreachable, []string{"refused"}},
+		"username and password":       {source: fetch.Source{Username: user, Password: password}},
+		"docker config with auth":     {source: fetch.Source{DockerConfig: dockerConfig(host, `{"auth":"`+pair+`"}`)}},
+		"docker config with username": {source: fetch.Source{DockerConfig: dockerConfig(host, plain)}},
+		"docker config with a URL":    {source: fetch.Source{DockerConfig: dockerConfig("https://"+host+"/v1/", plain)}},
+		"docker config with the path": {source: fetch.Source{DockerConfig: dockerConfig(host+"/istio", plain)}},
+		"docker config with another path": {
+			fetch.Source{DockerConfig: dockerConfig(host+"/ist", plain)},
+			fetch.Unauthorized, []string{"no entry for " + host},
+		},
+		"docker config without the host": {
+			fetch.Source{DockerConfig: dockerConfig("a.example.com", plain)},
+			fetch.Unauthorized, []string{"no entry for " + host},
+		},
+		"docker config that is no JSON": {fetch.Source{DockerConfig: []byte(password)}, fetch.Invalid, []string{"docker config"}},
+		"docker config with bad base64": {
+			fetch.Source{DockerConfig: dockerConfig(host, `{"auth":"`+password+`"}`)},
+			fetch.Invalid, []string{"base64"},
+		},
+		"docker config without password": {
+			fetch.Source{DockerConfig: dockerConfig(host, `{"username":"reader"}`)},
+			fetch.Invalid, []string{"no username and password"},
+		},
+		"no credentials": {
+			fetch.Source{},
+			fetch.Unauthorized, []string{"401", "spec.charts.pullSecretRef", "no credentials were given"},
+		},
+		"wrong credentials":          {fetch.Source{Username: user, Password: "wrong"}, fetch.Unauthorized, []string{"401", "were refused"}},
+		"username without password":  {fetch.Source{Username: user}, fetch.Invalid, []string{"only one of"}},
+		"two sources":                {fetch.Source{Repository: "https://example.com"}, fetch.Invalid, []string{"2 sources"}},
+		"key that is none":           {fetch.Source{Key: []byte("key")}, fetch.Invalid, []string{"cosignPublicKey"}},
+		"certificates that are none": {fetch.Source{CA: []byte("certificate")}, fetch.Invalid, []string{"spec.charts.caBundle"}},
+		"certificate that is broken": {
+			fetch.Source{CA: []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")},
+			fetch.Invalid, []string{"certificate 1"},
+		},
+		"proxy that is none": {fetch.Source{Proxy: "socks://u:" + password + "@h"}, fetch.Invalid, []string{"spec.charts.proxy"}},
+		"path with a password": {
+			fetch.Source{OCI: "oci://u:" + password + "@" + host + "/istio"},
+			fetch.Invalid, []string{"oci://host/path"},
+		},
+		"path with another scheme": {fetch.Source{OCI: "https://" + host + "/istio"}, fetch.Invalid, []string{"oci://host/path"}},
+		"path with a tag":          {fetch.Source{OCI: "oci://" + host + "/istio:1"}, fetch.Invalid, []string{"oci://host/path"}},
+		"proxy that refuses":       {fetch.Source{Proxy: "http://u:" + password + "@127.0.0.1:1"}, fetch.Unreachable, []string{"refused"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := tc.source
@@ -127,8 +154,11 @@ func TestRegistryContent(t *testing.T) {
 		reason         fetch.Reason
 		want           []string
 	}{
-		"version with build metadata":       {chart: "base", version: "1.31.1+build"},
-		"missing version, nearest first":    {"base", "1.31.2", fetch.NotFound, []string{`"base"`, "1.31.2", "nearest of 8: 1.31.3, 1.31.1, 1.31.1+build, 1.31.0, 1.32.0: "}},
+		"version with build metadata": {chart: "base", version: "1.31.1+build"},
+		"missing version, nearest first": {
+			"base", "1.31.2",
+			fetch.NotFound, []string{`"base"`, "1.31.2", "nearest of 8: 1.31.3, 1.31.1, 1.31.1+build, 1.31.0, 1.32.0: "},
+		},
 		"missing repository":                {"ztunnel", "1.31.1", fetch.NotFound, []string{`no chart "ztunnel"`}},
 		"repository without versions":       {"image", "1.31.1", fetch.NotFound, []string{"without a semantic version"}},
 		"another version in its Chart.yaml": {"istiod", "1.31.1", fetch.Invalid, []string{`"istiod" in version "1.31.0"`}},
@@ -271,36 +301,48 @@ func TestRegistryTampered(t *testing.T) {
 
 func TestSignatures(t *testing.T) {
 	key, other := newKey(t), newKey(t)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	authority := newPKI(t)
 	const foreign = "sha256:00000000000000000000000000000000000000000000000000000000000000ff"
 	for name, tc := range map[string]struct {
-		sign   func(t *testing.T, s *httptest.Server, digest string)
-		reason fetch.Reason
-		want   []string
+		// key is the key of the source, signers have signed, manifest is what they have signed: empty for the chart's own.
+		key      crypto.Signer
+		signers  []crypto.Signer
+		manifest string
+		reason   fetch.Reason
+		want     []string
 	}{
-		"signed": {sign: func(t *testing.T, s *httptest.Server, digest string) {
-			t.Helper()
-			sign(t, s, "base", digest, digest, key)
-		}},
-		"signed by another key as well": {sign: func(t *testing.T, s *httptest.Server, digest string) {
-			t.Helper()
-			sign(t, s, "base", digest, digest, other, key)
-		}},
-		"not signed": {func(*testing.T, *httptest.Server, string) {}, fetch.Unsigned, []string{"has no signature", "cosign sign", "spec.charts.verify.cosignPublicKey"}},
-		"signed by another key": {func(t *testing.T, s *httptest.Server, digest string) {
-			t.Helper()
-			sign(t, s, "base", digest, digest, []*ecdsa.PrivateKey{other, other}...)
-		}, fetch.Unsigned, []string{"has 2 signatures, none by key sha256:"}},
-		"signature of another manifest": {func(t *testing.T, s *httptest.Server, digest string) {
-			t.Helper()
-			sign(t, s, "base", digest, foreign, key)
-		}, fetch.Unsigned, []string{foreign}},
+		"signed":                        {key: key, signers: []crypto.Signer{key}},
+		"signed with RSA":               {key: rsaKey, signers: []crypto.Signer{rsaKey}},
+		"signed with Ed25519":           {key: edKey, signers: []crypto.Signer{edKey}},
+		"signed by another key as well": {key: key, signers: []crypto.Signer{other, rsaKey, key}},
+		"not signed": {
+			key: key, reason: fetch.Unsigned,
+			want: []string{"has no signature by key sha256:", "cosign sign", "spec.charts.verify.cosignPublicKey"},
+		},
+		"signed by other keys": {
+			key: key, signers: []crypto.Signer{other, rsaKey},
+			reason: fetch.Unsigned, want: []string{"has 2 signatures, none by key sha256:"},
+		},
+		"signature of another manifest": {
+			key: key, signers: []crypto.Signer{key}, manifest: foreign,
+			reason: fetch.Unsigned, want: []string{foreign},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			registry := authority.start(newRegistry())
 			digest := push(t, registry, "base", "1.31.1", packed(t, "base", "1.31.1", 0))
-			tc.sign(t, registry, digest)
-			source := fetch.Source{OCI: ociPath(registry), CA: authority.pem(), Key: publicPEM(t, key)}
+			if tc.signers != nil {
+				sign(t, registry, "base", digest, cmp.Or(tc.manifest, digest), tc.signers...)
+			}
+			source := fetch.Source{OCI: ociPath(registry), CA: authority.pem(), Key: publicPEM(t, tc.key)}
 			_, err := fetch.Charts(t.Context(), source, "1.31.1", "base")
 			if tc.reason == "" {
 				if err != nil {
@@ -311,4 +353,48 @@ func TestSignatures(t *testing.T) {
 			wantError(t, err, tc.reason, tc.want...)
 		})
 	}
+}
+
+// The tag moves while a chart is read: what is taken is what the signature is for.
+func TestSignatureOfMovedTag(t *testing.T) {
+	key := newKey(t)
+	authority := newPKI(t)
+	backend := newRegistry()
+	open := authority.start(backend)
+	signed := packed(t, "base", "1.31.1", 0)
+	digest := push(t, open, "base", "1.31.1", signed)
+	sign(t, open, "base", digest, digest, key)
+	registry := authority.start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		backend.ServeHTTP(w, r)
+		if strings.HasSuffix(r.URL.Path, "/manifests/1.31.1") {
+			push(t, open, "base", "1.31.1", packed(t, "base", "1.31.1", 10))
+		}
+	}))
+	source := fetch.Source{OCI: ociPath(registry), CA: authority.pem(), Key: publicPEM(t, key)}
+	got, err := fetch.Charts(t.Context(), source, "1.31.1", "base")
+	if err != nil || got[0].Digest != digestOf(signed) {
+		t.Fatalf("got %d charts, error %v", len(got), err)
+	}
+	_, err = fetch.Charts(t.Context(), source, "1.31.1", "base")
+	wantError(t, err, fetch.Unsigned, "has no signature")
+}
+
+// Credentials of the user that runs the operator are not used.
+func TestRegistryForeignCredentials(t *testing.T) {
+	authority := newPKI(t)
+	registry := authority.start(withLogin(newRegistry()))
+	home := t.TempDir()
+	config := dockerConfig(registry.Listener.Addr().String(), fmt.Sprintf(`{"username":%q,"password":%q}`, user, password))
+	for _, name := range []string{".docker/config.json", ".config/helm/registry/config.json"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(home, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(home, name), config, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("HOME", home)
+	t.Setenv("DOCKER_CONFIG", filepath.Join(home, ".docker"))
+	_, err := fetch.Charts(t.Context(), fetch.Source{OCI: ociPath(registry), CA: authority.pem()}, "1.31.1", "base")
+	wantError(t, err, fetch.Unauthorized, "no credentials were given")
 }

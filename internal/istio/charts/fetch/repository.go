@@ -91,7 +91,7 @@ func (r *chartRepository) chartFailure(err error, u *url.URL, name, version stri
 	if !strings.EqualFold(u.Host, r.url.Host) || u.Scheme != r.url.Scheme {
 		// Another server, which gets no credentials.
 		from.name, from.hasCredentials = fmt.Sprintf("server %s://%s", u.Scheme, u.Host), false
-		from.hint = "and credentials of the repository are not sent to other servers"
+		from.hint = "credentials of the repository are not sent to other servers"
 		from.cure = "let it give the chart without credentials, or keep the chart on the repository's own server"
 	}
 	var status *statusError

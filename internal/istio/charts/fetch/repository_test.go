@@ -67,19 +67,25 @@ func TestRepository(t *testing.T) {
 		"unauthorized":              {status(http.StatusUnauthorized), fetch.Unauthorized, []string{"401", "spec.charts.pullSecretRef"}},
 		"forbidden":                 {status(http.StatusForbidden), fetch.Unauthorized, []string{"403"}},
 		"unavailable":               {status(http.StatusServiceUnavailable), fetch.Unreachable, []string{"503"}},
-		"redirects without end":     {http.RedirectHandler("/charts/index.yaml?"+token, http.StatusFound), fetch.Unreachable, []string{"10 redirects"}},
-		"redirect to plain http":    {http.RedirectHandler("http://127.0.0.1:1/?"+token, http.StatusFound), fetch.Invalid, []string{"plain http"}},
-		"index without end":         {endless(false), fetch.Invalid, []string{"larger than 8388608 bytes"}},
-		"header without end":        {endless(true), fetch.Unreachable, nil},
+		"redirects without end": {
+			http.RedirectHandler("/charts/index.yaml?"+token, http.StatusFound),
+			fetch.Unreachable, []string{"10 redirects"},
+		},
+		"redirect to plain http": {http.RedirectHandler("http://127.0.0.1:1/?"+token, http.StatusFound), fetch.Invalid, []string{"plain http"}},
+		"index without end":      {endless(false), fetch.Invalid, []string{"larger than 8388608 bytes"}},
+		"header without end":     {endless(true), fetch.Unreachable, nil},
 		"credentials sent back": {http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			conn, _, err := w.(http.Hijacker).Hijack() //nolint:forcetypeassert // a test's server
+			conn, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				return
 			}
 			defer conn.Close()
 			_, _ = conn.Write([]byte(r.Header.Get("Authorization") + " body-secret\r\n\r\n"))
 		}), fetch.Unreachable, []string{"malformed HTTP"}},
-		"connection that breaks off": {http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), fetch.Unreachable, nil},
+		"connection that breaks off": {
+			http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+			fetch.Unreachable, nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := authority.start(tc.handler)
@@ -107,7 +113,7 @@ func endless(inHeader bool) http.HandlerFunc {
 				}
 			}
 		}
-		conn, _, err := w.(http.Hijacker).Hijack() //nolint:forcetypeassert // a test's server
+		conn, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
@@ -197,7 +203,7 @@ func TestCertificates(t *testing.T) {
 	plain := httptest.NewServer(handler)
 	defer plain.Close()
 	obsolete := httptest.NewUnstartedServer(handler)
-	obsolete.TLS = &tls.Config{MaxVersion: tls.VersionTLS11} //nolint:gosec // a server that must not be accepted
+	obsolete.TLS = &tls.Config{MaxVersion: tls.VersionTLS11}
 	obsolete.Config.ErrorLog = log.New(io.Discard, "", 0)
 	obsolete.StartTLS()
 	defer obsolete.Close()
@@ -220,7 +226,8 @@ func TestCertificates(t *testing.T) {
 			wantError(t, err, fetch.TLS, tc.want...)
 		})
 	}
-	if _, err := fetch.Charts(t.Context(), fetch.Source{Repository: good.URL, CA: append(stranger.pem(), authority.pem()...)}, "1.31.1", "base"); err != nil {
+	both := fetch.Source{Repository: good.URL, CA: append(stranger.pem(), authority.pem()...)}
+	if _, err := fetch.Charts(t.Context(), both, "1.31.1", "base"); err != nil {
 		t.Error(err)
 	}
 }
@@ -242,12 +249,15 @@ func TestUnreachable(t *testing.T) {
 		reason fetch.Reason
 		want   []string
 	}{
-		"refused":                 {fetch.Source{Repository: closed.URL}, fetch.Unreachable, []string{"connection refused"}},
-		"registry refuses":        {fetch.Source{OCI: ociPath(closed)}, fetch.Unreachable, []string{"connection refused"}},
-		"unknown host":            {fetch.Source{Repository: "https://charts.invalid"}, fetch.Unreachable, []string{"charts.invalid"}},
-		"hangs":                   {fetch.Source{Repository: hanging.URL}, fetch.Unreachable, []string{"within 1s"}},
-		"URL without host":        {fetch.Source{Repository: "https:///charts"}, fetch.Invalid, []string{"https://host/path"}},
-		"URL with a password":     {fetch.Source{Repository: "https://u:" + password + "@h/?" + token}, fetch.Invalid, []string{"https://h/", "has a user"}},
+		"refused":          {fetch.Source{Repository: closed.URL}, fetch.Unreachable, []string{"connection refused"}},
+		"registry refuses": {fetch.Source{OCI: ociPath(closed)}, fetch.Unreachable, []string{"connection refused"}},
+		"unknown host":     {fetch.Source{Repository: "https://charts.invalid"}, fetch.Unreachable, []string{"charts.invalid"}},
+		"hangs":            {fetch.Source{Repository: hanging.URL}, fetch.Unreachable, []string{"within 1s"}},
+		"URL without host": {fetch.Source{Repository: "https:///charts"}, fetch.Invalid, []string{"https://host/path"}},
+		"URL with a password": {
+			fetch.Source{Repository: "https://u:" + password + "@h/?" + token},
+			fetch.Invalid, []string{"https://h/", "has a user"},
+		},
 		"URL that is none":        {fetch.Source{Repository: "https://u:" + password + "@h:x/"}, fetch.Invalid, []string{"https://host/path"}},
 		"docker config":           {fetch.Source{Repository: closed.URL, DockerConfig: []byte("{}")}, fetch.Invalid, []string{"registries only"}},
 		"signatures":              {fetch.Source{Repository: closed.URL, Key: []byte("k")}, fetch.Invalid, []string{"registry only"}},
@@ -291,12 +301,18 @@ func TestProxy(t *testing.T) {
 		reason fetch.Reason
 		want   []string
 	}{
-		"http":                     {source: fetch.Source{Repository: plain.URL, Proxy: withUser}},
-		"https":                    {source: fetch.Source{Repository: encrypted.URL, Proxy: withUser}},
-		"registry":                 {source: fetch.Source{OCI: ociPath(registry), Proxy: withUser}},
-		"http without password":    {fetch.Source{Repository: plain.URL, Proxy: proxy.URL}, fetch.Unreachable, []string{"407", "spec.charts.proxy"}},
-		"https without password":   {fetch.Source{Repository: encrypted.URL, Proxy: proxy.URL}, fetch.Unreachable, []string{"407", "spec.charts.proxy"}},
-		"registry, wrong password": {fetch.Source{OCI: ociPath(registry), Proxy: strings.Replace(withUser, "proxy:", "other:", 1)}, fetch.Unreachable, []string{"407"}},
+		"http":                  {source: fetch.Source{Repository: plain.URL, Proxy: withUser}},
+		"https":                 {source: fetch.Source{Repository: encrypted.URL, Proxy: withUser}},
+		"registry":              {source: fetch.Source{OCI: ociPath(registry), Proxy: withUser}},
+		"http without password": {fetch.Source{Repository: plain.URL, Proxy: proxy.URL}, fetch.Unreachable, []string{"407", "spec.charts.proxy"}},
+		"https without password": {
+			fetch.Source{Repository: encrypted.URL, Proxy: proxy.URL},
+			fetch.Unreachable, []string{"407", "spec.charts.proxy"},
+		},
+		"registry, wrong password": {
+			fetch.Source{OCI: ociPath(registry), Proxy: strings.Replace(withUser, "proxy:", "other:", 1)},
+			fetch.Unreachable, []string{"407"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			through.Store(0)

@@ -154,7 +154,8 @@ func (t encrypted) RoundTrip(r *http.Request) (*http.Response, error) {
 // bound carries the requests of Helm's getter, which knows no context, no limit and no status but as text.
 type bound struct {
 	base http.RoundTripper
-	ctx  context.Context //nolint:containedctx // the getter makes requests without one
+	// ctx is kept here because the getter makes its requests without one.
+	ctx context.Context
 	// origin is the only server that may see credentials.
 	origin *url.URL
 	// limit is the size of the largest answer, in bytes.
