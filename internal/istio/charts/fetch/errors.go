@@ -131,20 +131,25 @@ func (s server) failure(err error) error {
 	case isTimeout:
 		return s.unreachable(fmt.Sprintf("no answer within %s", s.limit), "check the network and spec.charts.proxy", context.DeadlineExceeded)
 	case errors.Is(err, context.Canceled):
-		return s.unreachable("the request was cancelled", "it is tried again", context.Canceled)
+		return s.unreachable("the request was cancelled", "try again", context.Canceled)
 	case errors.As(err, &op):
 		// Not the whole text: it has the port of the own side, which differs each time.
 		return s.unreachable(s.clean(op.Op+": "+op.Err.Error()), "check host, port, network and spec.charts.proxy", op.Err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return s.unreachable("the connection was closed before the end of the answer", "check the server", io.ErrUnexpectedEOF)
 	}
+	// What is quoted is what the server has sent, or a URL.
+	text := s.clean(quoted.ReplaceAllString(withoutURL(err).Error(), "…"))
+	return s.unreachable(text, "check the server", errors.New(text))
+}
+
+// withoutURL removes the wrapping of http.Client, whose text has the URL.
+func withoutURL(err error) error {
 	var request *url.Error
 	if errors.As(err, &request) {
-		err = request.Err
+		return request.Err
 	}
-	// What is quoted is what the server has sent, or a URL.
-	text := s.clean(quoted.ReplaceAllString(err.Error(), "…"))
-	return s.unreachable(text, "check the server", errors.New(text))
+	return err
 }
 
 func (s server) unreachable(fact, cure string, cause error) error {
@@ -187,6 +192,10 @@ func (s server) tlsFailure(err error) error {
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return fail(http.ErrSchemeMismatch, "the server does not speak TLS on this port: use its https port")
 	}
+	// Other errors of a handshake have no type.
+	if err = withoutURL(err); strings.HasPrefix(err.Error(), "tls: ") {
+		return fail(err, "%s: check the server's TLS settings", s.clean(err.Error()))
+	}
 	return nil
 }
 
@@ -220,7 +229,7 @@ func (s server) statusFailure(err error) error {
 	case http.StatusNotFound, http.StatusGone:
 		return &Error{NotFound, fmt.Sprintf("%s answers with %s: check the path", s.name, status), status}
 	}
-	return s.unreachable(status.Error(), "it is tried again; check the server if this stays", status)
+	return s.unreachable(status.Error(), "try again, and check the server if this stays", status)
 }
 
 var (

@@ -31,7 +31,7 @@ type Source struct {
 	// http.
 	Repository string
 	// Archives are packaged charts that a user has put into a Secret or ConfigMap, by key. Values that are not gzip archives, and charts
-	// of other names or versions, are ignored.
+	// of other names or versions, are ignored. Nil: not set.
 	Archives map[string][]byte
 
 	// Username and Password log in. Both or none are set.

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,7 +55,7 @@ func openRegistry(ctx context.Context, src Source) (source, func(), error) {
 			return nil, nil, err
 		}
 	}
-	transport, err := newTransport(src)
+	transport, err := newTransport(src, limitOf(ctx))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -170,11 +171,12 @@ func readVerified(body io.ReadCloser, descriptor ocispec.Descriptor, limit int64
 	return data, errors.Join(err, body.Close())
 }
 
-// unlessBad turns content that is not what the registry said into an *Error and leaves other errors.
+// unlessBad turns content that is not what the registry said into an *Error and leaves other errors. what is the tag or the digest.
 func (r *ociRegistry) unlessBad(err error, repository *remote.Repository, what string) error {
 	for _, bad := range []error{content.ErrMismatchedDigest, content.ErrTrailingData, content.ErrInvalidDescriptorSize} {
 		if errors.Is(err, bad) {
-			return invalid(bad, "oci://%s:%s has other content than its digest or size says (%s): push it anew", repository.Reference, what, bad)
+			return invalid(bad, "oci://%s has other content for %s than its digest or size says (%s): push it anew",
+				repository.Reference, what, bad)
 		}
 	}
 	return err
@@ -187,7 +189,7 @@ func (r *ociRegistry) notFound(ctx context.Context, repository *remote.Repositor
 	var versions []string
 	err := repository.Tags(ctx, "", func(tags []string) error {
 		for _, tag := range tags {
-			versions = append(versions, strings.ReplaceAll(tag[:min(len(tag), maxVersion+1)], "_", "+"))
+			versions = append(versions, strings.ReplaceAll(strings.Clone(tag[:min(len(tag), maxVersion+1)]), "_", "+"))
 		}
 		if len(versions) >= maxTags {
 			return errEnoughTags
@@ -198,8 +200,9 @@ func (r *ociRegistry) notFound(ctx context.Context, repository *remote.Repositor
 	isMissing := errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
 	if err != nil && !isMissing && !errors.Is(err, errEnoughTags) {
 		// The version is missing for certain, even when the others cannot be listed: some accounts may read and not list.
+		failure := r.failure(err)
 		return &Error{NotFound, fmt.Sprintf("oci://%s has no chart %q in version %s, and the versions that it has cannot be listed (%s): "+
-			"put it there", r.path, name, version, r.clean(errors.Unwrap(r.failure(err)).Error())), errdef.ErrNotFound}
+			"put it there", r.path, name, version, r.clean(cmp.Or(errors.Unwrap(failure), failure).Error())), errdef.ErrNotFound}
 	}
 	return notFound(errdef.ErrNotFound, "oci://"+r.path, name, version, versions)
 }

@@ -36,7 +36,7 @@ func openRepository(ctx context.Context, src Source) (source, func(), error) {
 	if u.User != nil {
 		return nil, nil, invalid(nil, "the URL of chart repository %s has a user: remove it and name a Secret in spec.charts.pullSecretRef", display(u))
 	}
-	transport, err := newTransport(src)
+	transport, err := newTransport(src, limitOf(ctx))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -37,8 +37,9 @@ func (c *countedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// newTransport returns a transport with the source's certificates and proxy, whose connections share one budget.
-func newTransport(src Source) (*http.Transport, error) {
+// newTransport returns a transport with the source's certificates and proxy, whose connections share one budget. limit is how long
+// there is for all requests: the time to connect is no shorter, so that a message has the right number.
+func newTransport(src Source, limit time.Duration) (*http.Transport, error) {
 	roots, err := rootsWith(src.CA)
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func newTransport(src Source) (*http.Transport, error) {
 	}
 	traffic := &budget{}
 	traffic.left.Store(maxTraffic)
-	dialer := &net.Dialer{Timeout: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: limit}
 	return &http.Transport{
 		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -66,7 +67,7 @@ func newTransport(src Source) (*http.Transport, error) {
 			return nil
 		},
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    15 * time.Second,
+		TLSHandshakeTimeout:    limit,
 		MaxResponseHeaderBytes: 1 << 20,
 		MaxIdleConnsPerHost:    2,
 		DisableCompression:     true,
