@@ -35,6 +35,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
+	"github.com/meshfleet/meshfleet/internal/pinning"
 	"github.com/meshfleet/meshfleet/webhooks"
 )
 
@@ -45,6 +46,7 @@ type settings struct {
 	healthAddress           string
 	webhookCerts            string
 	chartsDir               string
+	charts                  string
 	namespace               string
 	probeInterval, downTime time.Duration
 	// How many are worked on at the same time.
@@ -58,6 +60,8 @@ func parseFlags() settings {
 	flag.StringVar(&s.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
 	flag.StringVar(&s.webhookCerts, "webhook-cert-path", "/tmp/k8s-webhook-server/serving-certs", "Directory with tls.crt and tls.key of the admission webhooks; empty switches them off.")
 	flag.StringVar(&s.chartsDir, "charts-dir", "/charts", "Directory of Istio's charts, <version>/<chart>/.")
+	flag.StringVar(&s.charts, "charts", "", "Where the charts of releases are that are not in the image, for meshes without spec.charts: "+
+		"a URL that begins with oci://, https:// or http://. Default: none.")
 	flag.StringVar(&s.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "Namespace of MeshInstallations and of their Secrets. Default: the pod's own.")
 	flag.DurationVar(&s.probeInterval, "member-probe-interval", fleet.DefaultProbeInterval, "How often each member's API server is asked whether it is there.")
 	flag.DurationVar(&s.downTime, "member-down-after", fleet.DefaultDownAfter, "How long a member may be silent before it counts as unreachable.")
@@ -91,6 +95,9 @@ func main() {
 func run(ctx context.Context, s settings) error {
 	if s.memberConcurrency < 1 || s.installationConcurrency < 1 {
 		return fmt.Errorf("set --member-concurrency (now %d) and --installation-concurrency (now %d) to 1 or more", s.memberConcurrency, s.installationConcurrency)
+	}
+	if !pinning.IsSource(s.charts) {
+		return fmt.Errorf("set --charts to a URL that begins with oci://, https:// or http://, without credentials")
 	}
 	if s.namespace == "" {
 		return fmt.Errorf("set --namespace or POD_NAMESPACE to the namespace of the MeshInstallations")
@@ -142,9 +149,15 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 	if err != nil {
 		return err
 	}
-	library := charts.NewLibrary(s.chartsDir)
+	archives := pinning.Archives{Reader: local.GetAPIReader(), Writer: local.GetClient(), Namespace: s.namespace}
+	library := charts.NewLibrary(s.chartsDir).WithArchives(archives)
+	pins := &pinning.Pins{Reader: local.GetClient(), Archives: archives, Default: s.charts, Now: time.Now}
+	if err := local.Add(pins); err != nil {
+		return fmt.Errorf("add the sweep of packaged charts: %w", err)
+	}
 	if err := (&installation.Reconciler{
 		Client: local.GetClient(), Events: local.GetEventRecorder("meshfleet"), Now: time.Now, Concurrency: s.installationConcurrency,
+		Charts: &installation.Charts{Pins: pins, Checker: library},
 	}).SetupWithManager(local); err != nil {
 		return err
 	}
@@ -161,7 +174,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 		// Another replica answers the webhooks, as with `make run`.
 		return nil
 	}
-	if err := webhooks.SetupWithManager(local, library, s.namespace); err != nil {
+	if err := webhooks.SetupWithManager(local, library, s.charts != "", s.namespace); err != nil {
 		return fmt.Errorf("set up the admission webhooks: %w", err)
 	}
 	if err := mgr.AddReadyzCheck("webhook", local.GetWebhookServer().StartedChecker()); err != nil {

@@ -130,7 +130,7 @@ func (h *hub) serve(options envtest.WebhookInstallOptions) {
 		}),
 	})
 	h.must(err)
-	h.must(SetupWithManager(mgr, knownValues{}, namespace))
+	h.must(SetupWithManager(mgr, knownValues{}, false, namespace))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()

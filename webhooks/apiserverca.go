@@ -18,16 +18,16 @@ func checkAPIServerCA(c *change) field.ErrorList {
 		if before := c.before(m.Name); m.APIServerCA == "" || before != nil && before.APIServerCA == m.APIServerCA {
 			continue
 		}
-		if problem := problemWithCertificates([]byte(m.APIServerCA)); problem != "" {
+		if problem := problemWithCertificates([]byte(m.APIServerCA), "apiServer"); problem != "" {
 			errs = append(errs, field.Invalid(memberPath(m.Name).Child("apiServerCA"), field.OmitValueType{}, problem))
 		}
 	}
 	return errs
 }
 
-// problemWithCertificates says why a text is not a list of certificates, PEM. It does not quote the text.
-func problemWithCertificates(text []byte) string {
-	const cure = "write the certificates of the authorities that sign the certificate of apiServer, each from -----BEGIN CERTIFICATE----- to " +
+// problemWithCertificates says why a text is not a list of certificates, PEM. It does not quote the text. Server names whose certificate they sign.
+func problemWithCertificates(text []byte, server string) string {
+	cure := "write the certificates of the authorities that sign the certificate of " + server + ", each from -----BEGIN CERTIFICATE----- to " +
 		"-----END CERTIFICATE-----"
 	count := 0
 	block, rest := pem.Decode(text)

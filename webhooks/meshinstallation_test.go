@@ -29,7 +29,7 @@ var _ charts.Checker = &charts.Library{}
 // knownValues stands for the charts: they know `pilot`, and the operator sets `revision` and `global.meshID`.
 type knownValues struct{}
 
-func (knownValues) CheckValues(_, chart string, values map[string]any) error {
+func (knownValues) CheckValues(c charts.Ref, values map[string]any) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		switch key {
@@ -37,7 +37,7 @@ func (knownValues) CheckValues(_, chart string, values map[string]any) error {
 		case "global":
 			errs = append(errs, &charts.ValueError{Path: "global.meshID", Problem: "the operator sets this value itself; remove it"})
 		default:
-			errs = append(errs, &charts.ValueError{Path: key, Problem: "the " + chart + " chart does not know this value"})
+			errs = append(errs, &charts.ValueError{Path: key, Problem: "the " + c.Chart + " chart does not know this value"})
 		}
 	}
 	return errors.Join(errs...)
@@ -63,6 +63,10 @@ var supported = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 func version(v string) option {
 	return func(i *meshv1alpha1.MeshInstallation) { i.Spec.Version = v }
+}
+
+func chartsFrom(c meshv1alpha1.Charts) option {
+	return func(i *meshv1alpha1.MeshInstallation) { i.Spec.Charts = &c }
 }
 
 func running(v string) option {
@@ -192,12 +196,19 @@ func TestValidateCreate(t *testing.T) {
 		wantFields []string
 		wantCure   string
 	}{
-		"accepts a mesh of two clusters":              {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{kubeconfig(t, "east", "https://east:6443"), kubeconfig(t, "west", "https://west:6443")}},
-		"accepts Secrets that do not exist yet":       {inst: installation("shop", east, member("west", bySecret("west")))},
-		"accepts values that the chart knows":         {inst: installation("shop", east, controlPlaneValues(`{"pilot":{"cpu":1}}`))},
-		"refuses a minor version":                     {inst: installation("shop", east, version("1.29")), wantFields: []string{"spec.version"}, wantCure: `"1.28.3", "1.29.1", "1.30.4", "1.31.0"`},
-		"refuses a version with a prefix":             {inst: installation("shop", east, version("v1.29.1")), wantFields: []string{"spec.version"}, wantCure: `"1.29.1"`},
-		"refuses a version that does not exist":       {inst: installation("shop", east, version("9.9.9")), wantFields: []string{"spec.version"}, wantCure: `"1.29.1"`},
+		"accepts a mesh of two clusters":               {inst: installation("shop", east, member("west", bySecret("west"))), objects: []client.Object{kubeconfig(t, "east", "https://east:6443"), kubeconfig(t, "west", "https://west:6443")}},
+		"accepts Secrets that do not exist yet":        {inst: installation("shop", east, member("west", bySecret("west")))},
+		"accepts values that the chart knows":          {inst: installation("shop", east, controlPlaneValues(`{"pilot":{"cpu":1}}`))},
+		"refuses a minor version":                      {inst: installation("shop", east, version("1.29")), wantFields: []string{"spec.version"}, wantCure: "1.28.3, 1.29.1, 1.30.4, 1.31.0"},
+		"refuses a version with a prefix":              {inst: installation("shop", east, version("v1.29.1")), wantFields: []string{"spec.version"}, wantCure: "1.29.1"},
+		"refuses a patch whose charts are nowhere":     {inst: installation("shop", east, version("1.29.7")), wantFields: []string{"spec.version"}, wantCure: "set spec.charts"},
+		"accepts a patch with charts":                  {inst: installation("shop", east, version("1.29.7"), chartsFrom(meshv1alpha1.Charts{OCI: "oci://registry.example.com/istio"}))},
+		"values wait for charts that are fetched":      {inst: installation("shop", east, version("1.29.7"), controlPlaneValues(`{"unknown":1}`), chartsFrom(meshv1alpha1.Charts{OCI: "oci://registry.example.com/istio"}))},
+		"refuses an unknown minor version with charts": {inst: installation("shop", east, version("9.9.9"), chartsFrom(meshv1alpha1.Charts{OCI: "oci://registry.example.com/istio"})), wantFields: []string{"spec.version"}, wantCure: "does not know it"},
+		"refuses an authority and a key that are none": {inst: installation("shop", east, version("1.29.7"), chartsFrom(meshv1alpha1.Charts{
+			OCI: "oci://registry.example.com/istio", CABundle: "s3cret", Verify: &meshv1alpha1.ChartVerification{CosignPublicKey: "s3cret"},
+		})), wantFields: []string{"spec.charts.caBundle", "spec.charts.verify.cosignPublicKey"}, wantCure: "cosign.pub"},
+		"refuses a version that does not exist":       {inst: installation("shop", east, version("9.9.9")), wantFields: []string{"spec.version"}, wantCure: "1.29.1"},
 		"does not check values of an unknown version": {inst: installation("shop", east, version("9.9.9"), controlPlaneValues(`{"pilto":{}}`)), wantFields: []string{"spec.version"}},
 		"refuses unknown values, each at its field": {
 			inst: installation("shop", member("east", bySecret("east"), withValues(`{"cni":"s3cret"}`)),

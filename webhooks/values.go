@@ -17,6 +17,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
 // checkValues checks the values that have changed, or all when the version has: another release knows others.
@@ -28,8 +29,8 @@ func (v *validator) checkValues(c *change) field.ErrorList {
 	}
 	var errs field.ErrorList
 	check := func(path *field.Path, chart string, before, now *apiextensionsv1.JSON) {
-		if c.isVersionChanged() || !equality.Semantic.DeepEqual(before, now) {
-			errs = append(errs, v.checkChart(path, spec.Version, chart, now)...)
+		if c.isVersionChanged() || c.isSourceChanged() || !equality.Semantic.DeepEqual(before, now) {
+			errs = append(errs, v.checkChart(path, c.inst, chart, now)...)
 		}
 	}
 	check(field.NewPath("spec", "controlPlane", "values"), charts.Istiod, oldControlPlane, spec.ControlPlane.Values)
@@ -120,7 +121,7 @@ func checkSelectors(spec *meshv1alpha1.MeshInstallationSpec, m *meshv1alpha1.Mem
 		m.Name, spec.ControlPlaneNamespace, corev1.LabelMetadataName, spec.ControlPlaneNamespace))
 }
 
-func (v *validator) checkChart(path *field.Path, version, chart string, raw *apiextensionsv1.JSON) field.ErrorList {
+func (v *validator) checkChart(path *field.Path, inst *meshv1alpha1.MeshInstallation, chart string, raw *apiextensionsv1.JSON) field.ErrorList {
 	if raw == nil {
 		return nil
 	}
@@ -128,10 +129,20 @@ func (v *validator) checkChart(path *field.Path, version, chart string, raw *api
 	if err != nil {
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "must be a map of the chart's values")}
 	}
-	err = v.checker.CheckValues(version, chart, values)
-	if errors.Is(err, charts.ErrNoChart) {
-		return field.ErrorList{field.Forbidden(path, fmt.Sprintf("this operator has no charts of Istio %s and cannot check its values; change them together "+
-			"with spec.version, to one of %s", version, strings.Join(istioversion.Supported(), ", ")))}
+	digests, isReady := upgrade.ChartsOf(inst)
+	_, isPackaged := istioversion.Packaged().Lookup(inst.Spec.Version)
+	if !isReady && (inst.Spec.Charts != nil || v.hasDefault && !isPackaged) {
+		// The values are checked when the charts are fetched.
+		return nil
+	}
+	version := inst.Spec.Version
+	err = v.checker.CheckValues(charts.Ref{Chart: chart, Version: version, Digest: digests.Of(chart)}, values)
+	switch {
+	case errors.Is(err, charts.ErrNoChart) && !digests.IsZero(), errors.Is(err, charts.ErrUnreadable):
+		return nil
+	case errors.Is(err, charts.ErrNoChart):
+		return field.ErrorList{field.Forbidden(path, fmt.Sprintf("this operator has no charts of Istio %s and cannot check its values; set spec.charts, or change them "+
+			"together with spec.version, to one of %s", version, strings.Join(istioversion.Supported(), ", ")))}
 	}
 	return valueErrors(path, err)
 }

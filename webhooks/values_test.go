@@ -7,12 +7,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/istio/charts"
 )
 
 // open accepts all values.
 type open struct{}
 
-func (open) CheckValues(string, string, map[string]any) error { return nil }
+func (open) CheckValues(charts.Ref, map[string]any) error { return nil }
 
 func TestMergedValues(t *testing.T) {
 	const (

@@ -46,6 +46,8 @@ const (
 	// ConditionReleaseSupported is True when upstream supports the releases that members run, on their Kubernetes, and they have no
 	// known defect. Ready does not depend on it. MeshInstallation only.
 	ConditionReleaseSupported = "ReleaseSupported"
+	// ConditionChartsReady is True when the operator has the charts of spec.version. MeshInstallation only.
+	ConditionChartsReady = "ChartsReady"
 	// ConditionSoleWriter is True when no other client keeps changing objects of the operator in the member. Ready does not
 	// depend on it. MeshMember only.
 	ConditionSoleWriter = "SoleWriter"
@@ -123,6 +125,25 @@ const (
 	ReasonReleaseUnknown = "ReleaseUnknown"
 	// ReasonKubernetesUnsupported: upstream does not support a release on the Kubernetes version of members that run it.
 	ReasonKubernetesUnsupported = "KubernetesUnsupported"
+	// ReasonChartsFetching: the charts of spec.version are being fetched.
+	ReasonChartsFetching = "ChartsFetching"
+	// ReasonChartNotFound: the source has no such chart. The message lists the nearest versions that it has.
+	ReasonChartNotFound = "ChartNotFound"
+	// ReasonChartsUnauthorized: the source refuses the credentials.
+	ReasonChartsUnauthorized = "ChartsUnauthorized"
+	// ReasonChartsTLS: the certificate of the source cannot be verified.
+	ReasonChartsTLS = "ChartsTLS"
+	// ReasonChartsUnreachable: the source does not answer, or answers with an error.
+	ReasonChartsUnreachable = "ChartsUnreachable"
+	// ReasonChartInvalid: what the source has is not the chart, or is too large.
+	ReasonChartInvalid = "ChartInvalid"
+	// ReasonChartUnsigned: a chart has no signature by spec.charts.verify.cosignPublicKey.
+	ReasonChartUnsigned = "ChartUnsigned"
+	// ReasonChartNotAllowed: the digest of a chart is not in spec.charts.verify.digests.
+	ReasonChartNotAllowed = "ChartNotAllowed"
+	// ReasonChartMoved: the source has another chart under the same version than the one that is pinned. The message contains both
+	// digests.
+	ReasonChartMoved = "ChartMoved"
 	// ReasonForeignControlPlane: the member has an istiod that the operator did not install.
 	ReasonForeignControlPlane = "ForeignControlPlane"
 	// ReasonObjectConflict: an object of that name exists that the operator did not create.
@@ -246,6 +267,12 @@ const (
 	LabelInstallation = "mesh.meshfleet.io/installation"
 	// LabelMember is the label with the member of an object on the hub.
 	LabelMember = "mesh.meshfleet.io/member"
+	// LabelChart is the label of a ConfigMap on the hub with a packaged chart. Its value is the name of the chart.
+	LabelChart = "mesh.meshfleet.io/chart"
+	// AnnotationChartVersion is the annotation with the version of a packaged chart.
+	AnnotationChartVersion = "mesh.meshfleet.io/chart-version"
+	// AnnotationChartDigest is the annotation with the digest of a packaged chart.
+	AnnotationChartDigest = "mesh.meshfleet.io/chart-digest"
 	// LabelComponent is the label with the component whose inventory contains the object.
 	LabelComponent = "mesh.meshfleet.io/component"
 	// LabelOrigin is the label of cluster-scoped objects in members: the UID of the namespace kube-system of the hub that first claimed the

@@ -54,6 +54,12 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+\\\\.[0-9]+\\\\.[0-9]+$')",message="spec.version: write an exact Istio release without a prefix, for example 1.29.1"
 	Version string `json:"version"`
 
+	// charts selects where the charts of spec.version are. It is needed for a release whose charts are not in the operator's image, such
+	// as a later patch. The charts are fetched once, and kept on the hub. Default: the operator's image, and for releases that it does
+	// not have, the operator's flag `--charts`.
+	// +optional
+	Charts *Charts `json:"charts,omitempty"`
+
 	// meshID is the name of the mesh in proxies and telemetry. It cannot be changed. Default: the name of this object.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -398,6 +404,11 @@ type MeshInstallationStatus struct {
 	// hash identifies the version and the values that the mesh runs.
 	// +optional
 	Hash string `json:"hash,omitempty"`
+	// charts are the newest 16 charts that were fetched for this mesh, oldest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Charts []PinnedCharts `json:"charts,omitempty"`
 }
 
 // RevisionMembers is a revision with the number of members that run it.

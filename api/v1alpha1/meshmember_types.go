@@ -88,6 +88,9 @@ type MeshMemberSpec struct {
 	// are granted before it runs in any peer.
 	// +required
 	ReaderVersion string `json:"readerVersion"`
+	// readerCharts are the charts of readerVersion. Empty: the charts in the operator's image.
+	// +optional
+	ReaderCharts ChartDigests `json:"readerCharts,omitzero"`
 	// revisions are the control planes to run, oldest first.
 	// +required
 	// +listType=map

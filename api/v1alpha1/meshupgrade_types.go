@@ -96,6 +96,9 @@ type RevisionTarget struct {
 	// gateway settings that all members share, and the attempt.
 	// +optional
 	SharedHash string `json:"sharedHash,omitempty"`
+	// charts are the digests of the charts. Empty: the charts in the operator's image.
+	// +optional
+	Charts ChartDigests `json:"charts,omitzero"`
 	// attempt is the attempt of the MeshInstallation when the upgrade started.
 	// +optional
 	Attempt int32 `json:"attempt,omitempty"`

@@ -36,6 +36,9 @@ type Revision struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Rendering string `json:"rendering,omitempty"`
+	// charts are the digests of the charts. Empty: the charts in the operator's image.
+	// +optional
+	Charts ChartDigests `json:"charts,omitzero"`
 }
 
 // RevisionGateway are the settings of the east-west gateway of a revision. Its replicas are not among them: they can be

@@ -71,6 +71,15 @@ type Upgrade struct {
 	// +kubebuilder:validation:Enum=Run;Pause;Abort
 	State UpgradeState `json:"state,omitempty"`
 
+	// maxMinorStep is how many minor versions of Istio the mesh advances by one upgrade at most. A change of spec.version over more minor
+	// versions takes several upgrades, one after the other, through releases in the operator's image. `1` goes through every minor version.
+	// Two is what upstream supports. Default: 2.
+	// +optional
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2
+	MaxMinorStep int32 `json:"maxMinorStep,omitempty"`
+
 	// unreachablePeers selects what happens while a member is unreachable. `Wait`: no further member starts, because a new
 	// istiod may not learn the endpoints of the unreachable member. `Ignore`: further members start. Members that have started
 	// continue in both cases. Default: `Wait`.

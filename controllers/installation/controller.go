@@ -37,20 +37,27 @@ type Reconciler struct {
 	Now func() time.Time
 	// Concurrency is how many installations are worked on at the same time. Zero: DefaultConcurrency.
 	Concurrency int
+	// Charts finds the charts of releases. Nil: those in the operator's image only.
+	Charts *Charts
 
 	// written are the installations as they were last written.
 	written hub.Written[*meshv1alpha1.MeshInstallation]
 	// pace spreads the passes that changes of members cause.
 	pace queue.Pace
 	// began is when this process first drove an upgrade.
-	began time.Time
-	once  sync.Once
+	began onceAt
+}
+
+// onceAt is the time at which something was asked for the first time.
+type onceAt struct {
+	once sync.Once
+	at   time.Time
 }
 
 // watchedSince is from when on this process has seen what members report.
 func (r *Reconciler) watchedSince() time.Time {
-	r.once.Do(func() { r.began = r.Now() })
-	return r.began
+	r.began.once.Do(func() { r.began.at = r.Now() })
+	return r.began.at
 }
 
 // Reconcile makes the hub's objects of one installation and writes its status.
@@ -120,7 +127,12 @@ func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstal
 	}
 	start = time.Now()
 	summarise(inst, members)
-	run, told, err := r.upgrade(ctx, inst, members)
+	chartsOutcome, isHeld := r.Charts.ensure(ctx, inst)
+	if isHeld && len(inst.Status.Revisions) == 0 {
+		// Nothing serves yet, and nothing can be planned without charts.
+		return []status.Outcome{chartsOutcome, {Type: meshv1alpha1.ConditionTrustRootReady, Result: certificates}}
+	}
+	run, told, err := r.upgrade(ctx, inst, members, isHeld)
 	if err != nil {
 		return []status.Outcome{{Result: outcome.Failed(err)}}
 	}
@@ -140,7 +152,7 @@ func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstal
 	if err != nil {
 		return []status.Outcome{{Result: outcome.Failed(err)}}
 	}
-	outcomes := append(append(aggregate(inst, members), expiry...), support(inst, members, r.Now()))
+	outcomes := append(append(aggregate(inst, members), expiry...), support(inst, members, r.Now()), chartsOutcome)
 	noteRestarts(outcomes, waiting)
 	if certificates.Kind != phase.Done {
 		// The members' TrustRootReady would only say that they wait for this, or nothing at all of what the hub has lost.

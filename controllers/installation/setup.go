@@ -36,6 +36,7 @@ import (
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshapprovals/status,verbs=get;update;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=cert-manager.io,resources=issuers;certificates,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;create;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get

@@ -223,7 +223,7 @@ func unknownIn(members []meshv1alpha1.MeshMember, kind string) string {
 	var versions, in []string
 	for i := range members {
 		for _, r := range members[i].Spec.Revisions {
-			if _, isKnown := istioversion.Packaged().Lookup(r.Version); !isKnown {
+			if _, isKnown := istioversion.Installable(r.Version, !r.Charts.IsZero()); !isKnown {
 				versions, in = append(versions, r.Version), append(in, members[i].Spec.Cluster)
 			}
 		}

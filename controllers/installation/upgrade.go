@@ -25,9 +25,9 @@ import (
 )
 
 // upgrade starts, drives or ends an upgrade. It returns the run that work orders follow, nil when there is none, and what
-// to tell people.
+// to tell people. While it is held, none starts and none is superseded: the charts of what the spec asks for are not ready.
 func (r *Reconciler) upgrade(
-	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, isHeld bool,
 ) (*plan.Run, []status.Outcome, error) {
 	history, err := r.upgrades(ctx, inst, members)
 	if err != nil {
@@ -38,7 +38,7 @@ func (r *Reconciler) upgrade(
 			len(run.Missing), mesh.List(run.Missing, len(run.Missing)), len(names), mesh.List(names, len(names)))
 		return run, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRollingBack, text, outcome.ShortWait)}}, nil
 	}
-	run, told, err := r.steer(ctx, inst, members, history)
+	run, told, err := r.steer(ctx, inst, members, history, isHeld)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,14 +47,19 @@ func (r *Reconciler) upgrade(
 
 // steer starts, drives or ends an upgrade. The record of the one under way is the newest of the history, and is kept current.
 func (r *Reconciler) steer(
-	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade,
+	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, history []meshv1alpha1.MeshUpgrade, isHeld bool,
 ) (*plan.Run, []status.Outcome, error) {
 	next := upgrade.Next(inst, members, history)
+	if isHeld && next.Active != nil {
+		next.IsSuperseded, next.IsTakenBack = false, false
+	}
 	switch {
 	case next.Problem != nil:
 		return nil, []status.Outcome{{Result: phase.Stall(next.Reason, next.Problem)}}, nil
 	case next.Outdated != nil:
 		return nil, nil, r.dropPlan(ctx, inst, next.Outdated)
+	case next.Start != nil && isHeld:
+		return nil, nil, nil
 	case next.Start != nil:
 		if names := plan.Unanswered(inst, members, r.Now()); len(names) > 0 {
 			return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRestoring, fmt.Sprintf(

@@ -49,7 +49,7 @@ func newSteering(t *testing.T) *steering {
 // pass is the part of a reconciliation that is about upgrades. It returns what people are told.
 func (s *steering) pass() phase.Result {
 	s.t.Helper()
-	_, told, err := s.r.upgrade(s.t.Context(), s.inst, s.members)
+	_, told, err := s.r.upgrade(s.t.Context(), s.inst, s.members, false)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestMembersOfADeletedRecordAreNotPromoted(t *testing.T) {
 	r, now := hubReconciler(t), testutil.Now
 	r.Now = func() time.Time { return now }
 	for _, want := range []meshv1alpha1.Stage{meshv1alpha1.StageWorkloads, meshv1alpha1.StageRollback} {
-		run, told, err := r.upgrade(t.Context(), inst, testutil.Members(east))
+		run, told, err := r.upgrade(t.Context(), inst, testutil.Members(east), false)
 		if err != nil || run == nil || run.Orders["east"] != want {
 			t.Fatalf("run %+v, %v, want stage %s", run, err, want)
 		}

@@ -12,6 +12,7 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/preflight"
 )
 
@@ -40,7 +41,7 @@ func (s *stages) dryRun(ctx context.Context, pass *member.Pass, target []apply.C
 func objectsFinding(objects int, err error) preflight.Finding {
 	f := preflight.Finding{Name: string(meshv1alpha1.CheckObjects)}
 	untold := 0
-	for _, one := range leaves(err) {
+	for _, one := range mesh.Leaves(err) {
 		refusal := apply.AsRefusal(one)
 		var answer apierrors.APIStatus
 		switch {
@@ -63,20 +64,4 @@ func objectsFinding(objects int, err error) preflight.Finding {
 		f.Note += fmt.Sprintf(", and could not tell of %d", untold)
 	}
 	return f
-}
-
-// leaves are the errors that were joined to one.
-func leaves(err error) []error {
-	if err == nil {
-		return nil
-	}
-	joined, isJoined := err.(interface{ Unwrap() []error })
-	if !isJoined {
-		return []error{err}
-	}
-	var out []error
-	for _, below := range joined.Unwrap() {
-		out = append(out, leaves(below)...)
-	}
-	return out
 }

@@ -47,6 +47,10 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 		return st.State, st.Message, nil
 	}
 	from, to, err := s.componentsAround(ctx, pass)
+	if errors.Is(err, charts.ErrUnreadable) || errors.Is(err, charts.ErrNoChart) && !order.To.Charts.IsZero() {
+		// The charts are being fetched again, or the hub does not answer: that says nothing against the target.
+		return meshv1alpha1.StageProgressing, "the charts of the target: " + err.Error(), nil
+	}
 	if err != nil {
 		return meshv1alpha1.StageFailed, "the target cannot be rendered: " + err.Error(), nil
 	}
@@ -54,7 +58,7 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 		return meshv1alpha1.StageFailed, "the values of the target are refused: " + err.Error(), nil
 	}
 	before, after := objectsOf(from), objectsOf(to)
-	release, ok := istioversion.Packaged().Lookup(order.To.Version)
+	release, ok := istioversion.Installable(order.To.Version, !order.To.Charts.IsZero())
 	if !ok {
 		return meshv1alpha1.StageFailed, fmt.Sprintf("istio %s cannot be installed by this operator; it knows %v", order.To.Version, istioversion.Supported()), nil
 	}
@@ -105,7 +109,7 @@ func (s *stages) checkValues(order *meshv1alpha1.MemberRollout) error {
 		return err
 	}
 	var problems []string
-	for _, problem := range leaves(s.values.CheckValues(order.To.Version, charts.Istiod, values)) {
+	for _, problem := range mesh.Leaves(s.values.CheckValues(charts.Ref{Chart: charts.Istiod, Version: order.To.Version, Digest: order.To.Charts.Istiod}, values)) {
 		problems = append(problems, problem.Error())
 	}
 	if len(problems) == 0 {
@@ -142,20 +146,20 @@ func peersFinding(peers phase.Result) preflight.Finding {
 // and go by what users label, and a plan keeps its hash meanwhile.
 func (s *stages) componentsAround(ctx context.Context, pass *member.Pass) (before, after []apply.Component, err error) {
 	order := pass.Object.Spec.Rollout
-	at := func(stage meshv1alpha1.Stage, version string) ([]apply.Component, error) {
+	at := func(stage meshv1alpha1.Stage, version string, digests meshv1alpha1.ChartDigests) ([]apply.Component, error) {
 		spec := pass.Object.Spec.DeepCopy()
 		plan.Content(spec, order.From, order.To, stage)
-		spec.ReaderVersion = version
+		spec.ReaderVersion, spec.ReaderCharts = version, digests
 		return s.parts.Rendered(ctx, pass, spec)
 	}
-	if before, err = at(meshv1alpha1.StageDiscard, pass.Object.Spec.ReaderVersion); err != nil {
+	reader, digests := pass.Object.Spec.ReaderVersion, pass.Object.Spec.ReaderCharts
+	if before, err = at(meshv1alpha1.StageDiscard, reader, digests); err != nil {
 		return nil, nil, err
 	}
-	reader := pass.Object.Spec.ReaderVersion
 	if istioversion.Compare(order.To.Version, reader) > 0 {
-		reader = order.To.Version
+		reader, digests = order.To.Version, order.To.Charts
 	}
-	after, err = at(meshv1alpha1.StageRetire, reader)
+	after, err = at(meshv1alpha1.StageRetire, reader, digests)
 	return before, after, err
 }
 

@@ -80,10 +80,10 @@ func TestForeseeNamesWhatIsPinned(t *testing.T) {
 // badValues refuses every value of the target.
 type badValues struct{}
 
-func (badValues) CheckValues(version, chart string, values map[string]any) error {
+func (badValues) CheckValues(c charts.Ref, values map[string]any) error {
 	var errs []error
 	for name := range values {
-		errs = append(errs, &charts.ValueError{Path: name, Problem: "the " + chart + " chart of " + version + " has another type there"})
+		errs = append(errs, &charts.ValueError{Path: name, Problem: "the " + c.Chart + " chart of " + c.Version + " has another type there"})
 	}
 	return errors.Join(errs...)
 }

@@ -23,6 +23,8 @@ func Difference(running, wanted meshv1alpha1.Revision) string {
 		return "the control plane values differ from those of the control plane that serves"
 	case !SameGateway(running.Gateway, wanted.Gateway):
 		return "the settings of the east-west gateway differ from those in force"
+	case running.Charts != wanted.Charts:
+		return "the charts of Istio " + wanted.Version + " have other digests than those of the control plane that serves"
 	case running.Rendering != wanted.Rendering:
 		return "this operator renders Istio " + wanted.Version + " differently from the one that installed it"
 	}
@@ -39,7 +41,7 @@ func replacement(g meshv1alpha1.RevisionGateway) meshv1alpha1.GatewayReplacement
 	return cmp.Or(g.Replacement, meshv1alpha1.GatewayReplacementSurge)
 }
 
-// SharedRevision is what the spec asks of all members at a version. It has no name and no rendering.
+// SharedRevision is what the spec asks of all members at a version. It has no name, no rendering and no charts.
 func SharedRevision(spec *meshv1alpha1.MeshInstallationSpec, version string) meshv1alpha1.Revision {
 	g := &spec.EastWestGateway
 	return meshv1alpha1.Revision{Version: version, Values: spec.ControlPlane.Values, Gateway: meshv1alpha1.RevisionGateway{
@@ -178,6 +180,9 @@ func Content(r meshv1alpha1.Revision) (map[string]any, error) {
 	}
 	if r.Rendering != "" {
 		content["rendering"] = r.Rendering
+	}
+	if !r.Charts.IsZero() {
+		content["charts"] = r.Charts
 	}
 	return content, nil
 }

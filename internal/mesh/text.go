@@ -85,3 +85,19 @@ func SampleOf(names []string) meshv1alpha1.Sample {
 func FirstOf(names []string) meshv1alpha1.Sample {
 	return meshv1alpha1.Sample{Count: int32(len(names)), Names: names[:min(len(names), sampleShown)]} //nolint:gosec // far fewer than 2^31
 }
+
+// Leaves are the single errors of one that joins many. None: there is no error.
+func Leaves(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, isJoined := err.(interface{ Unwrap() []error })
+	if !isJoined {
+		return []error{err}
+	}
+	var out []error
+	for _, below := range joined.Unwrap() {
+		out = append(out, Leaves(below)...)
+	}
+	return out
+}

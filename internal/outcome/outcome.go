@@ -100,7 +100,7 @@ func StalledOr(err, cause error, reason string) phase.Result {
 // RenderFailed is the result of a phase whose charts could not be rendered: the operator has no chart of the release, or the values do
 // not fit it.
 func RenderFailed(err error) phase.Result {
-	if errors.Is(err, charts.ErrNoChart) {
+	if errors.Is(err, charts.ErrNoChart) || errors.Is(err, charts.ErrUnreadable) {
 		return Failed(err)
 	}
 	return phase.Stall(meshv1alpha1.ReasonInvalidValues, err)

@@ -42,7 +42,7 @@ func named(inst *meshv1alpha1.MeshInstallation) []*meshv1alpha1.Member {
 
 // leave plans the members that are no longer in the spec. One that waits for its workloads keeps its work order, but follows
 // the mesh in what its peers need of it. Newest is the newest release that may read it.
-func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, newest string) {
+func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, newest reads) {
 	wanted := map[string]bool{}
 	for _, m := range named(inst) {
 		wanted[mesh.MemberName(inst.Name, m.Name)] = true
@@ -55,7 +55,7 @@ func (p *MembersPlan) leave(inst *meshv1alpha1.MeshInstallation, existing []mesh
 		m := existing[i]
 		m.Spec.DeletionPolicy = mesh.DeletionPolicyOf(&m, inst.Spec.DeletionPolicy)
 		m.Spec.Removal = Removal(&m, m.Spec.DeletionPolicy)
-		m.Spec.ReaderVersion = newer(m.Spec.ReaderVersion, newest)
+		newest.noteIn(&m.Spec)
 		p.Leaving = append(p.Leaving, m)
 		if m.Spec.Removal == meshv1alpha1.RemovalNow && m.DeletionTimestamp.IsZero() {
 			p.Remove = append(p.Remove, m.Name)

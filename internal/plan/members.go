@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -26,6 +25,8 @@ type MembersPlan struct {
 	Remove []string
 	// Revision and Version are what new members join at.
 	Revision, Version string
+
+	charts meshv1alpha1.ChartDigests
 }
 
 // Run is an upgrade under way, as far as work orders need it.
@@ -56,6 +57,7 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 		}
 		p.Revision, p.Version = first, inst.Spec.Version
 	}
+	p.charts = chartsAt(inst, existing, p.Version)
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range existing {
 		present[existing[i].Name] = &existing[i]
@@ -71,7 +73,7 @@ func Members(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMe
 		if err != nil {
 			return MembersPlan{}, fmt.Errorf("member %q: %w", m.Name, err)
 		}
-		desired.Spec.ReaderVersion = newer(desired.Spec.ReaderVersion, newest)
+		newest.noteIn(&desired.Spec)
 		desired.Spec.Peers = without(peers, m.Name, peersOf(have))
 		p.Desired = append(p.Desired, desired)
 	}
@@ -94,7 +96,8 @@ func (p *MembersPlan) member(
 		if want, err = mesh.MemberRevision(shared, m); err != nil {
 			return meshv1alpha1.MeshMember{}, err
 		}
-		want.Version, want.Rendering = p.Version, istioversion.Packaged().Rendering(p.Version)
+		want.Version, want.Charts = p.Version, p.charts
+		want.Rendering = upgrade.RenderingOf(want)
 		want.Name = p.nameOf(want, shared, inst.Status.Revision != "")
 	}
 	out := meshv1alpha1.MeshMember{ObjectMeta: metav1.ObjectMeta{
@@ -122,6 +125,7 @@ func (p *MembersPlan) member(
 		CASecret:              mesh.CASecretName(inst.Name, m.Name),
 		PinnedRoot:            inst.Status.Trust.PinnedRoot,
 		ReaderVersion:         want.Version,
+		ReaderCharts:          want.Charts,
 		Revisions:             []meshv1alpha1.Revision{want},
 		DefaultRevision:       want.Name,
 		GatewayReplicas:       mesh.GatewayReplicas(&inst.Spec, m),
@@ -157,44 +161,61 @@ func (p *MembersPlan) nameOf(want, shared meshv1alpha1.Revision, joins bool) str
 	return upgrade.RevisionName(want)
 }
 
-// newestVersion is the newest release that runs in any member or will: a peer's newer istiod cannot read a member with the
-// permissions of an older one. While an upgrade is under way, or after one that stopped, peers run different releases. Empty: none
-// is known.
-func newestVersion(existing []meshv1alpha1.MeshMember, run *Run) string {
-	versions := map[string]bool{}
-	note := func(version string) { versions[version] = true }
+// chartsAt are the charts with which members run a version, or with which they would begin.
+func chartsAt(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, version string) meshv1alpha1.ChartDigests {
+	for i := range existing {
+		if running := mesh.RunningRevision(&existing[i]); mesh.HasServed(&existing[i]) && running.Version == version {
+			return running.Charts
+		}
+	}
+	digests, _ := upgrade.ChartsOf(upgrade.Wanting(inst, version))
+	return digests
+}
+
+// reads is the newest release that runs in any member or will: a peer's newer istiod cannot read a member with the permissions of an
+// older one. While an upgrade is under way, or after one that stopped, peers run different releases. Empty: none is known.
+type reads struct {
+	version string
+	charts  meshv1alpha1.ChartDigests
+}
+
+// note takes a release if it is newer.
+func (r *reads) note(version string, charts meshv1alpha1.ChartDigests) {
+	isSame := r.version == version && r.charts.IsZero()
+	if r.version == "" || version != "" && (isSame || istioversion.Compare(version, r.version) > 0) {
+		r.version, r.charts = version, charts
+	}
+}
+
+// noteIn writes it into a work order if it is newer than what that has.
+func (r reads) noteIn(spec *meshv1alpha1.MeshMemberSpec) {
+	have := reads{version: spec.ReaderVersion, charts: spec.ReaderCharts}
+	have.note(r.version, r.charts)
+	spec.ReaderVersion, spec.ReaderCharts = have.version, have.charts
+}
+
+func newestVersion(existing []meshv1alpha1.MeshMember, run *Run) reads {
+	var newest reads
 	if run != nil && run.Upgrade != nil && !run.IsPlanOnly {
-		note(run.Upgrade.Spec.To.Version)
+		newest.note(run.Upgrade.Spec.To.Version, run.Upgrade.Spec.To.Charts)
 	}
 	for i := range existing {
 		// Of a member that has not answered it is not known what it runs. Nothing is applied there before.
 		if mesh.HasServed(&existing[i]) || existing[i].Status.Trust.ClaimedRoot != nil {
 			for j := range existing[i].Spec.Revisions {
-				note(existing[i].Spec.Revisions[j].Version)
+				newest.note(existing[i].Spec.Revisions[j].Version, existing[i].Spec.Revisions[j].Charts)
 			}
 		}
 		// What was left may be run again, at once.
 		if o := existing[i].Spec.Rollout; o != nil {
-			note(o.From.Version)
+			newest.note(o.From.Version, o.From.Charts)
 		}
 		// What goes may still have proxies to serve.
 		for _, r := range existing[i].Status.Retiring {
-			note(r.Version)
+			newest.note(r.Version, meshv1alpha1.ChartDigests{})
 		}
 	}
-	newest := ""
-	for _, version := range slices.Sorted(maps.Keys(versions)) {
-		newest = newer(newest, version)
-	}
 	return newest
-}
-
-// newer is the newer of two releases. An empty one is older than any.
-func newer(a, b string) string {
-	if a == "" || b != "" && istioversion.Compare(b, a) > 0 {
-		return b
-	}
-	return a
 }
 
 // order writes an upgrade's stage into a work order. The new revision is fixed when it is first ordered: a spec that
@@ -206,7 +227,8 @@ func order(spec *meshv1alpha1.MeshMemberSpec, present *meshv1alpha1.MeshMember, 
 	}
 	since := metav1.NewTime(run.Now.Truncate(time.Second))
 	from := mesh.RunningRevision(present)
-	to.Name, to.Version, to.Rendering = u.Spec.To.Revision, u.Spec.To.Version, istioversion.Packaged().Rendering(u.Spec.To.Version)
+	to.Name, to.Version, to.Charts = u.Spec.To.Revision, u.Spec.To.Version, u.Spec.To.Charts
+	to.Rendering = upgrade.RenderingOf(to)
 	if r := present.Spec.Rollout; r != nil && r.Upgrade == u.Name {
 		from, to = r.From, r.To
 		if r.Stage == stage {

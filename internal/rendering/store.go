@@ -31,6 +31,8 @@ type Source struct {
 	Component string
 	// Version is the Istio release of the charts.
 	Version string
+	// IsFetched says that the charts are not those in the operator's image.
+	IsFetched bool
 	// Ordered is the rendering of the release that was ordered, see Revision.Rendering.
 	Ordered string
 	// Inputs are everything in the work order that Render depends on. A field that is new in a later release of the operator must be
@@ -91,7 +93,7 @@ func (s *Store) choose(m *meshv1alpha1.MeshMember, src Source, inputs string, pr
 		return keep(present[i], present, src), nil
 	case errors.Is(err, charts.ErrNoChart) && exists:
 		return nil, fmt.Errorf("%w: this operator has no charts of Istio %s, and the member keeps no rendering of component %q for its present settings; "+
-			"set spec.version to one of %v", ErrInPlace, src.Version, src.Component, istioversion.Supported())
+			"set spec.charts, or spec.version to one of %v", ErrInPlace, src.Version, src.Component, istioversion.Supported())
 	case err != nil:
 		return nil, err
 	}
@@ -115,7 +117,9 @@ func keep(r apply.Rendering, present []apply.Rendering, src Source) *Kept {
 }
 
 // isOurs says whether this operator renders a release as it was ordered.
-func isOurs(src Source) bool { return istioversion.Packaged().Rendering(src.Version) == src.Ordered }
+func isOurs(src Source) bool {
+	return src.IsFetched || istioversion.Packaged().Rendering(src.Version) == src.Ordered
+}
 
 // kept reads what the member keeps. What is not what the operator has stored there is not used: whoever may write ConfigMaps in the
 // member could otherwise have anything applied by the operator. While the hub has not noted any, as after a restore, the member is believed,

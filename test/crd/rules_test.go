@@ -34,7 +34,7 @@ func TestRules(t *testing.T) {
 		base  string
 		cases []ruleCases
 	}{
-		{installations, installationBase, slices.Concat(installationCases, gateCases(`spec: {upgrade: {gates: [%s]}}`))},
+		{installations, installationBase, slices.Concat(installationCases, chartsCases, gateCases(`spec: {upgrade: {gates: [%s]}}`))},
 		{members, memberBase, slices.Concat(memberCases, gateCases(orderedGates))},
 		{approvals, approvalBase, approvalCases},
 	} {
@@ -90,7 +90,7 @@ func TestEveryRuleHasCases(t *testing.T) {
 		*kind
 		cases []ruleCases
 	}{
-		{installations, slices.Concat(installationCases, gateCases(`spec: {upgrade: {gates: [%s]}}`))},
+		{installations, slices.Concat(installationCases, chartsCases, gateCases(`spec: {upgrade: {gates: [%s]}}`))},
 		{members, slices.Concat(memberCases, gateCases(orderedGates))},
 		{approvals, approvalCases},
 	} {

@@ -20,6 +20,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
+	"github.com/meshfleet/meshfleet/internal/pinning"
 	"github.com/meshfleet/meshfleet/webhooks"
 )
 
@@ -68,9 +69,16 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 	if err != nil {
 		return err
 	}
-	local, library := mgr.GetLocalManager(), charts.NewLibrary(chartsDir)
+	local := mgr.GetLocalManager()
+	archives := pinning.Archives{Reader: local.GetAPIReader(), Writer: local.GetClient(), Namespace: operatorNamespace}
+	library := charts.NewLibrary(chartsDir).WithArchives(archives)
+	pins := &pinning.Pins{Reader: local.GetClient(), Archives: archives, Now: time.Now}
+	if err := local.Add(pins); err != nil {
+		return err
+	}
 	if err := (&installation.Reconciler{
 		Client: local.GetClient(), Events: local.GetEventRecorder("meshfleet"), Now: time.Now,
+		Charts: &installation.Charts{Pins: pins, Checker: library},
 	}).SetupWithManager(local); err != nil {
 		return err
 	}
@@ -80,7 +88,7 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err
 	}
-	return webhooks.SetupWithManager(local, library, operatorNamespace)
+	return webhooks.SetupWithManager(local, library, false, operatorNamespace)
 }
 
 // stop ends the operator and waits until it has ended.

@@ -40,7 +40,7 @@ func TestImages(t *testing.T) {
 			},
 		} {
 			t.Run(v+"/"+name, func(t *testing.T) {
-				if err := lib.CheckValues(v, Istiod, c.values); err != nil {
+				if err := lib.CheckValues(Ref{Chart: Istiod, Version: v}, c.values); err != nil {
 					t.Errorf("the values are refused: %v", err)
 				}
 				objects, err := lib.Render(Request{Version: v, Chart: Istiod, Release: "istiod", Namespace: "istio-system", Values: c.values})

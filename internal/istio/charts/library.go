@@ -3,7 +3,10 @@
 package charts
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
@@ -30,25 +34,63 @@ const (
 	Gateway = "gateway"
 )
 
-// ErrNoChart says that the library has no chart of that version.
+// ErrNoChart says that the library has no such chart.
 var ErrNoChart = errors.New("chart not in the library")
 
-// Library is a directory of charts, `<version>/<chart>/`, as `make charts` writes it.
+// ErrUnreadable says that a chart which was fetched cannot be read from the hub now.
+var ErrUnreadable = errors.New("chart cannot be read now")
+
+// Library has the charts of the operator's image, a directory `<version>/<chart>/` as `make charts` writes it, and those that were fetched.
 type Library struct {
-	dir string
+	dir      string
+	archives Archives
 
 	mu       sync.Mutex
-	charts   map[string]*chart.Chart
+	charts   map[Ref]*chart.Chart
 	rendered map[[sha256.Size]byte][]*unstructured.Unstructured
+}
+
+// Archives has charts that were fetched.
+type Archives interface {
+	// Archive is the packaged chart of a digest, whose content is not trusted. Error: ErrNoChart when it is not there.
+	Archive(ctx context.Context, digest string) ([]byte, error)
+}
+
+// archiveDeadline bounds how long a rendering waits for a chart that was fetched.
+const archiveDeadline = 15 * time.Second
+
+// Ref identifies a chart.
+type Ref struct {
+	// Chart is one of Base, Istiod and Gateway.
+	Chart string
+	// Version is the Istio release.
+	Version string
+	// Digest is that of the packaged chart, see DigestOf. Empty: the chart is in the operator's image.
+	Digest string
+}
+
+// DigestOf is the digest of a packaged chart: `sha256:` and its SHA-256 in hex.
+func DigestOf(archive []byte) string {
+	sum := sha256.Sum256(archive)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // keep bounds how many renderings are kept. Members that differ only in name have renderings of their own; what is
 // dropped is rendered again, which takes some 50 ms.
 const keep = 512
 
+// maxCharts bounds how many charts are kept in memory.
+const maxCharts = 64
+
 // NewLibrary opens the library in dir. Charts are read when first needed and kept: they are about 2 MB each.
 func NewLibrary(dir string) *Library {
-	return &Library{dir: dir, charts: map[string]*chart.Chart{}, rendered: map[[sha256.Size]byte][]*unstructured.Unstructured{}}
+	return &Library{dir: dir, charts: map[Ref]*chart.Chart{}, rendered: map[[sha256.Size]byte][]*unstructured.Unstructured{}}
+}
+
+// WithArchives adds charts that were fetched. It is called before the first use.
+func (l *Library) WithArchives(a Archives) *Library {
+	l.archives = a
+	return l
 }
 
 // Request says what to render.
@@ -57,6 +99,8 @@ type Request struct {
 	Version string
 	// Chart is one of Base, Istiod and Gateway.
 	Chart string
+	// Digest is Ref.Digest.
+	Digest string
 	// Release is the release name that templates see.
 	Release string
 	// Namespace is the release's namespace; namespaced objects get it when they name none.
@@ -93,7 +137,7 @@ func (l *Library) Render(r Request) ([]*unstructured.Unstructured, error) {
 }
 
 func (l *Library) render(r Request) ([]*unstructured.Unstructured, error) {
-	c, err := l.load(r.Version, r.Chart)
+	c, err := l.load(Ref{Chart: r.Chart, Version: r.Version, Digest: r.Digest})
 	if err != nil {
 		return nil, err
 	}
@@ -119,27 +163,69 @@ func (l *Library) render(r Request) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// load reads a chart once. Charts on disk do not change while the operator runs: they are part of its image.
-func (l *Library) load(version, name string) (*chart.Chart, error) {
+// load reads a chart once. Charts do not change while the operator runs: they are part of its image, or known by their digest.
+func (l *Library) load(r Ref) (*chart.Chart, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	key := version + "/" + name
-	if c, ok := l.charts[key]; ok {
+	c, isKnown := l.charts[r]
+	l.mu.Unlock()
+	if isKnown {
 		return c, nil
 	}
-	if _, isKnown := istioversion.Packaged().Lookup(version); !isKnown {
-		return nil, fmt.Errorf("%s %s: %w", name, version, ErrNoChart)
+	read := l.packaged
+	if r.Digest != "" {
+		read = l.fetched
+	}
+	c, err := read(r)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.charts) >= maxCharts {
+		clear(l.charts)
+	}
+	l.charts[r] = c
+	return c, nil
+}
+
+// packaged reads a chart of the operator's image.
+func (l *Library) packaged(r Ref) (*chart.Chart, error) {
+	if _, isKnown := istioversion.Packaged().Lookup(r.Version); !isKnown {
+		return nil, fmt.Errorf("%s %s: %w", r.Chart, r.Version, ErrNoChart)
 	}
 	// The version comes from users: it must not lead out of the library.
-	dir := filepath.Join(l.dir, filepath.Base(version), name)
+	dir := filepath.Join(l.dir, filepath.Base(r.Version), r.Chart)
 	if _, err := os.Stat(filepath.Join(dir, "Chart.yaml")); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s %s: %w", name, version, ErrNoChart)
+		return nil, fmt.Errorf("%s %s: %w", r.Chart, r.Version, ErrNoChart)
 	}
 	c, err := loader.Load(dir)
 	if err != nil {
-		return nil, fmt.Errorf("load chart %s %s: %w", name, version, err)
+		return nil, fmt.Errorf("load chart %s %s: %w", r.Chart, r.Version, err)
 	}
-	l.charts[key] = c
+	return c, nil
+}
+
+// fetched reads a chart that was fetched, and proves that it is the one.
+func (l *Library) fetched(r Ref) (*chart.Chart, error) {
+	if l.archives == nil {
+		return nil, fmt.Errorf("%s %s with digest %s: %w", r.Chart, r.Version, r.Digest, ErrNoChart)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), archiveDeadline)
+	defer cancel()
+	data, err := l.archives.Archive(ctx, r.Digest)
+	if err != nil && !errors.Is(err, ErrNoChart) {
+		err = errors.Join(ErrUnreadable, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s with digest %s: %w", r.Chart, r.Version, r.Digest, err)
+	}
+	if have := DigestOf(data); have != r.Digest {
+		return nil, fmt.Errorf("%s %s: what is kept on the hub has the digest %s in place of %s: %w", r.Chart, r.Version, have, r.Digest, ErrNoChart)
+	}
+	c, err := loader.LoadArchive(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("load chart %s %s with digest %s: %w", r.Chart, r.Version, r.Digest, err)
+	}
 	return c, nil
 }
 

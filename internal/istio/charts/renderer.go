@@ -10,5 +10,5 @@ type Renderer interface {
 // Checker checks a user's values for a chart.
 type Checker interface {
 	// CheckValues returns an error that joins one *ValueError for each value that cannot be accepted.
-	CheckValues(version, chart string, values map[string]any) error
+	CheckValues(c Ref, values map[string]any) error
 }

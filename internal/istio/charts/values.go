@@ -60,19 +60,19 @@ func (c *valueCheck) refuse(path, format string, args ...any) {
 //   - names and types in meshConfig and global.meshNetworks that Istio's schema does not have;
 //   - values that the release does not take any more.
 //
-// The error joins one *ValueError for each bad value; ErrNoChart when the version is missing.
-func (l *Library) CheckValues(version, chartName string, values map[string]any) error {
-	c, err := l.load(version, chartName)
+// The error joins one *ValueError for each bad value; ErrNoChart when the chart is missing.
+func (l *Library) CheckValues(r Ref, values map[string]any) error {
+	c, err := l.load(r)
 	if err != nil {
 		return err
 	}
 	defaults, ok := c.Values[defaultsKey].(map[string]any)
 	if !ok {
-		return fmt.Errorf("chart %s %s has no %s", chartName, version, defaultsKey)
+		return fmt.Errorf("chart %s %s has no %s: it is none of Istio's own charts, and its values cannot be checked", r.Chart, r.Version, defaultsKey)
 	}
-	check := &valueCheck{version: version, chart: chartName, problems: map[string]string{}}
-	check.all("", values, defaults, knownKeys(c, chartName, defaults))
-	if release, ok := istioversion.Of(version); ok && chartName == Istiod {
+	check := &valueCheck{version: r.Version, chart: r.Chart, problems: map[string]string{}}
+	check.all("", values, defaults, knownKeys(c, r.Chart, defaults))
+	if release, ok := istioversion.Of(r.Version); ok && r.Chart == Istiod {
 		for _, p := range release.CheckValues(values) {
 			check.refuse(p.Path, "%s", p.Problem)
 		}

@@ -22,7 +22,7 @@ func refusals(t *testing.T, version, chart, text string) (paths []string, messag
 	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
 		t.Fatal(err)
 	}
-	err := library(t).CheckValues(version, chart, values)
+	err := library(t).CheckValues(Ref{Chart: chart, Version: version}, values)
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			v, ok := errors.AsType[*ValueError](e)
@@ -249,7 +249,7 @@ meshConfig:
 func TestDefaultsPassTheirOwnCheck(t *testing.T) {
 	for _, version := range versions() {
 		for _, name := range []string{Istiod, Gateway} {
-			c, err := library(t).load(version, name)
+			c, err := library(t).load(Ref{Chart: name, Version: version})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -312,10 +312,10 @@ func TestSamplesPass(t *testing.T) {
 			checked++
 			for _, version := range versions() {
 				errs := []error{
-					library(t).CheckValues(version, Istiod, mesh.Spec.ControlPlane.Values), library(t).CheckValues(version, Gateway, mesh.Spec.EastWestGateway.Values),
+					library(t).CheckValues(Ref{Chart: Istiod, Version: version}, mesh.Spec.ControlPlane.Values), library(t).CheckValues(Ref{Chart: Gateway, Version: version}, mesh.Spec.EastWestGateway.Values),
 				}
 				for _, m := range mesh.Spec.Members {
-					errs = append(errs, library(t).CheckValues(version, Istiod, m.Values))
+					errs = append(errs, library(t).CheckValues(Ref{Chart: Istiod, Version: version}, m.Values))
 				}
 				if err := errors.Join(errs...); err != nil {
 					t.Errorf("%s with %s: %v", file, version, err)

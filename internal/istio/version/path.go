@@ -23,6 +23,18 @@ func (t Table) Lookup(version string) (Release, bool) {
 	return t[i], true
 }
 
+// Within is the table for upgrades that advance so many minor versions at most. Zero: as many as each release allows.
+func (t Table) Within(step uint64) Table {
+	if step == 0 {
+		return t
+	}
+	out := slices.Clone(t)
+	for i := range out {
+		out[i].MaxJump = min(out[i].MaxJump, step)
+	}
+	return out
+}
+
 // Path are the releases to go through from one version to another, the last of which is the other. It is the shortest
 // one that leaves out no more minor versions than upstream allows, by the newest releases. From a version to itself it is
 // that version alone. Going back is one step. Error: there is no such way; it says which releases are missing.
@@ -37,7 +49,7 @@ func (t Table) Path(from, to string) ([]string, error) {
 	}
 	target, ok := t.Lookup(to)
 	if !ok {
-		return nil, fmt.Errorf("istio %s cannot be installed by this operator", to)
+		return nil, fmt.Errorf("istio %s cannot be installed: its charts are not in the operator's image; set spec.charts", to)
 	}
 	if end.LessThan(start) {
 		now, isPackaged := t.Lookup(from)

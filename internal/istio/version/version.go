@@ -69,6 +69,22 @@ func (t Table) Rendering(version string) string {
 	return r.Renderings[len(r.Renderings)-1]
 }
 
+// Installable is what is known of a release that the operator can install: its charts are in the image, or fetched.
+func Installable(version string, isFetched bool) (Release, bool) {
+	if isFetched {
+		return Of(version)
+	}
+	return Packaged().Lookup(version)
+}
+
+// With is the table with a release besides.
+func (t Table) With(r Release) Table {
+	if _, isThere := t.Lookup(r.Version); isThere {
+		return t
+	}
+	return append(slices.Clone(t), r)
+}
+
 // IsRenderedAnew says whether this build renders as no release does, see rendering.
 func IsRenderedAnew() (mark string, isAnew bool) { return rendering, rendering != "" }
 

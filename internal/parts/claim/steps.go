@@ -117,7 +117,7 @@ func (s *Steps) identify(ctx context.Context, pass *member.Pass) phase.Result {
 // know: it goes on to be a member, and an upgrade replaces it.
 func runnable(m *meshv1alpha1.MeshMember) phase.Result {
 	for _, rev := range m.Spec.Revisions {
-		release, isKnown := istioversion.Packaged().Lookup(rev.Version)
+		release, isKnown := istioversion.Installable(rev.Version, !rev.Charts.IsZero())
 		switch {
 		case !isKnown && mesh.HasServed(m):
 			continue

@@ -61,7 +61,7 @@ func (k Maker) Foundation(m *meshv1alpha1.MeshMemberSpec) (crds, base apply.Comp
 		return crds, base, err
 	}
 	fill(base.Objects, m.DefaultRevision)
-	if crds.Objects, _, err = renderBase(k.lib, newest.Version, m.ControlPlaneNamespace); errors.Is(err, charts.ErrNoChart) {
+	if crds.Objects, _, err = renderBase(k.lib, &newest, m.ControlPlaneNamespace); errors.Is(err, charts.ErrNoChart) {
 		return crds, base, nil
 	}
 	return crds, base, err
@@ -75,7 +75,7 @@ const readerPrefix = "istio-reader-clusterrole"
 func (k Maker) ReaderPermissions(m *meshv1alpha1.MeshMemberSpec) (apply.Component, error) {
 	c := apply.Component{Name: Reader}
 	objects, err := k.lib.Render(charts.Request{
-		Version: m.ReaderVersion, Chart: charts.Istiod, Release: "istio-reader", Namespace: m.ControlPlaneNamespace,
+		Version: m.ReaderVersion, Chart: charts.Istiod, Digest: m.ReaderCharts.Istiod, Release: "istio-reader", Namespace: m.ControlPlaneNamespace,
 		Values: map[string]any{"global": map[string]any{"istioNamespace": m.ControlPlaneNamespace}},
 	})
 	if err != nil {

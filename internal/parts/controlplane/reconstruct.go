@@ -55,11 +55,14 @@ func (s *Steps) Reconstruct(ctx context.Context, pass *member.Pass) (order *mesh
 	}
 	istiod := &found.Items[0]
 	version := istiod.Labels[versionLabel]
-	if _, ok := istioversion.Packaged().Lookup(version); !ok {
+	rev := mesh.RunningRevision(pass.Object)
+	if rev.Version != version {
+		rev.Charts = meshv1alpha1.ChartDigests{}
+	}
+	if _, ok := istioversion.Installable(version, !rev.Charts.IsZero()); !ok {
 		return nil, fmt.Sprintf("revision %s has version %q, of which this operator has no charts; restore that record, or use an operator that "+
 			"has them", names[0], version), nil
 	}
-	rev := mesh.RunningRevision(pass.Object)
 	rev.Name, rev.Version = names[0], version
 	isSame, err := s.hasValues(ctx, pass, &rev)
 	if err != nil {

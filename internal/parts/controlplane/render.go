@@ -37,6 +37,7 @@ type inputs struct {
 	TrustDomain  string                    `json:"trustDomain"`
 	Namespace    string                    `json:"namespace"`
 	ReaderTokens meshv1alpha1.ReaderTokens `json:"readerTokens"`
+	Charts       meshv1alpha1.ChartDigests `json:"charts,omitzero"`
 }
 
 func inputsOf(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (inputs, error) {
@@ -44,7 +45,7 @@ func inputsOf(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (inputs,
 	return inputs{
 		Name: r.Name, Version: r.Version, Values: values, Cluster: m.Cluster, Network: m.Network, MeshID: m.MeshID,
 		TrustDomain: m.TrustDomain, Namespace: m.ControlPlaneNamespace,
-		ReaderTokens: cmp.Or(m.ReaderTokens, meshv1alpha1.ReaderTokensInline),
+		ReaderTokens: cmp.Or(m.ReaderTokens, meshv1alpha1.ReaderTokensInline), Charts: r.Charts,
 	}, err
 }
 
@@ -55,7 +56,9 @@ func Render(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1
 	if err != nil {
 		return nil, err
 	}
-	request := charts.Request{Version: r.Version, Chart: charts.Istiod, Release: RevisionPrefix + r.Name, Namespace: m.ControlPlaneNamespace, Values: values}
+	request := charts.Request{
+		Version: r.Version, Chart: charts.Istiod, Digest: r.Charts.Istiod, Release: RevisionPrefix + r.Name, Namespace: m.ControlPlaneNamespace, Values: values,
+	}
 	istiod, err := lib.Render(request)
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func Render(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1
 			return nil, fmt.Errorf("the chart of revision %q rendered nothing for tags", r.Name)
 		}
 	}
-	_, sets[setBase], err = renderBase(lib, r.Version, m.ControlPlaneNamespace)
+	_, sets[setBase], err = renderBase(lib, r, m.ControlPlaneNamespace)
 	return sets, err
 }
 
@@ -105,9 +108,9 @@ func prepared(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision, rendered
 }
 
 // renderBase renders the base chart: the CRDs, and the rest with placeholder for the default revision.
-func renderBase(lib charts.Renderer, version, namespace string) (crds, rest []*unstructured.Unstructured, err error) {
+func renderBase(lib charts.Renderer, r *meshv1alpha1.Revision, namespace string) (crds, rest []*unstructured.Unstructured, err error) {
 	objects, err := lib.Render(charts.Request{
-		Version: version, Chart: charts.Base, Release: "istio-base", Namespace: namespace, Values: BaseValues(namespace, placeholder),
+		Version: r.Version, Chart: charts.Base, Digest: r.Charts.Base, Release: "istio-base", Namespace: namespace, Values: BaseValues(namespace, placeholder),
 	})
 	if err != nil {
 		return nil, nil, err

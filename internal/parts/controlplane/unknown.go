@@ -25,7 +25,7 @@ func (s *Steps) maker(ctx context.Context, pass *member.Pass) Maker {
 			return nil, err
 		}
 		return s.Renderings.Of(ctx, pass, rendering.Source{
-			Component: RevisionPrefix + r.Name, Version: r.Version, Ordered: r.Rendering, Inputs: inputs,
+			Component: RevisionPrefix + r.Name, Version: r.Version, IsFetched: !r.Charts.IsZero(), Ordered: r.Rendering, Inputs: inputs,
 			Render: func() (rendering.Sets, error) { return Render(s.Charts, m, r) },
 		})
 	}}
@@ -41,7 +41,7 @@ func (k Maker) orNearest() Maker {
 			return kept, err
 		}
 		stand := *r
-		stand.Version = istioversion.Packaged().Nearest(r.Version)
+		stand.Version, stand.Charts = istioversion.Packaged().Nearest(r.Version), meshv1alpha1.ChartDigests{}
 		return From(k.lib).of(m, &stand)
 	}
 	return k
@@ -87,7 +87,7 @@ func (s *Steps) reader(ctx context.Context, pass *member.Pass, spec *meshv1alpha
 		return nil, err
 	}
 	stand := spec.DeepCopy()
-	stand.ReaderVersion = istioversion.Packaged().Nearest(spec.ReaderVersion)
+	stand.ReaderVersion, stand.ReaderCharts = istioversion.Packaged().Nearest(spec.ReaderVersion), meshv1alpha1.ChartDigests{}
 	c, err = From(s.Charts).ReaderPermissions(stand)
 	return []apply.Component{c}, err
 }
@@ -150,7 +150,7 @@ func (s *Steps) unknownNote(pass *member.Pass) string {
 	inPlace := s.memory.Of(pass).inPlace
 	var notes []string
 	for _, r := range pass.Object.Spec.Revisions {
-		if _, isKnown := istioversion.Packaged().Lookup(r.Version); !isKnown && inPlace[r.Name] == "" {
+		if _, isKnown := istioversion.Installable(r.Version, !r.Charts.IsZero()); !isKnown && inPlace[r.Name] == "" {
 			notes = append(notes, fmt.Sprintf("this operator has no charts of Istio %s of revision %s and keeps it as it was installed; set spec.version to one of %v",
 				r.Version, r.Name, istioversion.Supported()))
 		}

@@ -28,6 +28,7 @@ type inputs struct {
 	Annotations map[string]string               `json:"annotations,omitempty"`
 	Values      map[string]any                  `json:"values,omitempty"`
 	Replacement meshv1alpha1.GatewayReplacement `json:"replacement"`
+	Charts      meshv1alpha1.ChartDigests       `json:"charts,omitzero"`
 }
 
 func inputsOf(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (inputs, error) {
@@ -38,7 +39,7 @@ func inputsOf(m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1.Revision) (inputs,
 	platform, err := platformValues(m, r.Name)
 	return inputs{
 		Revision: r.Name, Version: r.Version, Key: mesh.GatewayKey(m, r.Name), Platform: platform, Network: m.Network,
-		Namespace: m.ControlPlaneNamespace, Annotations: r.Gateway.Annotations, Values: values, Replacement: r.Gateway.Replacement,
+		Namespace: m.ControlPlaneNamespace, Annotations: r.Gateway.Annotations, Values: values, Replacement: r.Gateway.Replacement, Charts: r.Charts,
 	}, err
 }
 
@@ -57,7 +58,7 @@ func component(
 		return c, err
 	}
 	kept, err := of(rendering.Source{
-		Component: c.Name, Version: r.Version, Ordered: r.Rendering, Inputs: inputs,
+		Component: c.Name, Version: r.Version, IsFetched: !r.Charts.IsZero(), Ordered: r.Rendering, Inputs: inputs,
 		// One that is replaced in place has the same name with every revision.
 		KeepsFormer: inputs.Key == mesh.PinnedGateway,
 		Render:      func() (rendering.Sets, error) { return Render(lib, m, r) },
@@ -102,7 +103,7 @@ func Render(lib charts.Renderer, m *meshv1alpha1.MeshMemberSpec, r *meshv1alpha1
 		return nil, err
 	}
 	objects, err := lib.Render(charts.Request{
-		Version: r.Version, Chart: charts.Gateway, Release: mesh.GatewayName(mesh.GatewayKey(m, r.Name)),
+		Version: r.Version, Chart: charts.Gateway, Digest: r.Charts.Gateway, Release: mesh.GatewayName(mesh.GatewayKey(m, r.Name)),
 		Namespace: m.ControlPlaneNamespace, Values: values,
 	})
 	return rendering.Sets{setGateway: objects}, err

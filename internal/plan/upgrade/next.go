@@ -60,6 +60,10 @@ func next(
 	if err != nil {
 		return Decision{Reason: meshv1alpha1.ReasonInvalidValues, Problem: err}
 	}
+	_, hasCharts := ChartsOf(inst)
+	if release, isKnown := istioversion.Of(inst.Spec.Version); isKnown && hasCharts {
+		table = table.With(release)
+	}
 	c := Decision{Target: to}
 	if n := len(history); n > 0 && !history[n-1].Status.Phase.IsFinished() {
 		if isOutdated(table, inst, wanted, members, history) {
@@ -67,14 +71,19 @@ func next(
 			return c
 		}
 		c.Active = &history[n-1]
-		c.IsSuperseded = !isOnTheWay(c.Active, inst, wanted, members)
+		// What the spec asks for is not known before its charts are.
+		c.IsSuperseded = hasCharts && !isOnTheWay(c.Active, inst, wanted, members)
 		c.IsTakenBack = c.IsSuperseded && isWayBack(c.Active, wanted, members)
 		return c
 	}
 	if !changed {
 		return c
 	}
-	steps, problems := route(table, members, inst.Spec.Version)
+	if inst.Spec.Charts != nil && !hasCharts {
+		return c.stuck(meshv1alpha1.ReasonChartsFetching, fmt.Errorf("the mesh does not go to Istio %s before its charts are fetched, see the condition %s",
+			inst.Spec.Version, meshv1alpha1.ConditionChartsReady))
+	}
+	steps, problems := route(table, members, inst.Spec.Version, uint64(max(inst.Spec.Upgrade.MaxMinorStep, 0)))
 	if len(problems) > 0 {
 		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, blockers(table, wanted, members, []string{inst.Spec.Version})...)))
 	}
@@ -107,10 +116,12 @@ func next(
 	return c
 }
 
-// Wanting is the installation as if it asked for another version.
+// Wanting is the installation as if it asked for another version, with the charts in the operator's image.
 func Wanting(inst *meshv1alpha1.MeshInstallation, version string) *meshv1alpha1.MeshInstallation {
 	step := inst.DeepCopy()
-	step.Spec.Version = version
+	if version != inst.Spec.Version {
+		step.Spec.Version, step.Spec.Charts = version, nil
+	}
 	return step
 }
 

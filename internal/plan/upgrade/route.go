@@ -11,8 +11,9 @@ import (
 )
 
 // route are the releases by which the members come to a version: each step is an upgrade of its own. Members that
-// differ take the way of the one that is furthest behind. Errors: there is no way; all reasons.
-func route(table istioversion.Table, members []meshv1alpha1.MeshMember, to string) ([]string, []error) {
+// differ take the way of the one that is furthest behind. A step advances so many minor versions at most, zero is as many as a release
+// allows; there is one step back. Errors: there is no way; all reasons.
+func route(table istioversion.Table, members []meshv1alpha1.MeshMember, to string, step uint64) ([]string, []error) {
 	var versions []string
 	for _, r := range Running(members) {
 		versions = append(versions, r.Version)
@@ -22,7 +23,11 @@ func route(table istioversion.Table, members []meshv1alpha1.MeshMember, to strin
 	steps := []string{to}
 	var problems []error
 	for i, v := range versions {
-		path, err := table.Path(v, to)
+		allowed := table
+		if istioversion.Compare(to, v) > 0 {
+			allowed = table.Within(step)
+		}
+		path, err := allowed.Path(v, to)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -46,7 +51,7 @@ func blockers(
 	for _, step := range steps {
 		release, ok := table.Lookup(step)
 		if !ok {
-			problems = append(problems, fmt.Errorf("istio %s cannot be installed by this operator", step))
+			problems = append(problems, fmt.Errorf("istio %s cannot be installed: its charts are not in the operator's image; set spec.charts", step))
 			continue
 		}
 		who := map[string][]string{}

@@ -38,6 +38,7 @@ func TestRoute(t *testing.T) {
 	cases := map[string]struct {
 		running []string
 		to      string
+		step    uint64
 		want    string
 		// wantProblems are texts, one for each problem.
 		wantProblems []string
@@ -49,11 +50,14 @@ func TestRoute(t *testing.T) {
 		"half way, and back":                              {running: []string{"1.29.1", "1.28.3"}, to: "1.28.3", want: "1.28.3"},
 		"too far apart for a step that takes nobody back": {running: []string{"1.30.0", "1.27.5"}, to: "1.31.0", wantProblems: []string{"1.27.5 and 1.30.0"}},
 		"two who cannot go there":                         {running: []string{"1.31.0", "1.30.0", "1.29.1"}, to: "1.27.5", wantProblems: []string{"from 1.30.0", "from 1.31.0"}},
+		"every minor version":                             {running: []string{"1.28.3"}, to: "1.31.0", step: 1, want: "1.29.1 1.30.0 1.31.0"},
+		"two minor versions":                              {running: []string{"1.28.3"}, to: "1.31.0", step: 2, want: "1.30.0 1.31.0"},
+		"one step back, whatever advances":                {running: []string{"1.31.0"}, to: "1.29.1", step: 1, want: "1.29.1"},
 		"a release that is not known":                     {running: []string{"1.29.1"}, to: "1.29.9", wantProblems: []string{"1.29.9"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			steps, problems := upgrade.Route(table, differing(c.running...), c.to)
+			steps, problems := upgrade.Route(table, differing(c.running...), c.to, c.step)
 			if got := strings.Join(steps, " "); len(c.wantProblems) == 0 && got != c.want {
 				t.Errorf("steps are %q, want %q", got, c.want)
 			}

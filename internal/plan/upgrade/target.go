@@ -46,8 +46,8 @@ func target(
 			continue
 		}
 		r := mesh.RunningRevision(&members[i])
-		if _, isKnown := istioversion.Packaged().Lookup(want.Version); !isKnown {
-			// A release that this operator does not know is kept as it was rendered.
+		if _, isPackaged := istioversion.Packaged().Lookup(want.Version); !isPackaged {
+			// A release whose charts are not in the image is kept as it was rendered.
 			want.Rendering = r.Rendering
 		}
 		if mesh.Difference(r, want) != "" {
@@ -125,15 +125,41 @@ func wantedBy(inst *meshv1alpha1.MeshInstallation) (Wanted, error) {
 // sharedBy is what a spec asks of all members, as this operator renders it.
 func sharedBy(inst *meshv1alpha1.MeshInstallation) meshv1alpha1.Revision {
 	shared := mesh.SharedRevision(&inst.Spec, inst.Spec.Version)
-	shared.Rendering = istioversion.Packaged().Rendering(shared.Version)
+	shared.Charts, _ = ChartsOf(inst)
+	shared.Rendering = RenderingOf(shared)
 	return shared
 }
 
-// at is what would be wanted if the spec asked for another version.
+// ChartsOf are the charts of the version in a spec. None: those in the operator's image. Not ready: they are in neither place, and have
+// not been fetched.
+func ChartsOf(inst *meshv1alpha1.MeshInstallation) (digests meshv1alpha1.ChartDigests, isReady bool) {
+	_, isPackaged := istioversion.Packaged().Lookup(inst.Spec.Version)
+	if inst.Spec.Charts == nil && isPackaged {
+		return digests, true
+	}
+	pin := mesh.Pinned(&inst.Status, inst.Spec.Version, mesh.ChartSource(inst.Spec.Charts))
+	if pin == nil {
+		return digests, false
+	}
+	return pin.Charts, true
+}
+
+// RenderingOf identifies how this operator renders a revision. That of charts which were fetched is not known before.
+func RenderingOf(r meshv1alpha1.Revision) string {
+	if !r.Charts.IsZero() {
+		return ""
+	}
+	return istioversion.Packaged().Rendering(r.Version)
+}
+
+// at is what would be wanted if the spec asked for another version. Its charts are those in the image: the mesh only passes through.
 func (w Wanted) at(version string) Wanted {
 	out := make(Wanted, len(w))
 	for member, revision := range w {
-		revision.Version, revision.Rendering = version, istioversion.Packaged().Rendering(version)
+		if revision.Version != version {
+			revision.Version, revision.Charts = version, meshv1alpha1.ChartDigests{}
+			revision.Rendering = RenderingOf(revision)
+		}
 		out[member] = revision
 	}
 	return out
@@ -172,6 +198,7 @@ func hashes(
 		return "", false, err
 	}
 	content = mesh.ShortHash(raw)
+	to.Charts = shared.Charts
 	to.Attempt = inst.Spec.Upgrade.Attempt
 	to.Hash, to.SharedHash = mesh.AttemptHash(content, to.Attempt), mesh.AttemptHash(to.SharedHash, to.Attempt)
 	return content, isPlain, nil
