@@ -191,7 +191,9 @@ func (p *Pins) read(ctx context.Context, c *meshv1alpha1.Charts) (fetch.Source, 
 	}
 	if c.Archives != nil {
 		var err error
-		from.Archives, err = p.archives(ctx, c.Archives)
+		if from.Archives, err = p.archives(ctx, c.Archives); from.Archives == nil {
+			from.Archives = map[string][]byte{}
+		}
 		return from, err
 	}
 	if c.PullSecretRef == nil {

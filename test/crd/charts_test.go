@@ -50,6 +50,7 @@ var chartsCases = []ruleCases{
 	},
 	{
 		message: "spec.charts.proxy: must be an https or http URL with a host and without credentials",
+		accepts: []string{`spec: {charts: {oci: "oci://registry.example.com", proxy: "http://proxy:3128"}}`},
 		rejects: []string{
 			`spec: {charts: {oci: "oci://registry.example.com", proxy: "socks5://proxy:1080"}}`,
 			`spec: {charts: {oci: "oci://registry.example.com", proxy: "http://user:x@proxy:3128"}}`,

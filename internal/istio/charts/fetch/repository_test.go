@@ -250,6 +250,7 @@ func TestUnreachable(t *testing.T) {
 		want   []string
 	}{
 		"refused":          {fetch.Source{Repository: closed.URL}, fetch.Unreachable, []string{"connection refused"}},
+		"node's metadata":  {fetch.Source{Repository: "http://169.254.169.254/charts"}, fetch.Unreachable, []string{"link-local"}},
 		"registry refuses": {fetch.Source{OCI: ociPath(closed)}, fetch.Unreachable, []string{"connection refused"}},
 		"unknown host":     {fetch.Source{Repository: "https://charts.invalid"}, fetch.Unreachable, []string{"charts.invalid"}},
 		"hangs":            {fetch.Source{Repository: hanging.URL}, fetch.Unreachable, []string{"within 1s"}},

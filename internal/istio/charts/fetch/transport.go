@@ -7,12 +7,15 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -50,7 +53,7 @@ func newTransport(src Source, limit time.Duration) (*http.Transport, error) {
 	}
 	traffic := &budget{}
 	traffic.left.Store(maxTraffic)
-	dialer := &net.Dialer{Timeout: limit}
+	dialer := &net.Dialer{Timeout: limit, Control: refuseLinkLocal}
 	return &http.Transport{
 		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -72,6 +75,19 @@ func newTransport(src Source, limit time.Duration) (*http.Transport, error) {
 		MaxIdleConnsPerHost:    2,
 		DisableCompression:     true,
 	}, nil
+}
+
+// refuseLinkLocal keeps users from reaching the metadata of the hub's node, which has credentials of its cloud. It sees each address after
+// names are resolved.
+func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("read the address %q: %w", address, err)
+	}
+	if a := at.Addr().Unmap(); a.IsLinkLocalUnicast() {
+		return fmt.Errorf("%s is a link-local address, which the operator does not connect to", a)
+	}
+	return nil
 }
 
 // rootsWith returns the system's roots and the certificates of a PEM bundle.
