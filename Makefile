@@ -99,6 +99,10 @@ e2e-upgrades: labctl charts image ## Run the upgrade test with everything that a
 e2e-discovery: labctl charts image ## Renew reader tokens many times under load (5 min)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestDiscovery -count=1 -v -timeout 100m $(GOTESTFLAGS)
 
+.PHONY: e2e-hops
+e2e-hops: labctl charts image ## Upgrade over three minor versions by one change of the spec, in three steps and in two (40 min)
+	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestHops -count=1 -v -timeout 90m $(GOTESTFLAGS)
+
 .PHONY: e2e-charts
 e2e-charts: labctl charts image ## Upgrade to a patch whose charts are in a registry, and take the registry away (8 min)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestCharts -count=1 -v -timeout 40m $(GOTESTFLAGS)

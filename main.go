@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 	_ "time/tzdata" // maintenance windows name time zones, and the image has no files of them
 
@@ -46,7 +47,8 @@ type settings struct {
 	healthAddress           string
 	webhookCerts            string
 	chartsDir               string
-	charts                  string
+	chartsDefault           string
+	chartsAllowed           string
 	namespace               string
 	probeInterval, downTime time.Duration
 	// How many are worked on at the same time.
@@ -60,8 +62,10 @@ func parseFlags() settings {
 	flag.StringVar(&s.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
 	flag.StringVar(&s.webhookCerts, "webhook-cert-path", "/tmp/k8s-webhook-server/serving-certs", "Directory with tls.crt and tls.key of the admission webhooks; empty switches them off.")
 	flag.StringVar(&s.chartsDir, "charts-dir", "/charts", "Directory of Istio's charts, <version>/<chart>/.")
-	flag.StringVar(&s.charts, "charts", "", "Where the charts of releases are that are not in the image, for meshes without spec.charts: "+
+	flag.StringVar(&s.chartsDefault, "charts", "", "Where the charts of releases are that are not in the image, for meshes without spec.charts: "+
 		"a URL that begins with oci://, https:// or http://. Default: none.")
+	flag.StringVar(&s.chartsAllowed, "charts-allowed", "", "Which sources spec.charts may name, with commas between them: the value of oci or repository, or "+
+		"secret/NAME or configmap/NAME. One that ends with a slash stands for all that begin with it. Default: all.")
 	flag.StringVar(&s.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "Namespace of MeshInstallations and of their Secrets. Default: the pod's own.")
 	flag.DurationVar(&s.probeInterval, "member-probe-interval", fleet.DefaultProbeInterval, "How often each member's API server is asked whether it is there.")
 	flag.DurationVar(&s.downTime, "member-down-after", fleet.DefaultDownAfter, "How long a member may be silent before it counts as unreachable.")
@@ -72,6 +76,11 @@ func parseFlags() settings {
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&options)))
 	return s
+}
+
+// policy is what the flags say of sources of charts.
+func (s settings) policy() pinning.Policy {
+	return pinning.Policy{Default: s.chartsDefault, Allowed: strings.FieldsFunc(s.chartsAllowed, func(r rune) bool { return r == ',' || r == ' ' })}
 }
 
 func newScheme() *runtime.Scheme {
@@ -96,8 +105,8 @@ func run(ctx context.Context, s settings) error {
 	if s.memberConcurrency < 1 || s.installationConcurrency < 1 {
 		return fmt.Errorf("set --member-concurrency (now %d) and --installation-concurrency (now %d) to 1 or more", s.memberConcurrency, s.installationConcurrency)
 	}
-	if !pinning.IsSource(s.charts) {
-		return fmt.Errorf("set --charts to a URL that begins with oci://, https:// or http://, without credentials")
+	if err := s.policy().Validate(); err != nil {
+		return err
 	}
 	if s.namespace == "" {
 		return fmt.Errorf("set --namespace or POD_NAMESPACE to the namespace of the MeshInstallations")
@@ -151,7 +160,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 	}
 	archives := pinning.Archives{Reader: local.GetAPIReader(), Writer: local.GetClient(), Namespace: s.namespace}
 	library := charts.NewLibrary(s.chartsDir).WithArchives(archives)
-	pins := &pinning.Pins{Reader: local.GetClient(), Archives: archives, Default: s.charts, Now: time.Now}
+	pins := &pinning.Pins{Reader: local.GetClient(), Archives: archives, Policy: s.policy(), Now: time.Now}
 	if err := local.Add(pins); err != nil {
 		return fmt.Errorf("add the sweep of packaged charts: %w", err)
 	}
@@ -174,7 +183,7 @@ func register(ctx context.Context, mgr mcmanager.Manager, provider *fleet.Provid
 		// Another replica answers the webhooks, as with `make run`.
 		return nil
 	}
-	if err := webhooks.SetupWithManager(local, library, s.charts != "", s.namespace); err != nil {
+	if err := webhooks.SetupWithManager(local, library, s.policy(), s.namespace); err != nil {
 		return fmt.Errorf("set up the admission webhooks: %w", err)
 	}
 	if err := mgr.AddReadyzCheck("webhook", local.GetWebhookServer().StartedChecker()); err != nil {

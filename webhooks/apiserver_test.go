@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/pinning"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -130,7 +131,7 @@ func (h *hub) serve(options envtest.WebhookInstallOptions) {
 		}),
 	})
 	h.must(err)
-	h.must(SetupWithManager(mgr, knownValues{}, false, namespace))
+	h.must(SetupWithManager(mgr, knownValues{}, pinning.Policy{}, namespace))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()

@@ -6,16 +6,21 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/meshfleet/meshfleet/internal/pinning"
 )
 
-// checkCharts refuses PEM that cannot be read.
-func checkCharts(c *change) field.ErrorList {
+// checkCharts refuses sources that the operator does not allow, and PEM that cannot be read.
+func checkCharts(c *change, sources pinning.Policy) field.ErrorList {
 	source := c.inst.Spec.Charts
 	if source == nil || c.old != nil && equality.Semantic.DeepEqual(c.old.Spec.Charts, source) {
 		return nil
 	}
 	path := field.NewPath("spec", "charts")
 	var errs field.ErrorList
+	if problem := sources.Refusal(source); problem != "" {
+		errs = append(errs, field.Forbidden(path, problem))
+	}
 	if source.CABundle != "" {
 		if problem := problemWithCertificates([]byte(source.CABundle), "the registry or repository"); problem != "" {
 			errs = append(errs, field.Invalid(path.Child("caBundle"), field.OmitValueType{}, problem))

@@ -24,15 +24,16 @@ import (
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/mesh"
+	"github.com/meshfleet/meshfleet/internal/pinning"
 )
 
 // +kubebuilder:webhook:path=/validate-mesh-meshfleet-io-v1alpha1-meshinstallation,mutating=false,failurePolicy=fail,sideEffects=None,groups=mesh.meshfleet.io,resources=meshinstallations,verbs=create;update,versions=v1alpha1,name=vmeshinstallation.meshfleet.io,admissionReviewVersions=v1
 
 // SetupWithManager serves the webhooks. Given namespaces, MeshInstallations elsewhere are refused, because nobody
-// would act on them. HasDefault says that the operator has a source of charts for releases that are not in its image.
-func SetupWithManager(mgr ctrl.Manager, checker charts.Checker, hasDefault bool, namespaces ...string) error {
+// would act on them.
+func SetupWithManager(mgr ctrl.Manager, checker charts.Checker, sources pinning.Policy, namespaces ...string) error {
 	v := &validator{
-		reader: mgr.GetClient(), mayApprove: approvers(mgr.GetClient()), checker: checker, namespaces: namespaces, now: time.Now, hasDefault: hasDefault,
+		reader: mgr.GetClient(), mayApprove: approvers(mgr.GetClient()), checker: checker, namespaces: namespaces, now: time.Now, sources: sources,
 	}
 	if err := ctrl.NewWebhookManagedBy(mgr, &meshv1alpha1.MeshInstallation{}).WithValidator(v).Complete(); err != nil {
 		return err
@@ -53,8 +54,7 @@ type validator struct {
 	checker    charts.Checker
 	namespaces []string
 	now        func() time.Time
-	// hasDefault says that the operator has a source of charts for releases that are not in its image.
-	hasDefault bool
+	sources    pinning.Policy
 }
 
 var _ admission.Validator[*meshv1alpha1.MeshInstallation] = &validator{}
@@ -78,9 +78,9 @@ func (v *validator) ValidateDelete(context.Context, *meshv1alpha1.MeshInstallati
 }
 
 func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorList) (admission.Warnings, error) {
-	versionErrs, versionWarnings := checkVersion(c, v.now(), v.hasDefault)
+	versionErrs, versionWarnings := checkVersion(c, v.now(), v.sources.Default != "")
 	errs = append(errs, versionErrs...)
-	errs = append(errs, checkCharts(c)...)
+	errs = append(errs, checkCharts(c, v.sources)...)
 	errs = append(errs, checkMetadata(c)...)
 	errs = append(errs, checkAPIServerCA(c)...)
 	errs = append(errs, checkWaves(c)...)

@@ -131,7 +131,7 @@ func (v *validator) checkChart(path *field.Path, inst *meshv1alpha1.MeshInstalla
 	}
 	digests, isReady := upgrade.ChartsOf(inst)
 	_, isPackaged := istioversion.Packaged().Lookup(inst.Spec.Version)
-	if !isReady && (inst.Spec.Charts != nil || v.hasDefault && !isPackaged) {
+	if !isReady && (inst.Spec.Charts != nil || v.sources.Default != "" && !isPackaged) {
 		// The values are checked when the charts are fetched.
 		return nil
 	}

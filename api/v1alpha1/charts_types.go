@@ -44,10 +44,15 @@ func (d ChartDigests) All() []string {
 // IsZero reports whether the charts are those in the operator's image.
 func (d ChartDigests) IsZero() bool { return d == ChartDigests{} }
 
+// SecretTypeCharts is the type of a Secret with the keys `username` and `password` for a source of charts. The operator sends no other
+// Secret with these keys to a server that the editor of a MeshInstallation names.
+const SecretTypeCharts = "mesh.meshfleet.io/charts"
+
 // Charts selects where the charts of spec.version are. Exactly one of oci, repository and archives is set.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.oci), has(self.repository), has(self.archives)].filter(x, x).size() == 1",message="spec.charts: set exactly one of oci, repository and archives"
 // +kubebuilder:validation:XValidation:rule="!has(self.archives) || !(has(self.pullSecretRef) || has(self.caBundle) || has(self.proxy))",message="spec.charts: pullSecretRef, caBundle and proxy have no effect on archives; remove them"
+// +kubebuilder:validation:XValidation:rule="!has(self.pullSecretRef) || !has(self.repository) || self.repository.startsWith('https://')",message="spec.charts.pullSecretRef: requires a repository with https, because the password must not be sent unencrypted"
 // +kubebuilder:validation:XValidation:rule="has(self.oci) || !has(self.verify) || !has(self.verify.cosignPublicKey)",message="spec.charts.verify.cosignPublicKey: only a registry has signatures; use oci, or verify.digests"
 type Charts struct {
 	// oci is the path in an OCI registry below which the charts are, for example `oci://registry.example.com/istio/charts` for the
@@ -65,8 +70,14 @@ type Charts struct {
 	// and version of a chart are read from the archive.
 	// +optional
 	Archives *ChartArchives `json:"archives,omitempty"`
-	// pullSecretRef is a Secret with credentials: of type `kubernetes.io/dockerconfigjson` (for oci), or with the keys `username` and
-	// `password`. Default: none.
+	// versionSuffix is what the versions of the charts have behind spec.version, for example `-solo` for the charts `1.31.2-solo` of a
+	// vendor. Default: nothing.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^-[0-9A-Za-z]+([.-][0-9A-Za-z]+)*$')",message="spec.charts.versionSuffix: write a dash, letters and digits, for example -solo"
+	VersionSuffix string `json:"versionSuffix,omitempty"`
+	// pullSecretRef is a Secret with credentials: of the type `kubernetes.io/dockerconfigjson` (for oci), or of the type
+	// `mesh.meshfleet.io/charts` with the keys `username` and `password`. Default: none.
 	// +optional
 	PullSecretRef *ObjectName `json:"pullSecretRef,omitempty"`
 	// caBundle are certificates, PEM, of the authorities that sign the certificate of the registry or repository. The authorities of
@@ -131,9 +142,9 @@ type PinnedCharts struct {
 	// +required
 	Version string `json:"version"`
 	// source is where the charts come from: the value of spec.charts.oci or spec.charts.repository, or `secret/` or `configmap/`
-	// and a name.
+	// and a name; and spec.charts.versionSuffix, if it is set.
 	// +required
-	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:MaxLength=640
 	Source string `json:"source"`
 	// charts are the digests.
 	// +required

@@ -123,6 +123,8 @@ const (
 	ReasonKnownDefect = "KnownDefect"
 	// ReasonReleaseUnknown: members run a release of a minor version that this operator does not know.
 	ReasonReleaseUnknown = "ReleaseUnknown"
+	// ReasonUntested: members run a release of a minor version with which this operator was never run.
+	ReasonUntested = "Untested"
 	// ReasonKubernetesUnsupported: upstream does not support a release on the Kubernetes version of members that run it.
 	ReasonKubernetesUnsupported = "KubernetesUnsupported"
 	// ReasonChartsFetching: the charts of spec.version are being fetched.
@@ -139,7 +141,7 @@ const (
 	ReasonChartInvalid = "ChartInvalid"
 	// ReasonChartUnsigned: a chart has no signature by spec.charts.verify.cosignPublicKey.
 	ReasonChartUnsigned = "ChartUnsigned"
-	// ReasonChartNotAllowed: the digest of a chart is not in spec.charts.verify.digests.
+	// ReasonChartNotAllowed: the digest of a chart is not in spec.charts.verify.digests, or the operator does not allow the source.
 	ReasonChartNotAllowed = "ChartNotAllowed"
 	// ReasonChartMoved: the source has another chart under the same version than the one that is pinned. The message contains both
 	// digests.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ type Charts struct {
 }
 
 // ensure pins the charts of the spec's version, and says how it stands with them. While it is held, nothing new may be planned.
-func (c *Charts) ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (o status.Outcome, isHeld bool) {
+func (c *Charts) ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) (o status.Outcome, isHeld bool) {
 	if c == nil {
 		c = &Charts{Pins: &pinning.Pins{}}
 	}
@@ -54,7 +55,7 @@ func (c *Charts) ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation
 			"the charts of Istio %s are not in the operator's image; set spec.charts to where they are", version), 0)
 		return o, false
 	case have.IsReady:
-		switch err := c.checkValues(inst); {
+		switch err := c.checkValues(inst, members); {
 		case isAway(err):
 			o.Result = phase.Waiting(meshv1alpha1.ReasonChartsFetching, err.Error(), outcome.Recheck)
 			return o, true
@@ -74,7 +75,9 @@ func (c *Charts) ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation
 		o.Result.After = max(have.RetryIn, outcome.ShortWait)
 	}
 	// What is pinned runs on from what members keep.
-	o.Aside = have.IsPinned
+	o.Aside = have.IsPinned || inst.Spec.Charts == nil && slices.ContainsFunc(members, func(m meshv1alpha1.MeshMember) bool {
+		return mesh.HasServed(&m) && mesh.RunningRevision(&m).Version == version
+	})
 	return o, true
 }
 
@@ -83,10 +86,15 @@ func isAway(err error) bool {
 	return errors.Is(err, charts.ErrNoChart) || errors.Is(err, charts.ErrUnreadable)
 }
 
-// checkValues checks all values of a spec against charts that were fetched: admission may not have had them. Errors: one that joins the
-// problems, or isAway.
-func (c *Charts) checkValues(inst *meshv1alpha1.MeshInstallation) error {
+// checkValues checks all values of a spec against charts that were fetched: admission may not have had them. When members run these charts
+// already, admission has. Errors: one that joins the problems, or isAway.
+func (c *Charts) checkValues(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) error {
 	digests, _ := upgrade.ChartsOf(inst)
+	if slices.ContainsFunc(members, func(m meshv1alpha1.MeshMember) bool {
+		return mesh.HasServed(&m) && mesh.RunningRevision(&m).Charts == digests
+	}) {
+		return nil
+	}
 	var away error
 	var problems []string
 	check := func(field, chart string, raw *apiextensionsv1.JSON) {
@@ -96,7 +104,11 @@ func (c *Charts) checkValues(inst *meshv1alpha1.MeshInstallation) error {
 			return
 		}
 		for _, err := range mesh.Leaves(err) {
-			problems = append(problems, field+"."+err.Error())
+			separator := ": "
+			if _, isValue := errors.AsType[*charts.ValueError](err); isValue {
+				separator = "."
+			}
+			problems = append(problems, field+separator+err.Error())
 		}
 	}
 	spec := &inst.Spec

@@ -19,6 +19,7 @@ import (
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/hub"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/metrics"
 	"github.com/meshfleet/meshfleet/internal/outcome"
 	"github.com/meshfleet/meshfleet/internal/phase"
@@ -127,8 +128,8 @@ func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstal
 	}
 	start = time.Now()
 	summarise(inst, members)
-	chartsOutcome, isHeld := r.Charts.ensure(ctx, inst)
-	if isHeld && len(inst.Status.Revisions) == 0 {
+	chartsOutcome, isHeld := r.Charts.ensure(ctx, inst, members)
+	if isHeld && !slices.ContainsFunc(members, func(m meshv1alpha1.MeshMember) bool { return mesh.HasServed(&m) }) {
 		// Nothing serves yet, and nothing can be planned without charts.
 		return []status.Outcome{chartsOutcome, {Type: meshv1alpha1.ConditionTrustRootReady, Result: certificates}}
 	}

@@ -49,7 +49,8 @@ func versionsOf(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.Mesh
 
 // concerns are the reasons of ReleaseSupported, the gravest first.
 var concerns = []string{
-	meshv1alpha1.ReasonEndOfSupport, meshv1alpha1.ReasonKnownDefect, meshv1alpha1.ReasonReleaseUnknown, meshv1alpha1.ReasonKubernetesUnsupported,
+	meshv1alpha1.ReasonEndOfSupport, meshv1alpha1.ReasonKnownDefect, meshv1alpha1.ReasonReleaseUnknown, meshv1alpha1.ReasonUntested,
+	meshv1alpha1.ReasonKubernetesUnsupported,
 }
 
 // graver is the graver of two reasons, of which each may be missing.

@@ -148,7 +148,13 @@ func judgeRoot(from, to time.Time, intermediate time.Duration, now time.Time) ph
 	return result
 }
 
-// usersOfSecret are the installations whose root or intermediates a Secret is. It goes by names: a Secret that was restored
+// usesForCharts says whether a Secret has charts, or credentials for their source.
+func usesForCharts(c *meshv1alpha1.Charts, secret string) bool {
+	return c != nil && (c.PullSecretRef != nil && c.PullSecretRef.Name == secret ||
+		c.Archives != nil && c.Archives.SecretRef != nil && c.Archives.SecretRef.Name == secret)
+}
+
+// usersOfSecret are the installations whose root or intermediates a Secret is, or that fetch charts with it. It goes by names: a Secret that was restored
 // by hand may have lost its labels.
 func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []reconcile.Request {
 	found := &meshv1alpha1.MeshInstallationList{}
@@ -160,7 +166,7 @@ func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []recon
 	for i := range found.Items {
 		inst := &found.Items[i]
 		member, isCA := mesh.MemberOfCASecret(inst.Name, o.GetName())
-		if mesh.RootName(inst.Name) == o.GetName() || isCA && slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == member }) {
+		if mesh.RootName(inst.Name) == o.GetName() || usesForCharts(inst.Spec.Charts, o.GetName()) || isCA && slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == member }) {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(inst)})
 		}
 	}

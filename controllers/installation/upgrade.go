@@ -25,7 +25,8 @@ import (
 )
 
 // upgrade starts, drives or ends an upgrade. It returns the run that work orders follow, nil when there is none, and what
-// to tell people. While it is held, none starts and none is superseded: the charts of what the spec asks for are not ready.
+// to tell people. While it is held, none starts, none is superseded, and one that goes elsewhere stands still: the charts of what the spec
+// asks for are not ready.
 func (r *Reconciler) upgrade(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, isHeld bool,
 ) (*plan.Run, []status.Outcome, error) {
@@ -52,14 +53,24 @@ func (r *Reconciler) steer(
 	next := upgrade.Next(inst, members, history)
 	if isHeld && next.Active != nil {
 		next.IsSuperseded, next.IsTakenBack = false, false
+		if u := next.Active; goesElsewhere(u, inst) {
+			run, told, err := r.wait(ctx, u, members, meshv1alpha1.ReasonChartsFetching, fmt.Sprintf(
+				"the spec asks for Istio %s now, whose charts are not ready (see %s of the MeshInstallation): no member goes on until they are, or %s=%s is set",
+				inst.Spec.Version, meshv1alpha1.ConditionChartsReady, meshv1alpha1.AnnotationAction, meshv1alpha1.UpgradeActionAbort))
+			if run != nil {
+				run.Wanted = next.Wanted
+			}
+			return run, told, err
+		}
 	}
 	switch {
+	case next.Reason == meshv1alpha1.ReasonChartsFetching, next.Start != nil && isHeld:
+		return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonChartsFetching, fmt.Sprintf(
+			"the change of the spec waits for the charts of Istio %s, see the condition %s", inst.Spec.Version, meshv1alpha1.ConditionChartsReady), 0)}}, nil
 	case next.Problem != nil:
 		return nil, []status.Outcome{{Result: phase.Stall(next.Reason, next.Problem)}}, nil
 	case next.Outdated != nil:
 		return nil, nil, r.dropPlan(ctx, inst, next.Outdated)
-	case next.Start != nil && isHeld:
-		return nil, nil, nil
 	case next.Start != nil:
 		if names := plan.Unanswered(inst, members, r.Now()); len(names) > 0 {
 			return nil, []status.Outcome{{Result: phase.Waiting(meshv1alpha1.ReasonRestoring, fmt.Sprintf(
@@ -79,6 +90,12 @@ func (r *Reconciler) steer(
 		run.Wanted = next.Wanted
 	}
 	return run, told, err
+}
+
+// goesElsewhere says whether an upgrade goes to another version than the spec asks for now, and nothing else ends it.
+func goesElsewhere(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation) bool {
+	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
+	return cmp.Or(u.Spec.Towards, u.Spec.To.Version) != inst.Spec.Version && u.Status.Cause == "" && !upgrade.IsAborted(u, state)
 }
 
 // noteTarget notes what the mesh runs. Members that differ after an upgrade that stopped may have left since.
@@ -103,7 +120,7 @@ func (r *Reconciler) drive(
 		if run, told, err := r.prepare(ctx, inst, members, u); run != nil || err != nil {
 			return run, told, err
 		}
-		if waiting := unprepared(members, u.Spec.To.Version); len(waiting) > 0 {
+		if waiting := unprepared(members, &u.Spec.To); len(waiting) > 0 {
 			return r.wait(ctx, u, members, meshv1alpha1.ReasonUpgrading, "granting what istiod "+u.Spec.To.Version+" reads in "+mesh.List(waiting, len(waiting)))
 		}
 	}
@@ -173,17 +190,28 @@ func underWay(u *meshv1alpha1.MeshUpgrade, after time.Duration) status.Outcome {
 	return status.Outcome{Result: phase.Waiting(cmp.Or(reason, meshv1alpha1.ReasonUpgrading), "MeshUpgrade "+u.Name+": "+u.Status.Message, after)}
 }
 
-// unprepared lists the members that can be reached and have not yet granted what istiod of a version reads in its peers.
-func unprepared(members []meshv1alpha1.MeshMember, version string) []string {
+// unprepared lists the members that can be reached and have not yet granted what istiod of a target reads in its peers.
+func unprepared(members []meshv1alpha1.MeshMember, to *meshv1alpha1.RevisionTarget) []string {
 	var out []string
 	for i := range members {
 		m := &members[i]
 		if meta.IsStatusConditionTrue(m.Status.Conditions, meshv1alpha1.ConditionReachable) && m.Spec.Removal != meshv1alpha1.RemovalNow &&
-			(istioversion.Compare(m.Spec.ReaderVersion, version) < 0 || m.Status.ObservedGeneration != m.Generation) {
+			(lacksGrants(&m.Spec, to) || m.Status.ObservedGeneration != m.Generation) {
 			out = append(out, m.Spec.Cluster)
 		}
 	}
 	return out
+}
+
+// lacksGrants says whether a member does not grant yet what istiod of a target reads.
+func lacksGrants(spec *meshv1alpha1.MeshMemberSpec, to *meshv1alpha1.RevisionTarget) bool {
+	switch order := istioversion.Compare(spec.ReaderVersion, to.Version); {
+	case order < 0:
+		return true
+	case order == 0:
+		return !to.Charts.IsZero() && spec.ReaderCharts != to.Charts
+	}
+	return false
 }
 
 // upgrades are the records of an installation, oldest first, the one under way last. Those beyond the limit are deleted.

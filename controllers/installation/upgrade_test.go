@@ -337,3 +337,46 @@ func TestARestartFailsNobody(t *testing.T) {
 		t.Errorf("after the deadline the upgrade is %s: %s", got, s.records()[0].Status.Message)
 	}
 }
+
+// TestAnUpgradeStandsStillWhileItsSuccessorHasNoCharts wants nothing to go on to a version that the spec does not ask for any more, although it
+// is not known yet what it asks for.
+func TestAnUpgradeStandsStillWhileItsSuccessorHasNoCharts(t *testing.T) {
+	s := newSteering(t)
+	s.pass()
+	if got := s.held(); got.Reason != meshv1alpha1.ReasonUpgrading {
+		t.Errorf("held, with the same version, people are told: %s: %s", got.Reason, got.Text())
+	}
+	s.inst.Spec.Version, s.inst.Spec.Charts = "1.29.7", &meshv1alpha1.Charts{OCI: "oci://registry.example.com/istio"}
+	before := s.records()[0].Status.Phase
+	if got := s.held(); got.Reason != meshv1alpha1.ReasonChartsFetching || !strings.Contains(got.Text(), "no member goes on") {
+		t.Errorf("held, people are told: %s: %s", got.Reason, got.Text())
+	}
+	u := &s.records()[0]
+	if u.Status.Phase != before || u.Status.Cause != "" {
+		t.Errorf("the upgrade is %s (%s), was %s", u.Status.Phase, u.Status.Cause, before)
+	}
+	s.order(u, meshv1alpha1.UpgradeActionAbort)
+	s.held()
+	if u = &s.records()[0]; u.Status.Cause != meshv1alpha1.CauseAborted {
+		t.Errorf("aborted, the upgrade is %s (%s)", u.Status.Phase, u.Status.Cause)
+	}
+}
+
+// TestNothingStartsWithoutCharts wants a change of the spec to wait, and not to need a person.
+func TestNothingStartsWithoutCharts(t *testing.T) {
+	s := newSteering(t)
+	s.inst.Spec.Version, s.inst.Spec.Charts = "1.29.7", &meshv1alpha1.Charts{OCI: "oci://registry.example.com/istio"}
+	if got := s.held(); got.Reason != meshv1alpha1.ReasonChartsFetching || got.Kind != phase.Wait || len(s.records()) != 0 {
+		t.Errorf("people are told: %v %s: %s; %d records", got.Kind, got.Reason, got.Text(), len(s.records()))
+	}
+}
+
+// held is pass while the charts of the spec's version are not ready.
+func (s *steering) held() phase.Result {
+	s.t.Helper()
+	_, told, err := s.r.upgrade(s.t.Context(), s.inst, s.members, true)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return status.Worst(told).Result
+}

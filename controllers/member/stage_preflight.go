@@ -47,20 +47,22 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 		return st.State, st.Message, nil
 	}
 	from, to, err := s.componentsAround(ctx, pass)
-	if errors.Is(err, charts.ErrUnreadable) || errors.Is(err, charts.ErrNoChart) && !order.To.Charts.IsZero() {
+	if isAway(err) && !order.To.Charts.IsZero() {
 		// The charts are being fetched again, or the hub does not answer: that says nothing against the target.
 		return meshv1alpha1.StageProgressing, "the charts of the target: " + err.Error(), nil
 	}
 	if err != nil {
 		return meshv1alpha1.StageFailed, "the target cannot be rendered: " + err.Error(), nil
 	}
-	if err := s.checkValues(order); err != nil {
+	if err := s.checkValues(order); isAway(err) {
+		return meshv1alpha1.StageProgressing, "the charts of the target: " + err.Error(), nil
+	} else if err != nil {
 		return meshv1alpha1.StageFailed, "the values of the target are refused: " + err.Error(), nil
 	}
 	before, after := objectsOf(from), objectsOf(to)
 	release, ok := istioversion.Installable(order.To.Version, !order.To.Charts.IsZero())
 	if !ok {
-		return meshv1alpha1.StageFailed, fmt.Sprintf("istio %s cannot be installed by this operator; it knows %v", order.To.Version, istioversion.Supported()), nil
+		return meshv1alpha1.StageFailed, fmt.Sprintf("istio %s has no charts in this operator; set spec.charts, or use one of %v", order.To.Version, istioversion.Supported()), nil
 	}
 	if st.Changes, err = preflight.Changes(before, after); err != nil {
 		return "", "", err
@@ -99,6 +101,11 @@ func preflightPaceOf(state meshv1alpha1.StageState) time.Duration {
 	return preflightPace
 }
 
+// isAway says that a chart cannot be read now.
+func isAway(err error) bool {
+	return errors.Is(err, charts.ErrNoChart) || errors.Is(err, charts.ErrUnreadable)
+}
+
 // checkValues checks the values of the target as admission does. Values that the member runs with already are not judged again.
 func (s *stages) checkValues(order *meshv1alpha1.MemberRollout) error {
 	if mesh.SameJSON(order.From.Values, order.To.Values) {
@@ -108,8 +115,12 @@ func (s *stages) checkValues(order *meshv1alpha1.MemberRollout) error {
 	if err != nil {
 		return err
 	}
+	err = s.values.CheckValues(charts.Ref{Chart: charts.Istiod, Version: order.To.Version, Digest: order.To.Charts.Istiod}, values)
+	if isAway(err) && !order.To.Charts.IsZero() {
+		return err
+	}
 	var problems []string
-	for _, problem := range mesh.Leaves(s.values.CheckValues(charts.Ref{Chart: charts.Istiod, Version: order.To.Version, Digest: order.To.Charts.Istiod}, values)) {
+	for _, problem := range mesh.Leaves(err) {
 		problems = append(problems, problem.Error())
 	}
 	if len(problems) == 0 {

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"slices"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
@@ -11,19 +12,21 @@ const maxPins = 16
 
 // ChartSource names a source of charts, as status.charts does. Empty: there is none.
 func ChartSource(c *meshv1alpha1.Charts) string {
-	switch {
-	case c == nil:
+	if c == nil {
 		return ""
-	case c.OCI != "":
-		return c.OCI
-	case c.Repository != "":
-		return c.Repository
-	case c.Archives != nil && c.Archives.SecretRef != nil:
-		return "secret/" + c.Archives.SecretRef.Name
-	case c.Archives != nil && c.Archives.ConfigMapRef != nil:
-		return "configmap/" + c.Archives.ConfigMapRef.Name
 	}
-	return ""
+	source := cmp.Or(c.OCI, c.Repository)
+	switch archives := c.Archives; {
+	case archives == nil:
+	case archives.SecretRef != nil:
+		source = "secret/" + archives.SecretRef.Name
+	case archives.ConfigMapRef != nil:
+		source = "configmap/" + archives.ConfigMapRef.Name
+	}
+	if c.VersionSuffix != "" {
+		source += " " + c.VersionSuffix
+	}
+	return source
 }
 
 // Pinned are the charts of a version that were fetched last for a mesh. An empty source stands for any. Nil: none were.

@@ -86,7 +86,14 @@ func (a Archives) keep(ctx context.Context, archive fetch.Archive) error {
 	if err := a.Writer.Delete(ctx, cm.DeepCopy()); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete the damaged ConfigMap %s/%s: %w", cm.Namespace, cm.Name, err)
 	}
-	if err := a.Writer.Create(ctx, cm); err != nil {
+	err = a.Writer.Create(ctx, cm)
+	if apierrors.IsAlreadyExists(err) {
+		// Another mesh keeps the same charts.
+		if isKept, err := a.Has(ctx, archive.Digest); err != nil || isKept {
+			return err
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("keep chart %s %s in ConfigMap %s/%s: %w", archive.Name, archive.Version, cm.Namespace, cm.Name, err)
 	}
 	return nil

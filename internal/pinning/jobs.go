@@ -13,6 +13,8 @@ const (
 	maxJobs, maxResults = 4, 256
 	// firstPause is the time between a failed fetch and the next one. It doubles each time, up to maxPause.
 	firstPause, maxPause = 15 * time.Second, 10 * time.Minute
+	// fresh is how long a result holds: what was kept is not swept meanwhile.
+	fresh = time.Minute
 )
 
 // jobs runs fetches besides the passes that ask for them. The zero value is ready.
@@ -42,7 +44,8 @@ type answer struct {
 	retryIn time.Duration
 }
 
-// ask starts a job if it is due, and returns what is known of it. A job that has succeeded is forgotten: the caller notes its result.
+// ask starts a job if it is due, and returns what is known of it. The result of one that has succeeded is given for as long as it is fresh:
+// several meshes may ask for it, and one may fail to note it.
 func (j *jobs) ask(ctx context.Context, key string, now func() time.Time, work func(context.Context) (fetched, error)) answer {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -59,9 +62,10 @@ func (j *jobs) ask(ctx context.Context, key string, now func() time.Time, work f
 		j.known[key] = one
 	case one.isRunning:
 		return answer{err: one.err, isPending: one.failures == 0}
-	case one.err == nil:
-		delete(j.known, key)
+	case one.err == nil && now().Sub(one.endedAt) < fresh:
 		return answer{result: one.result}
+	case one.err == nil:
+		one.result, one.failures = fetched{}, 0
 	case now().Sub(one.endedAt) < pause(one.failures):
 		return answer{err: one.err, retryIn: pause(one.failures) - now().Sub(one.endedAt)}
 	}
@@ -85,8 +89,9 @@ func (j *jobs) run(ctx context.Context, one *job, now func() time.Time, work fun
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	one.isRunning, one.result, one.err, one.endedAt = false, result, err, now()
-	if err != nil {
-		one.failures++
+	one.failures++
+	if err == nil {
+		one.failures = 0
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -38,9 +37,8 @@ type Pins struct {
 	Reader client.Reader
 	// Archives keeps what was fetched.
 	Archives Archives
-	// Default is the source of releases whose charts are not in the operator's image, for meshes whose spec names none: a URL that begins
-	// with oci:// or https://. Empty: there is none.
-	Default string
+	// Policy limits the sources.
+	Policy Policy
 	// Now is the clock.
 	Now func() time.Time
 
@@ -74,61 +72,53 @@ type Outcome struct {
 // caller writes. It never waits for the source.
 func (p *Pins) Ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation) Outcome {
 	version := inst.Spec.Version
-	source := p.source(inst)
+	source := p.Policy.sourceOf(inst)
 	if source == nil {
 		_, isPackaged := istioversion.Packaged().Lookup(version)
 		return Outcome{IsPackaged: isPackaged, IsMissing: !isPackaged, IsReady: isPackaged}
 	}
 	out := Outcome{Source: mesh.ChartSource(source)}
-	pin := mesh.Pinned(&inst.Status, version, out.Source)
-	if pin != nil {
-		out.IsPinned = isAccepted(pin, source.Verify)
-		if out.IsPinned && p.isKept(ctx, pin.Charts) {
+	// A fetch outlives the pass, and the installation is written meanwhile.
+	source, pin := source.DeepCopy(), mesh.Pinned(&inst.Status, version, out.Source).DeepCopy()
+	if pin != nil && isAccepted(pin, source.Verify) {
+		out.IsPinned = true
+		isKept, err := p.isKept(ctx, pin.Charts)
+		if err != nil {
+			out.Reason, out.Problem, out.RetryIn = reasonOf(err), err, firstPause
+			return out
+		}
+		if isKept {
 			out.IsReady = true
 			return out
 		}
+	}
+	// Charts that are pinned and kept need no source.
+	if problem := p.Policy.Refusal(source); problem != "" {
+		out.Reason, out.Problem = meshv1alpha1.ReasonChartNotAllowed, errors.New(problem)
+		return out
 	}
 	from, err := p.read(ctx, source)
 	if err != nil {
 		out.Reason, out.Problem, out.RetryIn = reasonOf(err), err, firstPause
 		return out
 	}
-	answer := p.jobs.ask(ctx, keyOf(version, source, from), p.Now, func(ctx context.Context) (fetched, error) {
-		return p.fetch(ctx, from, version, source.Verify, pin)
+	answer := p.jobs.ask(ctx, keyOf(version, source, from, pin), p.Now, func(ctx context.Context) (fetched, error) {
+		return p.fetch(ctx, from, version+source.VersionSuffix, source.Verify, pin)
 	})
 	switch {
 	case answer.err != nil:
 		out.Reason, out.Problem, out.RetryIn = reasonOf(answer.err), answer.err, answer.retryIn
 	case !answer.isPending:
+		at := metav1.NewTime(p.Now().Truncate(time.Second))
+		if pin != nil && pin.Charts == answer.result {
+			at = pin.PinnedAt
+		}
 		mesh.Pin(&inst.Status, meshv1alpha1.PinnedCharts{
-			Version: version, Source: out.Source, Charts: answer.result, VerifiedBy: fingerprint(source.Verify), PinnedAt: metav1.NewTime(p.Now().Truncate(time.Second)),
+			Version: version, Source: out.Source, Charts: answer.result, VerifiedBy: fingerprint(source.Verify), PinnedAt: at,
 		})
 		out.IsReady, out.IsPinned = true, true
 	}
 	return out
-}
-
-// source is where the charts of a spec are. Nil: in the operator's image, or nowhere.
-func (p *Pins) source(inst *meshv1alpha1.MeshInstallation) *meshv1alpha1.Charts {
-	if inst.Spec.Charts != nil {
-		return inst.Spec.Charts
-	}
-	if _, isPackaged := istioversion.Packaged().Lookup(inst.Spec.Version); isPackaged || p.Default == "" {
-		return nil
-	}
-	if strings.HasPrefix(p.Default, "oci://") {
-		return &meshv1alpha1.Charts{OCI: p.Default}
-	}
-	return &meshv1alpha1.Charts{Repository: p.Default}
-}
-
-// IsSource says whether a URL can be Pins.Default. Empty: it can.
-func IsSource(address string) bool {
-	if address == "" {
-		return true
-	}
-	u, err := url.Parse(address)
-	return err == nil && slices.Contains([]string{"oci", "https", "http"}, u.Scheme) && u.Host != "" && u.User == nil
 }
 
 // isAccepted says whether pinned charts pass what is asked of charts now.
@@ -158,18 +148,22 @@ func fingerprint(verify *meshv1alpha1.ChartVerification) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// isKept says whether the hub keeps charts. It is asked at most once a minute. When it does not answer, what was known stays.
-func (p *Pins) isKept(ctx context.Context, d meshv1alpha1.ChartDigests) bool {
+// isKept says whether the hub keeps charts. It is asked at most once a minute. When it does not answer, what was known stays. Error: nothing
+// was known.
+func (p *Pins) isKept(ctx context.Context, d meshv1alpha1.ChartDigests) (bool, error) {
 	key := strings.Join(d.All(), " ")
 	p.mu.Lock()
 	at, wasKept := p.seen[key]
 	p.mu.Unlock()
 	if wasKept && p.Now().Sub(at) < lookPace {
-		return true
+		return true, nil
 	}
 	isKept, err := p.Archives.Has(ctx, d.All()...)
-	if err != nil {
-		return wasKept
+	switch {
+	case err != nil && wasKept:
+		return true, nil
+	case err != nil:
+		return false, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,7 +174,7 @@ func (p *Pins) isKept(ctx context.Context, d meshv1alpha1.ChartDigests) bool {
 	if isKept {
 		p.seen[key] = p.Now()
 	}
-	return isKept
+	return isKept, nil
 }
 
 // read makes the source that can be fetched from, with what its Secrets and ConfigMaps contain.
@@ -203,14 +197,26 @@ func (p *Pins) read(ctx context.Context, c *meshv1alpha1.Charts) (fetch.Source, 
 	if err := p.get(ctx, p.Reader, c.PullSecretRef.Name, secret, "spec.charts.pullSecretRef: Secret"); err != nil {
 		return from, err
 	}
-	from.Username, from.Password = string(secret.Data[corev1.BasicAuthUsernameKey]), string(secret.Data[corev1.BasicAuthPasswordKey])
-	from.DockerConfig = secret.Data[corev1.DockerConfigJsonKey]
-	if from.Username == "" && len(from.DockerConfig) == 0 {
-		return from, &fetch.Error{Reason: fetch.Unauthorized, Message: fmt.Sprintf("spec.charts.pullSecretRef: Secret %s has neither the key %s nor %s and %s",
-			secret.Name, corev1.DockerConfigJsonKey, corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey)}
+	switch secret.Type {
+	case corev1.SecretTypeDockerConfigJson:
+		if c.Proxy != "" && c.CABundle != "" {
+			// Together they could have the password of the registry's host sent to another server.
+			return from, &fetch.Error{Reason: fetch.Invalid, Message: "spec.charts: a docker config cannot be used with proxy and caBundle together; " +
+				"set HTTPS_PROXY of the operator in place of proxy"}
+		}
+		from.DockerConfig = secret.Data[corev1.DockerConfigJsonKey]
+	case meshv1alpha1.SecretTypeCharts:
+		from.Username, from.Password = line(secret.Data[corev1.BasicAuthUsernameKey]), line(secret.Data[corev1.BasicAuthPasswordKey])
+	default:
+		return from, &fetch.Error{Reason: fetch.Unauthorized, Message: fmt.Sprintf("spec.charts.pullSecretRef: Secret %s has the type %q; use one of the type %s, or of "+
+			"the type %s with the keys %s and %s", secret.Name, secret.Type, corev1.SecretTypeDockerConfigJson, meshv1alpha1.SecretTypeCharts,
+			corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey)}
 	}
 	return from, nil
 }
+
+// line is a value without a line break at its end, which values from files often have.
+func line(value []byte) string { return strings.TrimRight(string(value), "\r\n") }
 
 func (p *Pins) archives(ctx context.Context, ref *meshv1alpha1.ChartArchives) (map[string][]byte, error) {
 	if ref.SecretRef != nil {
@@ -234,9 +240,9 @@ func (p *Pins) get(ctx context.Context, reader client.Reader, name string, into 
 	return nil
 }
 
-// keyOf identifies a fetch: with other settings or credentials it is another one, and begins at once.
-func keyOf(version string, c *meshv1alpha1.Charts, from fetch.Source) string {
-	raw, err := json.Marshal([]any{version, c, from})
+// keyOf identifies a fetch: with other settings, credentials or pinned charts it is another one, and begins at once.
+func keyOf(version string, c *meshv1alpha1.Charts, from fetch.Source, pin *meshv1alpha1.PinnedCharts) string {
+	raw, err := json.Marshal([]any{version, c, from, pin})
 	if err != nil {
 		// Neither has anything that does not marshal.
 		return version + mesh.ChartSource(c)

@@ -18,6 +18,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/istio/charts/chartstest"
 	"github.com/meshfleet/meshfleet/internal/istio/charts/fetch"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -52,7 +53,7 @@ func (h *hub) put(name string, archives []fetch.Archive) {
 	h.t.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}, Data: map[string][]byte{}}
 	for _, a := range archives {
-		secret.Data[a.Name+".tgz"] = a.Data
+		secret.Data[a.Name+"-"+a.Version+".tgz"] = a.Data
 	}
 	testutil.Must(h.t, client.IgnoreNotFound(h.store.Delete(h.t.Context(), secret.DeepCopy())))
 	testutil.Must(h.t, h.store.Create(h.t.Context(), secret))
@@ -186,8 +187,8 @@ func TestEnsureWithoutSource(t *testing.T) {
 	if o := h.settle(inst); !o.IsMissing || o.IsReady {
 		t.Errorf("release that is nowhere: %+v", o)
 	}
-	h.pins.Default = "https://127.0.0.1:1/charts"
-	if o := h.settle(inst); o.Source != h.pins.Default || o.Reason != "ChartsUnreachable" {
+	h.pins.Policy.Default = "https://127.0.0.1:1/charts"
+	if o := h.settle(inst); o.Source != h.pins.Policy.Default || o.Reason != "ChartsUnreachable" {
 		t.Errorf("release with a default source: %+v", o)
 	}
 	inst.Spec.Version = "1.30.4"
@@ -219,6 +220,98 @@ func TestFetchesPause(t *testing.T) {
 	}
 }
 
+// TestPolicy wants sources that are not allowed to be refused, and those of meshes that run to be refused for new charts.
+func TestPolicy(t *testing.T) {
+	oci := func(path string) *meshv1alpha1.Charts { return &meshv1alpha1.Charts{OCI: path} }
+	p := Policy{Default: "oci://registry.example.com/default", Allowed: []string{"oci://registry.example.com/istio/", "https://charts.example.com", "https://charts.example.com/team/", "secret/charts"}}
+	for _, c := range []struct {
+		charts    *meshv1alpha1.Charts
+		isAllowed bool
+	}{
+		{oci("oci://registry.example.com/istio/charts"), true},
+		{&meshv1alpha1.Charts{OCI: "oci://registry.example.com/istio/charts", VersionSuffix: "-solo"}, true},
+		{oci("oci://registry.example.com/default"), true},
+		{oci("oci://registry.example.com/istio-other"), false},
+		{oci("oci://registry.example.com.evil.example/istio/charts"), false},
+		{&meshv1alpha1.Charts{Repository: "https://charts.example.com"}, true},
+		{&meshv1alpha1.Charts{Repository: "https://charts.example.com/other"}, false},
+		{&meshv1alpha1.Charts{Repository: "https://charts.example.com/team/a"}, true},
+		{&meshv1alpha1.Charts{Repository: "https://charts.example.com/team/../other"}, false},
+		{&meshv1alpha1.Charts{Repository: "https://charts.example.com/team/%2e%2e/other"}, false},
+		{&meshv1alpha1.Charts{OCI: "oci://registry.example.com/istio/charts", Proxy: "http://proxy.example.com"}, false},
+		{fromSecret("charts").Spec.Charts, true},
+		{fromSecret("others").Spec.Charts, false},
+	} {
+		if problem := p.Refusal(c.charts); (problem == "") != c.isAllowed || (Policy{}).Refusal(c.charts) != "" {
+			t.Errorf("%+v: %q, want it to be allowed: %v", c.charts, problem, c.isAllowed)
+		}
+	}
+	for address, isValid := range map[string]bool{"": true, "oci://r.example/x": true, "https://r.example": true, "r.example": false, "https://u:p@r.example": false, "file:///x": false} {
+		if err := (Policy{Default: address}).Validate(); (err == nil) != isValid {
+			t.Errorf("default source %q: %v", address, err)
+		}
+	}
+	h, inst := newHub(t), fromSecret("others")
+	h.pins.Policy = p
+	if o := h.settle(inst); o.Reason != "ChartNotAllowed" || !strings.Contains(o.Problem.Error(), "--charts-allowed") {
+		t.Errorf("outcome %+v", o)
+	}
+}
+
+// TestPullSecrets wants credentials of the right types only to be sent.
+func TestPullSecrets(t *testing.T) {
+	login := map[string][]byte{"username": []byte("reader"), "password": []byte("hunter2")}
+	cases := map[string]struct {
+		secret *corev1.Secret
+		// want are the user and the docker config that are sent, wantErr a part of the message.
+		want, wantErr string
+	}{
+		"none":                 {wantErr: "does not exist"},
+		"a login of charts":    {secret: &corev1.Secret{Type: meshv1alpha1.SecretTypeCharts, Data: login}, want: "reader "},
+		"a login of any use":   {secret: &corev1.Secret{Type: corev1.SecretTypeBasicAuth, Data: login}, wantErr: "mesh.meshfleet.io/charts"},
+		"a Secret of any kind": {secret: &corev1.Secret{Type: corev1.SecretTypeOpaque, Data: login}, wantErr: "mesh.meshfleet.io/charts"},
+		"a docker config": {secret: &corev1.Secret{Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{
+			corev1.DockerConfigJsonKey: []byte("{}"), "username": []byte("reader"),
+		}}, want: " {}"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t)
+			if c.secret != nil {
+				c.secret.Name, c.secret.Namespace = "login", testutil.Namespace
+				testutil.Must(t, h.store.Create(t.Context(), c.secret))
+			}
+			from, err := h.pins.read(t.Context(), &meshv1alpha1.Charts{OCI: "oci://x", PullSecretRef: &meshv1alpha1.ObjectName{Name: "login"}})
+			if (err != nil) != (c.wantErr != "") || err != nil && (!strings.Contains(err.Error(), c.wantErr) || strings.Contains(err.Error(), "hunter2")) {
+				t.Fatalf("error is %v, want %q", err, c.wantErr)
+			}
+			if got := from.Username + " " + string(from.DockerConfig); err == nil && got != c.want {
+				t.Errorf("credentials are %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestChartsOfAVendor wants charts whose version has a suffix, and pins of their own for them.
+func TestChartsOfAVendor(t *testing.T) {
+	h, inst := newHub(t), fromSecret("charts")
+	plain, vendor := chartstest.Packaged(t, "1.30.4", patch), chartstest.Packaged(t, "1.30.4", patch+"-vendor")
+	h.put("charts", plain)
+	if o := h.settle(inst); !o.IsReady {
+		t.Fatalf("outcome %+v", o)
+	}
+	inst.Spec.Charts.VersionSuffix = "-vendor"
+	if o := h.settle(inst); o.Reason != "ChartNotFound" || !strings.Contains(o.Problem.Error(), patch+"-vendor") {
+		t.Errorf("without charts of the vendor: %+v", o)
+	}
+	h.put("charts", append(vendor, plain...))
+	o := h.settle(inst)
+	pin := mesh.Pinned(&inst.Status, patch, o.Source)
+	if !o.IsReady || o.Source != "secret/charts -vendor" || pin == nil || pin.Charts.Istiod != vendor[1].Digest {
+		t.Errorf("outcome %+v, pins %+v", o, inst.Status.Charts)
+	}
+}
+
 // TestSweep wants charts to stay as long as something names them.
 func TestSweep(t *testing.T) {
 	all := chartstest.Packaged(t, "1.30.4", patch)
@@ -233,9 +326,11 @@ func TestSweep(t *testing.T) {
 			inst.Status.Charts = []meshv1alpha1.PinnedCharts{{Version: patch, Source: "secret/charts", Charts: digests}}
 			return inst
 		}(), true},
+		"a spec whose charts are not pinned yet": {fromSecret("charts"), true},
 		"a former spec": {func() client.Object {
 			inst := fromSecret("charts")
-			inst.Status.Charts = []meshv1alpha1.PinnedCharts{{Version: "1.30.8", Source: "secret/charts", Charts: digests}}
+			other := meshv1alpha1.ChartDigests{Istiod: "sha256:other"}
+			inst.Status.Charts = []meshv1alpha1.PinnedCharts{{Version: "1.30.8", Source: "secret/charts", Charts: digests}, {Version: patch, Source: "secret/charts", Charts: other}}
 			return inst
 		}(), false},
 		"a revision":             {testutil.Member("east", func(m *meshv1alpha1.MeshMember) { m.Spec.Revisions[0].Charts = digests }), true},

@@ -34,16 +34,17 @@ func (p *Pins) Start(ctx context.Context) error {
 func (p *Pins) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepDeadline)
 	defer cancel()
-	named, err := p.named(ctx)
-	if err != nil {
+	named, isComplete, err := p.named(ctx)
+	if err != nil || !isComplete {
 		return err
 	}
 	return p.Archives.sweep(ctx, func(digest string) bool { return named[digest] }, p.Now())
 }
 
-// named are the digests of the charts that meshes ask for, run, or may go back to.
-func (p *Pins) named(ctx context.Context) (map[string]bool, error) {
-	named := map[string]bool{}
+// named are the digests of the charts that meshes ask for, run, or may go back to. They are not complete while charts of a mesh are not
+// pinned, as after a restore without status.
+func (p *Pins) named(ctx context.Context) (named map[string]bool, isComplete bool, err error) {
+	named, isComplete = map[string]bool{}, true
 	note := func(all ...meshv1alpha1.ChartDigests) {
 		for _, d := range all {
 			for _, digest := range d.All() {
@@ -55,13 +56,17 @@ func (p *Pins) named(ctx context.Context) (map[string]bool, error) {
 	installations, members, upgrades := &meshv1alpha1.MeshInstallationList{}, &meshv1alpha1.MeshMemberList{}, &meshv1alpha1.MeshUpgradeList{}
 	for _, list := range []client.ObjectList{installations, members, upgrades} {
 		if err := p.Reader.List(ctx, list, in, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("list %T: %w", list, err)
+			return nil, false, fmt.Errorf("list %T: %w", list, err)
 		}
 	}
 	for i := range installations.Items {
 		inst := &installations.Items[i]
-		if pin := mesh.Pinned(&inst.Status, inst.Spec.Version, mesh.ChartSource(inst.Spec.Charts)); pin != nil {
+		pin := mesh.Pinned(&inst.Status, inst.Spec.Version, mesh.ChartSource(inst.Spec.Charts))
+		switch {
+		case pin != nil:
 			note(pin.Charts)
+		case inst.Spec.Charts != nil:
+			isComplete = false
 		}
 	}
 	for i := range members.Items {
@@ -79,5 +84,5 @@ func (p *Pins) named(ctx context.Context) (map[string]bool, error) {
 			note(u.Spec.To.Charts)
 		}
 	}
-	return named, nil
+	return named, isComplete, nil
 }

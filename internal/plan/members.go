@@ -163,10 +163,18 @@ func (p *MembersPlan) nameOf(want, shared meshv1alpha1.Revision, joins bool) str
 
 // chartsAt are the charts with which members run a version, or with which they would begin.
 func chartsAt(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember, version string) meshv1alpha1.ChartDigests {
+	var found *meshv1alpha1.ChartDigests
 	for i := range existing {
-		if running := mesh.RunningRevision(&existing[i]); mesh.HasServed(&existing[i]) && running.Version == version {
-			return running.Charts
+		running := mesh.RunningRevision(&existing[i])
+		if !mesh.HasServed(&existing[i]) || running.Version != version {
+			continue
 		}
+		if found == nil || running.Name == inst.Status.Revision {
+			found = &running.Charts
+		}
+	}
+	if found != nil {
+		return *found
 	}
 	digests, _ := upgrade.ChartsOf(upgrade.Wanting(inst, version))
 	return digests
@@ -191,6 +199,9 @@ func (r *reads) note(version string, charts meshv1alpha1.ChartDigests) {
 func (r reads) noteIn(spec *meshv1alpha1.MeshMemberSpec) {
 	have := reads{version: spec.ReaderVersion, charts: spec.ReaderCharts}
 	have.note(r.version, r.charts)
+	if r.version == have.version && !r.charts.IsZero() {
+		have.charts = r.charts
+	}
 	spec.ReaderVersion, spec.ReaderCharts = have.version, have.charts
 }
 

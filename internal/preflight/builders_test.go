@@ -3,6 +3,7 @@ package preflight
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -136,5 +137,21 @@ func running(name, node, cpu, memory string) *corev1.Pod {
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)},
 		}}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning},
+	}
+}
+
+// TestKubernetes wants a version that istiod refuses to be a problem, and one that upstream does not support to be a warning.
+func TestKubernetes(t *testing.T) {
+	release, _ := istioversion.Of("1.29.1")
+	for version, want := range map[string]string{
+		"v1.29.9": "problem", "v1.30.2": "warning: Kubernetes 1.30", "v1.31.0": "Kubernetes v1.31.0", "v1.36.1": "warning: Kubernetes 1.36",
+	} {
+		f, err := kubernetes(t.Context(), &Subject{Release: release, KubernetesVersion: version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (len(f.Problems) > 0) != (want == "problem") || want != "problem" && !strings.HasPrefix(f.Note, want) {
+			t.Errorf("Kubernetes %s: %+v, want %q", version, f, want)
+		}
 	}
 }

@@ -128,7 +128,11 @@ func kubernetes(_ context.Context, m *Subject) (Finding, error) {
 	if err := m.Release.CheckKubernetes(m.KubernetesVersion); err != nil {
 		return Finding{Problems: []string{err.Error() + ": upgrade the cluster first"}}, nil
 	}
-	return Finding{Note: "Kubernetes " + m.KubernetesVersion}, nil
+	note := "Kubernetes " + m.KubernetesVersion
+	if concern := m.Release.KubernetesConcern(m.KubernetesVersion); concern != "" {
+		note = "warning: " + concern
+	}
+	return Finding{Note: note}, nil
 }
 
 // some joins the first of many in a stable order.

@@ -25,6 +25,11 @@ var chartsCases = []ruleCases{
 		},
 	},
 	{
+		message: "spec.charts.pullSecretRef: requires a repository with https, because the password must not be sent unencrypted",
+		accepts: []string{`spec: {charts: {repository: "https://charts.example.com", pullSecretRef: {name: x}}}`},
+		rejects: []string{`spec: {charts: {repository: "http://charts.example.com", pullSecretRef: {name: x}}}`},
+	},
+	{
 		message: "spec.charts.verify.cosignPublicKey: only a registry has signatures; use oci, or verify.digests",
 		accepts: []string{
 			`spec: {charts: {oci: "oci://registry.example.com/istio", verify: {cosignPublicKey: PEM}}}`,
@@ -46,6 +51,16 @@ var chartsCases = []ruleCases{
 		rejects: []string{
 			`spec: {charts: {repository: "oci://registry.example.com"}}`, `spec: {charts: {repository: "https://"}}`,
 			`spec: {charts: {repository: "https://user:x@charts.example.com"}}`, `spec: {charts: {repository: charts}}`,
+		},
+	},
+	{
+		message: "spec.charts.versionSuffix: write a dash, letters and digits, for example -solo",
+		accepts: []string{
+			`spec: {charts: {oci: "oci://registry.example.com", versionSuffix: -solo}}`, `spec: {charts: {oci: "oci://registry.example.com", versionSuffix: -tetrate-v0}}`,
+		},
+		rejects: []string{
+			`spec: {charts: {oci: "oci://registry.example.com", versionSuffix: solo}}`, `spec: {charts: {oci: "oci://registry.example.com", versionSuffix: "-"}}`,
+			`spec: {charts: {oci: "oci://registry.example.com", versionSuffix: -a/b}}`, `spec: {charts: {oci: "oci://registry.example.com", versionSuffix: +a}}`,
 		},
 	},
 	{

@@ -88,7 +88,7 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 	}).SetupWithManager(mgr, provider); err != nil {
 		return err
 	}
-	return webhooks.SetupWithManager(local, library, false, operatorNamespace)
+	return webhooks.SetupWithManager(local, library, pinning.Policy{}, operatorNamespace)
 }
 
 // stop ends the operator and waits until it has ended.

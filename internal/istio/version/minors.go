@@ -30,6 +30,8 @@ type minor struct {
 	maxJump                                                              uint64
 	compatibility                                                        []string
 	removed                                                              []ValueRule
+	// isUntested says that no release of it was ever run with this operator: its facts are taken over from the minor version before.
+	isUntested bool
 	// defects are faults of some patches that a user of a mesh of many clusters, or a security team, must know of.
 	defects []defect
 }
@@ -134,6 +136,13 @@ var minors = []minor{
 			{before(1), escapes, notes1311},
 		},
 	},
+	// Neither charts nor modules of 1.32 could be had. It has the facts of 1.31, and the profiles of compatibility that its charts keep if they
+	// follow those before. Its supported versions of Kubernetes are not known.
+	{
+		name: "1.32", isUntested: true,
+		minKubernetes: "1.32", readsPeerSecrets: all,
+		gatewayAPI: gatewayAPI131, maxJump: 2, compatibility: []string{"1.25", "1.26", "1.27", "1.28", "1.29", "1.30", "1.31"}, removed: removed131,
+	},
 }
 
 // Of is what the operator knows of a release: one of a known minor version, whether its charts are in the image or not. A version with a
@@ -159,7 +168,7 @@ func (m *minor) release(patch uint64) Release {
 		ConfiguresOwnGatewaysOnly: m.configuresOwnGatewaysOnly.has(patch),
 		ReadsPeerSecrets:          m.readsPeerSecrets.has(patch),
 		GatewayAPI:                m.gatewayAPI, MaxJump: m.maxJump, Compatibility: m.compatibility, Removed: m.removed,
-		kubernetes: m.kubernetes, endOfSupport: m.endOfSupport,
+		kubernetes: m.kubernetes, endOfSupport: m.endOfSupport, isUntested: m.isUntested,
 	}
 	for _, p := range m.packaged {
 		if p.patch == patch {
@@ -210,6 +219,7 @@ type Concern string
 const (
 	ConcernUnsupported Concern = "EndOfSupport"
 	ConcernDefect      Concern = "KnownDefect"
+	ConcernUntested    Concern = "Untested"
 )
 
 // Concerns are the reasons against running a release at a time, each a sentence with its cure. Kind is the gravest one's; it is empty if
@@ -229,6 +239,13 @@ func (r Release) Concerns(now time.Time) (kind Concern, sentences []string) {
 			cure = "use " + d.cure + " or newer"
 		}
 		sentences = append(sentences, fmt.Sprintf("Istio %s %s: %s (%s)", r.Version, d.problem, cure, d.source))
+	}
+	if r.isUntested {
+		if kind == "" {
+			kind = ConcernUntested
+		}
+		sentences = append(sentences, fmt.Sprintf("Istio %s was never run with this operator, which takes it for one like the minor version before: "+
+			"try it in a mesh of its own first, or use an operator that has its charts", minorOf(r.Version)))
 	}
 	return kind, sentences
 }

@@ -15,13 +15,19 @@ func TestEveryMinorIsComplete(t *testing.T) {
 		m := &minors[i]
 		names = append(names, m.name+".0")
 		r := m.release(0)
-		if len(m.packaged) == 0 || m.maxJump == 0 || len(m.compatibility) == 0 {
-			t.Errorf("%s: %d patches in the image, jumps over %d minor versions, compatible with %v", m.name, len(m.packaged), m.maxJump, m.compatibility)
+		if m.isUntested != (len(m.packaged) == 0) || m.isUntested != (m.kubernetes == [2]string{}) {
+			t.Errorf("%s: untested %v, %d patches in the image, Kubernetes %v", m.name, m.isUntested, len(m.packaged), m.kubernetes)
+		}
+		if m.maxJump == 0 || len(m.compatibility) == 0 {
+			t.Errorf("%s: jumps over %d minor versions, compatible with %v", m.name, m.maxJump, m.compatibility)
 		}
 		if m.endOfSupport != "" && r.EndOfSupport().IsZero() {
 			t.Errorf("%s: the end of support %q is no day", m.name, m.endOfSupport)
 		}
 		for _, v := range m.kubernetes {
+			if m.isUntested {
+				continue
+			}
 			if err := (Release{MinKubernetes: "1.0"}).CheckKubernetes(v); err != nil || Compare(v, m.kubernetes[1]) > 0 {
 				t.Errorf("%s: Kubernetes %v: %v", m.name, m.kubernetes, err)
 			}
@@ -101,6 +107,14 @@ func TestConcerns(t *testing.T) {
 			}
 		})
 	}
+	m.isUntested = true
+	if kind, got := m.release(3).Concerns(lastDay); kind != ConcernUntested || len(got) != 1 || !strings.Contains(got[0], "Istio 1.40 was never run") {
+		t.Errorf("an untested minor version has concerns %q, %q", kind, got)
+	}
+	if kind, got := m.release(2).Concerns(lastDay); kind != ConcernDefect || len(got) != 2 {
+		t.Errorf("an untested release with a defect has concerns %q, %q", kind, got)
+	}
+	m.isUntested = false
 	m.endOfSupport = ""
 	if kind, got := m.release(3).Concerns(lastDay.AddDate(9, 0, 0)); kind != "" || len(got) > 0 || !m.release(3).EndOfSupport().IsZero() {
 		t.Errorf("support without an end has concerns %q, %q", kind, got)

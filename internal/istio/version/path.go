@@ -66,7 +66,7 @@ func (t Table) Path(from, to string) ([]string, error) {
 	}
 	path, reached := t.search(from, to)
 	if path == nil {
-		return nil, fmt.Errorf("istio %s cannot go to %s: that leaves out more than upstream supports, and the operator has no release of %s for a step in between",
+		return nil, fmt.Errorf("istio %s cannot go to %s: that is more than one step (spec.upgrade.maxMinorStep, or what upstream supports), and the operator has no release of %s for a step in between",
 			from, to, strings.Join(missing(reached, max(target.MaxJump, 1), end), " or "))
 	}
 	return path, nil

@@ -47,6 +47,7 @@ type Release struct {
 
 	kubernetes   [2]string
 	endOfSupport string
+	isUntested   bool
 	defects      []knownDefect
 }
 

@@ -122,7 +122,7 @@ func runnable(m *meshv1alpha1.MeshMember) phase.Result {
 		case !isKnown && mesh.HasServed(m):
 			continue
 		case !isKnown:
-			return outcome.Stalled(meshv1alpha1.ReasonVersionUnsupported, fmt.Errorf("istio %s cannot be installed by this operator; upgrade the mesh to one of %v",
+			return outcome.Stalled(meshv1alpha1.ReasonVersionUnsupported, fmt.Errorf("istio %s has no charts in this operator; set spec.charts, or upgrade the mesh to one of %v",
 				rev.Version, istioversion.Supported()))
 		}
 		if err := release.CheckKubernetes(m.Status.KubernetesVersion); err != nil {

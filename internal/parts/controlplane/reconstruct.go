@@ -56,6 +56,10 @@ func (s *Steps) Reconstruct(ctx context.Context, pass *member.Pass) (order *mesh
 	istiod := &found.Items[0]
 	version := istiod.Labels[versionLabel]
 	rev := mesh.RunningRevision(pass.Object)
+	// The charts of a vendor have a suffix behind the version.
+	if base, _, hasSuffix := strings.Cut(version, "-"); hasSuffix && base == rev.Version && !rev.Charts.IsZero() {
+		version = base
+	}
 	if rev.Version != version {
 		rev.Charts = meshv1alpha1.ChartDigests{}
 	}

@@ -50,6 +50,10 @@ func target(
 			// A release whose charts are not in the image is kept as it was rendered.
 			want.Rendering = r.Rendering
 		}
+		if inst.Spec.Charts == nil && r.Version == want.Version && r.Charts != want.Charts {
+			// A spec without charts asks for none. An operator whose image gains or loses a release changes no mesh by that.
+			want.Charts, want.Rendering = r.Charts, r.Rendering
+		}
 		if mesh.Difference(r, want) != "" {
 			changed = true
 		} else {

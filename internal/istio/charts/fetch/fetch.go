@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/Masterminds/semver/v3"
@@ -129,6 +130,8 @@ func (s Source) validate() error {
 	case len(s.DockerConfig) > 0 && s.OCI == "":
 		return invalid(nil, "a Secret of type kubernetes.io/dockerconfigjson is for registries only: "+
 			"name one with username and password in spec.charts.pullSecretRef")
+	case s.Password != "" && !strings.HasPrefix(strings.ToLower(s.Repository), "https://") && s.OCI == "":
+		return invalid(nil, "the password of spec.charts.pullSecretRef is sent over https only: use a repository with https")
 	case (s.Username == "") != (s.Password == ""):
 		return invalid(nil, "the Secret of spec.charts.pullSecretRef has only one of username and password: set both")
 	}
