@@ -72,7 +72,8 @@ func next(
 		}
 		c.Active = &history[n-1]
 		// What the spec asks for is not known before its charts are.
-		c.IsSuperseded = hasCharts && !isOnTheWay(c.Active, inst, wanted, members)
+		isUnknown := inst.Spec.Charts != nil && !hasCharts
+		c.IsSuperseded = !isUnknown && !isOnTheWay(c.Active, inst, wanted, members)
 		c.IsTakenBack = c.IsSuperseded && isWayBack(c.Active, wanted, members)
 		return c
 	}
