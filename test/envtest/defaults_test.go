@@ -58,6 +58,8 @@ var inWords = []string{
 	"spec.upgrade.waves[].window.timeZone", "spec.upgrade.gates[].configDiff.failOn", "spec.upgrade.gates[].configDiff.sample",
 	"spec.rollout.gates[].configDiff.failOn", "spec.rollout.gates[].configDiff.sample",
 	"spec.members[].hubSecrets", "spec.hubSecrets",
+	"spec.charts", "spec.charts.caBundle", "spec.charts.proxy", "spec.charts.pullSecretRef", "spec.charts.verify", "spec.charts.verify.cosignPublicKey",
+	"spec.charts.verify.digests", "spec.charts.versionSuffix",
 }
 
 // defaults creates objects that leave everything out and compares what the API server makes of them with what the
@@ -68,6 +70,8 @@ func (s *suite) defaults(t *testing.T) {
 		"meshinstallations.mesh.meshfleet.io": {
 			fmt.Sprintf(small, version, ""),
 			fmt.Sprintf(small, version, "trust: {root: {selfSigned: {}}}"),
+			fmt.Sprintf(small, version, `charts: {oci: "oci://registry.example.com"}`),
+			fmt.Sprintf(small, version, `charts: {oci: "oci://registry.example.com", verify: {}}`),
 			fmt.Sprintf(small, version, `trust: {root: {issuerRef: {name: ours}}}`),
 			fmt.Sprintf(small, version, `upgrade: {waves: [{name: all, window: {schedule: "0 22 * * *", duration: 1h}}], `+everyGate+"}"),
 		},
