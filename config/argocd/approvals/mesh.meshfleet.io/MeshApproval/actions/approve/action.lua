@@ -1,0 +1,2 @@
+obj.spec.decision = "Approved"
+return obj
