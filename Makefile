@@ -139,7 +139,7 @@ verify-manifests: ## Build every kustomization
 ##@ Generate
 
 .PHONY: generate
-generate: manifests ## Write everything that is generated: deep copies, manifests, member permissions, API reference
+generate: manifests argocd-cm ## Write everything that is generated: deep copies, manifests, member permissions, ConfigMaps for Argo CD, API reference
 	@mkdir -p $(OUT)/docs
 	$(TOOL) crd-ref-docs --log-level=WARN --renderer=markdown --config=hack/api-docs/config.yaml \
 	  --source-path=api/v1alpha1 --output-path=$(OUT)/docs/api-reference.md
@@ -161,6 +161,11 @@ manifests: member-rbac ## Write CRDs, the operator's role and the webhook config
 member-rbac: deepcopy charts ## Write the permissions that a member's credential needs, from the charts
 	@mkdir -p $(OUT)/config/member-rbac
 	$(GO) run ./hack/memberrbac --charts bin/charts --output $(OUT)/config/member-rbac
+
+.PHONY: argocd-cm
+argocd-cm: ## Write the ConfigMaps for Argo CD from the scripts in config/argocd (a part of generate)
+	@mkdir -p $(OUT)/config/argocd
+	$(GO) run ./hack/argocd --output $(OUT)/config/argocd
 
 .PHONY: api-docs
 api-docs: generate ## Write docs/api-reference.md (a part of generate)
