@@ -14,6 +14,13 @@ func TestRecordedObjects(t *testing.T) {
 	})
 }
 
+// TestGitOpsSamples validates the objects of the mesh in config/samples/gitops, unknown fields included.
+func TestGitOpsSamples(t *testing.T) {
+	validateBelow(t, filepath.Join("config", "samples", "gitops"), func(path string, object map[string]any) bool {
+		return object["apiVersion"] == "mesh.meshfleet.io/v1alpha1"
+	})
+}
+
 // validateBelow validates the files with objects of the mesh below a directory of the repository.
 func validateBelow(t *testing.T, dir string, isOurs func(path string, object map[string]any) bool) {
 	t.Helper()

@@ -187,7 +187,7 @@ func TestSamples(t *testing.T) {
 	}
 	samples := 0
 	for _, entry := range entries {
-		if entry.Name() == "kustomization.yaml" {
+		if entry.IsDir() || entry.Name() == "kustomization.yaml" {
 			continue
 		}
 		samples++
