@@ -87,6 +87,11 @@ test: labctl charts ## Run unit tests, CEL cases and tests against real API serv
 	  $(GO) test -timeout 20m -run '$(RUN)' $(GOTESTFLAGS) $(or $(PKG),$$($(GO) list ./... | grep -v -e '/test/e2e' -e '/test/bench'))
 	$(if $(PKG),,for module in $(MODULES); do (cd $$module && $(GO) test -timeout 10m -run '$(RUN)' $(GOTESTFLAGS) ./...); done)
 
+.PHONY: test-argocd
+test-argocd: ## Run the health checks and actions for Argo CD in its own engine; lint that test
+	cd test/argocd && $(GO) test -timeout 20m -run '$(RUN)' $(GOTESTFLAGS) ./...
+	cd test/argocd && $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...
+
 .PHONY: e2e
 e2e: labctl charts image ## Run the end-to-end tests in the lab (18 min; Linux, root)
 	$(GO) test -tags e2e ./test/e2e/... -count=1 -v -timeout 60m $(GOTESTFLAGS)
