@@ -33,7 +33,7 @@ RUNFLAGS ?=
 TOOL := $(GO) tool -modfile=hack/tools/go.mod
 LINT := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
 # Go modules of this repository besides the main one.
-MODULES := hack/lab hack/image test/flux
+MODULES := hack/lab hack/image hack/packaging test/flux
 
 .PHONY: help
 help: ## List the targets
