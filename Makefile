@@ -18,6 +18,13 @@ IMAGE ?= meshfleet/meshfleet:dev
 # Where the operator and its image are built, and more flags of the linker. Tests build an operator that differs.
 IMAGEDIR ?= bin
 LDFLAGS ?=
+# The version of the operator in its packages.
+VERSION ?= 0.1.0
+# More flags of `packaging bundle` and `packaging catalog`, for example BUNDLEFLAGS='--image registry.example.com/meshfleet@sha256:… --release'.
+BUNDLEFLAGS ?=
+CATALOGFLAGS ?=
+# The image with the bundle, for the catalog. By default it is beside the operator's.
+BUNDLE_IMAGE ?=
 # Where the generators write; make verify-generated points it elsewhere.
 OUT ?= .
 # Packages and names of the tests that `make test` and `make unit` run, for example PKG=./internal/gate/builtin RUN=TestPeers. All by default.
@@ -112,6 +119,10 @@ e2e-hops: labctl charts image ## Upgrade over three minor versions by one change
 e2e-charts: labctl charts image ## Upgrade to a patch whose charts are in a registry, and take the registry away (8 min)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestCharts -count=1 -v -timeout 40m $(GOTESTFLAGS)
 
+.PHONY: test-opm
+test-opm: ## Check a catalog, and what it has of a bundle, with opm itself, which is built first
+	cd hack/packaging && $(GO) test -tags opm -run TestOPM -count=1 -v -timeout 60m $(GOTESTFLAGS) .
+
 .PHONY: bench
 bench: labctl charts image ## Measure the time to a ready mesh against a scripted install (Linux, root)
 	$(GO) test -tags bench ./test/bench -count=1 -v -timeout 60m $(GOTESTFLAGS)
@@ -144,10 +155,11 @@ verify-manifests: ## Build every kustomization
 ##@ Generate
 
 .PHONY: generate
-generate: manifests argocd-cm ## Write everything that is generated: deep copies, manifests, member permissions, ConfigMaps for Argo CD, API reference
+generate: manifests argocd-cm ## Write everything that is generated: deep copies, manifests, member permissions, ConfigMaps for Argo CD, API reference, bundle
 	@mkdir -p $(OUT)/docs
 	$(TOOL) crd-ref-docs --log-level=WARN --renderer=markdown --config=hack/api-docs/config.yaml \
 	  --source-path=api/v1alpha1 --output-path=$(OUT)/docs/api-reference.md
+	$(MAKE) bundle
 
 # It comes before everything that compiles the API.
 .PHONY: deepcopy
@@ -175,6 +187,10 @@ argocd-cm: ## Write the ConfigMaps for Argo CD from the scripts in config/argocd
 .PHONY: api-docs
 api-docs: generate ## Write docs/api-reference.md (a part of generate)
 
+.PHONY: bundle
+bundle: ## Write the OperatorHub bundle from config/: bundle (a part of generate; VERSION= BUNDLEFLAGS=)
+	@cd hack/packaging && $(GO) run . bundle --root $(CURDIR) --version $(VERSION) --output $(abspath $(OUT))/bundle $(BUNDLEFLAGS)
+
 ##@ Build
 
 .PHONY: build
@@ -189,6 +205,12 @@ charts: ## Package Istio's charts from its Go modules: bin/charts
 image: build charts ## Write the container image without Docker: bin/meshfleet.tar and bin/meshfleet-oci.tar
 	cd hack/image && $(GO) run . --binary $(CURDIR)/$(IMAGEDIR)/manager --charts $(CURDIR)/bin/charts --name $(IMAGE) --output $(CURDIR)/$(IMAGEDIR)
 
+.PHONY: catalog
+catalog: bundle ## Write the catalog that offers the bundle to OLM, and check both: bin/catalog (VERSION= BUNDLEFLAGS= BUNDLE_IMAGE= CATALOGFLAGS=)
+	@cd hack/packaging && \
+	  $(GO) run . catalog --root $(CURDIR) --bundle $(abspath $(OUT))/bundle=$(BUNDLE_IMAGE) --output $(CURDIR)/bin/catalog $(CATALOGFLAGS) && \
+	  $(GO) run . validate --root $(CURDIR) --bundle $(abspath $(OUT))/bundle --catalog $(CURDIR)/bin/catalog
+
 .PHONY: install-yaml
 install-yaml: ## Write all manifests of config/default as one file: bin/install.yaml
 	@mkdir -p bin
@@ -200,4 +222,4 @@ labctl: ## Build the lab's tool: bin/labctl
 
 .PHONY: clean
 clean: ## Remove what was built, but not the lab's caches or clusters
-	rm -rf bin/manager bin/run.kubeconfig bin/charts bin/.generated bin/install.yaml bin/meshfleet.tar bin/meshfleet-oci.tar
+	rm -rf bin/manager bin/run.kubeconfig bin/charts bin/.generated bin/catalog bin/catalog.Dockerfile bin/install.yaml bin/meshfleet.tar bin/meshfleet-oci.tar

@@ -11,8 +11,8 @@ while IFS= read -r -d '' file; do
   fi
 done < <(find "$fresh" -type f -print0 | sort -z)
 
-# A CRD whose type is gone would stay behind unnoticed otherwise.
-for path in config/crd/bases/*.yaml; do
+# A CRD whose type is gone, or a manifest of the bundle, would stay behind unnoticed otherwise.
+for path in config/crd/bases/*.yaml bundle/*.* bundle/*/*.yaml bundle/*/*/*.yaml; do
   if [[ ! -e "$fresh/$path" ]]; then
     echo "$path is no longer generated: delete it" >&2
     status=1

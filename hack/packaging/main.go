@@ -1,4 +1,3 @@
-// Command packaging writes what users install: the OperatorHub bundle and its catalog.
 package main
 
 import (
@@ -16,7 +15,11 @@ type command struct {
 }
 
 // commands are listed by the help in this order.
-var commands = []command{}
+var commands = []command{
+	{"bundle", "write the OperatorHub bundle", runBundle},
+	{"catalog", "write the catalog that offers bundles to OLM", runCatalog},
+	{"validate", "check a bundle and a catalog", runValidate},
+}
 
 func main() {
 	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
