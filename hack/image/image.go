@@ -6,7 +6,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/crypto/x509roots/fallback/bundle"
@@ -16,7 +19,10 @@ import (
 
 // spec says what goes into the image.
 type spec struct {
+	// binary is a path, or a list of architectures and paths.
 	binary, charts, name, arch string
+	// version and revision are written into labels, unless they are empty.
+	version, revision string
 }
 
 const passwd = `root:x:0:0:root:/:/sbin/nologin
@@ -36,7 +42,7 @@ func build(s spec) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStatic(binary); err != nil {
+	if err := checkBinary(binary, s.arch); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.binary, err)
 	}
 	charts, err := writer.Tree(s.charts, "/charts")
@@ -53,11 +59,7 @@ func build(s spec) (v1.Image, error) {
 			Entrypoint: []string{"/manager"},
 			WorkingDir: "/",
 			Env:        []string{"PATH=/", "SSL_CERT_FILE=" + certificates},
-			Labels: map[string]string{
-				"org.opencontainers.image.title":    "Meshfleet",
-				"org.opencontainers.image.source":   "https://github.com/meshfleet/meshfleet",
-				"org.opencontainers.image.licenses": "Apache-2.0",
-			},
+			Labels:     labels(s),
 		},
 		Layers: []writer.Layer{
 			layer("users and public root certificates",
@@ -73,11 +75,40 @@ func layer(comment string, files ...writer.File) writer.Layer {
 	return writer.Layer{Files: files, History: v1.History{Created: writer.Epoch, CreatedBy: "hack/image", Comment: comment}}
 }
 
-// checkStatic refuses a binary that would look for a loader or libraries, because the image has none.
-func checkStatic(binary []byte) error {
+// labels are those of the OCI image specification.
+func labels(s spec) map[string]string {
+	all := map[string]string{
+		"org.opencontainers.image.title":    "Meshfleet",
+		"org.opencontainers.image.source":   "https://github.com/meshfleet/meshfleet",
+		"org.opencontainers.image.licenses": "Apache-2.0",
+	}
+	if s.version != "" {
+		all["org.opencontainers.image.version"] = s.version
+	}
+	if s.revision != "" {
+		all["org.opencontainers.image.revision"] = s.revision
+	}
+	return all
+}
+
+// machines are the names of architectures in Linux binaries.
+var machines = map[string]elf.Machine{
+	"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "ppc64le": elf.EM_PPC64, "riscv64": elf.EM_RISCV, "s390x": elf.EM_S390,
+}
+
+// checkBinary refuses a binary that the architecture of its image cannot run, and one that would look for a loader or
+// libraries, because the image has none.
+func checkBinary(binary []byte, arch string) error {
 	f, err := elf.NewFile(bytes.NewReader(binary))
 	if err != nil {
 		return fmt.Errorf("not a Linux binary: %w", err)
+	}
+	want, ok := machines[arch]
+	if !ok {
+		return fmt.Errorf("architecture %q is not known: name one of %s", arch, strings.Join(slices.Sorted(maps.Keys(machines)), ", "))
+	}
+	if f.Machine != want {
+		return fmt.Errorf("a binary for %s, but the image is for %s: build it with GOARCH=%s", f.Machine, want, arch)
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {

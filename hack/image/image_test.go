@@ -105,10 +105,12 @@ func TestImageRefusesWhatCannotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, broken := range map[string]spec{
-		"a script":         {binary: script, charts: s.charts, name: s.name},
-		"no binary":        {binary: filepath.Join(t.TempDir(), "none"), charts: s.charts, name: s.name},
-		"an empty library": {binary: s.binary, charts: t.TempDir(), name: s.name},
-		"a bad name":       {binary: s.binary, charts: s.charts, name: "Not A Name"},
+		"a script":                        {binary: script, charts: s.charts, name: s.name, arch: s.arch},
+		"no binary":                       {binary: filepath.Join(t.TempDir(), "none"), charts: s.charts, name: s.name, arch: s.arch},
+		"an empty library":                {binary: s.binary, charts: t.TempDir(), name: s.name, arch: s.arch},
+		"a bad name":                      {binary: s.binary, charts: s.charts, name: "Not A Name", arch: s.arch},
+		"a binary of another machine":     {binary: s.binary, charts: s.charts, name: s.name, arch: "arm64"},
+		"an architecture that is unknown": {binary: s.binary, charts: s.charts, name: s.name, arch: "m68k"},
 	} {
 		if err := run(broken, t.TempDir()); err == nil {
 			t.Errorf("%s was accepted", what)
@@ -140,13 +142,21 @@ func testSpec(t *testing.T) spec {
 	write("program/go.mod", "module program\n\ngo 1.26\n")
 	write("program/main.go", "package main\n\nfunc main() {}\n")
 	write("charts/1.0.0/base/Chart.yaml", "name: base\n")
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "manager"), ".")
-	cmd.Dir = filepath.Join(dir, "program")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the test program: %v\n%s", err, out)
-	}
+	const arch = "amd64"
 	return spec{
-		binary: filepath.Join(dir, "manager"), charts: filepath.Join(dir, "charts"), name: "meshfleet/meshfleet:dev", arch: "amd64",
+		binary: buildProgram(t, filepath.Join(dir, "program"), arch), charts: filepath.Join(dir, "charts"), name: "meshfleet/meshfleet:dev", arch: arch,
 	}
+}
+
+// buildProgram builds the program in a directory for an architecture, and returns the path of the binary.
+func buildProgram(t *testing.T, dir, arch string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "manager-"+arch)
+	cmd := exec.Command("go", "build", "-o", binary, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the test program for %s: %v\n%s", arch, err, out)
+	}
+	return binary
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,12 +11,16 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/meshfleet/meshfleet/hack/image/writer"
 )
 
-// writeOCI writes an OCI image layout as one archive.
-func writeOCI(output string, tag name.Tag, img v1.Image) error {
+// layoutFile is the name of the archive with the OCI image layout.
+const layoutFile = "meshfleet-oci.tar"
+
+// writeOCI writes an OCI image layout with an image, or with an index of images, as one archive.
+func writeOCI(output string, tag name.Tag, content mutate.Appendable) error {
 	dir, err := os.MkdirTemp(filepath.Dir(output), ".oci-")
 	if err != nil {
 		return err
@@ -27,11 +32,19 @@ func writeOCI(output string, tag name.Tag, img v1.Image) error {
 	}
 	// The first annotation is OCI's, the second is what containerd calls an imported image: it writes Docker's default
 	// registry without "index.".
-	annotations := map[string]string{
+	annotations := layout.WithAnnotations(map[string]string{
 		"org.opencontainers.image.ref.name": tag.TagStr(),
 		"io.containerd.image.name":          strings.TrimPrefix(tag.Name(), "index."),
+	})
+	switch c := content.(type) {
+	case v1.ImageIndex:
+		err = l.AppendIndex(c, annotations)
+	case v1.Image:
+		err = l.AppendImage(c, annotations)
+	default:
+		err = fmt.Errorf("%T is neither an image nor an index of images", content)
 	}
-	if err := l.AppendImage(img, layout.WithAnnotations(annotations)); err != nil {
+	if err != nil {
 		return err
 	}
 	tree, err := writer.Tree(dir, "/")
