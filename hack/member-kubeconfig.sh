@@ -8,8 +8,8 @@ Usage: hack/member-kubeconfig.sh --kubeconfig ADMIN [--context NAME] [--server U
                                 [--namespace istio-system] [--secret NAME [--secret-namespace NAMESPACE]]
 
 Creates the control plane's namespace if it does not exist, applies config/member-rbac to the cluster of the kubeconfig
-ADMIN, and prints a kubeconfig with a token of the ServiceAccount meshfleet-member. Put what it prints into a Secret on the
-hub, under the key `value`:
+ADMIN (the files of a release: member-rbac.yaml beside this script), and prints a kubeconfig with a token of the
+ServiceAccount meshfleet-member. Put what it prints into a Secret on the hub, under the key `value`:
 
   hack/member-kubeconfig.sh --kubeconfig east-admin.yaml > east.yaml
   kubectl -n meshfleet-system create secret generic east-kubeconfig --from-file=value=east.yaml
@@ -106,10 +106,18 @@ fi
 ca=$(cluster certificate-authority-data)
 tls_server_name=$(cluster tls-server-name)
 
-repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# A release has the permissions as a file beside this script.
+permissions() {
+  if [[ -e $here/member-rbac.yaml ]]; then
+    cat "$here/member-rbac.yaml"
+  else
+    "${kubectl[@]}" kustomize "$here/../config/member-rbac"
+  fi
+}
 # Permissions in the control plane's namespace need the namespace. The operator adopts it as it is.
 "${kubectl[@]}" get namespace "$namespace" >/dev/null 2>&1 || "${kubectl[@]}" create namespace "$namespace" >&2
-"${kubectl[@]}" kustomize "$repository/config/member-rbac" | sed "s/^  namespace: istio-system\$/  namespace: $namespace/" |
+permissions | sed "s/^  namespace: istio-system\$/  namespace: $namespace/" |
   "${kubectl[@]}" apply --server-side --field-manager=meshfleet-member-rbac -f - >&2
 token=$("${kubectl[@]}" --namespace meshfleet-member create token meshfleet-member --duration "$duration")
 issued=$(claim iat "$token") expires=$(claim exp "$token")
