@@ -36,9 +36,28 @@ GOTESTFLAGS ?=
 export SIZES ?= 200
 # More flags of the operator that `make run` starts, for example RUNFLAGS=--zap-log-level=info.
 RUNFLAGS ?=
+# The version of a release, without v: that of the Git tag of the commit, unless VERSION is given. ALLOW_DIRTY=1 accepts files that differ from
+# the commit.
+RELEASE_VERSION = $(if $(filter command environment,$(origin VERSION)),$(VERSION))
+ALLOW_DIRTY ?=
+# The name of the image in a release, its architectures, and where the artefacts are written.
+RELEASE_IMAGE ?= ghcr.io/meshfleet/meshfleet
+RELEASE_ARCHES ?= amd64 arm64
+RELEASEDIR ?= dist/release
+# Who builds a release, and in which run: URIs for its provenance.
+BUILDER ?= https://github.com/meshfleet/meshfleet/blob/main/Makefile
+INVOCATION ?=
+# Where `make release` builds what goes into the image.
+RELEASEWORK ?= bin/release
 
 TOOL := $(GO) tool -modfile=hack/tools/go.mod
 LINT := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
+BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -buildid= $(LDFLAGS)'
+PACKAGING := cd hack/packaging && $(GO) run .
+comma := ,
+space := $(subst ,, )
+# amd64=PATH,arm64=PATH
+RELEASE_BINARIES = $(subst $(space),$(comma),$(foreach arch,$(RELEASE_ARCHES),$(arch)=$(abspath $(RELEASEWORK))/$(arch)/manager))
 # Go modules of this repository besides the main one.
 MODULES := hack/lab hack/image hack/packaging test/flux
 
@@ -155,11 +174,15 @@ verify-manifests: ## Build every kustomization
 ##@ Generate
 
 .PHONY: generate
-generate: manifests argocd-cm ## Write everything that is generated: deep copies, manifests, member permissions, ConfigMaps for Argo CD, API reference, bundle
+generate: manifests argocd-cm ## Write everything that is generated: deep copies, manifests, permissions, API reference, Argo CD's settings, packages
 	@mkdir -p $(OUT)/docs
 	$(TOOL) crd-ref-docs --log-level=WARN --renderer=markdown --config=hack/api-docs/config.yaml \
 	  --source-path=api/v1alpha1 --output-path=$(OUT)/docs/api-reference.md
-	$(MAKE) bundle
+	@$(MAKE) bundle chart
+
+.PHONY: chart
+chart: ## Write the Helm chart from config: dist/chart (a part of generate)
+	$(PACKAGING) chart --root $(CURDIR) --output $(abspath $(OUT))/dist/chart
 
 # It comes before everything that compiles the API.
 .PHONY: deepcopy
@@ -189,13 +212,13 @@ api-docs: generate ## Write docs/api-reference.md (a part of generate)
 
 .PHONY: bundle
 bundle: ## Write the OperatorHub bundle from config/: bundle (a part of generate; VERSION= BUNDLEFLAGS=)
-	@cd hack/packaging && $(GO) run . bundle --root $(CURDIR) --version $(VERSION) --output $(abspath $(OUT))/bundle $(BUNDLEFLAGS)
+	@$(PACKAGING) bundle --root $(CURDIR) --version $(VERSION) --output $(abspath $(OUT))/bundle $(BUNDLEFLAGS)
 
 ##@ Build
 
 .PHONY: build
 build: ## Build the operator: bin/manager, static
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -buildid= $(LDFLAGS)' -o $(IMAGEDIR)/manager .
+	$(BUILD) -o $(IMAGEDIR)/manager .
 
 .PHONY: charts
 charts: ## Package Istio's charts from its Go modules: bin/charts
@@ -211,15 +234,36 @@ catalog: bundle ## Write the catalog that offers the bundle to OLM, and check bo
 	  $(GO) run . catalog --root $(CURDIR) --bundle $(abspath $(OUT))/bundle=$(BUNDLE_IMAGE) --output $(CURDIR)/bin/catalog $(CATALOGFLAGS) && \
 	  $(GO) run . validate --root $(CURDIR) --bundle $(abspath $(OUT))/bundle --catalog $(CURDIR)/bin/catalog
 
-.PHONY: install-yaml
-install-yaml: ## Write all manifests of config/default as one file: bin/install.yaml
-	@mkdir -p bin
-	$(TOOL) kustomize build config/default > bin/install.yaml
-
 .PHONY: labctl
 labctl: ## Build the lab's tool: bin/labctl
 	@cd hack/lab && $(GO) build -o ../../bin/labctl .
 
 .PHONY: clean
 clean: ## Remove what was built, but not the lab's caches or clusters
-	rm -rf bin/manager bin/run.kubeconfig bin/charts bin/.generated bin/catalog bin/catalog.Dockerfile bin/install.yaml bin/meshfleet.tar bin/meshfleet-oci.tar
+	rm -rf bin/manager bin/run.kubeconfig bin/charts bin/.generated bin/.release bin/release bin/catalog bin/catalog.Dockerfile dist/release bin/meshfleet.tar bin/meshfleet-oci.tar
+
+##@ Release
+
+.PHONY: build-installer
+build-installer: ## Write all manifests of config/default as one file: dist/release/install.yaml (IMAGE=)
+	$(PACKAGING) installer --root $(CURDIR) --image $(IMAGE) --output $(abspath $(RELEASEDIR))/install.yaml
+
+.PHONY: release
+release: ## Write all artefacts of a release into dist/release (VERSION=1.2.3, or the Git tag; ALLOW_DIRTY=1)
+	@version="$$($(PACKAGING) version --root $(CURDIR) --version '$(RELEASE_VERSION)' $(if $(ALLOW_DIRTY),--allow-dirty))"; \
+	  rm -rf $(RELEASEWORK) $(RELEASEDIR); \
+	  $(GO) run ./hack/charts --output $(RELEASEWORK)/charts; \
+	  for arch in $(RELEASE_ARCHES); do GOOS=linux GOARCH=$$arch $(BUILD) -o $(RELEASEWORK)/$$arch/manager .; done; \
+	  (cd hack/image && $(GO) run . --binary $(RELEASE_BINARIES) --charts $(abspath $(RELEASEWORK))/charts \
+	    --name $(RELEASE_IMAGE):$$version --version $$version --revision "$$(git rev-parse HEAD)" --output $(abspath $(RELEASEWORK))); \
+	  $(PACKAGING) release --root $(CURDIR) --output $(abspath $(RELEASEDIR)) --version $$version --image $(RELEASE_IMAGE) \
+	    --image-archive $(abspath $(RELEASEWORK))/meshfleet-oci.tar --binaries $(RELEASE_BINARIES) --charts $(abspath $(RELEASEWORK))/charts \
+	    --builder '$(BUILDER)' --invocation '$(INVOCATION)' $(if $(ALLOW_DIRTY),--allow-dirty)
+
+.PHONY: verify-release
+verify-release: release ## Build a release twice, the second time with an empty build cache, and compare all bytes
+	@rm -rf bin/.release
+	umask 077 && GOCACHE=$(CURDIR)/bin/.release/cache TZ=Pacific/Auckland \
+	  $(MAKE) release RELEASEDIR=bin/.release/again RELEASEWORK=bin/.release/work
+	diff --recursive --brief $(RELEASEDIR) bin/.release/again
+	@echo "both builds have the same bytes"; rm -rf bin/.release

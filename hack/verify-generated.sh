@@ -11,13 +11,13 @@ while IFS= read -r -d '' file; do
   fi
 done < <(find "$fresh" -type f -print0 | sort -z)
 
-# A CRD whose type is gone, or a manifest of the bundle, would stay behind unnoticed otherwise.
-for path in config/crd/bases/*.yaml bundle/*.* bundle/*/*.yaml bundle/*/*/*.yaml; do
+# A file whose type or object is gone would stay behind unnoticed otherwise.
+while IFS= read -r -d '' path; do
   if [[ ! -e "$fresh/$path" ]]; then
     echo "$path is no longer generated: delete it" >&2
     status=1
   fi
-done
+done < <(find config/crd/bases bundle dist/chart -type f -print0 | sort -z)
 
 if ((status != 0)); then
   echo "generated files are out of date: run 'make generate' and commit the result" >&2
