@@ -34,8 +34,8 @@ type descriptor struct {
 	capabilities                   []string
 }
 
-// field is a property of a schema with its place.
-type field struct {
+// property is a field of a schema with its place.
+type property struct {
 	path       string
 	depth      int
 	isRequired bool
@@ -43,7 +43,7 @@ type field struct {
 }
 
 // describe returns the descriptors of all fields below a schema, sorted by path. capabilitiesOf returns those of a field.
-func describe(schema apiextensionsv1.JSONSchemaProps, capabilitiesOf func(field) []string) []descriptor {
+func describe(schema apiextensionsv1.JSONSchemaProps, capabilitiesOf func(property) []string) []descriptor {
 	var all []descriptor
 	for _, f := range fieldsBelow("", 1, schema) {
 		if f.depth > describedDepth && referenced(f) == "" {
@@ -59,10 +59,10 @@ func describe(schema apiextensionsv1.JSONSchemaProps, capabilitiesOf func(field)
 
 // fieldsBelow returns the properties of a schema and of what is below them, lists included. Items of a list are one level below it. The fields of
 // conditions are left out: consoles know them.
-func fieldsBelow(path string, depth int, schema apiextensionsv1.JSONSchemaProps) []field {
-	var found []field
+func fieldsBelow(path string, depth int, schema apiextensionsv1.JSONSchemaProps) []property {
+	var found []property
 	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
-		f := field{path: name, depth: depth, schema: schema.Properties[name], isRequired: slices.Contains(schema.Required, name)}
+		f := property{path: name, depth: depth, schema: schema.Properties[name], isRequired: slices.Contains(schema.Required, name)}
 		if path != "" {
 			f.path = path + "." + name
 		}
@@ -79,7 +79,7 @@ func fieldsBelow(path string, depth int, schema apiextensionsv1.JSONSchemaProps)
 }
 
 // referenced is the kind of the object that a field names: Secret, ConfigMap or nothing.
-func referenced(f field) string {
+func referenced(f property) string {
 	if f.schema.Type != "string" {
 		return ""
 	}
@@ -106,7 +106,7 @@ func cutLast(path string) (parent, name string) {
 }
 
 // specCapabilities selects the input for a field of spec. Optional fields of the first level are advanced settings.
-func specCapabilities(f field) []string {
+func specCapabilities(f property) []string {
 	var all []string
 	switch kind := referenced(f); {
 	case kind != "":
@@ -129,7 +129,7 @@ func specCapabilities(f field) []string {
 }
 
 // statusCapabilities selects the output for a field of status.
-func statusCapabilities(f field) []string {
+func statusCapabilities(f property) []string {
 	kind := referenced(f)
 	switch {
 	case f.path == "conditions":

@@ -47,7 +47,7 @@ func TestEveryValidatorFindsFaults(t *testing.T) {
 		"no name of the provider":     {"    name: Meshfleet\n    url:", "    url:", "operatorhub/v2", true},
 		"a name without a version":    {"name: meshfleet.v", "name: meshfleet-", "good-practices", false},
 		"an owned kind without an object": {"kind: MeshUpgrade\n      name: meshupgrades.mesh.meshfleet.io",
-			"kind: MeshUpgrade\n      name: others.mesh.meshfleet.io", "bundle", true},
+			"kind: MeshOther\n      name: meshupgrades.mesh.meshfleet.io", "bundle", true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
