@@ -59,7 +59,9 @@ space := $(subst ,, )
 # amd64=PATH,arm64=PATH
 RELEASE_BINARIES = $(subst $(space),$(comma),$(foreach arch,$(RELEASE_ARCHES),$(arch)=$(abspath $(RELEASEWORK))/$(arch)/manager))
 # Go modules of this repository besides the main one.
-MODULES := hack/lab hack/image hack/packaging test/flux
+MODULES := hack/lab hack/image hack/packaging
+# Modules whose tests take minutes to build: the engine of Argo CD, and the health checks of Flux.
+GITOPS_MODULES := test/argocd test/flux
 
 .PHONY: help
 help: ## List the targets
@@ -113,10 +115,10 @@ test: labctl charts ## Run unit tests, CEL cases and tests against real API serv
 	  $(GO) test -timeout 20m -run '$(RUN)' $(GOTESTFLAGS) $(or $(PKG),$$($(GO) list ./... | grep -v -e '/test/e2e' -e '/test/bench'))
 	$(if $(PKG),,for module in $(MODULES); do (cd $$module && $(GO) test -timeout 10m -run '$(RUN)' $(GOTESTFLAGS) ./...); done)
 
-.PHONY: test-argocd
-test-argocd: ## Run the health checks and actions for Argo CD in its own engine; lint that test
-	cd test/argocd && $(GO) test -timeout 20m -run '$(RUN)' $(GOTESTFLAGS) ./...
-	cd test/argocd && $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...
+.PHONY: test-gitops
+test-gitops: ## Run the health checks and actions in the engines of Argo CD and Flux, whose first build takes minutes; lint these tests
+	for module in $(GITOPS_MODULES); do (cd $$module && $(GO) test -timeout 20m -run '$(RUN)' $(GOTESTFLAGS) ./... && \
+	  $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done
 
 .PHONY: e2e
 e2e: labctl charts image ## Run the end-to-end tests in the lab (18 min; Linux, root)
