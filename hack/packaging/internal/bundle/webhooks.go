@@ -65,7 +65,10 @@ func webhooksOf(objects []*unstructured.Unstructured) (*webhooks, error) {
 	for source := range sources {
 		_, w.certificate, _ = strings.Cut(source, "/")
 	}
-	return w, w.findIssuer(objects)
+	if err := w.findIssuer(objects); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // asMutating returns a validating webhook as a mutating one, which has all its fields.
