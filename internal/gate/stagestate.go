@@ -2,10 +2,10 @@ package gate
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
 const (
@@ -14,6 +14,8 @@ const (
 	FailAfter = 15 * time.Second
 	// InconclusiveAfter is how long a gate may be without a verdict before a person is asked.
 	InconclusiveAfter = time.Minute
+	// stageSize bounds the message of a stage, in bytes, so that a condition can have all of it.
+	stageSize = 1000
 )
 
 // StageState is the state of a stage that follows from the answers of its gates, and why. Dry runs do not count. A failure
@@ -40,7 +42,7 @@ func StageState(answers []meshv1alpha1.GateResult, now time.Time) (state meshv1a
 	if len(open) == 0 {
 		return state, fmt.Sprintf("%d gates passed", asked)
 	}
-	return state, strings.Join(messages, "; ")
+	return state, mesh.Fit(messages, stageSize, "; ")
 }
 
 // PreflightState is the state of a preflight that follows from the results of its checks. The message names what is in the
@@ -61,7 +63,7 @@ func PreflightState(results []meshv1alpha1.GateResult, now time.Time) (state mes
 			state = worse(state, meshv1alpha1.StageProgressing)
 		}
 	}
-	return state, strings.Join(messages, "; ")
+	return state, mesh.Fit(messages, stageSize, "; ")
 }
 
 // counted are how many answers count, because they are no dry runs, and those of them that have not passed.

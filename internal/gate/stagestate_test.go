@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -106,5 +107,27 @@ func TestPreflightState(t *testing.T) {
 				t.Errorf("got %s (%s), want %s", got, message, c.want)
 			}
 		})
+	}
+}
+
+// TestEveryOpenGateIsNamed wants each gate and each check that has not passed in the message, however long the first one's is.
+func TestEveryOpenGateIsNamed(t *testing.T) {
+	var answers []meshv1alpha1.GateResult
+	names := []string{"ConfigDiff", "EndpointsComplete", "PeersSynced", "WebhookReady", "my.checkout-errors"}
+	for _, name := range names {
+		answers = append(answers, meshv1alpha1.GateResult{Name: name, Verdict: meshv1alpha1.VerdictInconclusive, Message: strings.Repeat("x", messageSize)})
+	}
+	_, ofStage := StageState(answers, time.Now())
+	_, ofPreflight := PreflightState(answers, time.Now())
+	for _, name := range names {
+		if !strings.Contains(ofStage, "gate "+name+": Inconclusive: x") {
+			t.Errorf("gate %s is missing in %q", name, ofStage)
+		}
+		if !strings.Contains(ofPreflight, name+": x") {
+			t.Errorf("check %s is missing in %q", name, ofPreflight)
+		}
+	}
+	if len(ofStage) > stageSize || len(ofPreflight) > stageSize {
+		t.Errorf("%d and %d bytes, want %d at most", len(ofStage), len(ofPreflight), stageSize)
 	}
 }

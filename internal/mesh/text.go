@@ -65,6 +65,33 @@ func Shorten(text string, size int) string {
 	return Cut(text, size-len(ellipsis)) + ellipsis
 }
 
+// fitBytes is the least that Fit leaves of a text: a name, and the beginning of what is said of it.
+const fitBytes = 40
+
+// Fit joins texts in their order within a number of bytes, and cuts those that are longer than their fair share: what short ones leave
+// belongs to the longer ones. So a long text never hides those after it. Texts for which there is no room are counted.
+func Fit(texts []string, size int, separator string) string {
+	shown := min(len(texts), max(1, size/(fitBytes+len(separator))))
+	left := size - len(separator)*(shown-1)
+	byLength := slices.Clone(texts[:shown])
+	slices.SortFunc(byLength, func(a, b string) int { return len(a) - len(b) })
+	share := left
+	for i, text := range byLength {
+		if share = left / (shown - i); len(text) > share {
+			break
+		}
+		left -= len(text)
+	}
+	fitted := make([]string, shown)
+	for i, text := range texts[:shown] {
+		fitted[i] = text
+		if len(text) > share {
+			fitted[i] = Shorten(text, share)
+		}
+	}
+	return Enumerate(fitted, len(texts), shown, separator)
+}
+
 // ellipsis marks where a text was cut.
 const ellipsis = "…"
 

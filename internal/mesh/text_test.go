@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -53,5 +54,32 @@ func TestCut(t *testing.T) {
 		if got := Cut(in, 4); got != want {
 			t.Errorf("Cut(%q, 4) is %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestFit(t *testing.T) {
+	long := func(name string) string { return name + strings.Repeat("x", 500) }
+	for name, c := range map[string]struct {
+		texts []string
+		size  int
+		want  []string
+	}{
+		"nothing":                               {nil, 100, []string{""}},
+		"all of what fits":                      {[]string{"a", "b"}, 100, []string{"a; b"}},
+		"a long one does not hide the others":   {[]string{long("a: "), "b: short", long("c: ")}, 200, []string{"a: x", "; b: short; c: x"}},
+		"a long one gets what short ones leave": {[]string{"a", long("b: ")}, 200, []string{"a; b: " + strings.Repeat("x", 180)}},
+		"there is no room for some":             {slices.Repeat([]string{long("a")}, 9), 100, []string{"and 7 more"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Fit(c.texts, c.size, "; ")
+			for _, want := range c.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("got %q, want %q in it", got, want)
+				}
+			}
+			if most := c.size + len("; and 99 more"); len(got) > most {
+				t.Errorf("%d bytes, want %d at most", len(got), most)
+			}
+		})
 	}
 }

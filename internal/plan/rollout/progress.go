@@ -3,7 +3,6 @@ package rollout
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -150,7 +149,7 @@ func (p *progress) back() meshv1alpha1.Stage {
 // saysBytes bounds what is quoted of one member.
 const saysBytes = 600
 
-// says tells why a stage stands as it does: by the gates with these verdicts, else in the member's own words.
+// says tells why a stage stands as it does: by the gates with these verdicts, each of which is named, else in the member's own words.
 func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 	var said []string
 	for _, g := range p.report.Gates {
@@ -170,7 +169,7 @@ func (p *progress) says(verdicts ...meshv1alpha1.Verdict) string {
 		return ""
 	}
 	slices.Sort(said)
-	return ": " + mesh.Shorten(strings.Join(said, ", "), saysBytes)
+	return ": " + mesh.Fit(said, saysBytes, ", ")
 }
 
 // failure tells why the member has failed, empty if it has not, and when time alone would make it fail. Only what a member
