@@ -24,7 +24,8 @@ func (s *suite) hubDrift(t *testing.T) {
 		edited := before.DeepCopy()
 		edited.Spec.APIServer, edited.Spec.Tags = nowhere, nil
 		delete(edited.Labels, meshv1alpha1.LabelInstallation)
-		must(t, s.hub.admin.Update(t.Context(), edited))
+		// A patch, because the operator may write the status meanwhile.
+		must(t, s.hub.admin.Patch(t.Context(), edited, client.MergeFrom(before)))
 		await(t, "the work order is as it was", func(ctx context.Context) error {
 			now, err := s.member(ctx, "east")
 			if err != nil {
