@@ -24,6 +24,8 @@ const (
 	ImageCoreDNS     Name = "image-coredns"
 	ImageCertManager Name = "image-cert-manager"
 	ImagePrometheus  Name = "image-prometheus"
+	ImageOLM         Name = "image-olm"
+	ImageOPM         Name = "image-opm"
 	ImageEcho        Name = "image-echo"
 	ImageLoad        Name = "image-load"
 )
@@ -47,6 +49,16 @@ func IstioVersions() []string {
 // if n is not an image. The host does not exist: a pull can only fail, so
 // whatever runs was built here.
 func ImageRef(n Name) string { return catalog[n].ref }
+
+// ImageNamed returns the image with a reference.
+func ImageNamed(ref string) (Name, error) {
+	for name, r := range catalog {
+		if r.ref == ref && ref != "" {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("the lab has no image %q", ref)
+}
 
 // Builder builds artifacts into a cache.
 type Builder struct {

@@ -13,6 +13,8 @@ const (
 	coreDNSVersion     = "1.12.4"
 	certManagerVersion = "1.21.2"
 	prometheusVersion  = "0.315.0"
+	olmVersion         = "0.42.0"
+	opmVersion         = "1.65.0"
 )
 
 // istioRelease is an Istio release with the Envoy release that it was made for:
@@ -31,7 +33,9 @@ const (
 	coreDNSPrograms     Name = "coredns"
 	certManagerPrograms Name = "cert-manager"
 	prometheusPrograms  Name = "prometheus"
+	olmPrograms         Name = "olm"
 	pauseProgram        Name = "pause"
+	cpProgram           Name = "cp"
 	echoProgram         Name = "echo"
 	loadProgram         Name = "load"
 )
@@ -49,7 +53,9 @@ func newCatalog() map[Name]recipe {
 		coreDNSPrograms:     moduleProgram("coredns", "").recipe(),
 		certManagerPrograms: moduleProgram("cert-manager", "-X github.com/cert-manager/cert-manager/pkg/util.AppVersion=v"+certManagerVersion).recipe(),
 		prometheusPrograms:  prometheusProgram().recipe(),
+		olmPrograms:         operatorFrameworkPrograms().recipe(),
 		pauseProgram:        workload("pause").recipe(),
+		cpProgram:           workload("cp").recipe(),
 		echoProgram:         workload("echo").recipe(),
 		loadProgram:         workload("load").recipe(),
 
@@ -59,6 +65,8 @@ func newCatalog() map[Name]recipe {
 		ImageCoreDNS:     staticImage("lab.local/coredns:"+coreDNSVersion, coreDNSPrograms, "coredns", nobody),
 		ImageCertManager: staticImage("lab.local/cert-manager:v"+certManagerVersion, certManagerPrograms, "cert-manager", nobody),
 		ImagePrometheus:  staticImage("lab.local/prometheus:v"+prometheusVersion, prometheusPrograms, "prometheus", nobody),
+		ImageOLM:         olmImage(),
+		ImageOPM:         opmImage(),
 	}
 	for _, r := range istioReleases {
 		maps.Copy(recipes, map[Name]recipe{

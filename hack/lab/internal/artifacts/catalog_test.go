@@ -36,6 +36,8 @@ func TestImageRef(t *testing.T) {
 		ImageCoreDNS:         "lab.local/coredns:1.12.4",
 		ImageCertManager:     "lab.local/cert-manager:v1.21.2",
 		ImagePrometheus:      "lab.local/prometheus:v0.315.0",
+		ImageOLM:             "lab.local/olm:v0.42.0",
+		ImageOPM:             "lab.local/opm:v1.65.0",
 		ImageEcho:            "lab.local/echo:1",
 		ImageLoad:            "lab.local/load:1",
 		ImagePilot("1.29.1"): "lab.local/istio/pilot:1.29.1",
@@ -48,6 +50,14 @@ func TestImageRef(t *testing.T) {
 		if got := ImageRef(name); got != ref {
 			t.Errorf("ImageRef(%s) = %q, want %q", name, got, ref)
 		}
+		if got, err := ImageNamed(ref); ref != "" && (got != name || err != nil) {
+			t.Errorf("ImageNamed(%s) = %q, %v, want %q", ref, got, err, name)
+		}
+	}
+	for _, ref := range []string{"", "lab.local/none:1"} {
+		if got, err := ImageNamed(ref); err == nil {
+			t.Errorf("ImageNamed(%q) = %q, want an error", ref, got)
+		}
 	}
 }
 
@@ -59,6 +69,8 @@ func TestVersionsMatchModules(t *testing.T) {
 		"CoreDNS":      {"coredns", "github.com/coredns/coredns", "v" + coreDNSVersion},
 		"cert-manager": {"cert-manager", "github.com/cert-manager/cert-manager", "v" + certManagerVersion},
 		"Prometheus":   {"prometheus", "github.com/prometheus/prometheus", "v" + prometheusVersion},
+		"OLM":          {"olm", olmModule, "v" + olmVersion},
+		"opm":          {"olm", registryModule, "v" + opmVersion},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package artifacts
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,22 +12,27 @@ import (
 // that ImageCertManager runs, as one YAML stream. They are read from its module,
 // so that they cannot drift from the program.
 func (b *Builder) CertManagerCRDs(ctx context.Context) ([]byte, error) {
-	src, err := b.moduleDir(ctx, "artifacts/cert-manager", "github.com/cert-manager/cert-manager")
+	return b.moduleCRDs(ctx, "artifacts/cert-manager", "github.com/cert-manager/cert-manager", "deploy/crds")
+}
+
+// moduleCRDs returns the manifests in a folder of a dependency of the module in dir, as one YAML stream.
+func (b *Builder) moduleCRDs(ctx context.Context, dir, module, folder string) ([]byte, error) {
+	src, err := b.moduleDir(ctx, dir, module)
 	if err != nil {
 		return nil, err
 	}
-	files, err := filepath.Glob(filepath.Join(src, "deploy", "crds", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(src, folder, "*.yaml"))
 	if err != nil {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, errors.New("the cert-manager module has no deploy/crds")
+		return nil, fmt.Errorf("the module %s has no manifests in %s", module, folder)
 	}
 	var stream bytes.Buffer
 	for _, file := range files {
 		crd, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("read cert-manager's CRDs: %w", err)
+			return nil, fmt.Errorf("read the CRDs of %s: %w", module, err)
 		}
 		if !bytes.HasPrefix(crd, []byte("---\n")) {
 			stream.WriteString("---\n")

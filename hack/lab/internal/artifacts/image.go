@@ -18,6 +18,8 @@ import (
 const (
 	istioUser = 1337
 	nobody    = 65532
+	// olmUser is the one under which OLM runs pods of its images.
+	olmUser = 1001
 )
 
 // baseFiles are in every image: what programs expect of any system. /tmp is
