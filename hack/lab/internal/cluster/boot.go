@@ -40,6 +40,7 @@ func (e *Engine) upOne(ctx context.Context, record state.Record, request UpReque
 
 	with := extras{
 		certManager: slices.Contains(request.CertManagerOn, record.Name), prometheus: slices.Contains(request.PrometheusOn, record.Name),
+		olm: slices.Contains(request.OLMOn, record.Name),
 	}
 	images := e.loadImages(ctx, record, request.Materials.images(with))
 	if err := e.awaitAPI(ctx, record.Name); err != nil {
@@ -64,6 +65,7 @@ func (e *Engine) upOne(ctx context.Context, record state.Record, request UpReque
 	}
 	maps.Copy(record.Images, loaded)
 	record.CertManager = record.CertManager || with.certManager
+	record.OLM = record.OLM || with.olm
 	record.Prometheus = record.Prometheus || with.prometheus
 	record.Ready = true
 	if err := e.store.Save(record); err != nil {
@@ -215,7 +217,7 @@ func (e *Engine) installAddons(
 }
 
 // extras are what only some clusters get.
-type extras struct{ certManager, prometheus bool }
+type extras struct{ certManager, olm, prometheus bool }
 
 func (e *Engine) installExtras(
 	ctx context.Context, target *addons.Cluster, record state.Record, materials Materials, with extras, images *imageLoad,
@@ -231,6 +233,18 @@ func (e *Engine) installExtras(
 			return err
 		}
 		e.progress("%s: cert-manager ready", record.Name)
+	}
+	if with.olm && !record.OLM {
+		if err := images.await(ctx, materials.OLM, materials.OPM); err != nil {
+			return err
+		}
+		if err := target.ApplyOLM(ctx, materials.OLM.Ref, materials.OPM.Ref, materials.OLMCRDs); err != nil {
+			return err
+		}
+		if err := target.WaitOLM(ctx); err != nil {
+			return err
+		}
+		e.progress("%s: OLM ready", record.Name)
 	}
 	if with.prometheus && !record.Prometheus {
 		if err := images.await(ctx, materials.Prometheus); err != nil {

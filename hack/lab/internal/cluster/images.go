@@ -21,6 +21,9 @@ func (m Materials) images(with extras) []Image {
 	if with.certManager {
 		images = append(images, m.CertManager)
 	}
+	if with.olm {
+		images = append(images, m.OLM, m.OPM)
+	}
 	if with.prometheus {
 		images = append(images, m.Prometheus)
 	}

@@ -42,6 +42,7 @@ type Status struct {
 	LoadBalancers []netip.Addr              `json:"loadBalancers"`
 	InUse         map[string]string         `json:"inUse,omitempty"`
 	CertManager   bool                      `json:"certManager"`
+	OLM           bool                      `json:"olm"`
 	Prometheus    bool                      `json:"prometheus"`
 	Images        []string                  `json:"images"`
 	Components    []control.ComponentStatus `json:"components"`
@@ -76,7 +77,7 @@ func (e *Engine) statusOf(ctx context.Context, name string) (Status, bool) {
 		Name: name, Index: record.Index, Running: isRunning(record), Complete: record.Ready,
 		Link: upOrDown(network.IsUp(name)), Kubeconfig: kubeconfigIn(record.Out, name), AuditLog: dir.AuditLog(),
 		Logs: dir.Logs(), Node: plan.Node, Pods: plan.Pods, Services: plan.Services, LoadBalancers: plan.Pool,
-		CertManager: record.CertManager, Prometheus: record.Prometheus, Images: slices.Sorted(maps.Keys(record.Images)),
+		CertManager: record.CertManager, OLM: record.OLM, Prometheus: record.Prometheus, Images: slices.Sorted(maps.Keys(record.Images)),
 	}
 	if !status.Running {
 		return status, true

@@ -28,9 +28,11 @@ type Materials struct {
 	Binaries nodeconfig.Binaries
 	// Pause and CoreDNS are needed before any pod can start; they are loaded first.
 	Pause, CoreDNS Image
-	// CertManager and Prometheus are only needed where they are asked for.
+	// CertManager, OLM and Prometheus are only needed where they are asked for.
 	CertManager     Image
 	CertManagerCRDs []byte
+	OLM, OPM        Image
+	OLMCRDs         []byte
 	Prometheus      Image
 	// Others are loaded into every cluster.
 	Others []Image
@@ -40,6 +42,7 @@ type Materials struct {
 type UpRequest struct {
 	Clusters      []string
 	CertManagerOn []string
+	OLMOn         []string
 	PrometheusOn  []string
 	// Out is where kubeconfigs go.
 	Out       string
@@ -88,7 +91,7 @@ func (r UpRequest) check() error {
 			return fmt.Errorf("cluster %q is named twice", name)
 		}
 	}
-	for what, names := range map[string][]string{"cert-manager": r.CertManagerOn, "Prometheus": r.PrometheusOn} {
+	for what, names := range map[string][]string{"cert-manager": r.CertManagerOn, "OLM": r.OLMOn, "Prometheus": r.PrometheusOn} {
 		for _, name := range names {
 			if !slices.Contains(r.Clusters, name) {
 				return fmt.Errorf("%s is wanted on %q, which is not among the clusters", what, name)

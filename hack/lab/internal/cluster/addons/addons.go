@@ -16,6 +16,8 @@ var (
 	certManagerYAML string
 	//go:embed prometheus.yaml
 	prometheusYAML string
+	//go:embed olm.yaml
+	olmYAML string
 )
 
 // ApplyCoreDNS installs the cluster's name server at a fixed address; WaitCoreDNS waits for it.
@@ -64,6 +66,29 @@ func (c *Cluster) ApplyPrometheus(ctx context.Context, image, cluster string) er
 // WaitPrometheus see ApplyPrometheus.
 func (c *Cluster) WaitPrometheus(ctx context.Context) error {
 	return c.waitDeployment(ctx, "prometheus", "prometheus")
+}
+
+// ApplyOLM installs the Operator Lifecycle Manager, which unpacks bundles and serves catalogs with the image of opm.
+func (c *Cluster) ApplyOLM(ctx context.Context, image, opmImage string, crds []byte) error {
+	if err := c.apply(ctx, crds); err != nil {
+		return err
+	}
+	if err := c.waitEstablished(ctx); err != nil {
+		return err
+	}
+	manifests, err := render(olmYAML, map[string]any{"Image": image, "OPMImage": opmImage})
+	if err != nil {
+		return err
+	}
+	return c.apply(ctx, manifests)
+}
+
+// WaitOLM see ApplyOLM.
+func (c *Cluster) WaitOLM(ctx context.Context) error {
+	if err := c.waitDeployment(ctx, "olm", "olm-operator"); err != nil {
+		return err
+	}
+	return c.waitDeployment(ctx, "olm", "catalog-operator")
 }
 
 func render(text string, values map[string]any) ([]byte, error) {

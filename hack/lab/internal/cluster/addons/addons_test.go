@@ -36,6 +36,12 @@ func TestRenderedManifestsAreCompleteObjects(t *testing.T) {
 			wantKinds: "Namespace ServiceAccount ClusterRole ClusterRoleBinding ConfigMap Service Deployment",
 			wantText:  []string{"image: lab.local/prometheus:1", "replacement: east"},
 		},
+		"OLM": {
+			text:      olmYAML,
+			values:    map[string]any{"Image": "lab.local/olm:1", "OPMImage": "lab.local/opm:1"},
+			wantKinds: "Namespace ServiceAccount ClusterRoleBinding Deployment Deployment",
+			wantText:  []string{"image: lab.local/olm:1", "--util-image=lab.local/olm:1", "--opmImage=lab.local/opm:1"},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

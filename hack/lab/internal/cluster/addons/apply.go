@@ -1,4 +1,4 @@
-// Package addons installs what a cluster needs beyond its node: DNS, and cert-manager where asked for.
+// Package addons installs what a cluster needs beyond its node: DNS, and cert-manager, OLM and Prometheus where asked for.
 package addons
 
 import (

@@ -33,7 +33,36 @@ func newBuild() *cobra.Command {
 	cmd.Flags().StringSliceVar(&selected.istio, "istio", []string{defaultIstio}, "Istio versions to build images of")
 	cmd.Flags().BoolVar(&selected.certManager, "cert-manager", true, "build cert-manager's image")
 	cmd.Flags().BoolVar(&selected.prometheus, "prometheus", false, "build Prometheus's image")
+	cmd.Flags().BoolVar(&selected.olm, "olm", false, "build the images of the Operator Lifecycle Manager")
 	return cmd
+}
+
+func newArchive() *cobra.Command {
+	return &cobra.Command{
+		Use:   "archive IMAGE",
+		Short: "Print the archive of one of the lab's images, to make others of it; it is built when it is missing",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := artifacts.ImageNamed(args[0])
+			if err != nil {
+				return err
+			}
+			// Standard output is for the path alone.
+			progress := func(format string, args ...any) {
+				cmd.PrintErrf(format+"\n", args...)
+			}
+			builder, _, err := newBuilder(progress)
+			if err != nil {
+				return err
+			}
+			paths, err := builder.Ensure(cmd.Context(), name)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), paths[name])
+			return err
+		},
+	}
 }
 
 func newEnv() *cobra.Command {

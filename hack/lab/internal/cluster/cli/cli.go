@@ -29,7 +29,7 @@ func New() *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
-		newBuild(), newEnv(), newUp(), newDown(), newStatus(), newLoadImage(), newLink(),
+		newBuild(), newArchive(), newEnv(), newUp(), newDown(), newStatus(), newLoadImage(), newLink(),
 		newComponent("start", "Start a component that was stopped"),
 		newComponent("stop", "Stop a component until it is started again"),
 		newComponent("restart", "Stop a component and start it again"),

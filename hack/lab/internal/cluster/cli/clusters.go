@@ -39,6 +39,7 @@ func newUp() *cobra.Command {
 				return err
 			}
 			selected.certManager, selected.prometheus = len(request.CertManagerOn) > 0, len(request.PrometheusOn) > 0
+			selected.olm = len(request.OLMOn) > 0
 			if request.Materials, err = selected.build(cmd.Context(), builder); err != nil {
 				return err
 			}
@@ -48,6 +49,7 @@ func newUp() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&request.Clusters, "clusters", nil, "clusters to bring up")
 	flags.StringSliceVar(&request.CertManagerOn, "cert-manager-on", nil, "those of the clusters that get cert-manager")
+	flags.StringSliceVar(&request.OLMOn, "olm-on", nil, "those of the clusters that get the Operator Lifecycle Manager")
 	flags.StringSliceVar(&request.PrometheusOn, "prometheus-on", nil, "those of the clusters that get a Prometheus, which scrapes the proxies there")
 	flags.StringSliceVar(&selected.istio, "istio", []string{defaultIstio}, "Istio versions whose images are loaded")
 	flags.StringVar(&request.Out, "out", "", "directory for kubeconfigs and links to audit logs (default bin/lab of the repository)")

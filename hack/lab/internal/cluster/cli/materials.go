@@ -20,6 +20,7 @@ var hidden = []string{"/run/", "/var/lib/", "/var/log/"}
 type selection struct {
 	istio       []string
 	certManager bool
+	olm         bool
 	prometheus  bool
 }
 
@@ -49,6 +50,9 @@ func (s selection) names() []artifacts.Name {
 	}
 	if s.certManager {
 		names = append(names, artifacts.ImageCertManager)
+	}
+	if s.olm {
+		names = append(names, artifacts.ImageOLM, artifacts.ImageOPM)
 	}
 	if s.prometheus {
 		names = append(names, artifacts.ImagePrometheus)
@@ -84,6 +88,12 @@ func (s selection) build(ctx context.Context, builder *artifacts.Builder) (clust
 	if s.certManager {
 		materials.CertManager = image(artifacts.ImageCertManager)
 		if materials.CertManagerCRDs, err = builder.CertManagerCRDs(ctx); err != nil {
+			return cluster.Materials{}, err
+		}
+	}
+	if s.olm {
+		materials.OLM, materials.OPM = image(artifacts.ImageOLM), image(artifacts.ImageOPM)
+		if materials.OLMCRDs, err = builder.OLMCRDs(ctx); err != nil {
 			return cluster.Materials{}, err
 		}
 	}

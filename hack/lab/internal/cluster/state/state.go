@@ -44,6 +44,7 @@ type Record struct {
 	// image that was built anew under the same reference is loaded again.
 	Images      map[string]string `json:"images,omitempty"`
 	CertManager bool              `json:"certManager,omitempty"`
+	OLM         bool              `json:"olm,omitempty"`
 	Prometheus  bool              `json:"prometheus,omitempty"`
 	// Out is the directory with the files handed to the user, which go away with the cluster. MoreOut are directories that
 	// later commands named, from another working tree for example.
