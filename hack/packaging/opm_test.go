@@ -14,11 +14,12 @@ import (
 	"github.com/operator-framework/operator-registry/alpha/declcfg"
 )
 
-// opm builds the program of operator-registry that serves and checks catalogs. Without cgo it has no sqlite, which file-based catalogs do not need.
+// opm builds the program of operator-registry that serves and checks catalogs, from the module and with the flags of the lab. Without cgo it has
+// no sqlite, which file-based catalogs do not need.
 func opm(t *testing.T) func(args ...string) ([]byte, error) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "opm")
-	build := exec.CommandContext(t.Context(), "go", "build", "-C", "opm", "-tags", "containers_image_openpgp", "-o", program,
+	build := exec.CommandContext(t.Context(), "go", "build", "-C", "../lab/artifacts/olm", "-trimpath", "-tags", "containers_image_openpgp", "-o", program,
 		"github.com/operator-framework/operator-registry/cmd/opm")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {

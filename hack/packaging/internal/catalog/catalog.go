@@ -130,7 +130,8 @@ func propertiesOf(csv *operatorsv1alpha1.ClusterServiceVersion) []property.Prope
 	return append(properties, property.MustBuildCSVMetadata(*csv))
 }
 
-// relatedImages are all images that a mirror of the catalog needs: those of the ClusterServiceVersion, the bundle, and the operator.
+// relatedImages are all images that a mirror of the catalog needs: those of the ClusterServiceVersion, the bundle, and the operator, sorted as
+// opm sorts them.
 func relatedImages(csv *operatorsv1alpha1.ClusterServiceVersion, bundle string) []declcfg.RelatedImage {
 	var all []declcfg.RelatedImage
 	seen := map[string]bool{}
@@ -149,6 +150,7 @@ func relatedImages(csv *operatorsv1alpha1.ClusterServiceVersion, bundle string) 
 			add("", container.Image)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b declcfg.RelatedImage) int { return cmp.Compare(a.Image, b.Image) })
 	return all
 }
 
