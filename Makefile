@@ -140,6 +140,10 @@ e2e-hops: labctl charts image ## Upgrade over three minor versions by one change
 e2e-charts: labctl charts image ## Upgrade to a patch whose charts are in a registry, and take the registry away (8 min)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestCharts -count=1 -v -timeout 40m $(GOTESTFLAGS)
 
+.PHONY: e2e-packaging
+e2e-packaging: labctl charts image ## Let OLM install, update and uninstall the operator from a catalog (5 min; OLM is built first)
+	$(GO) test -tags e2e,packaging ./test/e2e/... -run TestOLM -count=1 -v -timeout 60m $(GOTESTFLAGS)
+
 .PHONY: test-opm
 test-opm: ## Check a catalog, and what it has of a bundle, with opm itself, which is built first
 	cd hack/packaging && $(GO) test -tags opm -run TestOPM -count=1 -v -timeout 60m $(GOTESTFLAGS) .
@@ -155,7 +159,7 @@ bench-members: labctl charts ## Measure what hundreds of played members cost on 
 
 .PHONY: lint
 lint: charts verify-generated verify-manifests ## Run the linters; fail when a generated file is out of date (1 min)
-	$(LINT) run --build-tags e2e,bench,upgrades ./...
+	$(LINT) run --build-tags e2e,bench,upgrades,packaging ./...
 	for module in $(MODULES); do (cd $$module && \
 	  $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done
 

@@ -67,6 +67,9 @@ func TestGuidesHaveTheirCommands(t *testing.T) {
 		{"docs/backup.md", "The objects of the hub are lost, the cluster is not", 1},
 		{"docs/backup.md", "The hub is another cluster", 1},
 		{"docs/concepts.md", "Uninstall the operator", 5},
+		{"docs/install-operatorhub.md", "Install", 4},
+		{"docs/install-operatorhub.md", "Updates", 3},
+		{"docs/install-operatorhub.md", "Uninstall", 2},
 	} {
 		page, err := os.ReadFile(filepath.Join("..", "..", c.page))
 		if err != nil {

@@ -13,6 +13,9 @@ import (
 // dumpDeadline bounds the collection: a lab that is broken enough to be dumped may also be too broken to answer.
 const dumpDeadline = 90 * time.Second
 
+// olmNamespace is where the lab has the Operator Lifecycle Manager.
+const olmNamespace = "olm"
+
 // Dump collects what explains a failure into bin/diag/<name>: conditions, events, pods, logs of the operator and
 // istiod, and what each istiod knows of its peers. It reads no Secret. It returns the directory and never fails: what
 // cannot be had is said in its file.
@@ -35,6 +38,7 @@ func (e *Env) Dump(ctx context.Context, name string) string {
 		d.kubectl(ctx, "events", "get", "events", "-A", "--sort-by=.lastTimestamp")
 		if cluster == HubName {
 			d.operator(ctx)
+			d.olm(ctx)
 			continue
 		}
 		d.member(ctx)
@@ -57,6 +61,19 @@ func (d dump) operator(ctx context.Context) {
 	d.kubectl(ctx, "operator.log", logs...)
 	d.kubectl(ctx, "operator-previous.log", append(slices.Clone(logs), "--previous")...)
 	d.kubectl(ctx, "operator", "-n", OperatorNamespace, "describe", "deployments,pods")
+}
+
+// olm collects what the Operator Lifecycle Manager has done, on a hub that has it.
+func (d dump) olm(ctx context.Context) {
+	exists, err := d.env.Hub.Exists(ctx, "v1", "Namespace", "", olmNamespace)
+	if err != nil || !exists {
+		return
+	}
+	d.kubectl(ctx, "olm", "get", "catalogsources,subscriptions,installplans,clusterserviceversions,operatorgroups", "-A", "-o", "yaml")
+	for _, name := range []string{"olm-operator", "catalog-operator"} {
+		d.kubectl(ctx, name+".log", "-n", olmNamespace, "logs", "deployment/"+name, "--tail=5000")
+	}
+	d.kubectl(ctx, "operator-namespace", "-n", OperatorNamespace, "describe", "jobs,pods")
 }
 
 func (d dump) member(ctx context.Context) {

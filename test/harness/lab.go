@@ -12,11 +12,16 @@ import (
 // EnsureLab brings the hub and the members up; on a lab that runs it only connects and checks. The clusters have
 // DNS, load balancer addresses, the Istio images of the versions asked for, and cert-manager on the hub.
 func (e *Env) EnsureLab(ctx context.Context) error {
+	return e.EnsureLabWith(ctx, "--cert-manager-on", HubName)
+}
+
+// EnsureLabWith is EnsureLab with add-ons of the caller's choice: flags of `labctl up`, which add to what the clusters have.
+func (e *Env) EnsureLabWith(ctx context.Context, addons ...string) error {
 	if err := e.requireFiles("bin/labctl"); err != nil {
 		return err
 	}
 	names := append([]string{HubName}, e.opts.Members...)
-	hub, err := e.up(ctx, names, "--cert-manager-on", HubName)
+	hub, err := e.up(ctx, names, addons...)
 	if err != nil {
 		return err
 	}
