@@ -14,11 +14,14 @@ type Name string
 //   - Kubernetes: kube, and links to it named kube-apiserver, kube-controller-manager,
 //     kube-scheduler, kube-proxy, kubelet and kubectl;
 //   - Etcd: etcd;
-//   - Containerd: containerd, ctr and containerd-shim-runc-v2.
+//   - Containerd: containerd, ctr and containerd-shim-runc-v2;
+//   - ArgoCD: argocd, and links to it named as its controllers and servers;
+//     kustomize; and install.yaml, the manifests of that Argo CD.
 const (
 	Kubernetes Name = "kubernetes"
 	Etcd       Name = "etcd"
 	Containerd Name = "containerd"
+	ArgoCD     Name = "argo-cd"
 
 	ImagePause       Name = "image-pause"
 	ImageCoreDNS     Name = "image-coredns"

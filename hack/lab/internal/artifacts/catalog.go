@@ -15,6 +15,7 @@ const (
 	prometheusVersion  = "0.315.0"
 	olmVersion         = "0.42.0"
 	opmVersion         = "1.65.0"
+	argoCDVersion      = "3.2.11"
 )
 
 // istioRelease is an Istio release with the Envoy release that it was made for:
@@ -50,6 +51,7 @@ func newCatalog() map[Name]recipe {
 		Kubernetes:          kubernetesPrograms().recipe(),
 		Etcd:                etcdPrograms().recipe(),
 		Containerd:          containerdPrograms().recipe(),
+		ArgoCD:              argoCDPrograms().recipe(),
 		coreDNSPrograms:     moduleProgram("coredns", "").recipe(),
 		certManagerPrograms: moduleProgram("cert-manager", "-X github.com/cert-manager/cert-manager/pkg/util.AppVersion=v"+certManagerVersion).recipe(),
 		prometheusPrograms:  prometheusProgram().recipe(),
@@ -111,6 +113,22 @@ func containerdPrograms() goPrograms {
 		})
 	}
 	return g
+}
+
+// argoCDPrograms is one program, whose name decides which part of Argo CD it is, and the Kustomize that its repo-server runs.
+// test/argocd requires the same modules.
+func argoCDPrograms() goPrograms {
+	const module = "github.com/argoproj/argo-cd/v3"
+	return goPrograms{
+		dir: "artifacts/argo-cd", sources: []string{"."}, onHost: true,
+		programs: []goProgram{
+			{name: "argocd", pkg: module + "/cmd", ldflags: "-X " + module + "/common.version=" + argoCDVersion},
+			{name: "kustomize", pkg: "sigs.k8s.io/kustomize/kustomize/v5"},
+		},
+		links:  []string{"argocd-application-controller", "argocd-applicationset-controller", "argocd-repo-server", "argocd-server"},
+		module: module,
+		files:  map[string]string{"install.yaml": "manifests/install.yaml"},
+	}
 }
 
 // istioModule uses Istio's own build tags: without them the agent links the

@@ -68,6 +68,7 @@ func TestVersionsMatchModules(t *testing.T) {
 		"containerd":   {"containerd", "github.com/containerd/containerd/v2", "v" + containerdVersion},
 		"CoreDNS":      {"coredns", "github.com/coredns/coredns", "v" + coreDNSVersion},
 		"cert-manager": {"cert-manager", "github.com/cert-manager/cert-manager", "v" + certManagerVersion},
+		"Argo CD":      {"argo-cd", "github.com/argoproj/argo-cd/v3", "v" + argoCDVersion},
 		"Prometheus":   {"prometheus", "github.com/prometheus/prometheus", "v" + prometheusVersion},
 		"OLM":          {"olm", olmModule, "v" + olmVersion},
 		"opm":          {"olm", registryModule, "v" + opmVersion},

@@ -19,6 +19,9 @@ type goPrograms struct {
 	sources  []string // folders below dir whose files go into the key
 	programs []goProgram
 	links    []string // further names of the first program
+	// onHost programs run on the host and not in a node or an image. They are built as Go builds by default, so that
+	// they share Go's build cache with the tests of the same modules.
+	onHost bool
 	// module and files name files that are copied from a dependency's source
 	// because the programs read them at run time.
 	module string
@@ -45,7 +48,7 @@ func (g goPrograms) inputs(ctx context.Context, s *session) ([]string, error) {
 	}
 	lines := []string{"go " + version, "links " + strings.Join(g.links, " ")}
 	for _, p := range g.programs {
-		lines = append(lines, "program "+strings.Join(p.args(), " "))
+		lines = append(lines, "program "+strings.Join(p.args(g.onHost), " "))
 	}
 	for name, path := range g.files {
 		lines = append(lines, "copied "+name+" "+g.module+" "+path)
@@ -86,13 +89,13 @@ func sourceLines(dir string) ([]string, error) {
 	return lines, nil
 }
 
-func (p goProgram) args() []string {
-	return []string{
-		// No cgo: the images that hold these programs have no C library.
-		// No debug information: it doubles what is written and imported.
-		"build", "-mod=readonly", "-buildvcs=false", "-trimpath",
-		"-tags=" + p.tags, "-ldflags=" + strings.TrimSpace("-s -w "+p.ldflags), "-o", p.name, p.pkg,
+func (p goProgram) args(onHost bool) []string {
+	args := []string{"build", "-mod=readonly", "-buildvcs=false"}
+	if !onHost {
+		args = append(args, "-trimpath")
 	}
+	// No debug information: it doubles what is written and imported.
+	return append(args, "-tags="+p.tags, "-ldflags="+strings.TrimSpace("-s -w "+p.ldflags), "-o", p.name, p.pkg)
 }
 
 func (g goPrograms) build(ctx context.Context, s *session, out string) error {
@@ -100,9 +103,9 @@ func (g goPrograms) build(ctx context.Context, s *session, out string) error {
 		return err
 	}
 	for _, p := range g.programs {
-		args := p.args()
+		args := p.args(g.onHost)
 		args[len(args)-2] = filepath.Join(out, p.name)
-		if _, err := s.goTool(ctx, g.dir, args...); err != nil {
+		if _, err := s.goToolWith(ctx, g.dir, g.environment(), args...); err != nil {
 			return fmt.Errorf("build %s: %w", p.name, err)
 		}
 	}
@@ -152,10 +155,26 @@ func (s *session) goEnv(ctx context.Context) (string, error) {
 	return s.goVersion, nil
 }
 
+// noCgo is for programs in images, which have no C library.
+var noCgo = []string{"CGO_ENABLED=0"}
+
+// environment is what the Go tool needs besides the usual.
+func (g goPrograms) environment() []string {
+	if g.onHost {
+		return nil
+	}
+	return noCgo
+}
+
 // goTool runs the Go tool in a folder below the lab directory. The tool is
 // installed wherever this runs: the lab is started through it.
 func (b *Builder) goTool(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	return run(ctx, filepath.Join(b.Root, dir), []string{"CGO_ENABLED=0", "GOOS=linux", "GOWORK=off", "GOFLAGS="}, "go", args...)
+	return b.goToolWith(ctx, dir, noCgo, args...)
+}
+
+// goToolWith is goTool with other variables of the environment.
+func (b *Builder) goToolWith(ctx context.Context, dir string, env []string, args ...string) ([]byte, error) {
+	return run(ctx, filepath.Join(b.Root, dir), append([]string{"GOOS=linux", "GOWORK=off", "GOFLAGS="}, env...), "go", args...)
 }
 
 // run executes a command and returns its standard output. The error holds the

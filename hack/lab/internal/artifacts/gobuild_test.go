@@ -48,6 +48,7 @@ func TestGoProgramsKey(t *testing.T) {
 		"changes with the tags":                  {change: func(g *goPrograms) { g.programs[0].tags = "b" }},
 		"changes with the package":               {change: func(g *goPrograms) { g.programs[0].pkg = "./cmd" }},
 		"changes with the links":                 {change: func(g *goPrograms) { g.links = []string{"y"} }},
+		"changes with where it runs":             {change: func(g *goPrograms) { g.onHost = true }},
 		"changes with what is copied":            {change: func(g *goPrograms) { g.files = map[string]string{"a": "b"} }},
 	}
 	for name, tc := range tests {

@@ -26,10 +26,19 @@ func HostPackages() []string {
 	}
 }
 
-// EnsureHostPackages installs the host packages that are missing. It touches
+// ArgoCDPackages lists the Debian packages whose programs Argo CD runs or needs beside it.
+func ArgoCDPackages() []string {
+	return []string{
+		"git",         // the repo-server reads repositories with it
+		"redis-tools", // has the program of redis-server, without the service that the package of that name starts
+	}
+}
+
+// EnsureHostPackages installs the host packages that are missing, and others given. It touches
 // neither the network nor the package database when all are there.
-func (b *Builder) EnsureHostPackages(ctx context.Context) error {
-	missing, err := missingPackages(ctx)
+func (b *Builder) EnsureHostPackages(ctx context.Context, others ...string) error {
+	want := slices.Concat(HostPackages(), others)
+	missing, err := missingPackages(ctx, want)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
@@ -42,7 +51,7 @@ func (b *Builder) EnsureHostPackages(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if missing, err = missingPackages(ctx); err != nil || len(missing) == 0 {
+	if missing, err = missingPackages(ctx, want); err != nil || len(missing) == 0 {
 		return err
 	}
 	b.progress("host packages: installing %s", strings.Join(missing, " "))
@@ -56,13 +65,13 @@ func (b *Builder) EnsureHostPackages(ctx context.Context) error {
 	return nil
 }
 
-func missingPackages(ctx context.Context) ([]string, error) {
+func missingPackages(ctx context.Context, want []string) ([]string, error) {
 	for _, tool := range []string{"dpkg-query", "apt-get"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return nil, fmt.Errorf("the lab takes programs from Debian packages and needs Debian or a derivative of it: %w", err)
 		}
 	}
-	args := append([]string{"--show", "--showformat=${Package} ${db:Status-Status}\n"}, HostPackages()...)
+	args := append([]string{"--show", "--showformat=${Package} ${db:Status-Status}\n"}, want...)
 	cmd := exec.CommandContext(ctx, "dpkg-query", args...)
 	var out bytes.Buffer
 	cmd.Stdout = &out
@@ -71,7 +80,7 @@ func missingPackages(ctx context.Context) ([]string, error) {
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
 		return nil, fmt.Errorf("list installed packages: %w", err)
 	}
-	return notInstalled(HostPackages(), out.String()), nil
+	return notInstalled(want, out.String()), nil
 }
 
 // notInstalled compares with dpkg's list of "name status". A package that was

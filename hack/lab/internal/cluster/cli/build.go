@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,24 +17,27 @@ import (
 )
 
 func newBuild() *cobra.Command {
-	selected := selection{certManager: true}
+	selected, argoCD := selection{certManager: true}, false
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build the programs and images that clusters run",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			builder, _, err := newBuilder(cluster.NewProgress())
+			builder, root, err := newBuilder(cluster.NewProgress())
 			if err != nil {
 				return err
 			}
-			_, err = selected.build(cmd.Context(), builder)
-			return err
+			if _, err = selected.build(cmd.Context(), builder); err != nil || !argoCD {
+				return err
+			}
+			return buildArgoCD(cmd.Context(), builder, filepath.Join(root, "bin", "lab", "argo-cd"))
 		},
 	}
 	cmd.Flags().StringSliceVar(&selected.istio, "istio", []string{defaultIstio}, "Istio versions to build images of")
 	cmd.Flags().BoolVar(&selected.certManager, "cert-manager", true, "build cert-manager's image")
 	cmd.Flags().BoolVar(&selected.prometheus, "prometheus", false, "build Prometheus's image")
 	cmd.Flags().BoolVar(&selected.olm, "olm", false, "build the images of the Operator Lifecycle Manager")
+	cmd.Flags().BoolVar(&argoCD, "argo-cd", false, "build Argo CD, for tests that run it beside the clusters: bin/lab/argo-cd")
 	return cmd
 }
 
@@ -63,6 +67,26 @@ func newArchive() *cobra.Command {
 			return err
 		},
 	}
+}
+
+// buildArgoCD fills dir with links to Argo CD's programs and manifests.
+func buildArgoCD(ctx context.Context, builder *artifacts.Builder, dir string) error {
+	if err := builder.EnsureHostPackages(ctx, artifacts.ArgoCDPackages()...); err != nil {
+		return err
+	}
+	paths, err := builder.Ensure(ctx, artifacts.ArgoCD)
+	if err != nil {
+		return err
+	}
+	files, err := os.ReadDir(paths[artifacts.ArgoCD])
+	if err != nil {
+		return fmt.Errorf("read what was built of Argo CD: %w", err)
+	}
+	links := map[string]string{}
+	for _, f := range files {
+		links[f.Name()] = paths[artifacts.ArgoCD]
+	}
+	return link(dir, links)
 }
 
 func newEnv() *cobra.Command {
