@@ -40,14 +40,11 @@ const (
 // InstallOperator loads the operator's image into the hub and applies config/default, as a user would, and returns
 // when the operator runs and its admission webhook answers. On a hub that has the operator it upgrades it.
 func (e *Env) InstallOperator(ctx context.Context) error {
-	if err := e.requireFiles(operatorImage); err != nil {
+	if err := e.LoadOperator(ctx); err != nil {
 		return err
 	}
 	sum, err := fileSum(e.Path(operatorImage))
 	if err != nil {
-		return err
-	}
-	if err := e.labctl(ctx, "load-image", "--clusters", HubName, operatorImage); err != nil {
 		return err
 	}
 	before, err := e.operatorDeployment(ctx)
@@ -66,6 +63,14 @@ func (e *Env) InstallOperator(ctx context.Context) error {
 		return err
 	}
 	return e.AwaitOperator(ctx)
+}
+
+// LoadOperator loads the operator's image into the hub, and installs nothing.
+func (e *Env) LoadOperator(ctx context.Context) error {
+	if err := e.requireFiles(operatorImage); err != nil {
+		return err
+	}
+	return e.labctl(ctx, "load-image", "--clusters", HubName, operatorImage)
 }
 
 // versionPackage has the variables by which builds of the operator differ in tests.
