@@ -141,8 +141,9 @@ e2e-charts: labctl charts image ## Upgrade to a patch whose charts are in a regi
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestCharts -count=1 -v -timeout 40m $(GOTESTFLAGS)
 
 .PHONY: e2e-packaging
-e2e-packaging: labctl charts image ## Let OLM install, update and uninstall the operator from a catalog (5 min; OLM is built first)
-	$(GO) test -tags e2e,packaging ./test/e2e/... -run TestOLM -count=1 -v -timeout 60m $(GOTESTFLAGS)
+e2e-packaging: labctl charts image ## Let OLM install and update the operator, and Argo CD a mesh (40 min; both are built first)
+	bin/labctl build --istio 1.28.3,1.29.1 --argo-cd
+	$(GO) test -tags e2e,packaging ./test/e2e/... -run 'TestOLM|TestArgoCD' -count=1 -v -timeout 130m $(GOTESTFLAGS)
 
 .PHONY: test-opm
 test-opm: ## Check a catalog, and what it has of a bundle, with opm itself, which is built first

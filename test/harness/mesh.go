@@ -115,10 +115,15 @@ func (e *Env) addMember(ctx context.Context, member meshv1alpha1.Member) error {
 	if err != nil {
 		return err
 	}
+	e.NoteMember(member.Name)
+	return nil
+}
+
+// NoteMember counts a cluster that is up to the members, because something else has added it to the mesh.
+func (e *Env) NoteMember(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.members = append(e.members, member.Name)
-	return nil
+	e.members = append(e.members, name)
 }
 
 // RemoveMember takes a cluster out of the mesh. The cluster stays up.

@@ -19,8 +19,10 @@ import (
 const (
 	// Sample is the layout that the repository of the platform is a copy of.
 	Sample = "config/samples/gitops"
-	// MeshFile has the MeshInstallation, and ValuesFile the lab's values of it.
-	MeshFile, ValuesFile = "mesh/meshinstallation.yaml", "mesh/lab.yaml"
+	// MeshFile has the MeshInstallation.
+	MeshFile = "mesh/meshinstallation.yaml"
+	// ValuesFile has the lab's values of it.
+	ValuesFile = "mesh/lab.yaml"
 	// release is the release of the operator that the sample names, and releaseImage its image.
 	release      = "v0.1.0"
 	releaseImage = "registry.example.com/meshfleet/meshfleet:v0.1.0"
