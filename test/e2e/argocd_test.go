@@ -19,14 +19,16 @@ import (
 	"github.com/meshfleet/meshfleet/test/harness/argocd"
 )
 
-// quiet is how long Argo CD and a mesh that is ready must change nothing.
-var quiet = flag.Duration("quiet", 10*time.Minute, "how long TestArgoCD watches a mesh that is ready")
+var (
+	// quiet is how long Argo CD and a mesh that is ready must change nothing.
+	quiet = flag.Duration("quiet", 10*time.Minute, "how long TestArgoCD watches a mesh that is ready")
+	// failedFor is how long a target that has failed stays in Git.
+	failedFor = flag.Duration("failed-for", 3*time.Minute, "how long TestArgoCD leaves a target in Git that has failed")
+)
 
 const (
 	// gitopsDeadline is far above what Argo CD takes for all that a commit asks for, an installation included.
 	gitopsDeadline = 10 * time.Minute
-	// failedFor is how long a target that has failed stays in Git.
-	failedFor = 3 * time.Minute
 
 	rootApp, meshApp = "meshfleet", "mesh"
 )

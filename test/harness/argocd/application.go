@@ -125,21 +125,26 @@ func (a *ArgoCD) Record(ctx context.Context, name string) *Recorder {
 		defer close(r.done)
 		tick := time.NewTicker(recordPace)
 		defer tick.Stop()
-		for {
-			// Until it exists there is nothing to note.
-			if s, err := a.State(ctx, name); err == nil {
-				r.note(a.env, name, s)
-			} else if client.IgnoreNotFound(err) != nil && ctx.Err() == nil {
-				r.fail(err)
-			}
+		for ctx.Err() == nil {
+			a.look(ctx, name, r)
 			select {
 			case <-ctx.Done():
-				return
 			case <-tick.C:
 			}
 		}
+		// What has just become true belongs to the record.
+		a.look(context.WithoutCancel(ctx), name, r)
 	}()
 	return r
+}
+
+// look notes the state of an Application. Until it exists there is nothing to note.
+func (a *ArgoCD) look(ctx context.Context, name string, r *Recorder) {
+	if s, err := a.State(ctx, name); err == nil {
+		r.note(a.env, name, s)
+	} else if client.IgnoreNotFound(err) != nil && ctx.Err() == nil {
+		r.fail(err)
+	}
 }
 
 func (r *Recorder) note(env *harness.Env, name string, s State) {
