@@ -56,7 +56,7 @@ func (c *Charts) ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation
 		return o, false
 	case have.IsReady:
 		switch err := c.checkValues(inst, members); {
-		case isAway(err):
+		case charts.IsUnavailable(err):
 			o.Result = phase.Waiting(meshv1alpha1.ReasonChartsFetching, err.Error(), outcome.Recheck)
 			return o, true
 		case err != nil:
@@ -81,13 +81,8 @@ func (c *Charts) ensure(ctx context.Context, inst *meshv1alpha1.MeshInstallation
 	return o, true
 }
 
-// isAway says that a chart cannot be read now.
-func isAway(err error) bool {
-	return errors.Is(err, charts.ErrNoChart) || errors.Is(err, charts.ErrUnreadable)
-}
-
 // checkValues checks all values of a spec against charts that were fetched: admission may not have had them. When members run these charts
-// already, admission has. Errors: one that joins the problems, or isAway.
+// already, admission has. Errors: one that joins the problems, or charts.IsUnavailable.
 func (c *Charts) checkValues(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) error {
 	digests, _ := upgrade.ChartsOf(inst)
 	if slices.ContainsFunc(members, func(m meshv1alpha1.MeshMember) bool {
@@ -99,7 +94,7 @@ func (c *Charts) checkValues(inst *meshv1alpha1.MeshInstallation, members []mesh
 	var problems []string
 	check := func(field, chart string, raw *apiextensionsv1.JSON) {
 		err := c.check(charts.Ref{Chart: chart, Version: inst.Spec.Version, Digest: digests.Of(chart)}, raw)
-		if isAway(err) {
+		if charts.IsUnavailable(err) {
 			away = err
 			return
 		}
@@ -143,7 +138,7 @@ func (c *Charts) check(ref charts.Ref, raw *apiextensionsv1.JSON) error {
 	if isKnown {
 		return err
 	}
-	if err = c.Checker.CheckValues(ref, values); isAway(err) {
+	if err = c.Checker.CheckValues(ref, values); charts.IsUnavailable(err) {
 		return err
 	}
 	c.mu.Lock()

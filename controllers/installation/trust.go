@@ -148,8 +148,8 @@ func judgeRoot(from, to time.Time, intermediate time.Duration, now time.Time) ph
 	return result
 }
 
-// usesForCharts says whether a Secret has charts, or credentials for their source.
-func usesForCharts(c *meshv1alpha1.Charts, secret string) bool {
+// fetchesWith reports whether charts are fetched from a Secret, or with its credentials.
+func fetchesWith(c *meshv1alpha1.Charts, secret string) bool {
 	return c != nil && (c.PullSecretRef != nil && c.PullSecretRef.Name == secret ||
 		c.Archives != nil && c.Archives.SecretRef != nil && c.Archives.SecretRef.Name == secret)
 }
@@ -166,7 +166,7 @@ func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []recon
 	for i := range found.Items {
 		inst := &found.Items[i]
 		member, isCA := mesh.MemberOfCASecret(inst.Name, o.GetName())
-		if mesh.RootName(inst.Name) == o.GetName() || usesForCharts(inst.Spec.Charts, o.GetName()) || isCA && slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == member }) {
+		if mesh.RootName(inst.Name) == o.GetName() || fetchesWith(inst.Spec.Charts, o.GetName()) || isCA && slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == member }) {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(inst)})
 		}
 	}

@@ -25,7 +25,7 @@ import (
 )
 
 // upgrade starts, drives or ends an upgrade. It returns the run that work orders follow, nil when there is none, and what
-// to tell people. While it is held, none starts, none is superseded, and one that goes elsewhere stands still: the charts of what the spec
+// to tell people. While it is held, none starts, none is superseded, and one to another version is held: the charts of what the spec
 // asks for are not ready.
 func (r *Reconciler) upgrade(
 	ctx context.Context, inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember, isHeld bool,
@@ -53,7 +53,7 @@ func (r *Reconciler) steer(
 	next := upgrade.Next(inst, members, history)
 	if isHeld && next.Active != nil {
 		next.IsSuperseded, next.IsTakenBack = false, false
-		if u := next.Active; goesElsewhere(u, inst) {
+		if u := next.Active; hasOtherVersion(u, inst) {
 			run, told, err := r.wait(ctx, u, members, meshv1alpha1.ReasonChartsFetching, fmt.Sprintf(
 				"the spec asks for Istio %s now, whose charts are not ready (see %s of the MeshInstallation): no member goes on until they are, or %s=%s is set",
 				inst.Spec.Version, meshv1alpha1.ConditionChartsReady, meshv1alpha1.AnnotationAction, meshv1alpha1.UpgradeActionAbort))
@@ -92,8 +92,8 @@ func (r *Reconciler) steer(
 	return run, told, err
 }
 
-// goesElsewhere says whether an upgrade goes to another version than the spec asks for now, and nothing else ends it.
-func goesElsewhere(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation) bool {
+// hasOtherVersion reports whether an upgrade is to another version than the spec asks for now, and nothing else ends it.
+func hasOtherVersion(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation) bool {
 	state := cmp.Or(inst.Spec.Upgrade.State, meshv1alpha1.UpgradeStateRun)
 	return cmp.Or(u.Spec.Towards, u.Spec.To.Version) != inst.Spec.Version && u.Status.Cause == "" && !upgrade.IsAborted(u, state)
 }

@@ -47,14 +47,14 @@ func (s *stages) preflight(ctx context.Context, pass *member.Pass) (meshv1alpha1
 		return st.State, st.Message, nil
 	}
 	from, to, err := s.componentsAround(ctx, pass)
-	if isAway(err) && !order.To.Charts.IsZero() {
+	if charts.IsUnavailable(err) && !order.To.Charts.IsZero() {
 		// The charts are being fetched again, or the hub does not answer: that says nothing against the target.
 		return meshv1alpha1.StageProgressing, "the charts of the target: " + err.Error(), nil
 	}
 	if err != nil {
 		return meshv1alpha1.StageFailed, "the target cannot be rendered: " + err.Error(), nil
 	}
-	if err := s.checkValues(order); isAway(err) {
+	if err := s.checkValues(order); charts.IsUnavailable(err) {
 		return meshv1alpha1.StageProgressing, "the charts of the target: " + err.Error(), nil
 	} else if err != nil {
 		return meshv1alpha1.StageFailed, "the values of the target are refused: " + err.Error(), nil
@@ -101,11 +101,6 @@ func preflightPaceOf(state meshv1alpha1.StageState) time.Duration {
 	return preflightPace
 }
 
-// isAway says that a chart cannot be read now.
-func isAway(err error) bool {
-	return errors.Is(err, charts.ErrNoChart) || errors.Is(err, charts.ErrUnreadable)
-}
-
 // checkValues checks the values of the target as admission does. Values that the member runs with already are not judged again.
 func (s *stages) checkValues(order *meshv1alpha1.MemberRollout) error {
 	if mesh.SameJSON(order.From.Values, order.To.Values) {
@@ -116,7 +111,7 @@ func (s *stages) checkValues(order *meshv1alpha1.MemberRollout) error {
 		return err
 	}
 	err = s.values.CheckValues(charts.Ref{Chart: charts.Istiod, Version: order.To.Version, Digest: order.To.Charts.Istiod}, values)
-	if isAway(err) && !order.To.Charts.IsZero() {
+	if charts.IsUnavailable(err) && !order.To.Charts.IsZero() {
 		return err
 	}
 	var problems []string

@@ -40,6 +40,11 @@ var ErrNoChart = errors.New("chart not in the library")
 // ErrUnreadable says that a chart which was fetched cannot be read from the hub now.
 var ErrUnreadable = errors.New("chart cannot be read now")
 
+// IsUnavailable reports whether an error is that a chart is missing, or cannot be read now: nothing is known of its content.
+func IsUnavailable(err error) bool {
+	return errors.Is(err, ErrNoChart) || errors.Is(err, ErrUnreadable)
+}
+
 // Library has the charts of the operator's image, a directory `<version>/<chart>/` as `make charts` writes it, and those that were fetched.
 type Library struct {
 	dir      string
