@@ -20,7 +20,7 @@ import (
 
 const (
 	oldVersion, newVersion = "1.28.3", "1.29.1"
-	// upgradeDeadline is far above what an upgrade takes: the machine may be busy.
+	// upgradeDeadline is how long an upgrade may take without a new step.
 	upgradeDeadline = 10 * time.Minute
 	// upgradePerSecond is the rate of each of the nine loads.
 	upgradePerSecond = 5

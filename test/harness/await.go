@@ -26,12 +26,23 @@ func Fatal(err error) error { return &fatalError{err: err} }
 // cluster that is starting refuses calls; Fatal errors end the wait. When the deadline passes, the error says what
 // was awaited, for how long, and what was seen last.
 func Await(ctx context.Context, what string, deadline time.Duration, probe Probe) error {
+	return AwaitProgress(ctx, what, deadline, func(ctx context.Context, _ func()) (bool, string, error) { return probe(ctx) })
+}
+
+// AwaitProgress is Await with a deadline of the time without progress: it begins again whenever probe calls progressed. How long all of it takes
+// depends on the machine; whether it goes on does not. What a probe calls progress must be finite.
+func AwaitProgress(ctx context.Context, what string, deadline time.Duration,
+	probe func(ctx context.Context, progressed func()) (done bool, seen string, err error),
+) error {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	timer := time.AfterFunc(deadline, cancel)
+	defer timer.Stop()
+	progressed := func() { timer.Reset(deadline) }
 	last := "nothing"
 	for {
-		done, seen, err := probe(ctx)
+		done, seen, err := probe(ctx, progressed)
 		var fatal *fatalError
 		switch {
 		case errors.As(err, &fatal):

@@ -42,3 +42,17 @@ func TestAwaitEndsAtAFatalError(t *testing.T) {
 		t.Errorf("want the fatal error at once, got %v after %s", err, time.Since(start))
 	}
 }
+
+func TestAwaitProgressWaitsAsLongAsSomethingMoves(t *testing.T) {
+	const deadline = 600 * time.Millisecond
+	start, steps := time.Now(), 0
+	err := AwaitProgress(t.Context(), "the moon", deadline, func(_ context.Context, progressed func()) (bool, string, error) {
+		if steps++; steps <= 4 {
+			progressed()
+		}
+		return false, "clouds", nil
+	})
+	if took := time.Since(start); err == nil || took < 4*pollInterval || took > 20*deadline {
+		t.Errorf("want a wait of four steps and the deadline after them, got %s: %v", took, err)
+	}
+}

@@ -99,13 +99,13 @@ func NewUpgrades(all, before []meshv1alpha1.MeshUpgrade) []meshv1alpha1.MeshUpgr
 }
 
 // AwaitUpgrade waits until a record that is not in before reaches one of the phases, or ends, and returns it. It tells
-// of each step that is seen.
+// of each step that is seen. The deadline is of the time without a step that was not seen before.
 func (e *Env) AwaitUpgrade(ctx context.Context, before []meshv1alpha1.MeshUpgrade, deadline time.Duration, phases []meshv1alpha1.UpgradePhase,
 	step func(u *meshv1alpha1.MeshUpgrade, name string) error,
 ) (*meshv1alpha1.MeshUpgrade, error) {
 	var found *meshv1alpha1.MeshUpgrade
-	last := ""
-	err := Await(ctx, fmt.Sprintf("an upgrade to be one of %v", phases), deadline, func(ctx context.Context) (bool, string, error) {
+	last, steps := "", map[string]bool{}
+	err := AwaitProgress(ctx, fmt.Sprintf("an upgrade to be one of %v", phases), deadline, func(ctx context.Context, progressed func()) (bool, string, error) {
 		all, err := e.Upgrades(ctx)
 		if err != nil {
 			return false, "", err
@@ -119,7 +119,10 @@ func (e *Env) AwaitUpgrade(ctx context.Context, before []meshv1alpha1.MeshUpgrad
 			return false, "", err
 		}
 		if at := position(found, members); at != last {
-			last = at
+			if last = at; !steps[at] {
+				steps[at] = true
+				progressed()
+			}
 			e.Logf("  %s", at)
 			if err := step(found, at); err != nil {
 				return false, "", Fatal(err)
