@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -32,16 +31,21 @@ func TestCharts(t *testing.T) {
 	if !t.Run("install", s.install) {
 		t.FailNow()
 	}
+	installed, err := s.env.Installation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	registry := chartstest.Serve(t, hostAddress)
 	registry.Push(t, chartstest.Packaged(t, chartsFrom, "1.29.8")...)
 	s.step(t, "a registry whose certificate is not trusted", func() error {
+		var changeErr error
 		if err := s.env.EditMesh(t.Context(), func(m *meshv1alpha1.MeshInstallation) {
 			m.Spec.Version = laterPatch
 			m.Spec.Charts = &meshv1alpha1.Charts{OCI: registry.Path}
 			// The lab has images of one patch.
-			m.Spec.ControlPlane.Values = &apiextensionsv1.JSON{Raw: fmt.Appendf(nil, `{"global":{"tag":%q}}`, chartsFrom)}
-		}); err != nil {
-			return err
+			changeErr = value(chartsFrom, "global", "tag")(m)
+		}); cmp.Or(changeErr, err) != nil {
+			return cmp.Or(changeErr, err)
 		}
 		return s.awaitCharts(t.Context(), meshv1alpha1.ReasonChartsTLS, "caBundle")
 	})
@@ -86,7 +90,7 @@ func TestCharts(t *testing.T) {
 	})
 	other.Stop()
 	back := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {
-		m.Spec.Version, m.Spec.Charts, m.Spec.ControlPlane.Values = chartsFrom, nil, nil
+		m.Spec.Version, m.Spec.Charts, m.Spec.ControlPlane.Values = chartsFrom, nil, installed.Spec.ControlPlane.Values
 		return nil
 	}, nil)
 	s.requireUpgraded(t, back)
