@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/istio"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 )
@@ -157,11 +157,8 @@ func (r reviewer) inject(ctx context.Context, namespace string) (pod *corev1.Pod
 	return pod, "", nil
 }
 
-// release is at the start of the tag of an image of Istio, before a variant such as `-distroless`.
-var release = regexp.MustCompile(`:(\d+\.\d+\.\d+)`)
-
-// unfit is the reason why an injected pod is not what the revision should make. An image whose tag is no release, such as a
-// digest or a name of a mirror, is taken as it is configured.
+// unfit is the reason why an injected pod is not what the revision should make. An image of another patch is what values may ask for, as for
+// the images of charts. One whose tag tells no version, such as a digest or a name of a mirror, is taken as it is configured.
 func unfit(m *gate.Subject, i injected) string {
 	if i.refusal != "" {
 		return i.refusal
@@ -173,10 +170,17 @@ func unfit(m *gate.Subject, i injected) string {
 	if rev := i.pod.Annotations[istio.RevisionLabel]; rev != m.To {
 		return fmt.Sprintf("the pod gets revision %q instead of %q", rev, m.To)
 	}
-	if found := release.FindStringSubmatch(proxy.Image); len(found) == 2 && found[1] != m.ToVersion {
-		return fmt.Sprintf("image %s is not of release %s", proxy.Image, m.ToVersion)
+	if minor, isOther := istioversion.OtherMinor(tag(proxy.Image), m.ToVersion); isOther {
+		return fmt.Sprintf("image %s is of Istio %s, and the release is %s", proxy.Image, minor, m.ToVersion)
 	}
 	return ""
+}
+
+// tag of an image. It is empty where the image has a digest alone: the port of a registry is before the last slash.
+func tag(image string) string {
+	image, _, _ = strings.Cut(image[strings.LastIndexByte(image, '/')+1:], "@")
+	_, tag, _ := strings.Cut(image, ":")
+	return tag
 }
 
 func container(p *corev1.Pod, name string) *corev1.Container {

@@ -32,7 +32,9 @@ func TestInject(t *testing.T) {
 		"refused":                {refuse("template is broken"), "template is broken"},
 		"refused without reason": {&admissionv1.AdmissionResponse{}, "refused without a reason"},
 		"another revision":       {&admissionv1.AdmissionResponse{Allowed: true, Patch: []byte(strings.ReplaceAll(sidecar, "1-29-1", "1-28-3"))}, `revision "1-28-3" instead of "1-29-1"`},
-		"another release":        {&admissionv1.AdmissionResponse{Allowed: true, Patch: []byte(strings.ReplaceAll(sidecar, "1.29.1", "1.28.3"))}, "is not of release 1.29.1"},
+		"another minor version":  {&admissionv1.AdmissionResponse{Allowed: true, Patch: []byte(strings.ReplaceAll(sidecar, "1.29.1", "1.28.3"))}, "is of Istio 1.28, and the release is 1.29.1"},
+		"a later patch":          {&admissionv1.AdmissionResponse{Allowed: true, Patch: []byte(strings.ReplaceAll(sidecar, ":1.29.1", ":1.29.7"))}, ""},
+		"a registry with a port": {&admissionv1.AdmissionResponse{Allowed: true, Patch: []byte(strings.ReplaceAll(sidecar, "hub/proxyv2:1.29.1", "hub:1281/proxyv2"))}, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -72,8 +72,18 @@ func (r Release) CheckValues(values map[string]any) []ValueProblem {
 // minorOfTag finds the minor version with which the tag of an image begins, as of `1.29.1`, `1.29.1-distroless` and `1.29-alpha.a1b2`.
 var minorOfTag = regexp.MustCompile(`^v?(\d+\.\d+)(?:[.-]|$)`)
 
+// OtherMinor finds in the tag of an image that it is of another minor version than a release, and of which. Another patch is fine: users may
+// take images of a later patch than the charts. So is a tag that tells no version, as of a mirror.
+func OtherMinor(tag, version string) (minor string, isOther bool) {
+	m := minorOfTag.FindStringSubmatch(tag)
+	if len(m) < 2 || m[1] == minorOf(version) {
+		return "", false
+	}
+	return m[1], true
+}
+
 // checkTags refuses tags of images of another minor version: istiod would run with the permissions, templates and settings of charts that were
-// not made for it, and a change of the version would change no image. Another patch, and tags that tell no version, are fine.
+// not made for it, and a change of the version would change no image.
 func (r Release) checkTags(values, pilot map[string]any) []ValueProblem {
 	var problems []ValueProblem
 	for _, at := range []struct {
@@ -83,9 +93,9 @@ func (r Release) checkTags(values, pilot map[string]any) []ValueProblem {
 	}{{"global.tag", values, "global.tag"}, {"tag", values, "tag"}, {"pilot.tag", pilot, "tag"}} {
 		have, _ := lookup(at.values, at.key)
 		tag, _ := have.(string)
-		if m := minorOfTag.FindStringSubmatch(tag); len(m) > 1 && m[1] != minorOf(r.Version) {
+		if minor, isOther := OtherMinor(tag, r.Version); isOther {
 			problems = append(problems, ValueProblem{at.path, fmt.Sprintf(
-				"the images %s are of Istio %s, and the version is %s: change the tag with the version, or leave it out", tag, m[1], r.Version)})
+				"the images %s are of Istio %s, and the version is %s: change the tag with the version, or leave it out", tag, minor, r.Version)})
 		}
 	}
 	return problems
