@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -50,19 +51,50 @@ func TestEveryWebhookIsPatched(t *testing.T) {
 					t.Errorf("%s: the patch has no %+v", w.Name, want)
 				}
 			}
-			// An operator that is down must not keep anybody from taking a finalizer off.
-			blocksUpdates := *w.FailurePolicy == admissionregistrationv1.Fail && slices.ContainsFunc(w.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
-				return slices.Contains(r.Operations, admissionregistrationv1.Update)
-			})
-			condition := operation{Path: fmt.Sprintf("/webhooks/%d/matchConditions", i), Value: []any{map[string]any{
-				"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)",
-			}}}
-			if has(condition) != blocksUpdates {
-				t.Errorf("%s: lets objects pass that are being deleted: %v, want %v", w.Name, has(condition), blocksUpdates)
+			path := fmt.Sprintf("/webhooks/%d/matchConditions", i)
+			at := slices.IndexFunc(patch, func(o operation) bool { return o.Path == path })
+			conditions := passable[w.Name]
+			if isStrict(&w) != (len(conditions) > 0) {
+				t.Errorf("%s: is refused without an answer of the operator: %v, match conditions %v", w.Name, isStrict(&w), conditions)
+			}
+			var got []any
+			if at >= 0 {
+				got, _ = patch[at].Value.([]any)
+			}
+			if diff := cmp.Diff(conditions, got); diff != "" {
+				t.Errorf("%s: match conditions (-want +got):\n%s", w.Name, diff)
 			}
 		}
 	}
-	if seen != 5 {
-		t.Errorf("%d webhooks, want 5", seen)
+	if seen != 6 {
+		t.Errorf("%d webhooks, want 6", seen)
 	}
+}
+
+// passable are the match conditions of each webhook. An operator that is down must keep nobody from removing a finalizer, from permitting
+// the deletion of a mesh, and from a deletion that is permitted.
+var passable = map[string][]any{
+	"mmeshapproval.meshfleet.io": {condition("not-being-deleted", "!has(object.metadata.deletionTimestamp)")},
+	"vmeshapproval.meshfleet.io": {condition("not-being-deleted", "!has(object.metadata.deletionTimestamp)")},
+	"vmeshinstallation.meshfleet.io": {
+		condition("not-being-deleted", "!has(object.metadata.deletionTimestamp)"),
+		condition("changes-spec", "request.operation == 'CREATE' || "+
+			"object.spec.exists(k, k != 'deletionProtection' && (!(k in oldObject.spec) || object.spec[k] != oldObject.spec[k])) || "+
+			"oldObject.spec.exists(k, k != 'deletionProtection' && !(k in object.spec))"),
+	},
+	"vmeshinstallation-deletion.meshfleet.io": {
+		condition("not-being-deleted", "!has(oldObject.metadata.deletionTimestamp)"),
+		condition("protected", "!has(oldObject.spec.deletionProtection) || oldObject.spec.deletionProtection != 'Disabled'"),
+	},
+}
+
+func condition(name, expression string) map[string]any {
+	return map[string]any{"name": name, "expression": expression}
+}
+
+// isStrict says whether changes or deletions of objects that exist are refused while the operator does not answer.
+func isStrict(w *admissionregistrationv1.ValidatingWebhook) bool {
+	return *w.FailurePolicy == admissionregistrationv1.Fail && slices.ContainsFunc(w.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
+		return slices.Contains(r.Operations, admissionregistrationv1.Update) || slices.Contains(r.Operations, admissionregistrationv1.Delete)
+	})
 }

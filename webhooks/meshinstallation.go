@@ -1,5 +1,6 @@
 // Package webhooks refuses MeshInstallations for what the CRD's own rules cannot know: which Istio releases and chart
-// values there are, and who holds a cluster already. It also refuses what an upgrade cannot be ordered by annotation.
+// values there are, and who holds a cluster already. It also refuses what an upgrade cannot be ordered by annotation, and
+// the deletion of a mesh that is in use.
 //
 // An update is refused only for what it changes. Problems that were there before, such as a release that the operator
 // no longer ships, are reported by conditions and must not stand in the way of the edit that solves another problem.
@@ -25,9 +26,14 @@ import (
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/pinning"
+	"github.com/meshfleet/meshfleet/internal/plan"
 )
 
 // +kubebuilder:webhook:path=/validate-mesh-meshfleet-io-v1alpha1-meshinstallation,mutating=false,failurePolicy=fail,sideEffects=None,groups=mesh.meshfleet.io,resources=meshinstallations,verbs=create;update,versions=v1alpha1,name=vmeshinstallation.meshfleet.io,admissionReviewVersions=v1
+
+// A deletion cannot be taken back, so that one that nobody can judge is refused. config/webhook lets pass without an answer of the operator
+// what it would not refuse whatever the members report.
+// +kubebuilder:webhook:path=/validate-mesh-meshfleet-io-v1alpha1-meshinstallation,mutating=false,failurePolicy=fail,sideEffects=None,groups=mesh.meshfleet.io,resources=meshinstallations,verbs=delete,versions=v1alpha1,name=vmeshinstallation-deletion.meshfleet.io,admissionReviewVersions=v1
 
 // SetupWithManager serves the webhooks. Given namespaces, MeshInstallations elsewhere are refused, because nobody
 // would act on them.
@@ -72,9 +78,36 @@ func (v *validator) ValidateUpdate(ctx context.Context, old, inst *meshv1alpha1.
 	return v.validate(ctx, &change{old: old, inst: inst}, nil)
 }
 
-// ValidateDelete allows it: finalizers see to the order.
-func (v *validator) ValidateDelete(context.Context, *meshv1alpha1.MeshInstallation) (admission.Warnings, error) {
-	return nil, nil
+// ValidateDelete refuses it while the mesh is in use, as its members last reported, unless the spec permits it. Once the deletion has begun,
+// finalizers see to the order.
+func (v *validator) ValidateDelete(ctx context.Context, inst *meshv1alpha1.MeshInstallation) (admission.Warnings, error) {
+	if !plan.IsProtected(inst) {
+		return nil, nil
+	}
+	members, err := v.membersOf(ctx, inst)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	use := plan.InUse(inst, members)
+	if use == "" {
+		return nil, nil
+	}
+	return nil, apierrors.NewForbidden(meshv1alpha1.GroupVersion.WithResource("meshinstallations").GroupResource(), inst.Name, fmt.Errorf(
+		`%s; to delete the mesh nevertheless, set spec.deletionProtection to Disabled first, in Git if the MeshInstallation is applied from there, or else by: `+
+			`kubectl -n %s patch mesh %s --type merge -p '{"spec":{"deletionProtection":"Disabled"}}'`, use, inst.Namespace, inst.Name))
+}
+
+// membersOf are the MeshMembers of an installation. Those of namespaces in which the operator does not work cannot be read, so that nothing
+// is known of them. They share their memory with the cache.
+func (v *validator) membersOf(ctx context.Context, inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.MeshMember, error) {
+	if !v.isServed(inst.Namespace) {
+		return nil, nil
+	}
+	list := &meshv1alpha1.MeshMemberList{}
+	if err := v.reader.List(ctx, list, client.InNamespace(inst.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list MeshMembers: %w", err)
+	}
+	return slices.DeleteFunc(list.Items, func(m meshv1alpha1.MeshMember) bool { return !mesh.IsMemberOf(&m, inst) }), nil
 }
 
 func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorList) (admission.Warnings, error) {

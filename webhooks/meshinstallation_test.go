@@ -412,7 +412,7 @@ func TestAHubThatPeersReadIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestDeletionIsAllowed(t *testing.T) {
+func TestDeletionOfAMeshWithoutMembersIsAllowed(t *testing.T) {
 	if _, err := newValidator(t).ValidateDelete(t.Context(), installation("shop", version("9.9.9"))); err != nil {
 		t.Errorf("ValidateDelete: %v", err)
 	}

@@ -18,6 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Deletion-Protection",type=string,priority=1,JSONPath=`.spec.deletionProtection`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="metadata.name: at most 40 characters, because the names of Secrets and Certificates are derived from it"
 type MeshInstallation struct {
@@ -136,6 +137,15 @@ type MeshInstallationSpec struct {
 	// +kubebuilder:default=WaitForMembers
 	// +kubebuilder:validation:Enum=WaitForMembers;Orphan;Force
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// deletionProtection selects whether admission refuses to delete this MeshInstallation while the mesh is in use. `Enabled`: a
+	// deletion is refused while pods with a proxy of the mesh run in any member, as they were last counted, and while it is
+	// unknown for any member whether such pods run, for example because it does not answer. `Disabled`: this MeshInstallation can
+	// be deleted at any time. What happens then is selected by deletionPolicy. Default: `Enabled`.
+	// +optional
+	// +kubebuilder:default=Enabled
+	// +kubebuilder:validation:Enum=Enabled;Disabled
+	DeletionProtection DeletionProtection `json:"deletionProtection,omitempty"`
 }
 
 // DeletionPolicy selects what the removal of a member waits for.

@@ -18,6 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Peers",type=integer,JSONPath=`.status.discovery.syncedPeers`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Proxies",type=integer,priority=1,JSONPath=`.status.proxies`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type MeshMember struct {
@@ -275,6 +276,12 @@ type MeshMemberStatus struct {
 	// rollout is the state of the upgrade that the member takes part in.
 	// +optional
 	Rollout *MemberRolloutStatus `json:"rollout,omitempty"`
+	// proxies is the number of pods with a proxy of the mesh in the member, as they were last counted: every five minutes, and every
+	// minute while there are none. In a mesh with more than 60 members they are counted less often. The operator's own gateways are
+	// not counted. The MeshInstallation cannot be deleted while there are such pods, see its spec.deletionProtection. Absent: the
+	// number is unknown.
+	// +optional
+	Proxies *int32 `json:"proxies,omitempty"`
 	// removal is the reason why the removal of the member waits. Empty: the member is not removed, or its proxies were not
 	// counted yet.
 	// +optional

@@ -8,6 +8,16 @@ const AnnotationRestoring = "mesh.meshfleet.io/restoring"
 // to that member alone. It has an effect only while the member leaves, and none with the policy `Force`.
 const MemberActionOrphan = "Orphan"
 
+// DeletionProtection selects whether admission refuses to delete a MeshInstallation while its mesh is in use.
+type DeletionProtection string
+
+const (
+	// DeletionProtectionEnabled refuses the deletion while pods with a proxy of the mesh run in a member, or may run there.
+	DeletionProtectionEnabled DeletionProtection = "Enabled"
+	// DeletionProtectionDisabled refuses no deletion.
+	DeletionProtectionDisabled DeletionProtection = "Disabled"
+)
+
 // MemberRemoval selects when a member is removed.
 type MemberRemoval string
 

@@ -1285,6 +1285,11 @@ func (in *MeshMemberStatus) DeepCopyInto(out *MeshMemberStatus) {
 		*out = new(MemberRolloutStatus)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Proxies != nil {
+		in, out := &in.Proxies, &out.Proxies
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Removal != nil {
 		in, out := &in.Removal, &out.Removal
 		*out = new(MemberRemovalStatus)

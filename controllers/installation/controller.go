@@ -98,8 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 }
 
 // members lists the members in the order of their names. The cache's own order differs each time, and a message that
-// named now this and now that member would be written again and again. One that lost its label is still owned, and one that came
-// from a backup of another hub has its label.
+// named now this and now that member would be written again and again.
 //
 // They share their memory with the cache and must not be changed, nor be given to a client that writes: their work orders and states
 // name all other members, and a thousand of them are hundreds of megabytes.
@@ -109,7 +108,7 @@ func (r *Reconciler) members(ctx context.Context, inst *meshv1alpha1.MeshInstall
 		return nil, fmt.Errorf("list members: %w", err)
 	}
 	members := slices.DeleteFunc(list.Items, func(m meshv1alpha1.MeshMember) bool {
-		return m.Labels[meshv1alpha1.LabelInstallation] != inst.Name && !metav1.IsControlledBy(&m, inst)
+		return !mesh.IsMemberOf(&m, inst)
 	})
 	slices.SortFunc(members, func(a, b meshv1alpha1.MeshMember) int { return strings.Compare(a.Name, b.Name) })
 	return members, nil

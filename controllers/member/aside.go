@@ -12,16 +12,34 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/apply"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/outcome"
+	"github.com/meshfleet/meshfleet/internal/parts/controlplane"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/preflight"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
+
+const (
+	// countEvery is how often pods are counted in a member in which some have a proxy. Where there are none, they are counted each
+	// outcome.Recheck.
+	countEvery = 5 * time.Minute
+	// countShare is the least time between two counts for each peer: counting reads all pods of the member.
+	countShare = time.Second
+)
+
+// looks are what is looked at from time to time, and Ready does not depend on.
+type looks struct {
+	// cni is what was last seen of the CNI plugin of members.
+	cni member.Memory[cniSeen]
+	// counted is when pods with a proxy were last counted in members.
+	counted member.Memory[time.Time]
+}
 
 // tellContested reports whether other clients keep changing objects of the operator. Ready does not depend on it: the operator restores
 // the objects each time.
@@ -118,4 +136,42 @@ func injectorsOf(ctx context.Context, pass *member.Pass) ([]*unstructured.Unstru
 		injectors = append(injectors, o)
 	}
 	return injectors, nil
+}
+
+// tellProxies reports how many pods with a proxy run in the member: while some do, admission refuses to delete the mesh. Who holds a cluster
+// that is not the member's is not counted, and pods that cannot be counted are unknown.
+func (r *Reconciler) tellProxies(ctx context.Context, pass *member.Pass) {
+	if pass.Remote == nil {
+		// The last number stays, and the condition Reachable says that it may be another one by now.
+		return
+	}
+	report, counted := &pass.Object.Status, r.counted.Of(pass)
+	if !pass.Claimed {
+		report.Proxies, *counted = nil, time.Time{}
+		return
+	}
+	if pass.Now.Sub(*counted) >= countPace(pass.Object) {
+		*counted, report.Proxies = pass.Now, nil
+		n, err := controlplane.CountPods(ctx, pass)
+		if err != nil {
+			log.FromContext(ctx).V(1).Info("Counting pods with a proxy failed", "reason", err.Error())
+		} else {
+			report.Proxies = &n
+		}
+	}
+	pass.Aside = append(pass.Aside, again(counted.Add(countPace(pass.Object)).Sub(pass.Now)))
+}
+
+// countPace is the time between two counts of the pods of a member.
+func countPace(m *meshv1alpha1.MeshMember) time.Duration {
+	pace := countEvery
+	if n := m.Status.Proxies; n == nil || *n == 0 {
+		pace = outcome.Recheck
+	}
+	return max(pace, time.Duration(len(m.Spec.Peers))*countShare)
+}
+
+// again is an outcome that decides no condition: it only asks for another pass.
+func again(after time.Duration) status.Outcome {
+	return status.Outcome{Aside: true, Result: phase.Result{After: max(after, outcome.ShortWait)}}
 }

@@ -63,6 +63,7 @@ type Options struct {
 type Reconciler struct {
 	Options
 	queued
+	looks
 
 	parts  *parts.Set
 	stages *stages
@@ -70,8 +71,6 @@ type Reconciler struct {
 	credentials *credential.Renewer
 	// written are the MeshMembers as they were last written.
 	written hub.Written[*meshv1alpha1.MeshMember]
-	// cni is what was last seen of the CNI plugin of members.
-	cni member.Memory[cniSeen]
 	// states have what is remembered of members between passes.
 	states member.States
 }

@@ -45,6 +45,7 @@ func (r *Reconciler) converge(ctx context.Context, pass *member.Pass) []status.O
 	logSteps(ctx, run)
 	tellContested(pass)
 	r.tellCNI(ctx, pass)
+	r.tellProxies(ctx, pass)
 	if run.blockedBy < 0 {
 		return conclude(pass, run, phase.Result{})
 	}

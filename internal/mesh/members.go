@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 )
@@ -18,6 +19,12 @@ func ByCluster(members []meshv1alpha1.MeshMember) map[string]*meshv1alpha1.MeshM
 		}
 	}
 	return out
+}
+
+// IsMemberOf says whether a MeshMember belongs to an installation. One that lost its label is still owned, and one that came from a backup of
+// another hub has its label.
+func IsMemberOf(m *meshv1alpha1.MeshMember, inst *meshv1alpha1.MeshInstallation) bool {
+	return m.Labels[meshv1alpha1.LabelInstallation] == inst.Name || metav1.IsControlledBy(m, inst)
 }
 
 // IsLeaving says that a member is no longer in the spec. Until its removal is ordered it goes on to serve.

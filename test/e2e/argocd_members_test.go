@@ -74,7 +74,8 @@ func (g *gitops) requireMembers(t *testing.T, want ...string) {
 const noObjects = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
 
 // removedFromGit takes the MeshInstallation out of Git, first as the only object and then in exchange for another one. Argo CD does not
-// delete it: it cannot build a directory without objects, and the annotation of the sample makes a sync wait for a person.
+// delete it: it cannot build a directory without objects, the annotation of the sample makes a sync wait for a person, and when a person
+// confirms, the mesh is protected.
 func (g *gitops) removedFromGit(t *testing.T) {
 	ctx := t.Context()
 	mesh, from := g.mesh(t), time.Now()
@@ -105,6 +106,8 @@ func (g *gitops) removedFromGit(t *testing.T) {
 	})
 	time.Sleep(time.Minute)
 	g.requireSameMesh(t, mesh)
+	g.confirmedByMistake(t)
+	g.requireSameMesh(t, mesh)
 	var commit string
 	g.step(t, "take both commits back", func() (err error) {
 		if err := g.fleet.Write("mesh/kustomization.yaml", noObjects+"resources:\n- meshinstallation.yaml\npatches:\n- path: lab.yaml\n"); err != nil {
@@ -124,11 +127,32 @@ func (g *gitops) removedFromGit(t *testing.T) {
 	g.requireSameMesh(t, mesh)
 	g.step(t, "the mesh is ready", func() error { return g.waitReady(ctx) })
 	writes, _ := g.writesOnHub(t, argocd.Controller, from, time.Now())
+	tried := 0
 	for _, w := range writes {
-		if w.Verb == "delete" && w.ObjectRef.Resource == "meshinstallations" {
+		if w.Verb != "delete" || w.ObjectRef.Resource != "meshinstallations" {
+			continue
+		}
+		if tried++; w.ResponseStatus.Code < 400 {
 			t.Errorf("Argo CD deleted: %s", w)
 		}
 	}
+	if tried == 0 {
+		t.Error("Argo CD has never tried to delete the mesh, so that nothing shows that it is protected")
+	}
+}
+
+// confirmedByMistake confirms the deletion for which the sync waits, as `argocd app confirm-deletion` does. Admission refuses it, and the
+// Application shows why. The sync goes on to be tried.
+func (g *gitops) confirmedByMistake(t *testing.T) {
+	ctx := t.Context()
+	g.step(t, "confirm the deletion", func() error { return g.argo.ConfirmDeletion(ctx, meshApp) })
+	g.step(t, "the deletion is refused", func() error {
+		s, err := g.argo.Await(ctx, meshApp, "refused the deletion", gitopsDeadline, func(s argocd.State) bool {
+			return strings.Contains(s.Message, "spec.deletionProtection")
+		})
+		g.env.Logf("  %s", s)
+		return err
+	})
 }
 
 // commitMesh commits another kustomization of the mesh.

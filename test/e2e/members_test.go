@@ -185,9 +185,13 @@ func (s *suite) deleted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	mesh, err := s.env.Installation(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.step(t, "the MeshInstallation is protected", func() error { return s.refusedDeletion(ctx, mesh) })
 	s.step(t, "delete the MeshInstallation", func() error {
-		mesh, err := s.env.Installation(ctx)
-		if err != nil {
+		if err := s.env.PermitDeletion(ctx); err != nil {
 			return err
 		}
 		return s.env.Hub.Client.Delete(ctx, mesh)
@@ -211,6 +215,17 @@ func (s *suite) deleted(t *testing.T) {
 			requireExists(t, s.env.Hub, owned{"v1", "Secret", harness.OperatorNamespace, harness.KubeconfigSecretName(m)})
 		}
 	})
+}
+
+// refusedDeletion wants the hub to refuse the deletion of a mesh whose workloads run, with the cure.
+func (s *suite) refusedDeletion(ctx context.Context, mesh *meshv1alpha1.MeshInstallation) error {
+	err := s.env.Hub.Client.Delete(ctx, mesh.DeepCopy())
+	s.env.Logf("  %v", err)
+	const fact, cure = "pods with a proxy of this mesh run in", `"deletionProtection":"Disabled"`
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), fact) || !strings.Contains(err.Error(), cure) {
+		return fmt.Errorf("want a refusal of the deletion with %q and %s, got: %w", fact, cure, err)
+	}
+	return nil
 }
 
 // awaitWorkloads waits until a member that is to leave says that it waits for pods with a proxy.

@@ -59,6 +59,9 @@ func (s *suite) admission(t *testing.T) {
 		await(t, "the cluster is refused to another mesh", func(ctx context.Context) error {
 			return refused(s.hub.admin.Create(ctx, shop("other", withMember("one")), client.DryRunAll), "spec.members[one].clusterRef")
 		})
+		// Nothing is known of its member, so that it is protected.
+		must(t, refused(s.hub.admin.Delete(t.Context(), holder), "spec.deletionProtection"))
+		s.permitDeletion(t, holder)
 		must(t, s.hub.admin.Delete(t.Context(), holder))
 		await(t, "the holder is gone", func(ctx context.Context) error {
 			err := s.hub.admin.Get(ctx, client.ObjectKeyFromObject(holder), holder)

@@ -41,6 +41,7 @@ func (s *suite) local(t *testing.T) {
 			ready("hub", m.Generation, m.Status.ObservedGeneration, m.Status.Conditions))
 	})
 	s.awaitCalm(t)
+	// No pod with a proxy runs there, so that nothing protects it.
 	must(t, s.hub.admin.Delete(t.Context(), home))
 	await(t, "the mesh of the hub is gone", func(ctx context.Context) error {
 		err := s.hub.admin.Get(ctx, client.ObjectKeyFromObject(home), home)

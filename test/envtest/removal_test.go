@@ -166,6 +166,8 @@ func (s *suite) deletion(t *testing.T) {
 	})
 	before := westObjects(t, west)
 	web := s.inUse(t, "east")
+	t.Run("it is protected", s.protected)
+	s.permitDeletion(t, shop(meshName))
 	must(t, s.hub.admin.Delete(t.Context(), shop(meshName), client.PropagationPolicy(metav1.DeletePropagationForeground)))
 	s.awaitWorkloads(t, "east")
 	must(t, east.admin.Delete(t.Context(), web, client.GracePeriodSeconds(0)))

@@ -149,9 +149,19 @@ func (e *Env) ForceDeleteMesh(ctx context.Context, deadline time.Duration) error
 	return e.DeleteMesh(ctx, deadline)
 }
 
-// DeleteMesh deletes the MeshInstallation and waits until it is gone, which is when every member is clean. Members in which
-// pods with a proxy run are waited for.
+// PermitDeletion turns the protection of the MeshInstallation off.
+func (e *Env) PermitDeletion(ctx context.Context) error {
+	return e.EditMesh(ctx, func(m *meshv1alpha1.MeshInstallation) {
+		m.Spec.DeletionProtection = meshv1alpha1.DeletionProtectionDisabled
+	})
+}
+
+// DeleteMesh deletes the MeshInstallation, protected or not, and waits until it is gone, which is when every member is clean. Members in
+// which pods with a proxy run are waited for.
 func (e *Env) DeleteMesh(ctx context.Context, deadline time.Duration) error {
+	if err := e.PermitDeletion(ctx); err != nil && !isAbsent(err) {
+		return err
+	}
 	m := &meshv1alpha1.MeshInstallation{ObjectMeta: metav1.ObjectMeta{Namespace: e.Mesh.Namespace, Name: e.Mesh.Name}}
 	if err := client.IgnoreNotFound(e.Hub.Client.Delete(ctx, m)); err != nil {
 		return fmt.Errorf("delete MeshInstallation %s: %w", e.Mesh, err)

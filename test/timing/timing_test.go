@@ -46,6 +46,8 @@ func TestRelations(t *testing.T) {
 		// Passes.
 		{"internal/outcome.ShortWait < internal/outcome.Recheck", "what changes soon is looked at more often than what people change"},
 
+		{"internal/outcome.Recheck < controllers/member.countEvery", "a member in which pods may begin to run is counted more often than one that is in use"},
+
 		// Upgrades, and members that come back.
 		{"internal/plan.lostFor > controllers/installation.snapshotLag",
 			"an upgrade waits for a MeshMember until it has its status from the snapshot"},

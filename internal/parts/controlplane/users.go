@@ -160,6 +160,25 @@ func (s *Steps) Proxies(ctx context.Context, pass *member.Pass) (found []string,
 	return slices.Compact(found), u.lostNote(), nil
 }
 
+// CountPods counts the pods with a proxy of the mesh in the member, page by page, without asking istiod. Neither the operator's own gateways
+// nor pods that are lost are among them.
+func CountPods(ctx context.Context, pass *member.Pass) (int32, error) {
+	var n int32
+	list := &corev1.PodList{}
+	if err := member.Pages(ctx, pass.Remote, list, func() error {
+		for i := range list.Items {
+			p := &list.Items[i]
+			if istio.HasProxy(p) && !istio.HasFinished(p) && !istio.IsLost(p, pass.Now) && !isOwnGateway(p, pass.Namespace()) {
+				n++
+			}
+		}
+		return nil
+	}); err != nil {
+		return 0, fmt.Errorf("list pods: %w", err)
+	}
+	return n, nil
+}
+
 // isOwnGateway says that a pod is of an east-west gateway that the operator made.
 func isOwnGateway(p *corev1.Pod, namespace string) bool {
 	return p.Namespace == namespace && p.Labels["istio"] == mesh.GatewayLabel && strings.HasPrefix(p.Labels["app"], mesh.GatewayName(mesh.PinnedGateway))

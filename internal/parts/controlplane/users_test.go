@@ -140,3 +140,29 @@ func TestUsersThatAreLost(t *testing.T) {
 		})
 	}
 }
+
+// TestCountPods counts what keeps a mesh from being deleted.
+func TestCountPods(t *testing.T) {
+	injected := func(name string, change ...func(*corev1.Pod)) client.Object {
+		return membertest.ProxyPod("demo", name, "1-28-3", change...)
+	}
+	pods := []client.Object{
+		injected("web"), injected("other-revision", func(p *corev1.Pod) { p.Annotations["istio.io/rev"] = "1-29-1" }),
+		injected("stops", membertest.Leaving(0)),
+		injected("gateway", func(p *corev1.Pod) {
+			p.Annotations, p.Labels = nil, map[string]string{"gateway.istio.io/managed": "istio.io-gateway-controller"}
+		}),
+		// These do not count.
+		injected("job", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }),
+		injected("lost", membertest.Leaving(2*time.Minute)),
+		injected("plain", func(p *corev1.Pod) { p.Annotations = nil }),
+		membertest.IstiodPod("istiod-0", "1-28-3"),
+		membertest.ProxyPod(testutil.ControlPlane, "istio-eastwestgateway-0", "1-28-3", func(p *corev1.Pod) {
+			p.Labels = map[string]string{"istio": "eastwestgateway", "app": "istio-eastwestgateway-1-28-3"}
+		}),
+	}
+	got, err := CountPods(t.Context(), membertest.Pass(t, testutil.Member("east"), pods...))
+	if err != nil || got != 4 {
+		t.Errorf("%d pods, %v, want 4", got, err)
+	}
+}

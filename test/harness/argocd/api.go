@@ -34,6 +34,15 @@ func (a *ArgoCD) Terminate(ctx context.Context, name string) error {
 	return a.call(ctx, http.MethodDelete, "/applications/"+name+"/operation", nil)
 }
 
+// approvedAnnotation of an Application confirms the deletions for which its operation waits, if its time is not before the operation began.
+const approvedAnnotation = "argocd.argoproj.io/deletion-approved"
+
+// ConfirmDeletion confirms the deletions for which an Application waits, as `argocd app confirm-deletion` does.
+func (a *ArgoCD) ConfirmDeletion(ctx context.Context, name string) error {
+	return a.Kubectl(ctx, "-n", Namespace, "annotate", "application", name, "--overwrite",
+		approvedAnnotation+"="+time.Now().UTC().Format(time.RFC3339))
+}
+
 func (a *ArgoCD) call(ctx context.Context, method, path string, body any) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()

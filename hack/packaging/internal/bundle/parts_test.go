@@ -107,8 +107,8 @@ func TestWebhooksAreThoseOfTheInstallation(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("webhooks (-want +got):\n%s", diff)
 	}
-	if len(want) != 5 {
-		t.Errorf("%d webhooks, want 5", len(want))
+	if len(want) != 6 {
+		t.Errorf("%d webhooks, want 6", len(want))
 	}
 }
 

@@ -24,7 +24,7 @@ const (
 )
 
 // lostConditions are the match conditions that OLM cannot express and whose loss docs/install-operatorhub.md describes.
-var lostConditions = []string{"not-being-deleted"}
+var lostConditions = []string{"not-being-deleted", "changes-spec", "protected"}
 
 // webhooks are the admission webhooks with what serves them outside of OLM.
 type webhooks struct {
