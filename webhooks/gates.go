@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 
@@ -18,7 +19,7 @@ func checkGates(c *change) field.ErrorList {
 	if c.old != nil && equality.Semantic.DeepEqual(c.old.Spec.Upgrade, *spec) {
 		return nil
 	}
-	waves, err := upgrade.Waves(c.inst)
+	waves, err := upgrade.Waves(withoutHolds(c.inst))
 	if err != nil {
 		// It is reported by a condition, and no upgrade starts: which members there are may yet change.
 		return nil
@@ -41,4 +42,13 @@ func checkGates(c *change) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// withoutHolds is the installation when all its holds are removed: that changes no gate, and is not checked again.
+func withoutHolds(inst *meshv1alpha1.MeshInstallation) *meshv1alpha1.MeshInstallation {
+	inst = inst.DeepCopy()
+	for i := range inst.Spec.Members {
+		inst.Spec.Members[i].Hold = nil
+	}
+	return inst
 }

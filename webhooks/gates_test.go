@@ -29,12 +29,14 @@ func TestGatesThatTakeTooLong(t *testing.T) {
 		old, inst *meshv1alpha1.MeshInstallation
 		refused   bool
 	}{
-		"less than the default deadline":   {inst: installation("shop", east, measuring(29, time.Minute, false))},
-		"as long as the default deadline":  {inst: installation("shop", east, measuring(30, time.Minute, false)), refused: true},
-		"as long, but nothing waits":       {inst: installation("shop", east, measuring(30, time.Minute, true))},
-		"less than the wave's deadline":    {inst: installation("shop", east, measuring(30, time.Minute, false), deadline(time.Hour))},
-		"as long as the wave's deadline":   {inst: installation("shop", east, measuring(3, 20*time.Second, false), deadline(time.Minute)), refused: true},
-		"the default pace":                 {inst: installation("shop", east, measuring(0, time.Minute, false), deadline(3*time.Minute)), refused: true},
+		"less than the default deadline":  {inst: installation("shop", east, measuring(29, time.Minute, false))},
+		"as long as the default deadline": {inst: installation("shop", east, measuring(30, time.Minute, false)), refused: true},
+		"as long, but nothing waits":      {inst: installation("shop", east, measuring(30, time.Minute, true))},
+		"less than the wave's deadline":   {inst: installation("shop", east, measuring(30, time.Minute, false), deadline(time.Hour))},
+		"as long as the wave's deadline":  {inst: installation("shop", east, measuring(3, 20*time.Second, false), deadline(time.Minute)), refused: true},
+		"the default pace":                {inst: installation("shop", east, measuring(0, time.Minute, false), deadline(3*time.Minute)), refused: true},
+		"while all members are held": {inst: installation("shop", member("east", local, func(m *meshv1alpha1.Member) { m.Hold = &meshv1alpha1.Hold{Reason: "r"} }),
+			measuring(30, time.Minute, false)), refused: true},
 		"a problem that was there already": {old: installation("shop", east, measuring(30, time.Minute, false)), inst: installation("shop", east, version("1.29.2"), measuring(30, time.Minute, false))},
 	} {
 		t.Run(name, func(t *testing.T) {

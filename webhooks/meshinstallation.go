@@ -123,7 +123,7 @@ func (v *validator) validate(ctx context.Context, c *change, errs field.ErrorLis
 		errs = append(errs, v.checkValues(c)...)
 	}
 	hubErrs, hubWarnings := checkHub(c)
-	errs, warnings := append(errs, hubErrs...), slices.Concat(versionWarnings, hubWarnings)
+	errs, warnings := append(errs, hubErrs...), slices.Concat(versionWarnings, hubWarnings, checkHolds(c, v.now()))
 	if v.isServed(c.inst.Namespace) {
 		clusterErrs, warned, err := v.checkClusters(ctx, c)
 		if err != nil {

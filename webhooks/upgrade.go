@@ -1,12 +1,15 @@
 package webhooks
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
@@ -47,4 +50,25 @@ func (c *change) waveBefore(name string) *meshv1alpha1.Wave {
 		return nil
 	}
 	return &c.old.Spec.Upgrade.Waves[i]
+}
+
+// checkHolds warns of a hold whose time has passed already, and of one of a member that joins: it has no revision to keep yet.
+func checkHolds(c *change, now time.Time) admission.Warnings {
+	var warnings admission.Warnings
+	for i := range c.inst.Spec.Members {
+		m := &c.inst.Spec.Members[i]
+		before := c.before(m.Name)
+		if m.Hold == nil || before != nil && equality.Semantic.DeepEqual(before.Hold, m.Hold) {
+			continue
+		}
+		path := memberPath(m.Name).Child("hold")
+		if !now.Before(m.Hold.Until.Time) {
+			warnings = append(warnings, fmt.Sprintf("%s: %s has passed already. The member is held until the field is removed, and the condition %s is False",
+				path.Child("until"), m.Hold.Until.UTC().Format(time.RFC3339), meshv1alpha1.ConditionHoldsCurrent))
+		}
+		if c.old != nil && before == nil {
+			warnings = append(warnings, fmt.Sprintf("%s: a member that joins gets the revision of the mesh, and keeps it from then on; a hold cannot select an older release", path))
+		}
+	}
+	return warnings
 }

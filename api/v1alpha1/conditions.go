@@ -46,6 +46,9 @@ const (
 	// ConditionReleaseSupported is True when upstream supports the releases that members run, on their Kubernetes, and they have no
 	// known defect. Ready does not depend on it. MeshInstallation only.
 	ConditionReleaseSupported = "ReleaseSupported"
+	// ConditionHoldsCurrent is True when no member is held for longer than was agreed: `until` of no hold has passed. Ready does not
+	// depend on it. MeshInstallation only.
+	ConditionHoldsCurrent = "HoldsCurrent"
 	// ConditionChartsReady is True when the operator has the charts of spec.version. MeshInstallation only.
 	ConditionChartsReady = "ChartsReady"
 	// ConditionSoleWriter is True when no other client keeps changing objects of the operator in the member. Ready does not
@@ -186,7 +189,13 @@ const (
 	// ReasonUpgradeFailed: the target of the spec has failed before. The mesh runs the old target.
 	ReasonUpgradeFailed = "UpgradeFailed"
 	// ReasonUpgradeBlocked: the members cannot be upgraded to the target of the spec. The message contains all known problems.
+	// MeshUpgrade: a member that is held runs a release that is too far from the target.
 	ReasonUpgradeBlocked = "UpgradeBlocked"
+	// ReasonMembersHeld: every member is held, and the spec asks for something else than they run. MeshUpgrade: every member that
+	// it has not moved is held, and it has moved none.
+	ReasonMembersHeld = "MembersHeld"
+	// ReasonHoldOverdue: members are held although `until` of their holds has passed. The message names them.
+	ReasonHoldOverdue = "HoldOverdue"
 	// ReasonUpgradeAborted: spec.upgrade.state is Abort, or the annotation of an aborted MeshUpgrade is still Abort. The target
 	// of the spec does not start.
 	ReasonUpgradeAborted = "UpgradeAborted"

@@ -228,6 +228,13 @@ type Member struct {
 	// balancer of its cloud needs. They override spec.eastWestGateway.
 	// +optional
 	EastWestGateway *MemberGateway `json:"eastWestGateway,omitempty"`
+
+	// hold keeps the member at its revision, which is its version, its values and the settings of its east-west gateway, while
+	// the other members are upgraded. Everything else of the spec applies to the member, and its certificates and tokens are
+	// renewed. When the hold is removed, the member is upgraded to the target of the spec. An upgrade to a release that is more
+	// than one minor version from that of a held member does not start. Default: the member is upgraded with the others.
+	// +optional
+	Hold *Hold `json:"hold,omitempty"`
 }
 
 // HubSecrets selects whether peers may read the Secrets of the hub when the hub is a member.
@@ -387,9 +394,9 @@ type MeshInstallationStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=32
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// effectiveVersion is the Istio release that every member runs. New members join at it. While members run different
-	// releases, because an upgrade is running or has stopped, it is the release before the upgrade. `revisions` contains the
-	// number of members of each release.
+	// effectiveVersion is the Istio release that every member runs that is not held. New members join at it. While these members
+	// run different releases, because an upgrade is running or has stopped, it is the release before the upgrade. `revisions`
+	// contains the number of members of each release.
 	// +optional
 	EffectiveVersion string `json:"effectiveVersion,omitempty"`
 	// revisions are the revisions that namespaces get, each with the number of members. A member is counted after its control
@@ -445,6 +452,9 @@ type MemberCounts struct {
 	// leaving is the number of members whose removal is not complete. They are not included in total.
 	// +optional
 	Leaving int32 `json:"leaving,omitempty"`
+	// held are the members with a hold in the spec. They keep their revisions while the others are upgraded.
+	// +optional
+	Held Sample `json:"held,omitzero"`
 }
 
 // TrustStatus is the state of the mesh's root of trust.

@@ -152,7 +152,7 @@ func (r *Reconciler) converge(ctx context.Context, inst *meshv1alpha1.MeshInstal
 	if err != nil {
 		return []status.Outcome{{Result: outcome.Failed(err)}}
 	}
-	outcomes := append(append(aggregate(inst, members), expiry...), support(inst, members, r.Now()), chartsOutcome)
+	outcomes := append(append(aggregate(inst, members), expiry...), support(inst, members, r.Now()), holds(inst, r.Now()), chartsOutcome)
 	noteRestarts(outcomes, waiting)
 	if certificates.Kind != phase.Done {
 		// The members' TrustRootReady would only say that they wait for this, or nothing at all of what the hub has lost.

@@ -13,6 +13,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/plan/rollout"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 	"github.com/meshfleet/meshfleet/internal/status"
 )
 
@@ -24,7 +25,7 @@ func (r *Reconciler) prepare(
 	if mode == meshv1alpha1.UpgradeModeRun {
 		return nil, nil, nil
 	}
-	p := rollout.Prepare(rollout.Input{Upgrade: u, Members: members, Now: r.Now()}, inst.Spec.Upgrade.PlanHash)
+	p := rollout.Prepare(rollout.Input{Upgrade: u, Members: members, Holds: upgrade.HoldsOf(inst), Now: r.Now()}, inst.Spec.Upgrade.PlanHash)
 	if !p.MayBegin {
 		// Of one that may begin, the next step says how it stands: written here too, the two would replace each other in every pass.
 		status.SetUpgrade(&p.Status, u.Generation, status.Upgrade(&p.Status, p.Hold.Reason, p.Hold.Cure), r.Now())

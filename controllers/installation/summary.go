@@ -21,6 +21,9 @@ import (
 // summarise counts members and takes over what they found.
 func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember) {
 	counts := meshv1alpha1.MemberCounts{Total: int32(len(inst.Spec.Members))} //nolint:gosec // bounded by the CRD
+	held := upgrade.HoldsOf(inst)
+	counts.Held = mesh.FirstOf(held.Names())
+	noteFirst(inst, held, members)
 	var roots []string
 	for i := range members {
 		m := &members[i]
@@ -36,20 +39,39 @@ func summarise(inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshM
 			counts.Retiring++
 		}
 		roots = append(roots, m.Status.Trust.RootFingerprints...)
-		if m.Status.Recovered != nil && inst.Status.Revision == "" {
-			running := mesh.RunningRevision(m)
-			inst.Status.Revision, inst.Status.EffectiveVersion = running.Name, running.Version
-		}
-		for _, rev := range m.Status.Revisions {
-			if rev.ReadyReplicas > 0 && inst.Status.Revision == "" {
-				inst.Status.Revision, inst.Status.EffectiveVersion = rev.Name, rev.Version
-			}
-		}
 	}
 	slices.Sort(roots)
 	inst.Status.Members = counts
 	inst.Status.Revisions = upgrade.Running(members)
 	inst.Status.Trust.RootFingerprints = slices.Compact(roots)
+}
+
+// noteFirst notes the revision of a mesh of which none is noted yet: what the first member serves, one that is not held if there is one.
+func noteFirst(inst *meshv1alpha1.MeshInstallation, held upgrade.Holds, members []meshv1alpha1.MeshMember) {
+	for _, isHeld := range []bool{false, true} {
+		for i := range members {
+			if inst.Status.Revision != "" {
+				return
+			}
+			if held.Has(members[i].Spec.Cluster) == isHeld {
+				inst.Status.Revision, inst.Status.EffectiveVersion = served(&members[i])
+			}
+		}
+	}
+}
+
+// served is the revision of a member that serves, or did when its MeshMember was lost. Empty: none.
+func served(m *meshv1alpha1.MeshMember) (name, version string) {
+	if m.Status.Recovered != nil {
+		running := mesh.RunningRevision(m)
+		return running.Name, running.Version
+	}
+	for _, rev := range m.Status.Revisions {
+		if rev.ReadyReplicas > 0 {
+			return rev.Name, rev.Version
+		}
+	}
+	return "", ""
 }
 
 // upToDate says whether a condition is True for the member's present work order.

@@ -98,10 +98,14 @@ func hasOtherVersion(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstall
 	return cmp.Or(u.Spec.Towards, u.Spec.To.Version) != inst.Spec.Version && u.Status.Cause == "" && !upgrade.IsAborted(u, state)
 }
 
-// noteTarget notes what the mesh runs. Members that differ after an upgrade that stopped may have left since.
+// noteTarget notes what the mesh runs. Members that differ after an upgrade that stopped may have left since, or be held. While only members
+// serve that are held, the target may run in no member.
 func noteTarget(inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarget) {
-	inst.Status.Hash = to.Hash
-	if slices.ContainsFunc(inst.Status.Revisions, func(r meshv1alpha1.RevisionMembers) bool { return r.Name == to.Revision }) {
+	isRunning := slices.ContainsFunc(inst.Status.Revisions, func(r meshv1alpha1.RevisionMembers) bool { return r.Name == to.Revision })
+	if isRunning || len(inst.Status.Revisions) == 0 {
+		inst.Status.Hash = to.Hash
+	}
+	if isRunning {
 		inst.Status.Revision, inst.Status.EffectiveVersion = to.Revision, to.Version
 	}
 }
@@ -131,7 +135,7 @@ func (r *Reconciler) drive(
 	decision := rollout.Next(rollout.Input{
 		Upgrade: u, Members: members, Approvals: approvals, Now: r.Now(), WatchedSince: r.watchedSince(),
 		IsSuperseded: next.IsSuperseded, IsTakenBack: next.IsTakenBack,
-		State: state, UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
+		State: state, Holds: upgrade.HoldsOf(inst), UnreachablePeers: inst.Spec.Upgrade.UnreachablePeers,
 	})
 	for _, asked := range decision.Approvals {
 		if err := r.askApproval(ctx, u, asked); err != nil {
@@ -146,7 +150,7 @@ func (r *Reconciler) drive(
 		return nil, nil, err
 	}
 	inst.Status.Upgrade = u.Name
-	if hasArrived(inst, u) {
+	if hasArrived(upgrade.Running(upgrade.HoldsOf(inst).Without(members)), u) {
 		inst.Status.Revision, inst.Status.EffectiveVersion, inst.Status.Hash = u.Spec.To.Revision, u.Spec.To.Version, u.Spec.To.Hash
 	}
 	if u.Status.Phase.IsFinished() {
@@ -171,9 +175,8 @@ func (r *Reconciler) wait(
 }
 
 // hasArrived says whether the mesh runs the target of an upgrade that is over: it has succeeded, or another target ended it
-// when every member had moved.
-func hasArrived(inst *meshv1alpha1.MeshInstallation, u *meshv1alpha1.MeshUpgrade) bool {
-	running := inst.Status.Revisions
+// when every member had moved. Running is what the members run that are not held.
+func hasArrived(running []meshv1alpha1.RevisionMembers, u *meshv1alpha1.MeshUpgrade) bool {
 	return u.Status.Phase == meshv1alpha1.UpgradeSucceeded ||
 		u.Status.Phase == meshv1alpha1.UpgradeStopped && len(running) == 1 && running[0].Name == u.Spec.To.Revision
 }

@@ -58,6 +58,10 @@ var (
 		Name: "meshfleet_release_end_of_support_timestamp_seconds",
 		Help: "End of upstream's support for an Istio release that members of a mesh run, Unix time. There is no series while no end is announced.",
 	}, []string{"namespace", "installation", "version"})
+	holdUntil = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meshfleet_member_hold_until_timestamp_seconds",
+		Help: "Time until which it was agreed that a member is held back from upgrades, Unix time. There is no series for a member that is not held.",
+	}, []string{"namespace", "installation", "member"})
 	discoveryVerified = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "meshfleet_discovery_verified_timestamp_seconds",
 		Help: "Last time at which every istiod of a member had synced all peers that have served, Unix time.",
@@ -70,7 +74,7 @@ var (
 
 func init() {
 	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, certificateInForceExpiry, tokenExpiry, credentialExpiry, rootExpiry,
-		releaseSupported, releaseEndOfSupport, discoveryVerified, writes)
+		releaseSupported, releaseEndOfSupport, holdUntil, discoveryVerified, writes)
 }
 
 // ObservePhase records how long a phase took.
@@ -122,6 +126,15 @@ func SetRootExpiry(installation types.NamespacedName, t time.Time) {
 func ForgetInstallation(installation types.NamespacedName) {
 	rootExpiry.DeleteLabelValues(installation.Namespace, installation.Name)
 	SetReleases(installation, nil)
+	SetHolds(installation, nil)
+}
+
+// SetHolds records until when members of a mesh are held. Series of others are deleted.
+func SetHolds(installation types.NamespacedName, until map[types.NamespacedName]time.Time) {
+	holdUntil.DeletePartialMatch(prometheus.Labels{"namespace": installation.Namespace, "installation": installation.Name})
+	for member, t := range until {
+		holdUntil.WithLabelValues(member.Namespace, installation.Name, member.Name).Set(float64(t.Unix()))
+	}
 }
 
 // ReleaseState is what SetReleases records of a release.

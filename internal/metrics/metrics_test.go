@@ -160,3 +160,26 @@ func roots(t *testing.T) map[string]float64 {
 	}
 	return out
 }
+
+// TestHolds expects series of members that are held, and of no others.
+func TestHolds(t *testing.T) {
+	shop, other := types.NamespacedName{Namespace: "meshfleet-system", Name: "shop"}, types.NamespacedName{Namespace: "meshfleet-system", Name: "other"}
+	t.Cleanup(func() { ForgetInstallation(other) })
+	const name = "member_hold_until_timestamp_seconds"
+	SetHolds(shop, map[types.NamespacedName]time.Time{east: at, west: at.Add(time.Second)})
+	SetHolds(other, map[types.NamespacedName]time.Time{{Namespace: east.Namespace, Name: "other-east"}: at})
+	if diff := cmp.Diff(map[string]float64{name: 1767225601}, series(t, west)); diff != "" {
+		t.Errorf("series of west (-want +got):\n%s", diff)
+	}
+	SetHolds(shop, map[types.NamespacedName]time.Time{east: at})
+	if left := series(t, west); len(left) > 0 {
+		t.Errorf("west is not held any more, and has %v", left)
+	}
+	ForgetInstallation(shop)
+	if left := series(t, east); len(left) > 0 {
+		t.Errorf("the mesh is gone, and east has %v", left)
+	}
+	if left := series(t, types.NamespacedName{Namespace: east.Namespace, Name: "other-east"}); len(left) != 1 {
+		t.Errorf("a member of another mesh has %v", left)
+	}
+}

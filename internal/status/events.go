@@ -107,10 +107,20 @@ func RecordInstallation(r events.EventRecorder, before, after *meshv1alpha1.Mesh
 	conditions(r, after, before.Status.Conditions, after.Status.Conditions, "Reconcile")
 	becameFalse(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionTrustRootCurrent)
 	becameFalse(r, after, before.Status.Conditions, after.Status.Conditions, meshv1alpha1.ConditionReleaseSupported)
+	recordHolds(r, before, after)
 	if before.Status.EffectiveVersion == "" && after.Status.EffectiveVersion != "" {
 		r.Eventf(after, nil, corev1.EventTypeNormal, "VersionInForce", "Install",
 			"First control plane of Istio %s served", after.Status.EffectiveVersion)
 	}
+}
+
+// recordHolds writes an event when the time until which a member is held passes, also of one more member.
+func recordHolds(r events.EventRecorder, before, after *meshv1alpha1.MeshInstallation) {
+	was, is := meta.FindStatusCondition(before.Status.Conditions, meshv1alpha1.ConditionHoldsCurrent), meta.FindStatusCondition(after.Status.Conditions, meshv1alpha1.ConditionHoldsCurrent)
+	if is == nil || is.Status != metav1.ConditionFalse || was != nil && was.Status == is.Status && was.Message == is.Message {
+		return
+	}
+	r.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Upgrade", "Held for longer than agreed: %s", mesh.Shorten(is.Message, maxNote))
 }
 
 // conditions writes an event when Ready or Reachable changes, or Stalled gets another reason.

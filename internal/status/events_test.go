@@ -324,3 +324,34 @@ func TestEventsOfAMemberThatLeaves(t *testing.T) {
 		})
 	}
 }
+
+// TestEventsOfHolds wants a warning when the time of a hold passes, also when another one's does.
+func TestEventsOfHolds(t *testing.T) {
+	current := condition("HoldsCurrent", metav1.ConditionTrue, "Ready", "2 members are held: east, west")
+	one := condition("HoldsCurrent", metav1.ConditionFalse, "HoldOverdue", "west")
+	both := condition("HoldsCurrent", metav1.ConditionFalse, "HoldOverdue", "east, west")
+	warning := func(names string) []string {
+		return []string{"Warning HoldOverdue Held for longer than agreed: " + names}
+	}
+	for name, c := range map[string]struct {
+		before, after []metav1.Condition
+		want          []string
+	}{
+		"held":                   {nil, []metav1.Condition{current}, nil},
+		"the time passes":        {[]metav1.Condition{current}, []metav1.Condition{one}, warning("west")},
+		"has passed at first":    {nil, []metav1.Condition{one}, warning("west")},
+		"has passed before":      {[]metav1.Condition{one}, []metav1.Condition{one}, nil},
+		"another one passes":     {[]metav1.Condition{one}, []metav1.Condition{both}, warning("east, west")},
+		"the holds are extended": {[]metav1.Condition{both}, []metav1.Condition{current}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := events.NewFakeRecorder(10)
+			before, after := testutil.Installation(), testutil.Installation()
+			before.Status.Conditions, after.Status.Conditions = c.before, c.after
+			RecordInstallation(r, before, after)
+			if diff := cmp.Diff(c.want, recorded(r)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

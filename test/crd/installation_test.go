@@ -95,6 +95,18 @@ var installationCases = []ruleCases{
 		},
 	},
 	{
+		message: "spec.members[].hold.reason: write one line, without spaces at its ends",
+		accepts: []string{
+			`spec: {members: [{name: east, clusterRef: {local: {}}, hold: {reason: "Kubernetes 1.31 until the migration in May", until: "2026-06-01T00:00:00Z"}}]}`,
+			`spec: {members: [{name: east, clusterRef: {local: {}}, hold: {reason: x, until: "2026-06-01T00:00:00+02:00"}}]}`,
+		},
+		rejects: []string{
+			`spec: {members: [{name: east, clusterRef: {local: {}}, hold: {reason: " ", until: "2026-06-01T00:00:00Z"}}]}`,
+			`spec: {members: [{name: east, clusterRef: {local: {}}, hold: {reason: "a ", until: "2026-06-01T00:00:00Z"}}]}`,
+			`spec: {members: [{name: east, clusterRef: {local: {}}, hold: {reason: "a\nb", until: "2026-06-01T00:00:00Z"}}]}`,
+		},
+	},
+	{
 		message: "spec.dataPlane.restart.maxUnavailable: at least 1, or a percentage from 1% to 100%",
 		accepts: []string{`spec: {dataPlane: {restart: {maxUnavailable: 3}}}`, `spec: {dataPlane: {restart: {maxUnavailable: 100%}}}`},
 		rejects: []string{`spec: {dataPlane: {restart: {maxUnavailable: 0}}}`},

@@ -167,6 +167,7 @@ func TestAThousandMembersAreAffordable(t *testing.T) {
 			"labels":      map[string]any{"tier": "canary", "region": "eu"},
 			"apiServer":   fmt.Sprintf("https://member-%04d.example.com:6443", i),
 			"apiServerCA": "PEM",
+			"hold":        map[string]any{"reason": strings.Repeat("a reason ", 28) + "ends", "until": "2026-06-01T00:00:00Z"},
 			"clusterRef":  map[string]any{"kubeconfigSecret": map[string]any{"name": fmt.Sprintf("member-%04d-kubeconfig", i)}},
 		})
 	}

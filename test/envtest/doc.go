@@ -17,6 +17,9 @@
 //	                     admits what the API server asks about, reads its peers                istiod_test.go
 //	pod network          leads the API server to that istiod                                   network_test.go
 //
+// No stage of an upgrade passes its gates here: there are no proxies to ask about. TestHeld is a story of its own, with one hub and no member: there
+// the test plays the reconciler of members, and reports every stage as done, so that upgrades come to their end.
+//
 // The istiod that is played answers with certificates signed by the member's cacerts, and reads peers with the
 // credentials of the remote secrets: what would not work with a real one fails here too. What only a real one
 // proves, such as injection, configuration of proxies and traffic, is in test/e2e. Leader election, the metrics endpoint

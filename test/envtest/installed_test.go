@@ -48,7 +48,7 @@ func (s *suite) meshStatus(t *testing.T) {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 	types := conditionTypes(inst.Status.Conditions)
-	wantTypes := []string{"Available", "ChartsReady", "ControlPlanesReady", "CredentialCurrent", "DiscoveryReady", "GatewaysReady", "HubSecretsProtected", "Ready", "ReleaseSupported", "TagsCurrent", "TrustRootCurrent", "TrustRootReady"}
+	wantTypes := []string{"Available", "ChartsReady", "ControlPlanesReady", "CredentialCurrent", "DiscoveryReady", "GatewaysReady", "HoldsCurrent", "HubSecretsProtected", "Ready", "ReleaseSupported", "TagsCurrent", "TrustRootCurrent", "TrustRootReady"}
 	if diff := cmp.Diff(wantTypes, types); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -119,7 +120,7 @@ func (s *suite) awaitReady(t *testing.T, members ...string) {
 		if err != nil {
 			return err
 		}
-		if want := (meshv1alpha1.MemberCounts{Total: int32(len(members)), Ready: int32(len(members))}); inst.Status.Members != want {
+		if want := (meshv1alpha1.MemberCounts{Total: int32(len(members)), Ready: int32(len(members))}); !equality.Semantic.DeepEqual(inst.Status.Members, want) {
 			return fmt.Errorf("mesh: members %+v, want %+v", inst.Status.Members, want)
 		}
 		return ready("mesh", inst.Generation, inst.Status.ObservedGeneration, inst.Status.Conditions)
@@ -138,7 +139,7 @@ func ready(name string, generation, observed int64, conditions []metav1.Conditio
 	aside := []string{
 		meshv1alpha1.ConditionTagsCurrent, meshv1alpha1.ConditionHubSecretsProtected, meshv1alpha1.ConditionCredentialCurrent,
 		meshv1alpha1.ConditionTrustRootCurrent, meshv1alpha1.ConditionSoleWriter, meshv1alpha1.ConditionSidecarsRedirected,
-		meshv1alpha1.ConditionReleaseSupported,
+		meshv1alpha1.ConditionReleaseSupported, meshv1alpha1.ConditionHoldsCurrent,
 	}
 	for _, c := range conditions {
 		if slices.Contains(aside, c.Type) {

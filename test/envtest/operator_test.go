@@ -82,6 +82,9 @@ func (s *suite) register(ctx context.Context, mgr mcmanager.Manager, provider *f
 	}).SetupWithManager(local); err != nil {
 		return err
 	}
+	if s.playsMembers {
+		return webhooks.SetupWithManager(local, library, pinning.Policy{}, operatorNamespace)
+	}
 	if err := member.New(member.Options{
 		Client: local.GetClient(), HubUID: hubUID, Fleet: provider, Charts: s.charts, Values: library, Istiod: playedIstiod{s},
 		Events: local.GetEventRecorder("meshfleet"), Now: time.Now,

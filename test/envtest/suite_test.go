@@ -54,6 +54,8 @@ type suite struct {
 	// charts are those with which the next operator renders.
 	charts charts.Renderer
 	log    *journal
+	// playsMembers says that the test plays members: the operator does not reconcile them.
+	playsMembers bool
 }
 
 // TestMesh is one story. Each part starts from what the one before has left behind.
@@ -99,7 +101,8 @@ func TestMesh(t *testing.T) {
 	}
 }
 
-func newSuite(t *testing.T) *suite {
+// needAssets ends a test that cannot run.
+func needAssets(t *testing.T) {
 	t.Helper()
 	if os.Getenv(assetsVariable) == "" {
 		t.Fatalf("%s is not set: it must name a directory with etcd and kube-apiserver. "+
@@ -108,6 +111,11 @@ func newSuite(t *testing.T) *suite {
 	if _, err := os.Stat(filepath.Join(chartsDir, version)); err != nil {
 		t.Fatalf("the charts of Istio %s are missing, run `make charts`: %v", version, err)
 	}
+}
+
+func newSuite(t *testing.T) *suite {
+	t.Helper()
+	needAssets(t)
 	s := &suite{members: map[string]*cluster{}, charts: charts.NewLibrary(chartsDir), log: newJournal(t)}
 	start := time.Now()
 	var mu sync.Mutex

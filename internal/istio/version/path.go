@@ -77,6 +77,23 @@ func isWithin(from, to *semver.Version, maxJump uint64) bool {
 	return from.Major() == to.Major() && !to.LessThan(from) && to.Minor()-from.Minor() <= max(maxJump, 1)
 }
 
+// MaxSkew is how many minor versions lie at most between two control planes of one mesh that both stay as they are.
+const MaxSkew = 1
+
+// IsWithinSkew says whether control planes of two releases can stay in one mesh. Texts that are no versions cannot be compared, and cannot.
+func IsWithinSkew(a, b string) bool {
+	va, errA := semver.NewVersion(a)
+	vb, errB := semver.NewVersion(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	older, newer := va, vb
+	if vb.LessThan(va) {
+		older, newer = vb, va
+	}
+	return older.Major() == newer.Major() && newer.Minor()-older.Minor() <= MaxSkew
+}
+
 // search looks for the shortest path breadth first, newer releases before older ones. If there is none, it tells how far
 // one gets.
 func (t Table) search(from, to string) (path []string, reached *semver.Version) {

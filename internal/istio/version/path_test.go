@@ -119,3 +119,19 @@ func TestCheckValues(t *testing.T) {
 		})
 	}
 }
+
+func TestIsWithinSkew(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"1.29.1", "1.29.1", true}, {"1.29.1", "1.29.9", true}, {"1.28.3", "1.29.1", true}, {"1.28.9", "1.30.0", false},
+		{"1.9.0", "1.10.0", true}, {"1.31.0", "2.0.0", false}, {"1.31.0", "2.32.0", false}, {"", "1.29.1", false}, {"latest", "latest", false},
+	} {
+		for _, pair := range [][2]string{{c.a, c.b}, {c.b, c.a}} {
+			if got := IsWithinSkew(pair[0], pair[1]); got != c.want {
+				t.Errorf("%q beside %q: %t, want %t", pair[0], pair[1], got, c.want)
+			}
+		}
+	}
+}

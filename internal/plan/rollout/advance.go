@@ -10,6 +10,29 @@ import (
 	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 )
 
+// stoppedByHolds is why no member may start, and the upgrade must not succeed: a member that is held would be left too far behind, or all
+// members are held. Empty: neither is so.
+func (v *view) stoppedByHolds() (reason, why string) {
+	if len(v.members) == 0 && len(v.held) > 0 {
+		return meshv1alpha1.ReasonMembersHeld, "every member is held: " + v.Holds.List(v.heldNames()) + "; remove spec.members[].hold of those that are to be upgraded"
+	}
+	var behind []string
+	for _, m := range v.held {
+		if err := v.Holds.Skew(m, v.Upgrade.Spec.To.Version); err != nil {
+			behind = append(behind, err.Error())
+		}
+	}
+	return meshv1alpha1.ReasonUpgradeBlocked, mesh.Sentences(behind, mesh.NamesShown)
+}
+
+// heldNames are the members that are held and stay as they are.
+func (v *view) heldNames() (names []string) {
+	for _, m := range v.held {
+		names = append(names, m.Spec.Cluster)
+	}
+	return names
+}
+
 // advance goes through the waves in order and stops at the first that has not soaked. Members that have begun go on
 // wherever they are: one of an earlier wave may have been away.
 func (r *rollout) advance() {
@@ -30,7 +53,7 @@ func (r *rollout) advance() {
 		r.awaitExpiry(w)
 		r.start(w, open.IsOpen)
 		if waits := r.soak(w); waits != "" {
-			s.Message = fmt.Sprintf("wave %q: %s", w.Name, waits)
+			s.Message = fmt.Sprintf("wave %q: %s", w.Name, waits) + mesh.Labelled("held", r.heldNames())
 			r.explain(w)
 			if window := r.awaitWindow(w, open); window != "" {
 				s.Message += "; " + window
@@ -62,8 +85,15 @@ func (r *rollout) conclude() {
 	if !isEnding && len(returning)+len(unknown) == 0 {
 		s.Phase, s.FinishedAt = meshv1alpha1.UpgradeSucceeded, r.stamp()
 		s.Message = "every member runs " + r.Upgrade.Spec.To.Revision
+		var others []string
 		if len(s.Failed) > 0 {
-			s.Message += ", but for those that failed: " + mesh.Capped(s.Failed)
+			others = append(others, "those that failed: "+mesh.Capped(s.Failed))
+		}
+		if held := r.heldNames(); len(held) > 0 {
+			others = append(others, "those that are held: "+mesh.Capped(held))
+		}
+		if len(others) > 0 {
+			s.Message += ", but for " + strings.Join(others, ", and ")
 		}
 		return
 	}

@@ -31,7 +31,7 @@ func (w *world) checkDecision(in Input, d Decision) {
 	}
 	fresh := Input{
 		Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, UnreachablePeers: w.peers, Now: w.now,
-		IsSuperseded: w.isSuperseded, IsTakenBack: w.isTakenBack,
+		IsSuperseded: w.isSuperseded, IsTakenBack: w.isTakenBack, Holds: w.holds,
 	}
 	for _, m := range w.members {
 		fresh.Members = append(fresh.Members, *m)
@@ -116,7 +116,7 @@ func (w *world) checkTransition(m *meshv1alpha1.MeshMember, before, stage meshv1
 	name, phase := m.Spec.Cluster, w.upgrade.Status.Phase
 	switch stage {
 	case "":
-		if !phase.IsFinished() {
+		if !phase.IsFinished() && (before != meshv1alpha1.StagePreflight || !w.holds.Has(name)) {
 			w.violated("%s is released from %s while the upgrade is %s", name, before, phase)
 		}
 		return
@@ -169,7 +169,7 @@ func (w *world) checkStart(m *meshv1alpha1.MeshMember, before meshv1alpha1.Stage
 		isPlanned := slices.ContainsFunc(w.upgrade.Spec.Waves, func(p meshv1alpha1.PlannedWave) bool { return slices.Contains(p.Members, o.Spec.Cluster) })
 		isFailed := slices.Contains(w.upgrade.Status.Failed, o.Spec.Cluster)
 		isThere := len(o.Spec.Revisions) == 1 && o.Spec.Revisions[0].Name == newer.Name
-		if len(w.touched) == 0 && isPlanned && !isFailed && !isThere && isReachable(o) && !passed(o) {
+		if len(w.touched) == 0 && isPlanned && !isFailed && !isThere && !w.holds.Has(o.Spec.Cluster) && isReachable(o) && !passed(o) {
 			w.violated("%s starts first, before the preflight of %s has passed: %+v", m.Spec.Cluster, o.Spec.Cluster, o.Status.Rollout)
 		}
 		if w.peers != meshv1alpha1.UnreachablePeersIgnore && !isReachable(o) && !isFailed && !w.isLeftBehind(o) {
@@ -286,6 +286,7 @@ func (w *world) checkWorld() {
 			w.late[m.Spec.Cluster] = true
 		}
 	}
+	w.checkHeld()
 	flying := 0
 	for i := range w.upgrade.Spec.Waves {
 		planned := &w.upgrade.Spec.Waves[i]

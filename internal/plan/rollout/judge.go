@@ -58,6 +58,11 @@ func (r *rollout) run() {
 		r.hold(meshv1alpha1.ReasonMembersNotReporting, why, "")
 		return
 	}
+	if reason, why := r.stoppedByHolds(); why != "" {
+		r.carryAllOn()
+		r.hold(reason, why, "or abort the upgrade")
+		return
+	}
 	r.advance()
 }
 

@@ -74,6 +74,9 @@ func (l *life) write(run *plan.Run) (wrote bool) {
 			continue
 		}
 		if was, is := stageOf(m), stageOf(want); was != is {
+			if is == meshv1alpha1.StageInstall {
+				l.checkSkew(want.Spec.Rollout.To.Version, want.Spec.Cluster+" starts")
+			}
 			wrote = true
 			if is != "" {
 				l.say("%s → %s", m.Spec.Cluster, is)
@@ -127,6 +130,7 @@ func (l *life) records() []meshv1alpha1.MeshUpgrade {
 // look is one reconciliation on the hub. It says whether it wrote anything.
 func (l *life) look() bool {
 	l.changed, l.wake = false, time.Time{}
+	l.hold(upgrade.HoldsOf(l.inst))
 	before := len(l.log.String())
 	c := upgrade.NextIn(l.table, l.inst.DeepCopy(), l.copies(), l.records())
 	stuck := ""
@@ -166,6 +170,7 @@ func (l *life) drive(u *meshv1alpha1.MeshUpgrade, c upgrade.Decision) *plan.Run 
 	l.store(d.Status)
 	l.ask(d.Approvals)
 	if u.Status.Phase == meshv1alpha1.UpgradeSucceeded {
+		l.checkSkew(u.Spec.To.Version, u.Name+" succeeds")
 		l.inst.Status.Revision, l.inst.Status.EffectiveVersion, l.inst.Status.Hash = u.Spec.To.Revision, u.Spec.To.Version, u.Spec.To.Hash
 	}
 	if u.Status.Phase.IsFinished() {
@@ -203,6 +208,7 @@ func (l *life) live(ticks int) {
 			}
 			l.changed = l.look() || l.changed
 			l.checkFollowed()
+			l.checkHeld()
 		}
 		l.now = l.now.Add(tick)
 	}

@@ -198,5 +198,6 @@ func lives() map[string]lifeCase {
 	}
 	maps.Copy(cases, steeredLives())
 	maps.Copy(cases, retiringLives())
+	maps.Copy(cases, heldLives())
 	return cases
 }

@@ -19,6 +19,8 @@ type Input struct {
 	Approvals []meshv1alpha1.MeshApproval
 	// State is the installation's. The annotation of the upgrade may say more.
 	State meshv1alpha1.UpgradeState
+	// Holds are the installation's. They keep members that have not started.
+	Holds upgrade.Holds
 	// UnreachablePeers is the installation's policy. Empty: Wait.
 	UnreachablePeers meshv1alpha1.UnreachablePeers
 	// IsSuperseded says that the spec asks for another target by now, IsTakenBack that this is what the upgrade came from.
@@ -66,6 +68,8 @@ type view struct {
 	// members are those of the waves that are still there, in the waves' order, and by wave.
 	members []*progress
 	of      map[string][]*progress
+	// held are the members that are held and stay as they are, by name. They are not among the members.
+	held []*meshv1alpha1.MeshMember
 }
 
 // rollout is one decision in the making.
@@ -115,11 +119,16 @@ func newRollout(in Input, status *meshv1alpha1.MeshUpgradeStatus) *rollout {
 	}
 	present := map[string]*meshv1alpha1.MeshMember{}
 	for i := range in.Members {
-		// Who leaves is not waited for.
-		if m := &in.Members[i]; !mesh.IsLeaving(m) {
+		switch m := &in.Members[i]; {
+		case mesh.IsLeaving(m):
+			// Who leaves is not waited for.
+		case in.Holds.Has(m.Spec.Cluster) && observeProgress(m, in.Upgrade, nil).isUntouched():
+			r.held = append(r.held, m)
+		default:
 			present[m.Spec.Cluster] = m
 		}
 	}
+	slices.SortFunc(r.held, func(a, b *meshv1alpha1.MeshMember) int { return cmp.Compare(a.Spec.Cluster, b.Spec.Cluster) })
 	for i := range in.Upgrade.Spec.Waves {
 		wave := &in.Upgrade.Spec.Waves[i]
 		r.wave(wave.Name).OpensAt = nil

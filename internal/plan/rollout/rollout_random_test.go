@@ -34,6 +34,9 @@ func TestRolloutAtRandom(t *testing.T) {
 			if seed%5 == 0 {
 				w.events = append(w.events, randomOrders(random)...)
 			}
+			if seed%7 == 2 {
+				w.events = append(w.events, randomHolds(random, w)...)
+			}
 			w.run(400)
 			if !w.upgrade.Status.Phase.IsFinished() {
 				w.say("— everybody is well, a person aborts —")

@@ -3,6 +3,7 @@ package rollout
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/plan"
 	"github.com/meshfleet/meshfleet/internal/plan/plantest"
+	"github.com/meshfleet/meshfleet/internal/plan/upgrade"
 	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
@@ -45,8 +47,11 @@ type world struct {
 	peers     meshv1alpha1.UnreachablePeers
 	// isSuperseded says that the spec asks for something else, isTakenBack that this is what the upgrade came from.
 	isSuperseded, isTakenBack bool
-	behaviour                 map[string]*behaviour
-	events                    []event
+	holds                     upgrade.Holds
+	// kept is what each member ran that was held before it had started in an upgrade.
+	kept      map[string]kept
+	behaviour map[string]*behaviour
+	events    []event
 	// crash says whether the operator is killed before its next order, forget whether a pass loses the status it wrote.
 	crash, forget func() bool
 	// mute says that nobody answers for a member that cannot be reached. Else the hub takes note of its orders.
@@ -101,7 +106,7 @@ func wave(name string, members ...string) meshv1alpha1.PlannedWave {
 func (w *world) stored() Input {
 	in := Input{
 		Upgrade: w.upgrade.DeepCopy(), Approvals: slices.Clone(w.approvals), State: w.state, UnreachablePeers: w.peers, Now: w.now,
-		IsSuperseded: w.isSuperseded, IsTakenBack: w.isTakenBack,
+		IsSuperseded: w.isSuperseded, IsTakenBack: w.isTakenBack, Holds: maps.Clone(w.holds),
 	}
 	for _, m := range w.members {
 		in.Members = append(in.Members, *m.DeepCopy())

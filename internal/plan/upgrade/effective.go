@@ -33,9 +33,10 @@ func Running(members []meshv1alpha1.MeshMember) []meshv1alpha1.RevisionMembers {
 }
 
 // EffectiveShared is what members share of what the mesh runs, as a member without settings of its own shows it. While nobody
-// shows it, it is that of the spec, without a name.
+// shows it, it is that of the spec, without a name. A member that is held may run something older of the same version: only the name
+// of the mesh's revision tells that it does not.
 func EffectiveShared(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha1.MeshMember) meshv1alpha1.Revision {
-	hasNone := map[string]bool{}
+	hasNone, holds := map[string]bool{}, HoldsOf(inst)
 	for i := range inst.Spec.Members {
 		s := &inst.Spec.Members[i]
 		hasNone[s.Name] = (s.Values == nil || len(s.Values.Raw) == 0) && s.EastWestGateway == nil
@@ -50,7 +51,7 @@ func EffectiveShared(inst *meshv1alpha1.MeshInstallation, existing []meshv1alpha
 		if running.Name == inst.Status.Revision {
 			return running
 		}
-		if shown < 0 {
+		if shown < 0 && !holds.Has(m.Spec.Cluster) {
 			shown = i
 		}
 	}

@@ -73,6 +73,14 @@ func hasFailed(u *meshv1alpha1.MeshUpgrade) bool {
 	return u.Status.Phase != meshv1alpha1.UpgradeSucceeded || len(u.Status.Failed) > 0
 }
 
+// hasFailedFor says whether a run failed for a member that is not held: what failed in members that are held keeps no other from the target.
+func hasFailedFor(u *meshv1alpha1.MeshUpgrade, holds Holds) bool {
+	if u.Status.Phase == meshv1alpha1.UpgradeSucceeded && !slices.ContainsFunc(u.Status.Failed, func(name string) bool { return !holds.Has(name) }) {
+		return false
+	}
+	return hasFailed(u)
+}
+
 // historyAt is the history as it was for a plan that was made because a person asked for another try. That was heard: nothing
 // depends on its being said any longer.
 func historyAt(planned *meshv1alpha1.MeshUpgrade, history []meshv1alpha1.MeshUpgrade) []meshv1alpha1.MeshUpgrade {

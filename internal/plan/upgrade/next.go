@@ -64,7 +64,7 @@ func next(
 	if release, isKnown := istioversion.Of(inst.Spec.Version); isKnown && hasCharts {
 		table = table.With(release)
 	}
-	c := Decision{Target: to}
+	c, holds := Decision{Target: to}, HoldsOf(inst)
 	if n := len(history); n > 0 && !history[n-1].Status.Phase.IsFinished() {
 		if isOutdated(table, inst, wanted, members, history) {
 			c.Outdated = &history[n-1]
@@ -74,19 +74,22 @@ func next(
 		// What the spec asks for is not known before its charts are.
 		isUnknown := inst.Spec.Charts != nil && !hasCharts
 		c.IsSuperseded = !isUnknown && !isOnTheWay(c.Active, inst, wanted, members)
-		c.IsTakenBack = c.IsSuperseded && isWayBack(c.Active, wanted, members)
+		c.IsTakenBack = c.IsSuperseded && isWayBack(c.Active, holds, wanted, members)
 		return c
 	}
 	if !changed {
+		if err := allHeld(holds, inst, to, wanted, members); err != nil {
+			return c.stuck(meshv1alpha1.ReasonMembersHeld, err)
+		}
 		return c
 	}
 	if inst.Spec.Charts != nil && !hasCharts {
 		return c.stuck(meshv1alpha1.ReasonChartsFetching, fmt.Errorf("the mesh does not go to Istio %s before its charts are fetched, see the condition %s",
 			inst.Spec.Version, meshv1alpha1.ConditionChartsReady))
 	}
-	steps, problems := route(table, members, inst.Spec.Version, uint64(max(inst.Spec.Upgrade.MaxMinorStep, 0)))
+	steps, problems := route(table, holds.Without(members), inst.Spec.Version, uint64(max(inst.Spec.Upgrade.MaxMinorStep, 0)))
 	if len(problems) > 0 {
-		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, blockers(table, wanted, members, []string{inst.Spec.Version})...)))
+		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, blockers(table, holds, wanted, members, []string{inst.Spec.Version})...)))
 	}
 	if steps[0] != inst.Spec.Version {
 		if to, _, err = target(Wanting(inst, steps[0]), wanted.at(steps[0]), members); err != nil {
@@ -94,7 +97,7 @@ func next(
 		}
 	}
 	past := lastRun(inst, history, to)
-	if past != nil && hasFailed(past) && ActionOf(past) != meshv1alpha1.UpgradeActionRetry {
+	if past != nil && hasFailedFor(past, holds) && ActionOf(past) != meshv1alpha1.UpgradeActionRetry {
 		return c.stuck(meshv1alpha1.ReasonUpgradeFailed, fmt.Errorf(
 			"MeshUpgrade %s failed: %s; change the spec, or to try the same again annotate it with %s=%s, or count spec.upgrade.attempt up",
 			past.Name, cmp.Or(past.Status.CauseDetail, past.Status.Message), meshv1alpha1.AnnotationAction, meshv1alpha1.UpgradeActionRetry))
@@ -103,7 +106,7 @@ func next(
 		return c.stuck(meshv1alpha1.ReasonUpgradeAborted, fmt.Errorf("the mesh does not go to %s: %s, or take the change back", to.Revision, aborted))
 	}
 	waves, err := Waves(inst)
-	problems = blockers(table, wanted, members, steps)
+	problems = blockers(table, holds, wanted, members, steps)
 	switch {
 	case len(problems) > 0 && err != nil:
 		return c.stuck(meshv1alpha1.ReasonUpgradeBlocked, together(append(problems, err)))
@@ -112,7 +115,7 @@ func next(
 	case err != nil:
 		return c.stuck(meshv1alpha1.ReasonInvalidWaves, err)
 	}
-	c.Start = record(inst, to, waves, history)
+	c.Start = record(inst, origin(inst, &to, holds.Without(members)), to, waves, history)
 	c.Start.Spec.Retry = RetryOf(Wanting(inst, to.Version), members, history)
 	return c
 }
@@ -135,8 +138,9 @@ func isOnTheWay(u *meshv1alpha1.MeshUpgrade, inst *meshv1alpha1.MeshInstallation
 	return err == nil && isSameTarget(u, to, inst)
 }
 
-// isWayBack says whether the spec asks for exactly what every member of an upgrade came from.
-func isWayBack(u *meshv1alpha1.MeshUpgrade, wanted Wanted, members []meshv1alpha1.MeshMember) bool {
+// isWayBack says whether the spec asks for exactly what every member of an upgrade came from. One that is held, and has no part in it, stays
+// what it is in any case.
+func isWayBack(u *meshv1alpha1.MeshUpgrade, holds Holds, wanted Wanted, members []meshv1alpha1.MeshMember) bool {
 	for i := range members {
 		m := &members[i]
 		want, isMember := wanted[m.Spec.Cluster]
@@ -144,8 +148,11 @@ func isWayBack(u *meshv1alpha1.MeshUpgrade, wanted Wanted, members []meshv1alpha
 			continue
 		}
 		former := mesh.RunningRevision(m)
-		if o := m.Spec.Rollout; o != nil && o.Upgrade == u.Name {
+		switch o := m.Spec.Rollout; {
+		case o != nil && o.Upgrade == u.Name:
 			former = o.From
+		case holds.Has(m.Spec.Cluster):
+			continue
 		}
 		if mesh.Difference(former, want) != "" {
 			return false
@@ -169,9 +176,28 @@ func Scope(s meshv1alpha1.RollbackScope) meshv1alpha1.RollbackScope {
 	return meshv1alpha1.RollbackScopeUpgrade
 }
 
+// origin is what an upgrade starts from: what the mesh runs or, if that is the target already, what the oldest member runs that was left
+// behind.
+func origin(inst *meshv1alpha1.MeshInstallation, to *meshv1alpha1.RevisionTarget, members []meshv1alpha1.MeshMember) meshv1alpha1.RevisionTarget {
+	from := meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash}
+	if from.Revision != to.Revision {
+		return from
+	}
+	isFound := false
+	for i := range members {
+		m := &members[i]
+		r := mesh.RunningRevision(m)
+		if !mesh.HasServed(m) || mesh.IsLeaving(m) || mesh.IsTarget(to, m.Spec.Cluster, r) || isFound && istioversion.Compare(r.Version, from.Version) >= 0 {
+			continue
+		}
+		from, isFound = meshv1alpha1.RevisionTarget{Revision: r.Name, Version: r.Version, Hash: mesh.RevisionHash(r), Charts: r.Charts}, true
+	}
+	return from
+}
+
 // record is the MeshUpgrade with which an upgrade begins.
 func record(
-	inst *meshv1alpha1.MeshInstallation, to meshv1alpha1.RevisionTarget, waves []meshv1alpha1.PlannedWave, history []meshv1alpha1.MeshUpgrade,
+	inst *meshv1alpha1.MeshInstallation, from, to meshv1alpha1.RevisionTarget, waves []meshv1alpha1.PlannedWave, history []meshv1alpha1.MeshUpgrade,
 ) *meshv1alpha1.MeshUpgrade {
 	towards := ""
 	if to.Version != inst.Spec.Version {
@@ -185,8 +211,7 @@ func record(
 		},
 	}, Spec: meshv1alpha1.MeshUpgradeSpec{
 		Installation: inst.Name,
-		From:         meshv1alpha1.RevisionTarget{Revision: inst.Status.Revision, Version: inst.Status.EffectiveVersion, Hash: inst.Status.Hash},
-		To:           to, Towards: towards, Waves: waves,
+		From:         from, To: to, Towards: towards, Waves: waves,
 		OnFailure:     cmp.Or(inst.Spec.Upgrade.OnFailure, meshv1alpha1.FailureActionRollback),
 		RollbackScope: Scope(inst.Spec.Upgrade.RollbackScope),
 		Gates:         inst.Spec.Upgrade.Gates,

@@ -43,12 +43,18 @@ func route(table istioversion.Table, members []meshv1alpha1.MeshMember, to strin
 }
 
 // blockers are all reasons known on the hub for which the members cannot run the releases of a route: their Kubernetes is
-// too old, or their values are not taken. What can be seen in the members only is for their preflights.
+// too old, or their values are not taken. What can be seen in the members only is for their preflights. A member that is held runs none of
+// them, and must not be left too far behind.
 func blockers(
-	table istioversion.Table, wanted Wanted, members []meshv1alpha1.MeshMember, steps []string,
+	table istioversion.Table, holds Holds, wanted Wanted, members []meshv1alpha1.MeshMember, steps []string,
 ) []error {
 	var problems []error
 	for _, step := range steps {
+		for i := range members {
+			if err := holds.Skew(&members[i], step); err != nil {
+				problems = append(problems, err)
+			}
+		}
 		release, ok := table.Lookup(step)
 		if !ok {
 			problems = append(problems, fmt.Errorf("istio %s cannot be installed: its charts are not in the operator's image; set spec.charts", step))
@@ -65,7 +71,7 @@ func blockers(
 		for i := range members {
 			m := &members[i]
 			want, isMember := wanted[m.Spec.Cluster]
-			if !isMember || mesh.IsLeaving(m) {
+			if !isMember || mesh.IsLeaving(m) || holds.Has(m.Spec.Cluster) {
 				continue
 			}
 			// A version that is not known yet is asked for by the member itself.

@@ -16,9 +16,9 @@ import (
 // maxRevisionName leaves room in the 63 characters of a label for what charts put before a revision's name.
 const maxRevisionName = 56
 
-// Target is what the installation's spec asks for, and whether a member that serves runs something else. The revision is
+// Target is what the installation's spec asks for, and whether a member that serves, and is not held, runs something else. The revision is
 // named after the content alone. The hashes identify one try of it, by which a target that failed is remembered: the
-// same spec applied again has the same ones, and counting up spec.upgrade.attempt gives others.
+// same spec applied again has the same ones, and counting up spec.upgrade.attempt gives others. Holds change none of them.
 func Target(
 	inst *meshv1alpha1.MeshInstallation, members []meshv1alpha1.MeshMember,
 ) (to meshv1alpha1.RevisionTarget, changed bool, err error) {
@@ -40,24 +40,17 @@ func target(
 	}
 	to.Revision = revisionName(to.Version, content, isPlain, func(name string) bool { return isTaken(name, members, wanted) })
 	var running []string
+	holds := HoldsOf(inst)
 	for i := range members {
 		want, isMember := wanted[members[i].Spec.Cluster]
 		if !isMember || !mesh.HasServed(&members[i]) {
 			continue
 		}
-		r := mesh.RunningRevision(&members[i])
-		if _, isPackaged := istioversion.Packaged().Lookup(want.Version); !isPackaged {
-			// A release whose charts are not in the image is kept as it was rendered.
-			want.Rendering = r.Rendering
-		}
-		if inst.Spec.Charts == nil && r.Version == want.Version && r.Charts != want.Charts {
-			// A spec without charts asks for none. An operator whose image gains or loses a release changes no mesh by that.
-			want.Charts, want.Rendering = r.Charts, r.Rendering
-		}
-		if mesh.Difference(r, want) != "" {
-			changed = true
-		} else {
+		switch r := mesh.RunningRevision(&members[i]); {
+		case !differs(inst, r, want):
 			running = append(running, r.Name)
+		case !holds.Has(members[i].Spec.Cluster):
+			changed = true
 		}
 	}
 	// Members that run what the spec says keep the name that they run under. The content of a target has settings of members that
@@ -70,6 +63,19 @@ func target(
 			inst.Spec.Version, to.Revision, maxRevisionName)
 	}
 	return to, changed, nil
+}
+
+// differs says whether a member that serves runs something else than what is wanted of it.
+func differs(inst *meshv1alpha1.MeshInstallation, running, want meshv1alpha1.Revision) bool {
+	if _, isPackaged := istioversion.Packaged().Lookup(want.Version); !isPackaged {
+		// A release whose charts are not in the image is kept as it was rendered.
+		want.Rendering = running.Rendering
+	}
+	if inst.Spec.Charts == nil && running.Version == want.Version && running.Charts != want.Charts {
+		// A spec without charts asks for none. An operator whose image gains or loses a release changes no mesh by that.
+		want.Charts, want.Rendering = running.Charts, running.Rendering
+	}
+	return mesh.Difference(running, want) != ""
 }
 
 // revisionName is the name of a content: the version and the first digits of the content's hash. A version alone needs none. It

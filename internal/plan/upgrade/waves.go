@@ -24,12 +24,13 @@ const (
 	defaultConcurrency      = "25%"
 )
 
-// Waves puts every member in exactly one wave, members in the order in which they go. A wave whose selector selects nobody stays in
-// the plan, empty, so that people see it. Error: some members are in no wave or in several; it names them all.
+// Waves puts every member that is not held in exactly one wave, members in the order in which they go. A wave whose selector selects nobody
+// stays in the plan, empty, so that people see it. Error: some members are in no wave or in several; it names them all.
 func Waves(inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.PlannedWave, error) {
 	members := slices.SortedFunc(slices.Values(inst.Spec.Members), func(a, b meshv1alpha1.Member) int {
 		return cmp.Compare(a.Name, b.Name)
 	})
+	members = slices.DeleteFunc(members, func(m meshv1alpha1.Member) bool { return m.Hold != nil })
 	if len(inst.Spec.Upgrade.Waves) == 0 {
 		return defaultWaves(members), nil
 	}
