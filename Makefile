@@ -42,6 +42,8 @@ RELEASE_VERSION = $(if $(filter command environment,$(origin VERSION)),$(VERSION
 ALLOW_DIRTY ?=
 # The name of the image in a release, its architectures, and where the artefacts are written.
 RELEASE_IMAGE ?= ghcr.io/meshfleet/meshfleet
+# 1 accepts images of Istio that have no digest in hack/packaging/images.yaml.
+ALLOW_UNPINNED ?=
 RELEASE_ARCHES ?= amd64 arm64
 RELEASEDIR ?= dist/release
 # Who builds a release, and in which run: URIs for its provenance.
@@ -61,6 +63,7 @@ RELEASE_BINARIES = $(subst $(space),$(comma),$(foreach arch,$(RELEASE_ARCHES),$(
 # Go modules of this repository besides the main one.
 MODULES := hack/lab hack/image hack/packaging
 # Modules whose tests take minutes to build: the engine of Argo CD, and the health checks of Flux.
+RELEASEFLAGS = $(if $(ALLOW_DIRTY),--allow-dirty) $(if $(ALLOW_UNPINNED),--allow-unpinned)
 GITOPS_MODULES := test/argocd test/flux
 
 .PHONY: help
@@ -256,16 +259,17 @@ build-installer: ## Write all manifests of config/default as one file: dist/rele
 	$(PACKAGING) installer --root $(CURDIR) --image $(IMAGE) --output $(abspath $(RELEASEDIR))/install.yaml
 
 .PHONY: release
-release: ## Write all artefacts of a release into dist/release (VERSION=1.2.3, or the Git tag; ALLOW_DIRTY=1)
-	@version="$$($(PACKAGING) version --root $(CURDIR) --version '$(RELEASE_VERSION)' $(if $(ALLOW_DIRTY),--allow-dirty))"; \
+release: STAMP = -X $(BUILDPACKAGE).version=$$version -X $(BUILDPACKAGE).commit=$$commit
+release: ## Write all artefacts of a release into dist/release (VERSION=1.2.3, or the Git tag; ALLOW_DIRTY=1 ALLOW_UNPINNED=1)
+	@version="$$($(PACKAGING) version --root $(CURDIR) --version '$(RELEASE_VERSION)' $(RELEASEFLAGS))"; commit="$$(git rev-parse HEAD)"; \
 	  rm -rf $(RELEASEWORK) $(RELEASEDIR); \
 	  $(GO) run ./hack/charts --output $(RELEASEWORK)/charts; \
 	  for arch in $(RELEASE_ARCHES); do GOOS=linux GOARCH=$$arch $(BUILD) -o $(RELEASEWORK)/$$arch/manager .; done; \
 	  (cd hack/image && $(GO) run . --binary $(RELEASE_BINARIES) --charts $(abspath $(RELEASEWORK))/charts \
-	    --name $(RELEASE_IMAGE):$$version --version $$version --revision "$$(git rev-parse HEAD)" --output $(abspath $(RELEASEWORK))); \
+	    --name $(RELEASE_IMAGE):$$version --version $$version --revision $$commit --output $(abspath $(RELEASEWORK))); \
 	  $(PACKAGING) release --root $(CURDIR) --output $(abspath $(RELEASEDIR)) --version $$version --image $(RELEASE_IMAGE) \
 	    --image-archive $(abspath $(RELEASEWORK))/meshfleet-oci.tar --binaries $(RELEASE_BINARIES) --charts $(abspath $(RELEASEWORK))/charts \
-	    --builder '$(BUILDER)' --invocation '$(INVOCATION)' $(if $(ALLOW_DIRTY),--allow-dirty)
+	    --builder '$(BUILDER)' --invocation '$(INVOCATION)' $(RELEASEFLAGS)
 
 .PHONY: verify-release
 verify-release: release ## Build a release twice, the second time with an empty build cache, and compare all bytes
