@@ -18,6 +18,8 @@ IMAGE ?= meshfleet/meshfleet:dev
 # Where the operator and its image are built, and more flags of the linker. Tests build an operator that differs.
 IMAGEDIR ?= bin
 LDFLAGS ?=
+# The version and the commit in the binary. Only a release has them, so that other builds depend on nothing but the sources.
+STAMP =
 # The version of the operator in its packages.
 VERSION ?= 0.1.0
 # More flags of `packaging bundle` and `packaging catalog`, for example BUNDLEFLAGS='--image registry.example.com/meshfleet@sha256:… --release'.
@@ -54,7 +56,8 @@ RELEASEWORK ?= bin/release
 
 TOOL := $(GO) tool -modfile=hack/tools/go.mod
 LINT := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
-BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -buildid= $(LDFLAGS)'
+BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -buildid= $(STAMP) $(LDFLAGS)"
+BUILDPACKAGE := github.com/meshfleet/meshfleet/internal/build
 PACKAGING := cd hack/packaging && $(GO) run .
 comma := ,
 space := $(subst ,, )
