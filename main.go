@@ -148,6 +148,7 @@ func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 			DefaultNamespaces: map[string]cache.Config{s.namespace: {}},
 			// Nothing on the hub asks who manages which field, and for lists of all members that is as much as the lists themselves.
 			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         installation.CacheOptions(),
 		},
 		LeaderElection:          s.leaderElect,
 		LeaderElectionID:        "meshfleet.mesh.meshfleet.io",
