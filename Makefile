@@ -42,10 +42,10 @@ RUNFLAGS ?=
 # the commit.
 RELEASE_VERSION = $(if $(filter command environment,$(origin VERSION)),$(VERSION))
 ALLOW_DIRTY ?=
-# The name of the image in a release, its architectures, and where the artefacts are written.
-RELEASE_IMAGE ?= ghcr.io/meshfleet/meshfleet
 # 1 accepts images of Istio that have no digest in hack/packaging/images.yaml.
 ALLOW_UNPINNED ?=
+# The name of the image in a release, its architectures, and where the artefacts are written.
+RELEASE_IMAGE ?= ghcr.io/meshfleet/meshfleet
 RELEASE_ARCHES ?= amd64 arm64
 RELEASEDIR ?= dist/release
 # Who builds a release, and in which run: URIs for its provenance.
@@ -63,10 +63,10 @@ comma := ,
 space := $(subst ,, )
 # amd64=PATH,arm64=PATH
 RELEASE_BINARIES = $(subst $(space),$(comma),$(foreach arch,$(RELEASE_ARCHES),$(arch)=$(abspath $(RELEASEWORK))/$(arch)/manager))
+RELEASEFLAGS = $(if $(ALLOW_DIRTY),--allow-dirty) $(if $(ALLOW_UNPINNED),--allow-unpinned)
 # Go modules of this repository besides the main one.
 MODULES := hack/lab hack/image hack/packaging
 # Modules whose tests take minutes to build: the engine of Argo CD, and the health checks of Flux.
-RELEASEFLAGS = $(if $(ALLOW_DIRTY),--allow-dirty) $(if $(ALLOW_UNPINNED),--allow-unpinned)
 GITOPS_MODULES := test/argocd test/flux
 
 .PHONY: help
@@ -150,6 +150,10 @@ e2e-charts: labctl charts image ## Upgrade to a patch whose charts are in a regi
 e2e-packaging: labctl charts image ## Let OLM install and update the operator, and Argo CD a mesh (40 min; both are built first)
 	bin/labctl build --istio 1.28.3,1.29.1 --argo-cd
 	$(GO) test -tags e2e,packaging ./test/e2e/... -run 'TestOLM|TestArgoCD' -count=1 -v -timeout 130m $(GOTESTFLAGS)
+
+.PHONY: e2e-release
+e2e-release: labctl charts image ## Install a release from its files alone, by manifests and by Helm; update it, hand over between replicas, remove it
+	$(GO) test -tags e2e,packaging ./test/e2e/... -run TestRelease -count=1 -v -timeout 60m $(GOTESTFLAGS)
 
 .PHONY: test-opm
 test-opm: ## Check a catalog, and what it has of a bundle, with opm itself, which is built first
@@ -253,7 +257,7 @@ labctl: ## Build the lab's tool: bin/labctl
 
 .PHONY: clean
 clean: ## Remove what was built, but not the lab's caches or clusters
-	rm -rf bin/manager bin/run.kubeconfig bin/charts bin/.generated bin/.release bin/release bin/catalog bin/catalog.Dockerfile dist/release bin/meshfleet.tar bin/meshfleet-oci.tar
+	rm -rf bin/manager bin/newcomer bin/run.kubeconfig bin/charts bin/.generated bin/.release bin/release bin/catalog bin/catalog.Dockerfile dist/release bin/meshfleet.tar bin/meshfleet-oci.tar
 
 ##@ Release
 
