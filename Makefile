@@ -18,6 +18,8 @@ IMAGE ?= meshfleet/meshfleet:dev
 # Where the operator and its image are built, and more flags of the linker. Tests build an operator that differs.
 IMAGEDIR ?= bin
 LDFLAGS ?=
+# The version and the commit in the binary. Only a release has them, so that other builds depend on nothing but the sources.
+STAMP =
 # The version of the operator in its packages.
 VERSION ?= 0.1.0
 # More flags of `packaging bundle` and `packaging catalog`, for example BUNDLEFLAGS='--image registry.example.com/meshfleet@sha256:… --release'.
@@ -40,6 +42,8 @@ RUNFLAGS ?=
 # the commit.
 RELEASE_VERSION = $(if $(filter command environment,$(origin VERSION)),$(VERSION))
 ALLOW_DIRTY ?=
+# 1 accepts images of Istio that have no digest in hack/packaging/images.yaml.
+ALLOW_UNPINNED ?=
 # The name of the image in a release, its architectures, and where the artefacts are written.
 RELEASE_IMAGE ?= ghcr.io/meshfleet/meshfleet
 RELEASE_ARCHES ?= amd64 arm64
@@ -52,12 +56,14 @@ RELEASEWORK ?= bin/release
 
 TOOL := $(GO) tool -modfile=hack/tools/go.mod
 LINT := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
-BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -buildid= $(LDFLAGS)'
+BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -buildid= $(STAMP) $(LDFLAGS)"
+BUILDPACKAGE := github.com/meshfleet/meshfleet/internal/build
 PACKAGING := cd hack/packaging && $(GO) run .
 comma := ,
 space := $(subst ,, )
 # amd64=PATH,arm64=PATH
 RELEASE_BINARIES = $(subst $(space),$(comma),$(foreach arch,$(RELEASE_ARCHES),$(arch)=$(abspath $(RELEASEWORK))/$(arch)/manager))
+RELEASEFLAGS = $(if $(ALLOW_DIRTY),--allow-dirty) $(if $(ALLOW_UNPINNED),--allow-unpinned)
 # Go modules of this repository besides the main one.
 MODULES := hack/lab hack/image hack/packaging
 # Modules whose tests take minutes to build: the engine of Argo CD, and the health checks of Flux.
@@ -144,6 +150,10 @@ e2e-charts: labctl charts image ## Upgrade to a patch whose charts are in a regi
 e2e-packaging: labctl charts image ## Let OLM install and update the operator, and Argo CD a mesh (40 min; both are built first)
 	bin/labctl build --istio 1.28.3,1.29.1 --argo-cd
 	$(GO) test -tags e2e,packaging ./test/e2e/... -run 'TestOLM|TestArgoCD' -count=1 -v -timeout 130m $(GOTESTFLAGS)
+
+.PHONY: e2e-release
+e2e-release: labctl charts image ## Install a release from its files alone, by manifests and by Helm; update it, hand over between replicas, remove it
+	$(GO) test -tags e2e,packaging ./test/e2e/... -run TestRelease -count=1 -v -timeout 60m $(GOTESTFLAGS)
 
 .PHONY: test-opm
 test-opm: ## Check a catalog, and what it has of a bundle, with opm itself, which is built first
@@ -247,7 +257,7 @@ labctl: ## Build the lab's tool: bin/labctl
 
 .PHONY: clean
 clean: ## Remove what was built, but not the lab's caches or clusters
-	rm -rf bin/manager bin/run.kubeconfig bin/charts bin/.generated bin/.release bin/release bin/catalog bin/catalog.Dockerfile dist/release bin/meshfleet.tar bin/meshfleet-oci.tar
+	rm -rf bin/manager bin/newcomer bin/run.kubeconfig bin/charts bin/.generated bin/.release bin/release bin/catalog bin/catalog.Dockerfile dist/release bin/meshfleet.tar bin/meshfleet-oci.tar
 
 ##@ Release
 
@@ -256,16 +266,17 @@ build-installer: ## Write all manifests of config/default as one file: dist/rele
 	$(PACKAGING) installer --root $(CURDIR) --image $(IMAGE) --output $(abspath $(RELEASEDIR))/install.yaml
 
 .PHONY: release
-release: ## Write all artefacts of a release into dist/release (VERSION=1.2.3, or the Git tag; ALLOW_DIRTY=1)
-	@version="$$($(PACKAGING) version --root $(CURDIR) --version '$(RELEASE_VERSION)' $(if $(ALLOW_DIRTY),--allow-dirty))"; \
+release: STAMP = -X $(BUILDPACKAGE).version=$$version -X $(BUILDPACKAGE).commit=$$commit
+release: ## Write all artefacts of a release into dist/release (VERSION=1.2.3, or the Git tag; ALLOW_DIRTY=1 ALLOW_UNPINNED=1)
+	@version="$$($(PACKAGING) version --root $(CURDIR) --version '$(RELEASE_VERSION)' $(RELEASEFLAGS))"; commit="$$(git rev-parse HEAD)"; \
 	  rm -rf $(RELEASEWORK) $(RELEASEDIR); \
 	  $(GO) run ./hack/charts --output $(RELEASEWORK)/charts; \
 	  for arch in $(RELEASE_ARCHES); do GOOS=linux GOARCH=$$arch $(BUILD) -o $(RELEASEWORK)/$$arch/manager .; done; \
 	  (cd hack/image && $(GO) run . --binary $(RELEASE_BINARIES) --charts $(abspath $(RELEASEWORK))/charts \
-	    --name $(RELEASE_IMAGE):$$version --version $$version --revision "$$(git rev-parse HEAD)" --output $(abspath $(RELEASEWORK))); \
+	    --name $(RELEASE_IMAGE):$$version --version $$version --revision $$commit --output $(abspath $(RELEASEWORK))); \
 	  $(PACKAGING) release --root $(CURDIR) --output $(abspath $(RELEASEDIR)) --version $$version --image $(RELEASE_IMAGE) \
 	    --image-archive $(abspath $(RELEASEWORK))/meshfleet-oci.tar --binaries $(RELEASE_BINARIES) --charts $(abspath $(RELEASEWORK))/charts \
-	    --builder '$(BUILDER)' --invocation '$(INVOCATION)' $(if $(ALLOW_DIRTY),--allow-dirty)
+	    --builder '$(BUILDER)' --invocation '$(INVOCATION)' $(RELEASEFLAGS)
 
 .PHONY: verify-release
 verify-release: release ## Build a release twice, the second time with an empty build cache, and compare all bytes

@@ -33,6 +33,7 @@ import (
 	"github.com/meshfleet/meshfleet/controllers/installation"
 	"github.com/meshfleet/meshfleet/controllers/member"
 	"github.com/meshfleet/meshfleet/internal/apply"
+	"github.com/meshfleet/meshfleet/internal/build"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/istio/charts"
 	"github.com/meshfleet/meshfleet/internal/istio/istiod"
@@ -42,6 +43,7 @@ import (
 
 // settings are the operator's flags.
 type settings struct {
+	printVersion            bool
 	leaderElect             bool
 	metricsAddress          string
 	healthAddress           string
@@ -57,6 +59,7 @@ type settings struct {
 
 func parseFlags() settings {
 	s := settings{}
+	flag.BoolVar(&s.printVersion, "version", false, "Print the version, the Git commit and the release of Go, and exit.")
 	flag.BoolVar(&s.leaderElect, "leader-elect", false, "Run only while holding the leader lease, so that several replicas can wait.")
 	flag.StringVar(&s.metricsAddress, "metrics-bind-address", ":8443", "Address of the authenticated metrics endpoint (HTTPS); 0 switches it off.")
 	flag.StringVar(&s.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
@@ -95,6 +98,10 @@ func newScheme() *runtime.Scheme {
 
 func main() {
 	s := parseFlags()
+	if s.printVersion {
+		fmt.Println(build.Current())
+		return
+	}
 	if err := run(ctrl.SetupSignalHandler(), s); err != nil {
 		ctrl.Log.Error(err, "Operator stopped")
 		os.Exit(1)
@@ -115,6 +122,9 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return fmt.Errorf("find the hub's API server: %w", err)
 	}
+	version := build.Current()
+	config.UserAgent = version.UserAgent()
+	ctrl.Log.Info("Starting the operator", "version", version.Version, "commit", version.Commit, "goVersion", version.GoVersion)
 	scheme := newScheme()
 	provider := fleet.NewProvider(fleet.Options{
 		Local: config, Scheme: scheme, ManagedLabel: labels.SelectorFromSet(apply.ManagedLabels()),
@@ -138,6 +148,7 @@ func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 			DefaultNamespaces: map[string]cache.Config{s.namespace: {}},
 			// Nothing on the hub asks who manages which field, and for lists of all members that is as much as the lists themselves.
 			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         installation.CacheOptions(),
 		},
 		LeaderElection:          s.leaderElect,
 		LeaderElectionID:        "meshfleet.mesh.meshfleet.io",

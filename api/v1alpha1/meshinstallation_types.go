@@ -388,6 +388,9 @@ type MeshInstallationStatus struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// operatorVersion is the version of the operator that wrote this status, `devel` if it is no release.
+	// +optional
+	OperatorVersion string `json:"operatorVersion,omitempty"`
 	// conditions are the conditions of the mesh. docs/conditions.md describes them.
 	// +optional
 	// +listType=map

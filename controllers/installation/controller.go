@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/build"
 	"github.com/meshfleet/meshfleet/internal/hub"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/metrics"
@@ -233,7 +234,7 @@ func (r *Reconciler) finish(ctx context.Context, before, inst *meshv1alpha1.Mesh
 		// What was decided is out of date, and so are its words. No event need follow: some changes of what we own are not watched.
 		return ctrl.Result{RequeueAfter: outcome.ShortWait}, nil
 	}
-	inst.Status.ObservedGeneration = inst.Generation
+	inst.Status.ObservedGeneration, inst.Status.OperatorVersion = inst.Generation, build.Current().Version
 	status.Set(&inst.Status.Conditions, inst.Generation, outcomes, r.Now())
 	status.Bound(&inst.Status)
 	if !equality.Semantic.DeepEqual(before.Status, inst.Status) {

@@ -12,9 +12,11 @@ import (
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -36,13 +38,25 @@ import (
 // +kubebuilder:rbac:groups=mesh.meshfleet.io,resources=meshapprovals/status,verbs=get;update;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=cert-manager.io,resources=issuers;certificates,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete,namespace=meshfleet-system
-// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;create;delete,namespace=meshfleet-system
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;delete,namespace=meshfleet-system
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch,namespace=meshfleet-system
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 
 // DefaultConcurrency is how many installations are worked on at the same time.
 const DefaultConcurrency = 4
+
+// CacheOptions are the settings of the hub's cache for the kinds that the reconciler watches. Of a ConfigMap it needs no more than the name, and
+// `kubectl apply` writes the content into an annotation.
+func CacheOptions() map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{&corev1.ConfigMap{}: {Transform: func(o any) (any, error) {
+		if m, err := meta.Accessor(o); err == nil {
+			m.SetAnnotations(nil)
+			m.SetManagedFields(nil)
+		}
+		return o, nil
+	}}}
+}
 
 // SetupWithManager registers the reconciler with the hub's manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -61,6 +75,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&meshv1alpha1.MeshApproval{}, handler.EnqueueRequestsFromMapFunc(r.installationOf)).
 		Watches(&cmv1.Certificate{}, spread(ofOwner)).
 		Watches(&corev1.Secret{}, spread(handler.EnqueueRequestsFromMapFunc(r.usersOfSecret))).
+		WatchesMetadata(&corev1.ConfigMap{}, spread(handler.EnqueueRequestsFromMapFunc(r.usersOfConfigMap))).
 		Owns(&cmv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{
 			RateLimiter: outcome.RateLimiter[reconcile.Request](), MaxConcurrentReconciles: cmp.Or(r.Concurrency, DefaultConcurrency),

@@ -11,9 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
@@ -146,29 +144,4 @@ func judgeRoot(from, to time.Time, intermediate time.Duration, now time.Time) ph
 		result.After = min(result.After, max(left-intermediate, outcome.ShortWait))
 	}
 	return result
-}
-
-// fetchesWith reports whether charts are fetched from a Secret, or with its credentials.
-func fetchesWith(c *meshv1alpha1.Charts, secret string) bool {
-	return c != nil && (c.PullSecretRef != nil && c.PullSecretRef.Name == secret ||
-		c.Archives != nil && c.Archives.SecretRef != nil && c.Archives.SecretRef.Name == secret)
-}
-
-// usersOfSecret are the installations whose root or intermediates a Secret is, or that fetch charts with it. It goes by names: a Secret that was restored
-// by hand may have lost its labels.
-func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []reconcile.Request {
-	found := &meshv1alpha1.MeshInstallationList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(o.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Listing installations for an event failed")
-		return nil
-	}
-	var out []reconcile.Request
-	for i := range found.Items {
-		inst := &found.Items[i]
-		member, isCA := mesh.MemberOfCASecret(inst.Name, o.GetName())
-		if mesh.RootName(inst.Name) == o.GetName() || fetchesWith(inst.Spec.Charts, o.GetName()) || isCA && slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == member }) {
-			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(inst)})
-		}
-	}
-	return out
 }

@@ -7,7 +7,6 @@ import (
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -86,16 +85,6 @@ func TestTroubleWithTheRootHoldsUpNothingElse(t *testing.T) {
 				t.Errorf("something is issued: %v, %v", certificates.Items, err)
 			}
 		})
-	}
-}
-
-func TestInstallationsOfSecret(t *testing.T) {
-	r := hubReconciler(t, testutil.Installation(testutil.With("east")))
-	for name, want := range map[string]int{"shop-root": 1, "shop-east-ca": 1, "shop-west-ca": 0, "another": 0} {
-		got := r.usersOfSecret(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}})
-		if len(got) != want {
-			t.Errorf("%s: %v, want %d", name, got, want)
-		}
 	}
 }
 

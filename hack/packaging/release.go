@@ -4,26 +4,48 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/meshfleet/meshfleet/hack/packaging/internal/images"
 	"github.com/meshfleet/meshfleet/hack/packaging/internal/release"
+	"github.com/meshfleet/meshfleet/hack/packaging/internal/releases"
+	"github.com/meshfleet/meshfleet/hack/packaging/internal/validate"
 )
 
 func init() {
 	commands = append(commands,
 		command{"chart", "write the Helm chart, as it is in the tree", runChart},
 		command{"installer", "write the manifests of config/default with an image as one file", runInstaller},
-		command{"version", "print the version of a release, given or from the Git tag", runVersion},
+		command{"version", "print the version of a release, given or from the Git tag, if a release can be made", runVersion},
 		command{"release", "write all artefacts of a release", runRelease},
 	)
 }
 
 // artefacts are all artefacts of a release besides the checksums and the provenance, which come last.
-func artefacts() []release.Artefact {
-	return release.Artefacts()
+func artefacts(hub release.OperatorHub) []release.Artefact {
+	return append(release.Artefacts(), hub.Add)
 }
+
+// operatorHub reads what the bundle and the catalog of a release are made from.
+func operatorHub(root string, allowUnpinned bool) (release.OperatorHub, error) {
+	hub := release.OperatorHub{AllowUnpinned: allowUnpinned}
+	var err error
+	if hub.Images, err = images.Load(filepath.Join(root, module, imagesFile)); err != nil {
+		return hub, err
+	}
+	if hub.History, err = releases.Load(filepath.Join(root, module, historyFile)); err != nil {
+		return hub, err
+	}
+	hub.Reasons, err = validate.LoadReasons(filepath.Join(root, module, reasonsFile))
+	return hub, err
+}
+
+// unpinnedUsage describes the flag of two subcommands.
+const unpinnedUsage = "accept images that have no digest in " + module + "/" + imagesFile
 
 func runInstaller(args []string) error {
 	flags := flag.NewFlagSet("installer", flag.ContinueOnError)
@@ -51,6 +73,7 @@ func runVersion(args []string) error {
 	root := flags.String("root", "../..", "root of the repository")
 	given := flags.String("version", "", "the version; default: that of the tag of the commit")
 	allowDirty := flags.Bool("allow-dirty", false, "accept files that differ from the commit")
+	allowUnpinned := flags.Bool("allow-unpinned", false, unpinnedUsage)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -66,6 +89,13 @@ func runVersion(args []string) error {
 		if err := source.CheckClean(); err != nil {
 			return err
 		}
+	}
+	hub, err := operatorHub(*root, *allowUnpinned)
+	if err != nil {
+		return err
+	}
+	if err := hub.CheckPinned(); err != nil {
+		return err
 	}
 	fmt.Println(version)
 	return nil
@@ -83,6 +113,7 @@ func runRelease(args []string) error {
 	flags.StringVar(&o.Builder, "builder", "", "URI of who builds, for the provenance")
 	flags.StringVar(&o.Invocation, "invocation", "", "URI of this run, for the provenance; default: none")
 	flags.BoolVar(&o.AllowDirty, "allow-dirty", false, "accept files that differ from the commit")
+	allowUnpinned := flags.Bool("allow-unpinned", false, unpinnedUsage)
 	binaries := flags.String("binaries", "", "the operator's binaries in the image: amd64=PATH,arm64=PATH")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -91,11 +122,21 @@ func runRelease(args []string) error {
 	if o.Binaries, err = parseBinaries(*binaries); err != nil {
 		return err
 	}
-	r, err := release.Run(o, artefacts())
+	hub, err := operatorHub(o.Repository, *allowUnpinned)
+	if err != nil {
+		return err
+	}
+	r, err := release.Run(o, artefacts(hub))
 	if err != nil {
 		return err
 	}
 	fmt.Printf("release %s in %s\n  image  %s\n", r.Version, r.Output, r.Reference())
+	for _, name := range slices.Sorted(maps.Keys(r.Images)) {
+		fmt.Printf("  image  %s@%s\n", name, r.Images[name])
+	}
+	for _, image := range r.Unpinned {
+		fmt.Printf("  no digest, left out of relatedImages: %s\n", image)
+	}
 	return nil
 }
 

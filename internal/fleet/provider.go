@@ -19,8 +19,6 @@ import (
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 )
 
-const userAgent = "meshfleet"
-
 const (
 	// DefaultProbeInterval is the default of Options.ProbeInterval.
 	DefaultProbeInterval = 10 * time.Second

@@ -11,6 +11,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/build"
 )
 
 // Source says how to reach a member. Exactly one field is set.
@@ -84,7 +85,7 @@ func (o Options) resolve(src Source) (*target, error) {
 		t.secrets = append(t.secrets, proxy)
 	}
 	t.secrets = append(t.secrets, t.config.BearerToken, t.config.Password, string(t.config.KeyData))
-	t.config.UserAgent = userAgent
+	t.config.UserAgent = build.Current().UserAgent()
 	t.config.QPS, t.config.Burst = o.QPS, o.Burst
 	return t, nil
 }

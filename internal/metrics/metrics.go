@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/meshfleet/meshfleet/internal/build"
 )
 
 // States of a member in MemberState.
@@ -21,6 +23,13 @@ const (
 var states = []string{StateReady, StateProgressing, StateFailing, StateStalled, StateUnreachable}
 
 var (
+	buildInfo = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "meshfleet_build_info",
+		Help: "1, with the version, the Git commit and the release of Go of the operator.",
+		ConstLabels: prometheus.Labels{
+			"version": build.Current().Version, "commit": build.Current().Commit, "goversion": build.Current().GoVersion,
+		},
+	}, func() float64 { return 1 })
 	phaseDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "meshfleet_reconcile_phase_duration_seconds",
 		Help:    "Duration of a phase of a reconciler, in seconds.",
@@ -73,8 +82,8 @@ var (
 )
 
 func init() {
-	ctrlmetrics.Registry.MustRegister(phaseDuration, memberState, certificateExpiry, certificateInForceExpiry, tokenExpiry, credentialExpiry, rootExpiry,
-		releaseSupported, releaseEndOfSupport, holdUntil, discoveryVerified, writes)
+	ctrlmetrics.Registry.MustRegister(buildInfo, phaseDuration, memberState, certificateExpiry, certificateInForceExpiry, tokenExpiry, credentialExpiry,
+		rootExpiry, releaseSupported, releaseEndOfSupport, holdUntil, discoveryVerified, writes)
 }
 
 // ObservePhase records how long a phase took.

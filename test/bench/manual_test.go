@@ -24,10 +24,11 @@ type manual struct {
 
 // newManual builds helm and writes the values of the sample to files, so that both ways use the same.
 func newManual(ctx context.Context, env *harness.Env) (*manual, error) {
-	helm := env.Path("bin", "tools", "helm")
-	build := exec.CommandContext(ctx, "go", "build", "-o", helm, "helm.sh/helm/v3/cmd/helm")
-	build.Dir = env.Path("test", "bench", "helm")
-	if err := env.Step("build helm", func() error { return runCommand(build) }); err != nil {
+	var helm string
+	if err := env.Step("build helm", func() (err error) {
+		helm, err = env.BuildHelm(ctx)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	kubectl, err := env.KubectlPath(ctx)

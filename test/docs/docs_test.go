@@ -2,9 +2,6 @@
 package docs
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/meshfleet/meshfleet/internal/testutil"
 )
 
 const root = "../.."
@@ -30,7 +29,7 @@ func read(t *testing.T, path string) string {
 func TestConditionsAreDocumented(t *testing.T) {
 	page := read(t, "docs/conditions.md")
 	found := 0
-	for name, value := range constants(t, "api/v1alpha1/conditions.go") {
+	for name, value := range testutil.APIConstants(t, "conditions.go") {
 		if !strings.HasPrefix(name, "Condition") && !strings.HasPrefix(name, "Reason") {
 			continue
 		}
@@ -42,33 +41,6 @@ func TestConditionsAreDocumented(t *testing.T) {
 	if found == 0 {
 		t.Error("no conditions found in the API")
 	}
-}
-
-// constants returns the string constants of a Go file.
-func constants(t *testing.T, path string) map[string]string {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, path), nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	ast.Inspect(file, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok || len(spec.Names) != len(spec.Values) {
-			return true
-		}
-		for i, name := range spec.Names {
-			if literal, ok := spec.Values[i].(*ast.BasicLit); ok && literal.Kind == token.STRING {
-				value, err := strconv.Unquote(literal.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				out[name.Name] = value
-			}
-		}
-		return true
-	})
-	return out
 }
 
 var metricName = regexp.MustCompile(`\bmeshfleet_[a-z0-9_]+\b`)

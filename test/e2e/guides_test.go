@@ -36,15 +36,20 @@ func (s *suite) reader(t *testing.T) *guide.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kubeconfigs := map[string]string{"hub": s.env.Hub.Kubeconfig}
-	for _, m := range s.env.Members() {
-		kubeconfigs[m] = s.env.Cluster(m).Kubeconfig
-	}
-	r, err := guide.New(t.TempDir(), program, s.env.Path(), kubeconfigs, s.env.Logf)
+	r, err := guide.New(t.TempDir(), program, s.env.Path(), s.kubeconfigs(), s.env.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// kubeconfigs are the files of all clusters.
+func (s *suite) kubeconfigs() map[string]string {
+	files := map[string]string{harness.HubName: s.env.Hub.Kubeconfig}
+	for _, m := range s.env.Members() {
+		files[m] = s.env.Cluster(m).Kubeconfig
+	}
+	return files
 }
 
 // commands are those of a page below a heading.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -91,6 +92,42 @@ func TestCharts(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// noticed is how soon a change must have an effect: less than the shortest pause between two looks at what has failed.
+const noticed = 10 * time.Second
+
+// TestChartsInAConfigMap wants a ConfigMap with charts to be read again when it is made and when it changes.
+func TestChartsInAConfigMap(t *testing.T) {
+	s := newSuite(t)
+	s.operator.stop(t)
+	s.charts = charts.NewLibrary(chartsDir).WithArchives(pinning.Archives{Reader: s.hub.admin, Writer: s.hub.admin, Namespace: operatorNamespace})
+	s.operator = s.startOperator(t)
+	s.writeKubeconfig(t, "east", s.members["east"].kubeconfig(t))
+	inst := shop(meshName, withMember("east"))
+	inst.Spec.Version = patch
+	inst.Spec.Charts = &meshv1alpha1.Charts{Archives: &meshv1alpha1.ChartArchives{ConfigMapRef: &meshv1alpha1.ObjectName{Name: "istio-charts"}}}
+	must(t, s.hub.admin.Create(t.Context(), inst))
+	s.awaitCharts(t, metav1.ConditionFalse, meshv1alpha1.ReasonChartNotFound, "ConfigMap istio-charts does not exist")
+
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "istio-charts"}}
+	content := func(version string) map[string][]byte {
+		data := map[string][]byte{}
+		for _, a := range chartstest.Packaged(t, newer, version) {
+			data[a.Name+".tgz"] = a.Data
+		}
+		return data
+	}
+	cm.BinaryData = content("1.29.8")
+	from := time.Now()
+	must(t, s.hub.admin.Create(t.Context(), cm))
+	s.awaitCharts(t, metav1.ConditionFalse, meshv1alpha1.ReasonChartNotFound, "1.29.8")
+	cm.BinaryData = content(patch)
+	must(t, s.hub.admin.Update(t.Context(), cm))
+	s.awaitCharts(t, metav1.ConditionTrue, meshv1alpha1.ReasonReady, "configmap/istio-charts")
+	if took := time.Since(from); took > noticed {
+		t.Errorf("both changes took %s, want less than %s", took, noticed)
+	}
 }
 
 // awaitCharts waits until the mesh says this of its charts.

@@ -46,6 +46,7 @@ func (s *suite) startOperator(t *testing.T) *operator {
 		Scheme: scheme,
 		Cache: cache.Options{
 			DefaultNamespaces: map[string]cache.Config{operatorNamespace: {}}, DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: installation.CacheOptions(),
 		},
 		// One process runs several operators one after the other.
 		Controller: config.Controller{SkipNameValidation: new(true)},

@@ -2,14 +2,10 @@ package gitops
 
 import (
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -75,7 +71,7 @@ func TestEveryPhaseOfAnUpgradeIsRecorded(t *testing.T) {
 		recorded[string(u.Status.Phase)] = true
 	}
 	found := 0
-	for name, value := range constants(t, "meshupgrade_types.go") {
+	for name, value := range testutil.APIConstants(t, "meshupgrade_types.go") {
 		if !strings.HasPrefix(name, "Upgrade") {
 			continue
 		}
@@ -98,7 +94,7 @@ func TestScriptsNameOnlyWhatTheAPIHas(t *testing.T) {
 	for _, health := range healths {
 		known[health] = true
 	}
-	for _, value := range constants(t, "*.go") {
+	for _, value := range testutil.APIConstants(t, "*.go") {
 		known[value] = true
 	}
 	found := 0
@@ -125,7 +121,7 @@ var reasonField = regexp.MustCompile(`(?m)^ +reason: (\w+)$`)
 // does not have.
 func TestEveryReasonOfAScriptIsRecorded(t *testing.T) {
 	reasons := map[string]bool{}
-	for name, value := range constants(t, "conditions.go") {
+	for name, value := range testutil.APIConstants(t, "conditions.go") {
 		if strings.HasPrefix(name, "Reason") {
 			reasons[value] = true
 		}
@@ -200,36 +196,6 @@ func scripts(t *testing.T) map[string]string {
 			testutil.Must(t, err)
 			out[strings.TrimPrefix(path, root+"/")] = string(content)
 		}
-	}
-	return out
-}
-
-// constants are the constants of the API that are texts, of the files that a pattern names.
-func constants(t *testing.T, pattern string) map[string]string {
-	t.Helper()
-	paths, err := filepath.Glob(testutil.InRepository("api", "v1alpha1", pattern))
-	testutil.Must(t, err)
-	out := map[string]string{}
-	for _, path := range paths {
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		testutil.Must(t, err)
-		ast.Inspect(file, func(n ast.Node) bool {
-			spec, ok := n.(*ast.ValueSpec)
-			if !ok || len(spec.Names) != len(spec.Values) {
-				return true
-			}
-			for i, name := range spec.Names {
-				if literal, ok := spec.Values[i].(*ast.BasicLit); ok && literal.Kind == token.STRING {
-					value, err := strconv.Unquote(literal.Value)
-					testutil.Must(t, err)
-					out[name.Name] = value
-				}
-			}
-			return true
-		})
-	}
-	if len(out) == 0 {
-		t.Fatalf("api/v1alpha1/%s has no constants", pattern)
 	}
 	return out
 }

@@ -54,7 +54,8 @@ func Commands(page []byte, heading string) ([]string, error) {
 	return blocks, nil
 }
 
-// Reader runs commands at a desk: a directory of its own with the repository's config and hack in it, and one kubeconfig for each context.
+// Reader runs commands at a desk: a directory of its own with the repository's config and hack in it, or the files of a release, and one kubeconfig
+// for each context.
 type Reader struct {
 	dir string
 	// Log gets each command and its output.
@@ -80,29 +81,8 @@ exec %q --kubeconfig %q/"$config.kubeconfig" "${args[@]}"
 // New makes a reader in an empty directory. Kubectl is the program, repository the root of this repository, and kubeconfigs are files by context.
 // The context `hub` is the current one.
 func New(dir, program, repository string, kubeconfigs map[string]string, log func(string, ...any)) (*Reader, error) {
-	program, err := filepath.Abs(program)
+	repository, err := filepath.Abs(repository)
 	if err != nil {
-		return nil, err
-	}
-	repository, err = filepath.Abs(repository)
-	if err != nil {
-		return nil, err
-	}
-	bin := filepath.Join(dir, "bin")
-	if err := os.MkdirAll(bin, 0o700); err != nil {
-		return nil, err
-	}
-	for context, file := range kubeconfigs {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(filepath.Join(bin, context+".kubeconfig"), content, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	script := fmt.Sprintf(kubectl, program, bin)
-	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(script), 0o700); err != nil { //nolint:gosec // it is run
 		return nil, err
 	}
 	for _, name := range []string{"config", "hack"} {
@@ -110,7 +90,48 @@ func New(dir, program, repository string, kubeconfigs map[string]string, log fun
 			return nil, err
 		}
 	}
-	return &Reader{dir: dir, Log: log}, nil
+	return newReader(dir, program, kubeconfigs, log)
+}
+
+// NewWithRelease makes a reader who has the files of a release, and not the repository.
+func NewWithRelease(dir, program, release string, kubeconfigs map[string]string, log func(string, ...any)) (*Reader, error) {
+	if err := os.CopyFS(dir, os.DirFS(release)); err != nil {
+		return nil, err
+	}
+	return newReader(dir, program, kubeconfigs, log)
+}
+
+func newReader(dir, program string, kubeconfigs map[string]string, log func(string, ...any)) (*Reader, error) {
+	program, err := filepath.Abs(program)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{dir: dir, Log: log}
+	if err := os.MkdirAll(r.bin(), 0o700); err != nil {
+		return nil, err
+	}
+	for context, file := range kubeconfigs {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(r.Kubeconfig(context), content, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.AddProgram("kubectl", fmt.Sprintf(kubectl, program, r.bin()))
+}
+
+func (r *Reader) bin() string { return filepath.Join(r.dir, "bin") }
+
+// Kubeconfig is the file of a context.
+func (r *Reader) Kubeconfig(context string) string {
+	return filepath.Join(r.bin(), context+".kubeconfig")
+}
+
+// AddProgram puts a script onto the path of the commands.
+func (r *Reader) AddProgram(name, script string) error {
+	return os.WriteFile(filepath.Join(r.bin(), name), []byte(script), 0o700) //nolint:gosec // it is run
 }
 
 // Run runs one block of commands, which ends with the first that fails, and returns what it prints.
@@ -119,7 +140,7 @@ func (r *Reader) Run(ctx context.Context, block string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", block)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = r.dir, &stdout, &stderr, grace
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(r.dir, "bin")+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "PATH="+r.bin()+":"+os.Getenv("PATH"))
 	err := cmd.Run()
 	if text := strings.TrimSpace(stderr.String()); text != "" {
 		r.Log("  %s", text)

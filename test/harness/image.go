@@ -20,3 +20,9 @@ func (e *Env) LabImage(ctx context.Context, ref string) (string, error) {
 func (e *Env) Make(ctx context.Context, args ...string) error {
 	return e.run(ctx, "", "make", args...)
 }
+
+// BuildHelm builds Helm of the version that the benchmark has, and returns its path.
+func (e *Env) BuildHelm(ctx context.Context) (string, error) {
+	path := e.Path("bin", "tools", "helm")
+	return path, e.run(ctx, "", "go", "build", "-C", e.Path("test", "bench", "helm"), "-o", path, "helm.sh/helm/v3/cmd/helm")
+}

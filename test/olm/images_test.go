@@ -168,6 +168,42 @@ func TestWriteNamesTheImageByItsDigest(t *testing.T) {
 	}
 }
 
+func TestNamed(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first.tar"), filepath.Join(dir, "new", "second.tar")
+	image, err := mutate.Config(empty.Image, v1.Config{User: "1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Write(image, "example.com/first", first); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := Named(first, "example.com/second", second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := layout.ImageIndexFromPath(unpack(t, second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil || len(manifest.Manifests) != 1 {
+		t.Fatalf("the archive has %d images, %v", len(manifest.Manifests), err)
+	}
+	only := manifest.Manifests[0]
+	if want := "example.com/second@" + only.Digest.String(); ref != want || only.Annotations[imageName] != want {
+		t.Errorf("reference %q, name in the archive %q, want %q", ref, only.Annotations[imageName], want)
+	}
+	if copied, err := index.Image(only.Digest); err != nil {
+		t.Error(err)
+	} else if config, err := copied.ConfigFile(); err != nil || config.Config.User != "1:1" {
+		t.Errorf("the copy has the configuration %v, error %v", config, err)
+	}
+	if _, err := Named(filepath.Join(dir, "none.tar"), "example.com/second", second); err == nil {
+		t.Error("an archive that does not exist was copied")
+	}
+}
+
 // unpack unpacks an archive into a directory.
 func unpack(t *testing.T, archive string) string {
 	t.Helper()

@@ -2,6 +2,8 @@ package writer
 
 import (
 	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"io/fs"
@@ -86,6 +88,22 @@ func Archive(w io.Writer, files []File) error {
 		}
 	}
 	return tw.Close()
+}
+
+// Package returns files as a tar archive that is compressed by gzip.
+func Package(files []File) ([]byte, error) {
+	var out bytes.Buffer
+	zip, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if err := Archive(zip, files); err != nil {
+		return nil, err
+	}
+	if err := zip.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // withParents returns the files and their parents by their names in the archive. Of two files with one path, the last wins.

@@ -99,7 +99,9 @@ func runOperator(ctx context.Context) error {
 }
 
 func hubCache() cache.Options {
-	return cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}, DefaultTransform: cache.TransformStripManagedFields()}
+	return cache.Options{
+		DefaultNamespaces: map[string]cache.Config{namespace: {}}, DefaultTransform: cache.TransformStripManagedFields(), ByObject: installation.CacheOptions(),
+	}
 }
 
 // noConnections has a connection for no member: each is being made, for ever.

@@ -41,6 +41,8 @@ type Bundle struct {
 	CSV *operatorsv1alpha1.ClusterServiceVersion
 	// Files are the contents by path below the directory of the bundle.
 	Files map[string][]byte
+	// Annotations describe the bundle to catalogs. They are in one of the files, and are the labels of the bundle's image.
+	Annotations map[string]string
 	// LeftOut are the images that have no digest and are therefore no relatedImages.
 	LeftOut []images.Reference
 }
@@ -55,7 +57,7 @@ func Build(o Options) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{CSV: p.csv}
+	b := &Bundle{CSV: p.csv, Annotations: bundleAnnotations(o.Version, o.History)}
 	if b.LeftOut, err = complete(p, o); err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func Build(o Options) (*Bundle, error) {
 		return nil, fmt.Errorf("%d images have no digest: %v. Set the operator's with --image, the others in hack/packaging/images.yaml",
 			len(b.LeftOut), b.LeftOut)
 	}
-	if b.Files, err = metadata(o); err != nil {
+	if b.Files, err = metadata(o.Root, b.Annotations); err != nil {
 		return nil, err
 	}
 	if err := b.add(releases.Package+".clusterserviceversion.yaml", b.CSV); err != nil {

@@ -31,8 +31,7 @@ func bundleAnnotations(v semver.Version, history *releases.History) map[string]s
 }
 
 // metadata returns the files beside the manifests.
-func metadata(o Options) (map[string][]byte, error) {
-	annotations := bundleAnnotations(o.Version, o.History)
+func metadata(root string, annotations map[string]string) (map[string][]byte, error) {
 	var list, dockerfile strings.Builder
 	list.WriteString(generatedHeader + "annotations:\n")
 	dockerfile.WriteString(generatedHeader + "# docker build -f bundle/bundle.Dockerfile bundle\nFROM scratch\n\n")
@@ -42,7 +41,7 @@ func metadata(o Options) (map[string][]byte, error) {
 	}
 	dockerfile.WriteString("\nCOPY manifests /manifests/\nCOPY metadata /metadata/\nCOPY tests/scorecard /tests/scorecard/\n")
 
-	scorecard, err := manifests.ReadFile(filepath.Join(o.Root, "config", "manifests", "scorecard.yaml"))
+	scorecard, err := manifests.ReadFile(filepath.Join(root, "config", "manifests", "scorecard.yaml"))
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,6 @@
 package chart
 
 import (
-	"bytes"
-	"compress/gzip"
 	"embed"
 	"errors"
 	"fmt"
@@ -143,18 +141,7 @@ func Package(files map[string][]byte) ([]byte, error) {
 	for name, content := range files {
 		entries = append(entries, writer.File{Path: path.Join("/", Name, name), Mode: 0o644, Content: content})
 	}
-	var out bytes.Buffer
-	zip, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	if err := writer.Archive(zip, entries); err != nil {
-		return nil, err
-	}
-	if err := zip.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return writer.Package(entries)
 }
 
 // config is what the values take from the manifests.

@@ -290,8 +290,8 @@ func TestReadmeHasAllValues(t *testing.T) {
 	}
 }
 
-// fixedFlags are flags of the operator that the chart sets itself, and those for `make run`.
-var fixedFlags = []string{"leader-elect", "metrics-bind-address", "health-probe-bind-address", "webhook-cert-path", "charts-dir", "namespace"}
+// fixedFlags are flags of the operator that the chart sets itself, and those for `make run` and for people.
+var fixedFlags = []string{"version", "leader-elect", "metrics-bind-address", "health-probe-bind-address", "webhook-cert-path", "charts-dir", "namespace"}
 
 // TestFlagsOfTheOperatorHaveValues wants a value for each flag of main.go.
 func TestFlagsOfTheOperatorHaveValues(t *testing.T) {

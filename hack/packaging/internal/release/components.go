@@ -1,7 +1,6 @@
 package release
 
 import (
-	"bytes"
 	"debug/buildinfo"
 	"fmt"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"golang.org/x/mod/modfile"
@@ -19,40 +17,32 @@ import (
 // componentLists adds one CycloneDX list (SBOM) for each architecture of the image.
 func componentLists(r *Release) error {
 	for _, arch := range slices.Sorted(maps.Keys(r.Binaries)) {
-		bom, err := r.components(arch)
-		if err != nil {
+		if err := r.addArchitecture(arch); err != nil {
 			return fmt.Errorf("components for %s: %w", arch, err)
-		}
-		var out bytes.Buffer
-		if err := cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cdx.SpecVersion1_6); err != nil {
-			return err
-		}
-		if err := r.Add(fmt.Sprintf("meshfleet-%s-%s.cdx.json", r.Version, arch), out.Bytes(), 0o644); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// components lists what is in the image of an architecture: the modules that the binary itself names, the standard library, Istio's charts, and
-// the public root certificates.
-func (r *Release) components(arch string) (*cdx.BOM, error) {
+// addArchitecture lists what is in the image of an architecture: the modules that the binary itself names, the standard library, Istio's
+// charts, and the public root certificates.
+func (r *Release) addArchitecture(arch string) error {
 	binary := r.Binaries[arch]
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	sum, err := sumOf(binary)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	charts, err := chartComponents(r.Charts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	roots, err := rootCertificates(r.Repository)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	all := append([]cdx.Component{standardLibrary(info.GoVersion)}, modules(info.Deps)...)
 	all = append(append(all, charts...), roots)
@@ -61,12 +51,7 @@ func (r *Release) components(arch string) (*cdx.BOM, error) {
 	main.Type, main.Name, main.Description = cdx.ComponentTypeApplication, "meshfleet", "The operator's binary for linux/"+arch
 	main.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: sum}}
 	main.Licenses = &cdx.Licenses{{License: &cdx.License{ID: "Apache-2.0"}}}
-	bom := cdx.NewBOM()
-	bom.SerialNumber = "urn:uuid:" + uuidOf(sum)
-	bom.Metadata = &cdx.Metadata{Timestamp: r.Source.Time.Format(time.RFC3339), Component: &main}
-	bom.Components = &all
-	bom.Dependencies = &[]cdx.Dependency{{Ref: main.BOMRef, Dependencies: references(all)}}
-	return bom, nil
+	return r.addComponents(arch, main, sum, all)
 }
 
 // toolchain is the version of Go that has built the binaries, for example go1.26.8.

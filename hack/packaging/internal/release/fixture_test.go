@@ -8,7 +8,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/meshfleet/meshfleet/hack/image/writer"
@@ -79,26 +78,7 @@ func writeImage(t *testing.T, archive string, architectures ...string) {
 		platform := &v1.Platform{OS: "linux", Architecture: arch}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platform}})
 	}
-	dir := t.TempDir()
-	path, err := layout.Write(dir, empty.Index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := path.AppendIndex(index); err != nil {
-		t.Fatal(err)
-	}
-	files, err := writer.Tree(dir, "/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(archive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Archive(f, files); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
+	if err := writer.WriteLayout(archive, index, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -71,6 +71,10 @@ func provenance(r *Release) error {
 	if err != nil {
 		return err
 	}
+	internal := map[string]any{"goVersion": toolchain, "signature": "none: this file is not signed by itself"}
+	if len(r.Unpinned) > 0 {
+		internal["imagesWithoutDigest"] = r.Unpinned
+	}
 	details := runDetails{Builder: resourceID{ID: r.Builder}}
 	if r.Invocation != "" {
 		details.Metadata = map[string]string{"invocationId": r.Invocation}
@@ -83,7 +87,7 @@ func provenance(r *Release) error {
 				ExternalParameters: map[string]any{
 					"target": "release", "version": r.Version, "image": r.Image, "architectures": slices.Sorted(maps.Keys(r.Binaries)),
 				},
-				InternalParameters:   map[string]any{"goVersion": toolchain, "signature": "none: this file is not signed by itself"},
+				InternalParameters:   internal,
 				ResolvedDependencies: dependencies,
 			},
 			RunDetails: details,
@@ -95,7 +99,7 @@ func provenance(r *Release) error {
 	return r.Add(provenanceFile, append(content, '\n'), 0o644)
 }
 
-// subjects are all files of the release, and the image as a registry has it.
+// subjects are all files of the release, and its images as a registry has them.
 func (r *Release) subjects() ([]resource, error) {
 	all, err := sums(r.Output)
 	if err != nil {
@@ -105,11 +109,16 @@ func (r *Release) subjects() ([]resource, error) {
 	for _, c := range all {
 		subjects = append(subjects, resource{Name: c.name, Digest: map[string]string{"sha256": c.sum}})
 	}
-	algorithm, digest, ok := strings.Cut(r.Digest, ":")
-	if !ok {
-		return nil, fmt.Errorf("the digest %q of the image has no algorithm", r.Digest)
+	digests := maps.Clone(r.Images)
+	digests[r.Image] = r.Digest
+	for _, name := range slices.Sorted(maps.Keys(digests)) {
+		algorithm, digest, ok := strings.Cut(digests[name], ":")
+		if !ok {
+			return nil, fmt.Errorf("the digest %q of the image %s has no algorithm", digests[name], name)
+		}
+		subjects = append(subjects, resource{Name: name, Digest: map[string]string{algorithm: digest}})
 	}
-	return append(subjects, resource{Name: r.Image, Digest: map[string]string{algorithm: digest}}), nil
+	return subjects, nil
 }
 
 // dependencies are the commit and the lock files in it.

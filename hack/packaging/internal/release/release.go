@@ -36,6 +36,10 @@ type Release struct {
 	Source Source
 	// Digest is the digest of the image's index: sha256:… .
 	Digest string
+	// Images are the digests of the other images of the release, by their names without tag and digest.
+	Images map[string]string
+	// Unpinned are the images that the release names without a digest.
+	Unpinned []string
 }
 
 // Reference is the name of the operator's image with its digest.
@@ -104,5 +108,5 @@ func prepare(o Options) (*Release, error) {
 	if len(entries) > 0 {
 		return nil, fmt.Errorf("%s has %d files, for example %s: delete them first", o.Output, len(entries), entries[0].Name())
 	}
-	return &Release{Options: o, Source: source, Digest: digest}, nil
+	return &Release{Options: o, Source: source, Digest: digest, Images: map[string]string{}}, nil
 }

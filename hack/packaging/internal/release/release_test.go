@@ -38,10 +38,11 @@ func written(t *testing.T, o Options, artefacts []Artefact) (*Release, map[strin
 }
 
 func TestReleaseIsComplete(t *testing.T) {
-	_, files := written(t, options(t), Artefacts())
+	_, files := written(t, options(t), append(Artefacts(), pinned(t).Add))
 	want := []string{
 		"checksums.txt", "install.yaml", "local-member.yaml", "member-kubeconfig.sh", "member-rbac.yaml", "meshfleet-1.2.3-amd64.cdx.json",
-		"meshfleet-1.2.3-arm64.cdx.json", "meshfleet-1.2.3-image.tar", "meshfleet-1.2.3.tgz", "provenance.intoto.json", "sample.yaml",
+		"meshfleet-1.2.3-arm64.cdx.json", "meshfleet-1.2.3-bundle-image.tar", "meshfleet-1.2.3-bundle.cdx.json", "meshfleet-1.2.3-bundle.tar.gz",
+		"meshfleet-1.2.3-catalog.tar.gz", "meshfleet-1.2.3-image.tar", "meshfleet-1.2.3.tgz", "provenance.intoto.json", "sample.yaml",
 	}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(files))); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
@@ -50,9 +51,9 @@ func TestReleaseIsComplete(t *testing.T) {
 
 func TestReleaseIsReproducible(t *testing.T) {
 	o := options(t)
-	_, first := written(t, o, Artefacts())
+	_, first := written(t, o, append(Artefacts(), pinned(t).Add))
 	o.Output = filepath.Join(t.TempDir(), "again")
-	_, second := written(t, o, Artefacts())
+	_, second := written(t, o, append(Artefacts(), pinned(t).Add))
 	for name := range first {
 		if !bytes.Equal(first[name], second[name]) {
 			t.Errorf("%s differs between two runs", name)
@@ -121,8 +122,7 @@ func TestChecksumsAndProvenanceNameAllFiles(t *testing.T) {
 	o := options(t)
 	o.Invocation = "https://example.com/runs/1"
 	// What is appended is listed, too.
-	more := func(r *Release) error { return r.Add("bundle.tar", []byte(r.Reference()), 0o644) }
-	r, files := written(t, o, append(Artefacts(), more))
+	r, files := written(t, o, append(Artefacts(), pinned(t).Add))
 
 	var listed []string
 	for line := range strings.Lines(string(files[checksumsFile])) {
