@@ -10,7 +10,7 @@ GO ?= go
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 # The clusters of lab-up, and the Istio release (or releases, separated by commas) whose images it loads.
 CLUSTERS ?= hub,east,west
-ISTIO ?= 1.29.1
+ISTIO ?= 1.31.0
 # More flags of labctl up.
 LABFLAGS ?= --cert-manager-on hub
 # The name that the image gets.
@@ -89,7 +89,7 @@ demo-upgrade: labctl charts image ## Upgrade a mesh of three clusters in waves w
 demo-down: lab-down ## Remove everything that the demo started
 
 .PHONY: lab-up
-lab-up: labctl ## Bring up the lab's clusters (CLUSTERS=hub,east,west ISTIO=1.29.1)
+lab-up: labctl ## Bring up the lab's clusters (CLUSTERS=hub,east,west ISTIO=1.31.0)
 	bin/labctl up --clusters $(CLUSTERS) --istio $(ISTIO) $(LABFLAGS)
 
 .PHONY: deploy
@@ -127,15 +127,15 @@ test-gitops: ## Run the health checks and actions in the engines of Argo CD and 
 	  $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done
 
 .PHONY: e2e
-e2e: labctl charts image ## Run the end-to-end tests in the lab (18 min; Linux, root)
+e2e: labctl charts image ## Run the end-to-end tests in the lab, with 1.30.4 and 1.31.0 (18 min; Linux, root)
 	$(GO) test -tags e2e ./test/e2e/... -count=1 -v -timeout 60m $(GOTESTFLAGS)
 
 .PHONY: e2e-upgrades
-e2e-upgrades: labctl charts image ## Run the upgrade test with everything that an upgrade can meet (90 min)
+e2e-upgrades: labctl charts image ## Run the upgrade test with everything that an upgrade can meet, from 1.28.3 to 1.29.1 (90 min)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestUpgrade -count=1 -v -timeout 130m $(GOTESTFLAGS)
 
 .PHONY: e2e-discovery
-e2e-discovery: labctl charts image ## Renew reader tokens many times under load (5 min)
+e2e-discovery: labctl charts image ## Renew reader tokens many times under load, with 1.29.1 (about 8 min)
 	$(GO) test -tags e2e,upgrades ./test/e2e/... -run TestDiscovery -count=1 -v -timeout 100m $(GOTESTFLAGS)
 
 .PHONY: e2e-hops
@@ -148,7 +148,7 @@ e2e-charts: labctl charts image ## Upgrade to a patch whose charts are in a regi
 
 .PHONY: e2e-packaging
 e2e-packaging: labctl charts image ## Let OLM install and update the operator, and Argo CD a mesh (40 min; both are built first)
-	bin/labctl build --istio 1.28.3,1.29.1 --argo-cd
+	bin/labctl build --istio 1.30.4,1.31.0 --argo-cd
 	$(GO) test -tags e2e,packaging ./test/e2e/... -run 'TestOLM|TestArgoCD' -count=1 -v -timeout 130m $(GOTESTFLAGS)
 
 .PHONY: e2e-release

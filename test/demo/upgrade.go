@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	oldVersion, newVersion = "1.28.3", "1.29.1"
+	oldVersion, newVersion = harness.FormerIstio, harness.NewestIstio
 	// The deadlines are far above what a step takes, because a slow machine is not a broken mesh. An upgrade restarts every
 	// workload of three members, one member after the other.
 	meshDeadline, upgradeDeadline = 10 * time.Minute, 30 * time.Minute

@@ -29,7 +29,7 @@ func (s *suite) admission(t *testing.T) {
 	valid := func() *meshv1alpha1.MeshInstallation {
 		m := &meshv1alpha1.MeshInstallation{}
 		m.Namespace, m.Name = harness.OperatorNamespace, "other"
-		m.Spec.Version = "1.29.1"
+		m.Spec.Version = harness.NewestIstio
 		m.Spec.Members = []meshv1alpha1.Member{member("fresh", "fresh")}
 		return m
 	}
@@ -42,11 +42,11 @@ func (s *suite) admission(t *testing.T) {
 			edit: func(*meshv1alpha1.MeshInstallation) {},
 		},
 		"refuses an alias of a release": {
-			edit:      func(m *meshv1alpha1.MeshInstallation) { m.Spec.Version = "1.29" },
+			edit:      func(m *meshv1alpha1.MeshInstallation) { m.Spec.Version = "1.31" },
 			wantField: "spec.version",
 		},
 		"refuses a release with a prefix": {
-			edit:      func(m *meshv1alpha1.MeshInstallation) { m.Spec.Version = "v1.29.1" },
+			edit:      func(m *meshv1alpha1.MeshInstallation) { m.Spec.Version = "v" + harness.NewestIstio },
 			wantField: "spec.version",
 		},
 		"refuses a release that the operator cannot install": {
@@ -84,7 +84,7 @@ func (s *suite) admission(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Spec.Version = "1.28.3"
+		m.Spec.Version = harness.FormerIstio
 		requireRefusal(t, s.env.Hub.Client.Update(t.Context(), m, client.DryRunAll), "")
 	})
 }

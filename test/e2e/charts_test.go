@@ -21,8 +21,10 @@ import (
 
 const (
 	// laterPatch is a patch that is not in the operator's image: the charts of chartsFrom with another version.
-	laterPatch = "1.29.9"
-	chartsFrom = "1.29.1"
+	laterPatch = "1.31.9"
+	chartsFrom = harness.NewestIstio
+	// otherPatch is in the registry before laterPatch.
+	otherPatch = "1.31.8"
 )
 
 // TestCharts upgrades a mesh to a patch whose charts are in a registry of its own, and takes the registry away.
@@ -36,7 +38,7 @@ func TestCharts(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := chartstest.Serve(t, hostAddress)
-	registry.Push(t, chartstest.Packaged(t, chartsFrom, "1.29.8")...)
+	registry.Push(t, chartstest.Packaged(t, chartsFrom, otherPatch)...)
 	s.step(t, "a registry whose certificate is not trusted", func() error {
 		var changeErr error
 		if err := s.env.EditMesh(t.Context(), func(m *meshv1alpha1.MeshInstallation) {
@@ -53,7 +55,7 @@ func TestCharts(t *testing.T) {
 		if err := s.env.EditMesh(t.Context(), func(m *meshv1alpha1.MeshInstallation) { m.Spec.Charts.CABundle = registry.CA }); err != nil {
 			return err
 		}
-		return s.awaitCharts(t.Context(), meshv1alpha1.ReasonChartNotFound, "1.29.8")
+		return s.awaitCharts(t.Context(), meshv1alpha1.ReasonChartNotFound, otherPatch)
 	})
 	registry.Push(t, chartstest.Packaged(t, chartsFrom, laterPatch)...)
 	u := s.upgradeUnderLoad(t, s.env.Members(), meshv1alpha1.UpgradeSucceeded, func(m *meshv1alpha1.MeshInstallation) error {

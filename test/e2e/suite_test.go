@@ -33,7 +33,7 @@ func TestMesh(t *testing.T) {
 	t.Run("drift", s.drift)
 	t.Run("root lost", s.rootLost)
 	t.Run("reader tokens renewed under load", s.tokensRenewed)
-	t.Run("peer that istiod reads no more", s.peerStuck)
+	t.Run("remote secret written by hand under load", s.remoteSecretWritten)
 	t.Run("steady state makes no write calls", s.steadyState)
 	t.Run("a new operator process makes no write calls", s.restartedOperator)
 	t.Run("MeshMember deleted under load", s.memberDeletedByHand)
@@ -67,9 +67,14 @@ func (s *suite) startUp(t *testing.T) {
 
 // install is the demo's path.
 func (s *suite) install(t *testing.T) {
-	ctx := t.Context()
 	s.startUp(t)
-	s.step(t, "apply the sample", func() error { return s.env.ApplyMesh(ctx) })
+	s.step(t, "apply the sample", func() error { return s.env.ApplyMesh(t.Context()) })
+	s.populate(t)
+}
+
+// populate waits for the mesh and deploys the workloads.
+func (s *suite) populate(t *testing.T) {
+	ctx := t.Context()
 	s.step(t, "wait for the mesh", func() error { return s.waitReady(ctx) })
 	s.step(t, "deploy the workloads", func() error { return s.env.DeployWorkloads(ctx) })
 }

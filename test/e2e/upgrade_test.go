@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	oldVersion, newVersion = "1.28.3", "1.29.1"
 	// upgradeDeadline is how long an upgrade may take without a new step.
 	upgradeDeadline = 10 * time.Minute
 	// upgradePerSecond is the rate of each of the nine loads.
@@ -29,7 +28,7 @@ const (
 )
 
 // TestUpgrade takes a mesh of three members to another release under load, and lets it refuse bad targets. With the build
-// tag upgrades it goes on with everything else that an upgrade can meet.
+// tag upgrades it goes between older releases, and goes on with everything else that an upgrade can meet.
 func TestUpgrade(t *testing.T) {
 	s := newSuite(t, harness.Options{Members: []string{"east", "west", third}, IstioVersions: []string{newVersion, oldVersion}})
 	if !t.Run("bring up", s.startUp) {

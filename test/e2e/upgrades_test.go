@@ -2,6 +2,10 @@
 
 package e2e
 
+// oldVersion and newVersion are the releases between which suites upgrade: here those before the ones of `make e2e`. They have the most faults
+// to work around: they configure no foreign Gateway, and read a peer no more whose remote secret was written.
+const oldVersion, newVersion = "1.28.3", "1.29.1"
+
 // moreUpgrades are the parts that take long.
 func (s *suite) moreUpgrades() []part {
 	return []part{

@@ -23,13 +23,15 @@ const (
 	HubName = "hub"
 	// MeshName is the name of the sample's MeshInstallation.
 	MeshName = "shop"
+	// NewestIstio is the release of the samples, and of a lab that asks for no other. FormerIstio is the one from which suites upgrade to it.
+	NewestIstio, FormerIstio = "1.31.0", "1.30.4"
 )
 
 // Options say which lab an Env drives.
 type Options struct {
 	// Members are the clusters that belong to the mesh, in the order of the sample.
 	Members []string
-	// IstioVersions are the Istio releases whose images the lab must have.
+	// IstioVersions are the Istio releases whose images the lab must have. Default: NewestIstio.
 	IstioVersions []string
 	// Attach holds the kubeconfigs of clusters that run already, by the names that they have in the mesh. The hub has the
 	// operator and credentials for the members then, and nothing of it is brought up, installed or removed.
@@ -68,7 +70,7 @@ func New(opts Options) (*Env, error) {
 		opts.Members = []string{"east", "west"}
 	}
 	if len(opts.IstioVersions) == 0 {
-		opts.IstioVersions = []string{"1.29.1"}
+		opts.IstioVersions = []string{NewestIstio}
 	}
 	return &Env{
 		Root:     root,

@@ -231,7 +231,7 @@ func rolledOut(d *appsv1.Deployment) (bool, string) {
 func (e *Env) awaitWebhook(ctx context.Context) error {
 	probe := &meshv1alpha1.MeshInstallation{}
 	probe.Namespace, probe.Name = OperatorNamespace, "webhook-probe"
-	probe.Spec.Version = "1.29.1"
+	probe.Spec.Version = NewestIstio
 	probe.Spec.Members = []meshv1alpha1.Member{{
 		Name: "probe",
 		ClusterRef: meshv1alpha1.ClusterRef{

@@ -17,7 +17,7 @@ import (
 	"github.com/meshfleet/meshfleet/hack/lab/internal/cluster/state"
 )
 
-const defaultIstio = "1.29.1"
+const defaultIstio = "1.31.0"
 
 // New returns the root command.
 func New() *cobra.Command {
