@@ -111,13 +111,13 @@ func (e *Env) AwaitOperator(ctx context.Context) error {
 	return e.awaitWebhook(ctx)
 }
 
-// RestartOperator replaces the operator's process and returns when the new one runs.
+// RestartOperator replaces the operator's process and returns when the new one runs and its admission webhook answers.
 func (e *Env) RestartOperator(ctx context.Context) error {
 	err := e.kubectlQuiet(ctx, HubName, "-n", OperatorNamespace, "rollout", "restart", "deployment/"+OperatorDeployment)
 	if err != nil {
 		return err
 	}
-	return e.awaitOperator(ctx)
+	return e.AwaitOperator(ctx)
 }
 
 // KillOperator ends the operator's processes at once, as a power failure would, and makes room for a new one: the pods are
