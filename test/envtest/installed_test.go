@@ -129,7 +129,7 @@ func (s *suite) memberStatus(t *testing.T, name string) {
 	got.Gateway.Announced, got.Trust.IntermediateNotAfter, got.Discovery.TokenExpires, got.CredentialExpires = nil, nil, nil, nil
 	got.Discovery.IstiodGateways, got.Discovery.ProxyGateways = nil, nil // checked above
 	want := meshv1alpha1.MeshMemberStatus{
-		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, Origin: origin, KubernetesVersion: got.KubernetesVersion,
+		ObservedGeneration: m.Generation, Conditions: got.Conditions, ClusterUID: uid, Origin: origin, KubernetesVersion: got.KubernetesVersion, Proxies: new(int32(0)),
 		Revisions: []meshv1alpha1.RevisionStatus{{Name: revision, Version: version, Hash: mesh.RevisionHash(m.Spec.Revisions[0]), ReadyReplicas: 1}},
 		Gateway:   meshv1alpha1.GatewayStatus{Name: gatewayName, Revision: revision, Addresses: []string{addressOf(name)}},
 		Trust:     meshv1alpha1.MemberTrustStatus{ClaimedRoot: &meshv1alpha1.ClaimedRoot{Fingerprints: inst.Status.Trust.PinnedRoot}, RootFingerprints: inst.Status.Trust.RootFingerprints},
