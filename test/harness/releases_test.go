@@ -36,6 +36,8 @@ func TestReleases(t *testing.T) {
 		}
 		want[name] = "\n  version: " + NewestIstio + "\n"
 	}
+	// Its release is one whose charts are not in the image.
+	delete(want, "config/samples/meshinstallation_charts.yaml")
 	for name, line := range want {
 		content, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
