@@ -74,8 +74,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Owns(&meshv1alpha1.MeshUpgrade{}).
 		Watches(&meshv1alpha1.MeshApproval{}, handler.EnqueueRequestsFromMapFunc(r.installationOf)).
 		Watches(&cmv1.Certificate{}, spread(ofOwner)).
-		Watches(&corev1.Secret{}, spread(handler.EnqueueRequestsFromMapFunc(r.usersOfSecret))).
-		WatchesMetadata(&corev1.ConfigMap{}, spread(handler.EnqueueRequestsFromMapFunc(r.usersOfConfigMap))).
+		Watches(&corev1.Secret{}, spread(handler.EnqueueRequestsFromMapFunc(usersOf(r.Client, usesSecret)))).
+		WatchesMetadata(&corev1.ConfigMap{}, spread(handler.EnqueueRequestsFromMapFunc(usersOf(r.Client, usesConfigMap)))).
 		Owns(&cmv1.Issuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{
 			RateLimiter: outcome.RateLimiter[reconcile.Request](), MaxConcurrentReconciles: cmp.Or(r.Concurrency, DefaultConcurrency),

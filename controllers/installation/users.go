@@ -6,20 +6,37 @@ import (
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 )
 
-// usersOfSecret are the installations whose root or intermediates a Secret is, or that fetch charts with it. It goes by names: a Secret that was restored
-// by hand may have lost its labels.
-func (r *Reconciler) usersOfSecret(ctx context.Context, o client.Object) []reconcile.Request {
-	return r.users(ctx, o, func(inst *meshv1alpha1.MeshInstallation) bool {
-		member, isCA := mesh.MemberOfCASecret(inst.Name, o.GetName())
-		return mesh.RootName(inst.Name) == o.GetName() || fetchesWith(inst.Spec.Charts, o.GetName()) ||
-			isCA && slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == member })
-	})
+// usersOf maps an object to the installations in its namespace that use an object of its name.
+func usersOf(c client.Reader, uses func(inst *meshv1alpha1.MeshInstallation, name string) bool) handler.MapFunc {
+	return func(ctx context.Context, o client.Object) []reconcile.Request {
+		found := &meshv1alpha1.MeshInstallationList{}
+		if err := c.List(ctx, found, client.InNamespace(o.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Listing installations for an event failed")
+			return nil
+		}
+		var out []reconcile.Request
+		for i := range found.Items {
+			if inst := &found.Items[i]; uses(inst, o.GetName()) {
+				out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(inst)})
+			}
+		}
+		return out
+	}
+}
+
+// usesSecret reports whether a Secret is the root or an intermediate of a mesh, or its charts are fetched with it. It goes by names: a Secret that was
+// restored by hand may have lost its labels.
+func usesSecret(inst *meshv1alpha1.MeshInstallation, name string) bool {
+	member, isCA := mesh.MemberOfCASecret(inst.Name, name)
+	return mesh.RootName(inst.Name) == name || fetchesWith(inst.Spec.Charts, name) ||
+		isCA && slices.ContainsFunc(inst.Spec.Members, func(m meshv1alpha1.Member) bool { return m.Name == member })
 }
 
 // fetchesWith reports whether charts are fetched from a Secret, or with its credentials.
@@ -28,26 +45,8 @@ func fetchesWith(c *meshv1alpha1.Charts, secret string) bool {
 		c.Archives != nil && c.Archives.SecretRef != nil && c.Archives.SecretRef.Name == secret)
 }
 
-// usersOfConfigMap are the installations that fetch charts from a ConfigMap.
-func (r *Reconciler) usersOfConfigMap(ctx context.Context, o client.Object) []reconcile.Request {
-	return r.users(ctx, o, func(inst *meshv1alpha1.MeshInstallation) bool {
-		c := inst.Spec.Charts
-		return c != nil && c.Archives != nil && c.Archives.ConfigMapRef != nil && c.Archives.ConfigMapRef.Name == o.GetName()
-	})
-}
-
-// users are the installations in the namespace of an object that use it.
-func (r *Reconciler) users(ctx context.Context, o client.Object, uses func(*meshv1alpha1.MeshInstallation) bool) []reconcile.Request {
-	found := &meshv1alpha1.MeshInstallationList{}
-	if err := r.Client.List(ctx, found, client.InNamespace(o.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Listing installations for an event failed")
-		return nil
-	}
-	var out []reconcile.Request
-	for i := range found.Items {
-		if inst := &found.Items[i]; uses(inst) {
-			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(inst)})
-		}
-	}
-	return out
+// usesConfigMap reports whether charts are fetched from a ConfigMap.
+func usesConfigMap(inst *meshv1alpha1.MeshInstallation, name string) bool {
+	c := inst.Spec.Charts
+	return c != nil && c.Archives != nil && c.Archives.ConfigMapRef != nil && c.Archives.ConfigMapRef.Name == name
 }

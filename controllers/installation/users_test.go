@@ -13,7 +13,7 @@ import (
 func TestInstallationsOfSecret(t *testing.T) {
 	r := hubReconciler(t, testutil.Installation(testutil.With("east")))
 	for name, want := range map[string]int{"shop-root": 1, "shop-east-ca": 1, "shop-west-ca": 0, "another": 0} {
-		got := r.usersOfSecret(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}})
+		got := usersOf(r.Client, usesSecret)(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}})
 		if len(got) != want {
 			t.Errorf("%s: %v, want %d", name, got, want)
 		}
@@ -26,7 +26,7 @@ func TestInstallationsOfConfigMap(t *testing.T) {
 	r := hubReconciler(t, inst)
 	for name, want := range map[string]int{"istio-charts": 1, "shop-root": 0, "another": 0} {
 		// The watch delivers metadata only.
-		got := r.usersOfConfigMap(t.Context(), &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}})
+		got := usersOf(r.Client, usesConfigMap)(t.Context(), &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: testutil.Namespace}})
 		if len(got) != want {
 			t.Errorf("%s: %v, want %d", name, got, want)
 		}
