@@ -12,8 +12,11 @@ import (
 // version and commit are those of a release: `make release` sets them by the linker, from the Git tag.
 var version, commit string
 
-// Unreleased is the version of a build that is no release, and Unknown a commit that the build does not have.
-const Unreleased, Unknown = "devel", "unknown"
+// Unreleased is the version of a build that is no release.
+const Unreleased = "devel"
+
+// Unknown is a commit that the build does not have.
+const Unknown = "unknown"
 
 // Info describes a build.
 type Info struct {

@@ -119,7 +119,10 @@ func newReader(dir, program string, kubeconfigs map[string]string, log func(stri
 			return nil, err
 		}
 	}
-	return r, r.AddProgram("kubectl", fmt.Sprintf(kubectl, program, r.bin()))
+	if err := r.AddProgram("kubectl", fmt.Sprintf(kubectl, program, r.bin())); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 func (r *Reader) bin() string { return filepath.Join(r.dir, "bin") }

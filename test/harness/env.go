@@ -23,8 +23,10 @@ const (
 	HubName = "hub"
 	// MeshName is the name of the sample's MeshInstallation.
 	MeshName = "shop"
-	// NewestIstio is the release of the samples, and of a lab that asks for no other. FormerIstio is the one from which suites upgrade to it.
-	NewestIstio, FormerIstio = "1.31.0", "1.30.4"
+	// NewestIstio is the release of the samples, and of a lab that asks for no other.
+	NewestIstio = "1.31.0"
+	// FormerIstio is the release from which suites upgrade to the newest.
+	FormerIstio = "1.30.4"
 )
 
 // Options say which lab an Env drives.

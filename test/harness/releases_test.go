@@ -7,19 +7,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/meshfleet/meshfleet/internal/istio/version"
+	istioversion "github.com/meshfleet/meshfleet/internal/istio/version"
 )
 
 // TestReleases wants one pair of releases in all that a user runs first: the newest two that the operator can install.
 func TestReleases(t *testing.T) {
-	if got := version.Supported(); !slices.Equal(got[len(got)-2:], []string{FormerIstio, NewestIstio}) {
+	if got := istioversion.Supported(); !slices.Equal(got[len(got)-2:], []string{FormerIstio, NewestIstio}) {
 		t.Errorf("the operator installs %v, want %s and %s to be the newest", got, FormerIstio, NewestIstio)
 	}
 	root, err := repositoryRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	samples, err := filepath.Glob(filepath.Join(root, "config/samples/meshinstallation*.yaml"))
+	samples, err := filepath.Glob(filepath.Join(root, "config", "samples", "meshinstallation*.yaml"))
 	if err != nil || len(samples) == 0 {
 		t.Fatalf("%d samples, %v", len(samples), err)
 	}
