@@ -232,7 +232,7 @@ type Member struct {
 	// hold keeps the member at its revision, which is its version, its values and the settings of its east-west gateway, while
 	// the other members are upgraded. Everything else of the spec applies to the member, and its certificates and tokens are
 	// renewed. When the hold is removed, the member is upgraded to the target of the spec. An upgrade to a release that is more
-	// than one minor version from that of a held member does not start. Default: the member is upgraded with the others.
+	// than one minor version from that of a held member does not start. Absent: the member is upgraded with the others.
 	// +optional
 	Hold *Hold `json:"hold,omitempty"`
 }

@@ -265,6 +265,7 @@ func (s heldStory) isDeleted(t *testing.T) {
 	s.edit(t, hold(time.Now().Add(time.Hour), "east"))
 	inst, err := s.installation(t.Context())
 	must(t, err)
+	s.permitDeletion(t, inst)
 	must(t, s.hub.admin.Delete(t.Context(), inst))
 	await(t, "the mesh is gone", func(ctx context.Context) error {
 		inst, err := s.installation(ctx)
