@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
+	"github.com/meshfleet/meshfleet/internal/build"
 	"github.com/meshfleet/meshfleet/internal/mesh"
 	"github.com/meshfleet/meshfleet/internal/parts/trust"
 )
@@ -35,7 +36,8 @@ func (s *suite) meshStatus(t *testing.T) {
 	must(t, err)
 	notAfter := metav1.NewTime(certificates[0].NotAfter.Local())
 	want := meshv1alpha1.MeshInstallationStatus{
-		ObservedGeneration: inst.Generation, Conditions: inst.Status.Conditions, EffectiveVersion: version, Revision: revision,
+		ObservedGeneration: inst.Generation, OperatorVersion: build.Unreleased, Conditions: inst.Status.Conditions, EffectiveVersion: version,
+		Revision:  revision,
 		Revisions: []meshv1alpha1.RevisionMembers{{Name: revision, Version: version, Members: 2}},
 		Members:   meshv1alpha1.MemberCounts{Total: 2, Ready: 2},
 		Trust:     meshv1alpha1.TrustStatus{PinnedRoot: fingerprints, RootFingerprints: fingerprints, NotAfter: &notAfter},
