@@ -41,8 +41,8 @@ func TestDeletionOfAMeshThatIsInUseIsRefused(t *testing.T) {
 		// want is in the refusal. Empty: the deletion is allowed.
 		want string
 	}{
-		"pods run":                                    {shop(), []client.Object{reporting("shop", "east", 2)}, "2 pods with a proxy of this mesh run in 1 members (east: 2)"},
-		"pods run, and the spec says so":              {shop(unprotected), []client.Object{reporting("shop", "east", 2)}, ""},
+		"pods run": {shop(), []client.Object{reporting("shop", "east", 2)}, "2 pods with a proxy of this mesh run in 1 members (east: 2)"},
+		"pods run, and the protection is disabled": {shop(unprotected), []client.Object{reporting("shop", "east", 2)}, ""},
 		"no pod runs":                                 {shop(), []client.Object{reporting("shop", "east", 0)}, ""},
 		"pods run in another mesh only":               {shop(), []client.Object{reporting("shop", "east", 0), reporting("other", "west", 5)}, ""},
 		"nothing is known of the member":              {shop(), nil, "(east: not asked yet)"},

@@ -71,8 +71,8 @@ func TestEveryWebhookIsPatched(t *testing.T) {
 	}
 }
 
-// passable are the match conditions of each webhook. An operator that is down must keep nobody from removing a finalizer, from permitting
-// the deletion of a mesh, and from a deletion that is permitted.
+// passable are the match conditions of each webhook. While the operator is down, three things must stay possible: to remove a finalizer,
+// to permit the deletion of a mesh, and to make a deletion that is permitted.
 var passable = map[string][]any{
 	"mmeshapproval.meshfleet.io": {condition("not-being-deleted", "!has(object.metadata.deletionTimestamp)")},
 	"vmeshapproval.meshfleet.io": {condition("not-being-deleted", "!has(object.metadata.deletionTimestamp)")},

@@ -142,7 +142,7 @@ func injectorsOf(ctx context.Context, pass *member.Pass) ([]*unstructured.Unstru
 // that is not the member's is not counted, and pods that cannot be counted are unknown.
 func (r *Reconciler) tellProxies(ctx context.Context, pass *member.Pass) {
 	if pass.Remote == nil {
-		// The last number stays, and the condition Reachable says that it may be another one by now.
+		// The last number stays. The condition Reachable is False, so that admission counts it as unknown.
 		return
 	}
 	report, counted := &pass.Object.Status, r.counted.Of(pass)

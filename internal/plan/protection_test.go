@@ -28,7 +28,7 @@ func TestIsProtected(t *testing.T) {
 		"by default":                              {testutil.Installation(), true},
 		"as the API server stores it":             {testutil.Installation(protection(meshv1alpha1.DeletionProtectionEnabled)), true},
 		"by a value of a later release":           {testutil.Installation(protection("Always")), true},
-		"not when the spec says so":               {testutil.Installation(protection(meshv1alpha1.DeletionProtectionDisabled)), false},
+		"not when the spec disables it":           {testutil.Installation(protection(meshv1alpha1.DeletionProtectionDisabled)), false},
 		"not when its deletion has begun already": {testutil.Installation(going), false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -57,7 +57,7 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// newcomer is somebody with a directory that has the files of a release.
+// newcomer is a user who has the files of a release and no source tree.
 type newcomer struct {
 	*suite
 	version string

@@ -43,10 +43,7 @@ func TestHeld(t *testing.T) {
 	})
 	must(t, s.hub.admin.Create(t.Context(), inst))
 	s.awaitReady(t, three...)
-	for _, part := range []struct {
-		name string
-		run  func(*testing.T)
-	}{
+	s.runParts(t, []part{
 		{"the others are upgraded", s.othersAreUpgraded},
 		{"until passes", s.untilPasses},
 		{"the mesh would leave it too far behind", s.tooFar},
@@ -54,11 +51,7 @@ func TestHeld(t *testing.T) {
 		{"all are held", s.allHeld},
 		{"it is taken out", s.isTakenOut},
 		{"the mesh is deleted", s.isDeleted},
-	} {
-		if !t.Run(part.name, part.run) {
-			t.Fatalf("the parts after %q start from what it leaves behind; the end of the operator's log:\n%s", part.name, s.log.end())
-		}
-	}
+	})
 }
 
 func hold(until time.Time, names ...string) meshOption {

@@ -26,10 +26,7 @@ func TestRestore(t *testing.T) {
 	}
 	must(t, s.hub.admin.Create(t.Context(), shop(meshName, withMember("east"), withMember("west"))))
 	s.awaitReady(t, both...)
-	for _, part := range []struct {
-		name string
-		run  func(*testing.T)
-	}{
+	s.runParts(t, []part{
 		{"by the guide", s.restoredByGuide},
 		{"the spec asks for another release", s.restoredWithOtherSpec},
 		{"MeshMembers with their specs", s.restoredMembers},
@@ -39,13 +36,7 @@ func TestRestore(t *testing.T) {
 		{"an upgrade that is half way", s.restoredHalfWay},
 		{"the control plane's namespace is deleted", s.namespaceDeleted},
 		{"a member leaves without its namespace", s.leavesWithoutNamespace},
-	} {
-		start := time.Now()
-		if !t.Run(part.name, part.run) {
-			t.Fatalf("the parts after %q start from what it leaves behind; the end of the log:\n%s", part.name, s.log.end())
-		}
-		t.Logf("%s: %s", part.name, time.Since(start).Round(100*time.Millisecond))
-	}
+	})
 }
 
 // kept is what a backup has of a mesh on the hub.

@@ -61,10 +61,7 @@ type suite struct {
 // TestMesh is one story. Each part starts from what the one before has left behind.
 func TestMesh(t *testing.T) {
 	s := newSuite(t)
-	for _, part := range []struct {
-		name string
-		run  func(*testing.T)
-	}{
+	s.runParts(t, []part{
 		{"admission", s.admission},
 		{"documented defaults", s.defaults},
 		{"install", s.install},
@@ -91,13 +88,25 @@ func TestMesh(t *testing.T) {
 		{"hub beside another member", s.hubBeside},
 		{"permissions", s.permissions},
 		{"secrets", s.secrets},
-	} {
+	})
+}
+
+// part is one part of a story.
+type part struct {
+	name string
+	run  func(*testing.T)
+}
+
+// runParts runs the parts of a story in order. Each starts from what those before it leave behind, so that the first failure ends the story.
+func (s *suite) runParts(t *testing.T, parts []part) {
+	t.Helper()
+	for _, p := range parts {
 		start := time.Now()
-		if !t.Run(part.name, part.run) {
+		if !t.Run(p.name, p.run) {
 			t.Logf("%s=<file> keeps the operator's whole log; its end is:\n%s", logVariable, s.log.end())
-			t.Fatalf("the parts after %q start from what it leaves behind", part.name)
+			t.Fatalf("the parts after %q start from what it leaves behind", p.name)
 		}
-		t.Logf("%s: %s", part.name, time.Since(start).Round(100*time.Millisecond))
+		t.Logf("%s: %s", p.name, time.Since(start).Round(100*time.Millisecond))
 	}
 }
 

@@ -154,18 +154,7 @@ func TestWriteNamesTheImageByItsDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	index, err := layout.ImageIndexFromPath(unpack(t, archive))
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil || len(manifest.Manifests) != 1 {
-		t.Fatalf("the archive has %d images, %v", len(manifest.Manifests), err)
-	}
-	only := manifest.Manifests[0]
-	if want := "example.com/image@" + only.Digest.String(); ref != want || only.Annotations[imageName] != want {
-		t.Errorf("reference %q, name in the archive %q, want %q", ref, only.Annotations[imageName], want)
-	}
+	namedEntry(t, archive, "example.com/image", ref)
 }
 
 func TestNamed(t *testing.T) {
@@ -182,18 +171,7 @@ func TestNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	index, err := layout.ImageIndexFromPath(unpack(t, second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil || len(manifest.Manifests) != 1 {
-		t.Fatalf("the archive has %d images, %v", len(manifest.Manifests), err)
-	}
-	only := manifest.Manifests[0]
-	if want := "example.com/second@" + only.Digest.String(); ref != want || only.Annotations[imageName] != want {
-		t.Errorf("reference %q, name in the archive %q, want %q", ref, only.Annotations[imageName], want)
-	}
+	index, only := namedEntry(t, second, "example.com/second", ref)
 	if copied, err := index.Image(only.Digest); err != nil {
 		t.Error(err)
 	} else if config, err := copied.ConfigFile(); err != nil || config.Config.User != "1:1" {
@@ -231,4 +209,25 @@ func unpack(t *testing.T, archive string) string {
 		}
 		contents[header.Name] = string(content)
 	}
+}
+
+// namedEntry reads the only entry of an archive, which has the reference for a name, and returns it with the index that it is in.
+func namedEntry(t *testing.T, archive, repository, ref string) (v1.ImageIndex, v1.Descriptor) {
+	t.Helper()
+	index, err := layout.ImageIndexFromPath(unpack(t, archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(manifest.Manifests) != 1 {
+		t.Fatalf("the archive has %d entries, want 1", len(manifest.Manifests))
+	}
+	only := manifest.Manifests[0]
+	if want := repository + "@" + only.Digest.String(); ref != want || only.Annotations[imageName] != want {
+		t.Errorf("reference %q, name in the archive %q, want %q", ref, only.Annotations[imageName], want)
+	}
+	return index, only
 }

@@ -91,9 +91,12 @@ func Archive(w io.Writer, files []File) error {
 }
 
 // Package returns files as a tar archive that is compressed by gzip.
-func Package(files []File) ([]byte, error) {
+func Package(files []File) ([]byte, error) { return packed(files, gzip.BestCompression) }
+
+// packed returns files as a tar archive that is compressed at a level of gzip.
+func packed(files []File, level int) ([]byte, error) {
 	var out bytes.Buffer
-	zip, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	zip, err := gzip.NewWriterLevel(&out, level)
 	if err != nil {
 		return nil, err
 	}

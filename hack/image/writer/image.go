@@ -56,18 +56,11 @@ func (i Image) Build() (v1.Image, error) {
 
 // compress makes a layer. It compresses at the lowest level: nodes of the lab unpack every image while they boot.
 func compress(files []File) (v1.Layer, error) {
-	var layer bytes.Buffer
-	zip, err := gzip.NewWriterLevel(&layer, gzip.BestSpeed)
+	layer, err := packed(files, gzip.BestSpeed)
 	if err != nil {
 		return nil, err
 	}
-	if err := Archive(zip, files); err != nil {
-		return nil, err
-	}
-	if err := zip.Close(); err != nil {
-		return nil, err
-	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(layer.Bytes())), nil
+		return io.NopCloser(bytes.NewReader(layer)), nil
 	}, tarball.WithMediaType(types.OCILayer))
 }

@@ -91,7 +91,7 @@ func IsWithinSkew(a, b string) bool {
 	if vb.LessThan(va) {
 		older, newer = vb, va
 	}
-	return older.Major() == newer.Major() && newer.Minor()-older.Minor() <= MaxSkew
+	return isWithin(older, newer, MaxSkew)
 }
 
 // search looks for the shortest path breadth first, newer releases before older ones. If there is none, it tells how far

@@ -24,7 +24,7 @@ const (
 	defaultConcurrency      = "25%"
 )
 
-// Waves puts every member that is not held in exactly one wave, members in the order in which they go. A wave whose selector selects nobody
+// Waves puts every member that is not held in exactly one wave, members in the order in which they go. A wave whose selector selects no member
 // stays in the plan, empty, so that people see it. Error: some members are in no wave or in several; it names them all.
 func Waves(inst *meshv1alpha1.MeshInstallation) ([]meshv1alpha1.PlannedWave, error) {
 	members := slices.SortedFunc(slices.Values(inst.Spec.Members), func(a, b meshv1alpha1.Member) int {
