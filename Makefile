@@ -169,7 +169,7 @@ bench-members: labctl charts ## Measure what hundreds of played members cost on 
 	  $(GO) test -tags bench ./test/bench/members -run TestPlayedMembers -count=1 -v -timeout 120m $(GOTESTFLAGS)
 
 .PHONY: lint
-lint: charts verify-generated verify-manifests ## Run the linters; fail when a generated file is out of date (1 min)
+lint: charts verify-generated verify-manifests verify-modules ## Run the linters; fail when a generated file is out of date (1 min)
 	$(LINT) run --build-tags e2e,bench,upgrades,packaging ./...
 	for module in $(MODULES); do (cd $$module && \
 	  $(GO) tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done
@@ -187,6 +187,10 @@ verify-generated: ## Fail when a generated file differs from what the generators
 verify-manifests: ## Build every kustomization
 	@for k in $$(find config -name kustomization.yaml -exec dirname {} \; | sort); do \
 	  $(TOOL) kustomize build "$$k" >/dev/null || { echo "kustomize build $$k failed" >&2; exit 1; }; done
+
+.PHONY: verify-modules
+verify-modules: ## Fail when a module requires what no code imports, or imports what it does not require
+	@for module in . $(MODULES); do (cd $$module && $(GO) mod tidy -diff) || { echo "run go mod tidy in $$module" >&2; exit 1; }; done
 
 ##@ Generate
 

@@ -8,9 +8,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
-	"github.com/meshfleet/meshfleet/internal/credential"
 	"github.com/meshfleet/meshfleet/internal/fleet"
 	"github.com/meshfleet/meshfleet/internal/member"
 	"github.com/meshfleet/meshfleet/internal/mesh"
@@ -26,12 +26,12 @@ var errOtherCluster = errors.New("the cluster belongs to another member")
 func (r *Reconciler) connect(ctx context.Context, pass *member.Pass) phase.Result {
 	result := r.reach(ctx, pass)
 	if st, ok := r.Fleet.State(pass.Key()); ok {
-		var renewal credential.State
-		if result.Kind == phase.Done {
-			var err error
-			if renewal, err = r.credentials.Renew(ctx, pass); err != nil {
-				result = outcome.Failed(err)
-			}
+		renewal, err := r.credentials.Renew(ctx, pass)
+		switch {
+		case err != nil && result.Kind == phase.Done:
+			result = outcome.Failed(err)
+		case err != nil:
+			log.FromContext(ctx).Error(err, "Could not read the Secret of a member that is not connected")
 		}
 		reportCredential(pass, st.Credential, renewal)
 	}

@@ -46,7 +46,10 @@ func judgeCredential(lifetime fleet.Lifetime, renewal credential.State, now time
 	if lifetime.NotAfter.IsZero() {
 		return phase.Complete(meshv1alpha1.ReasonReady, "the credential has no expiry, or does not contain it")
 	}
-	const cure = "write a kubeconfig with a new credential into the Secret, for example from hack/member-kubeconfig.sh"
+	cure := "write a kubeconfig with a new credential into the Secret, for example from hack/member-kubeconfig.sh"
+	if renewal.Cluster != "" {
+		cure = fmt.Sprintf("Cluster API writes this Secret and has not renewed it: see the conditions of Cluster %q and of its control plane", renewal.Cluster)
+	}
 	expires := lifetime.NotAfter.UTC().Format(time.RFC3339)
 	if renewal.IsAutomatic && lifetime.NotAfter.After(now) {
 		return judgeRenewal(renewal, expires, now)
@@ -57,7 +60,15 @@ func judgeCredential(lifetime fleet.Lifetime, renewal credential.State, now time
 		Expiring: phase.Waiting(meshv1alpha1.ReasonCredentialExpiring, fmt.Sprintf("expires at %s: %s", expires, cure), 0),
 		Expired:  phase.Waiting(meshv1alpha1.ReasonCredentialExpired, fmt.Sprintf("expired at %s: %s", expires, cure), 0),
 	}
-	if life := lifetime.NotAfter.Sub(lifetime.NotBefore); !lifetime.NotBefore.IsZero() && life < credentialShort {
+	life := lifetime.NotAfter.Sub(lifetime.NotBefore)
+	isShort := !lifetime.NotBefore.IsZero() && life < credentialShort
+	switch {
+	case isShort && renewal.Cluster != "":
+		// Providers with tokens of minutes renew them just before their end.
+		e.Current = phase.Complete(meshv1alpha1.ReasonReady, fmt.Sprintf("the credential is valid for %s, and Cluster API renews it for Cluster %q",
+			life, renewal.Cluster))
+		e.Expiring = e.Current
+	case isShort:
 		e.Current = phase.Waiting(meshv1alpha1.ReasonCredentialShortLived, fmt.Sprintf("is valid for %s only, less than %s: its API server may "+
 			"limit the lifetime of tokens; annotate the Secret with %s: \"true\" if nothing else writes it, renew it by other means, or use a "+
 			"client certificate", life, credentialShort, meshv1alpha1.AnnotationRenew), 0)

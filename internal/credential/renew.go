@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -62,10 +63,21 @@ type State struct {
 	Due time.Time
 	// Problem is why the credential is not renewed, with the cure. Empty: it is, or will be.
 	Problem string
+	// Cluster is the Cluster of Cluster API whose controllers write the Secret. Empty: they do not.
+	Cluster string
+}
+
+// clusterOf is the Cluster of Cluster API whose controllers write a Secret, or empty. They renew its credential themselves, and replace what
+// others write there.
+func clusterOf(secret *corev1.Secret) string {
+	if secret.Type != clusterv1.ClusterSecretType {
+		return ""
+	}
+	return secret.Labels[clusterv1.ClusterNameLabel]
 }
 
 // Renew renews the credential of the pass's member when two thirds of its life are over, if its Secret asks for that. The new token
-// is proved before it is written, and nothing else in the Secret changes. Precondition: Attach.
+// is proved before it is written, and nothing else in the Secret changes. Nothing is renewed before the pass is attached.
 func (r *Renewer) Renew(ctx context.Context, pass *member.Pass) (State, error) {
 	ref := pass.Object.Spec.ClusterRef.KubeconfigSecret
 	if ref == nil {
@@ -75,10 +87,17 @@ func (r *Renewer) Renew(ctx context.Context, pass *member.Pass) (State, error) {
 	if err := r.Hub.Get(ctx, client.ObjectKey{Namespace: pass.Object.Namespace, Name: ref.Name}, secret); err != nil {
 		return State{}, client.IgnoreNotFound(err)
 	}
-	if secret.Annotations[meshv1alpha1.AnnotationRenew] != "true" {
-		return State{}, nil
+	state := State{Cluster: clusterOf(secret)}
+	if secret.Annotations[meshv1alpha1.AnnotationRenew] != "true" || pass.Remote == nil {
+		return state, nil
 	}
-	state, m := State{IsAutomatic: true}, r.memory.Of(pass)
+	state.IsAutomatic = true
+	if state.Cluster != "" {
+		state.Problem = fmt.Sprintf("Cluster API writes this Secret for Cluster %q and renews the credential itself: remove the annotation %s",
+			state.Cluster, meshv1alpha1.AnnotationRenew)
+		return state, nil
+	}
+	m := r.memory.Of(pass)
 	old, err := readToken(secret.Data[ref.Key])
 	if err != nil {
 		state.Problem = err.Error()

@@ -195,6 +195,41 @@ func TestRenew(t *testing.T) {
 	}
 }
 
+// TestRenewLeavesClusterAPIAlone wants a Secret that Cluster API writes to be named and never written, whether somebody has asked for its
+// renewal or not.
+func TestRenewLeavesClusterAPIAlone(t *testing.T) {
+	due := withTokenOf(tokenOf(account, testutil.Now.Add(-14*time.Minute), testutil.Now.Add(time.Minute)))
+	for annotation, wantProblem := range map[string]string{
+		"true":  `Cluster API writes this Secret for Cluster "east"`,
+		"false": "",
+	} {
+		api := &cluster{t: t, limit: time.Hour, now: testutil.Now, user: account}
+		hub, r, passAt := renewing(t, api, due, annotation)
+		s := stored(t, hub)
+		testutil.Must(t, hub.Delete(t.Context(), s))
+		s.ResourceVersion, s.Type, s.Labels = "", "cluster.x-k8s.io/secret", map[string]string{"cluster.x-k8s.io/cluster-name": "east"}
+		testutil.Must(t, hub.Create(t.Context(), s))
+		got, err := r.Renew(t.Context(), passAt(testutil.Now))
+		if err != nil || got.Cluster != "east" || !strings.Contains(got.Problem, wantProblem) || (got.Problem == "") != (wantProblem == "") {
+			t.Errorf("annotation %q: state is %+v, %v", annotation, got, err)
+		}
+		if api.granted != 0 {
+			t.Errorf("annotation %q: %d tokens", annotation, api.granted)
+		}
+	}
+}
+
+// TestRenewWaitsForTheMember wants nothing to be renewed in a pass that has no connection.
+func TestRenewWaitsForTheMember(t *testing.T) {
+	api := &cluster{t: t, limit: time.Hour, now: testutil.Now, user: account}
+	_, r, passAt := renewing(t, api, withTokenOf(tokenOf(account, testutil.Now.Add(-45*time.Minute), testutil.Now.Add(15*time.Minute))), "true")
+	pass := passAt(testutil.Now)
+	pass.Remote = nil
+	if got, err := r.Renew(t.Context(), pass); err != nil || got != (State{}) || api.granted != 0 {
+		t.Errorf("state is %+v, %v, %d tokens", got, err, api.granted)
+	}
+}
+
 // folded writes the token of a kubeconfig over two lines, which YAML joins by a space in a plain text and by nothing in quotes.
 func folded(kubeconfig []byte) []byte {
 	return bytes.Replace(bytes.Replace(kubeconfig, []byte("token: eyJhbGci"), []byte("token: \"eyJhbGci\\\n      "), 1), []byte(".c2ln"), []byte(".c2ln\""), 1)
