@@ -148,7 +148,7 @@ func TestConfigDiffPasses(t *testing.T) {
 		return c
 	})
 	got := l.ask(t)
-	gatetest.Check(t, got, meshv1alpha1.VerdictPass, "2 of 2 kinds of proxies compared; kinds of other differences: Added 1")
+	gatetest.Check(t, got, meshv1alpha1.VerdictPass, "2 of 2 kinds of proxies compared; other differences: Added: also leads to ")
 	// Each istiod has seen twins, whose address is no pod's, and nothing was rejected.
 	for _, ads := range []*testutil.ADS{l.former, l.new} {
 		said := strings.Join(ads.Said(), "\n")
@@ -186,7 +186,7 @@ func TestConfigDiffIsConfigured(t *testing.T) {
 		return meshv1alpha1.Gate{Name: configDiffName, ConfigDiff: &c}
 	}
 	gatetest.Check(t, l.ask(t, spec(meshv1alpha1.ConfigDiffGate{FailOn: []meshv1alpha1.ConfigDiffClass{"TLSWeakened"}})),
-		meshv1alpha1.VerdictPass, "2 of 2 kinds of proxies compared; kinds of other differences: ClustersLost 1")
+		meshv1alpha1.VerdictPass, "2 of 2 kinds of proxies compared; other differences: ClustersLost: is gone (1)")
 	gatetest.Check(t, l.ask(t, spec(meshv1alpha1.ConfigDiffGate{FailOn: []meshv1alpha1.ConfigDiffClass{"ClustersLost"}, Sample: 1})),
 		meshv1alpha1.VerdictFail, "1 of 2 kinds of proxies compared; ClustersLost")
 }

@@ -101,25 +101,24 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// Summary spells out what is of these classes, and counts the rest.
+// restShown is how many kinds of differences of other classes a summary names.
+const restShown = 5
+
+// Summary spells out what is of these classes, and names the first kinds of the rest with the number of their places, the gravest first.
 func (r *Report) Summary(classes []Class) string {
-	var parts []string
-	rest := map[Class]int{}
+	var parts, rest []string
 	for _, c := range r.changes() {
 		if slices.Contains(classes, c.class) {
 			parts = append(parts, c.String())
 		} else {
-			rest[c.class]++
+			rest = append(rest, fmt.Sprintf("%s: %s (%d)", c.class, c.what, len(c.subjects)))
 		}
 	}
-	var counts []string
-	for _, class := range Classes() {
-		if rest[class] > 0 {
-			counts = append(counts, fmt.Sprintf("%s %d", class, rest[class]))
-		}
+	if more := len(rest) - restShown; more > 0 {
+		rest = append(rest[:restShown], fmt.Sprintf("%d more", more))
 	}
-	if len(counts) > 0 {
-		parts = append(parts, "kinds of other differences: "+strings.Join(counts, ", "))
+	if len(rest) > 0 {
+		parts = append(parts, "other differences: "+strings.Join(rest, ", "))
 	}
 	return strings.Join(parts, "; ")
 }

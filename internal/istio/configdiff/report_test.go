@@ -1,6 +1,8 @@
 package configdiff
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,9 +27,16 @@ Added: is new: cluster e, seen by y.demo
 	if got := r.Count([]Class{ClustersLost, TLSWeakened}); got != 2 {
 		t.Errorf("%d changes, want 2", got)
 	}
-	summary := "TLSWeakened: TLS is gone: cluster d, seen by y.demo; kinds of other differences: ClustersLost 1, Changed 1, Added 1"
+	summary := "TLSWeakened: TLS is gone: cluster d, seen by y.demo; other differences: ClustersLost: is gone (3), Changed: timeout (1), Added: is new (1)"
 	if diff := cmp.Diff(summary, r.Summary([]Class{TLSWeakened})); diff != "" {
 		t.Errorf("summary (-want +got):\n%s", diff)
+	}
+	many := &Report{}
+	for i := range restShown + 2 {
+		many.Add("x.demo", []Finding{{Changed, "cluster d", fmt.Sprintf("setting %d", i)}})
+	}
+	if got := many.Summary(nil); !strings.HasSuffix(got, "Changed: setting 4 (1), 2 more") {
+		t.Errorf("summary of many: %q", got)
 	}
 	second := &Report{}
 	second.Add("y.demo", []Finding{gone})
