@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -61,12 +62,13 @@ func (s *suite) hopUnderLoad(ctx context.Context, step int32, want []string) err
 		m.Spec.Version, m.Spec.Upgrade.MaxMinorStep, m.Spec.Upgrade.HistoryLimit = hopsTo, step, 10
 	})
 	var done []meshv1alpha1.MeshUpgrade
+	found := differences{}
 	for err == nil && (len(done) == 0 || done[len(done)-1].Spec.To.Version != hopsTo) {
 		var u *meshv1alpha1.MeshUpgrade
 		u, err = s.env.AwaitUpgrade(ctx, done, upgradeDeadline, []meshv1alpha1.UpgradePhase{meshv1alpha1.UpgradeSucceeded},
 			func(u *meshv1alpha1.MeshUpgrade, at string) error {
 				phases.Begin(ctx, "to "+u.Spec.To.Version+": "+at)
-				return nil
+				return found.note(ctx, s.env, u)
 			})
 		if err == nil {
 			done = append(done, *u)
@@ -78,10 +80,40 @@ func (s *suite) hopUnderLoad(ctx context.Context, step int32, want []string) err
 	}
 	report, loadErr := load.Stop(context.WithoutCancel(ctx))
 	phases.Print(s.env, report)
+	found.print(s.env)
 	if err := cmp.Or(err, loadErr, traffic.RequireNoFailure(report)); err != nil {
 		return err
 	}
 	return s.requireSteps(ctx, want)
+}
+
+// differences are the messages of the gate ConfigDiff that passed, by upgrade and member. docs/gates.md has them for each pair of releases.
+type differences map[string]string
+
+// note keeps the last message of each member that has installed the new revision.
+func (d differences) note(ctx context.Context, env *harness.Env, u *meshv1alpha1.MeshUpgrade) error {
+	members, err := env.MeshMembers(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range members {
+		st := members[i].Status.Rollout
+		if st == nil || st.Upgrade != u.Name || st.Stage != meshv1alpha1.StageInstall {
+			continue
+		}
+		for _, g := range st.Gates {
+			if g.Name == "ConfigDiff" && g.Verdict == meshv1alpha1.VerdictPass {
+				d[fmt.Sprintf("%s -> %s, %s", u.Spec.From.Version, u.Spec.To.Version, members[i].Spec.Cluster)] = g.Message
+			}
+		}
+	}
+	return nil
+}
+
+func (d differences) print(env *harness.Env) {
+	for _, pair := range slices.Sorted(maps.Keys(d)) {
+		env.Logf("  ConfigDiff %s: %s", pair, d[pair])
+	}
 }
 
 // requireSteps wants the mesh to have gone through exactly these releases.
