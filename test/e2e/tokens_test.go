@@ -165,7 +165,8 @@ func (s *suite) awaitAnswer(ctx context.Context, from, url, want string) error {
 }
 
 // remoteSecretWritten changes the bytes of a remote secret, as any tool may. From 1.30 on istiod exchanges its client of the peer: it goes on
-// to read the peer, no request is lost, and no restart is ordered.
+// to read the peer, no request is lost, and no restart is ordered. A restart that is ordered later shows as writes in the steady state, which
+// follows and lasts longer than the operator waits for a peer that is stuck.
 func (s *suite) remoteSecretWritten(t *testing.T) {
 	ctx := t.Context()
 	east := s.env.Cluster("east")
