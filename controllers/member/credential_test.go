@@ -102,6 +102,7 @@ func TestConnectReportsTheCredential(t *testing.T) {
 	m.Spec.ClusterRef.KubeconfigSecret = &meshv1alpha1.SecretKeyRef{Name: "east-kubeconfig", Key: "value"}
 	secret := kubeconfigSecret("east-kubeconfig")
 	r.Client = testutil.HubClient(t, secret)
+	r.credentials = &credential.Renewer{Hub: r.Client}
 	pass := &member.Pass{Object: m, Now: testutil.Now}
 	result := r.connect(t.Context(), pass)
 	if result.Reason != meshv1alpha1.ReasonUnauthorized {
