@@ -1,15 +1,21 @@
 package member
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	meshv1alpha1 "github.com/meshfleet/meshfleet/api/v1alpha1"
 	"github.com/meshfleet/meshfleet/internal/gate"
 	"github.com/meshfleet/meshfleet/internal/member"
+	"github.com/meshfleet/meshfleet/internal/member/membertest"
 	"github.com/meshfleet/meshfleet/internal/parts"
 	"github.com/meshfleet/meshfleet/internal/phase"
 	"github.com/meshfleet/meshfleet/internal/testutil"
@@ -188,4 +194,28 @@ func TestPaceAfter(t *testing.T) {
 			t.Errorf("after a look of %s the next one comes in %s, want %s", took, got, want)
 		}
 	}
+}
+
+// TestStageRestsAfterALongLook wants the member of a slow API server to be looked at again after twice the time that the look took.
+func TestStageRestsAfterALongLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slow = 3 * time.Second
+		remote := interceptor.NewClient(fake.NewClientBuilder().Build(), interceptor.Funcs{
+			List: func(ctx context.Context, w client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+				time.Sleep(slow)
+				return w.List(ctx, list, options...)
+			},
+		})
+		pass := membertest.Passes(t, testutil.Member("east"), remote)(testutil.Now)
+		pass.Object.Spec.Rollout = &meshv1alpha1.MemberRollout{Upgrade: "shop-1", Stage: meshv1alpha1.StageRollback}
+		pass.Object.Status.Rollout = &meshv1alpha1.MemberRolloutStatus{
+			Upgrade: "shop-1", Stage: meshv1alpha1.StageRollback, State: meshv1alpha1.StageProgressing, Since: metav1.NewTime(testutil.Now.Add(-time.Hour)),
+		}
+		start := time.Now()
+		result := newStages().run(t.Context(), pass)
+		took := time.Since(start)
+		if took < slow || result.After != restAfterLook*took {
+			t.Errorf("a look of %s: the next one comes in %s, want %s (%s)", took, result.After, restAfterLook*took, result.Text())
+		}
+	})
 }
