@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -28,7 +29,7 @@ import (
 const (
 	meshName = "shop"
 	// Of each phase.
-	deadline = 20 * time.Minute
+	deadline = time.Hour
 	// noise is how long members report changes, one each noisePace.
 	noise, noisePace = 20 * time.Second, 200 * time.Millisecond
 	configDir        = "../../../config"
@@ -51,6 +52,7 @@ func TestPlayedMembers(t *testing.T) {
 type bench struct {
 	size     int
 	client   client.Client
+	api      rest.Interface
 	player   *player
 	operator *process
 	rows     []string
@@ -134,6 +136,9 @@ func newBench(t *testing.T, size int) *bench {
 	config.QPS = -1
 	b.client, err = client.New(config, client.Options{Scheme: scheme})
 	must(t, err)
+	clients, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	b.api = clients.RESTClient()
 	must(t, b.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
 	must(t, b.client.Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "played"}, Data: map[string][]byte{"value": []byte("played")},
@@ -166,6 +171,26 @@ func (b *bench) installation() *meshv1alpha1.MeshInstallation {
 	return inst
 }
 
+// profile lets the API server record what it does in the first seconds of a phase, into a file of the directory PROFILES.
+func (b *bench) profile(ctx context.Context, t *testing.T, phase string) {
+	dir := os.Getenv("PROFILES")
+	if dir == "" {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		content, err := b.api.Get().AbsPath("/debug/pprof/profile").Param("seconds", "15").DoRaw(ctx)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d-%s.pprof", b.size, strings.ReplaceAll(phase, " ", "-"))), content, 0o600)
+		}
+		if err != nil {
+			t.Logf("no profile of the API server: %v", err)
+		}
+	}()
+	t.Cleanup(func() { <-done })
+}
+
 // phase measures one.
 func (b *bench) phase(t *testing.T, name string, run func(context.Context) error) {
 	t.Helper()
@@ -173,6 +198,7 @@ func (b *bench) phase(t *testing.T, name string, run func(context.Context) error
 	before := b.operator.figures(t)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
+	b.profile(ctx, t, name)
 	err := run(ctx)
 	b.rows = append(b.rows, b.operator.row(t, name, before))
 	t.Log(b.rows[len(b.rows)-1])
