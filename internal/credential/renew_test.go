@@ -195,8 +195,8 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// TestRenewLeavesClusterAPIAlone wants a Secret that Cluster API writes to be named and never written, whether somebody has asked for its
-// renewal or not.
+// TestRenewLeavesClusterAPIAlone wants the Cluster of a Secret of Cluster API to be reported, and the Secret never to be written, with and
+// without the annotation.
 func TestRenewLeavesClusterAPIAlone(t *testing.T) {
 	due := withTokenOf(tokenOf(account, testutil.Now.Add(-14*time.Minute), testutil.Now.Add(time.Minute)))
 	for annotation, wantProblem := range map[string]string{

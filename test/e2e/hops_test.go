@@ -87,7 +87,7 @@ func (s *suite) hopUnderLoad(ctx context.Context, step int32, want []string) err
 	return s.requireSteps(ctx, want)
 }
 
-// differences are the messages of the gate ConfigDiff that passed, by upgrade and member. docs/gates.md has them for each pair of releases.
+// differences are the messages of the gate ConfigDiff that passed, by upgrade and member.
 type differences map[string]string
 
 // note keeps the last message of each member that has installed the new revision.

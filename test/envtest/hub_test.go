@@ -133,7 +133,7 @@ var jwt = regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`)
 
 func (s *suite) dropPair(t *testing.T, pair *meshv1alpha1.MeshInstallation) {
 	t.Helper()
-	// Members that were never ready are counted by nobody.
+	// A member that was never ready reports no number of pods, which refuses the deletion.
 	s.permitDeletion(t, pair)
 	must(t, s.hub.admin.Delete(t.Context(), pair))
 	await(t, "the mesh of the hub and east is gone", func(ctx context.Context) error {
