@@ -140,12 +140,17 @@ func verifyOptions(chain, roots []*x509.Certificate, now time.Time) x509.VerifyO
 	for _, c := range chain {
 		between.AddCert(c)
 	}
-	if begin := chain[0].NotBefore; now.Before(begin) && begin.Sub(now) < clockSkew {
-		now = begin
-	}
 	return x509.VerifyOptions{
-		Roots: rootPool, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		Roots: rootPool, Intermediates: between, CurrentTime: verifyTime(chain, now), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}
+}
+
+// verifyTime is the time at which a chain is verified: a certificate that begins within the difference of clocks is valid already.
+func verifyTime(chain []*x509.Certificate, now time.Time) time.Time {
+	if begin := chain[0].NotBefore; now.Before(begin) && begin.Sub(now) < clockSkew {
+		return begin
+	}
+	return now
 }
 
 func withoutRoots(chain, roots []*x509.Certificate) []byte {

@@ -54,7 +54,7 @@ func verifyWorkload(key crypto.PrivateKey, chain, roots []*x509.Certificate, tru
 	if err != nil {
 		return fmt.Errorf("identity of a workload: %w", err)
 	}
-	current := verifyOptions(chain, roots, now).CurrentTime
+	current := verifyTime(chain, now)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: current.Add(-time.Minute), NotAfter: current.Add(time.Minute),
 		KeyUsage: x509.KeyUsageDigitalSignature, URIs: []*url.URL{id.URL()},
